@@ -1,0 +1,1 @@
+"""The model factory: synthetic heads, training, evaluation and ONNX export."""
