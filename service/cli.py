@@ -1,0 +1,187 @@
+"""The ``protome`` command."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final
+
+from . import __version__, config
+from .client import Client, Reconstruction, ReconstructionError
+from .demo import demo
+from .embedded import EmbeddedError, EmbeddedServer
+from .v1 import reconstruction_pb2 as pb
+
+# Photos sent at a time: enough to keep every stage of a server busy.
+PARALLEL: Final = 8
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit status."""
+    parser = _parser()
+    args = parser.parse_args(argv)
+    try:
+        status: int = args.run(args)
+        return status
+    except KeyboardInterrupt:
+        return 130
+    except (config.ConfigError, EmbeddedError, ReconstructionError, OSError) as error:
+        print(f"protome: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="protome", description="One photo of a face in, a 3D mesh of that face out."
+    )
+    parser.add_argument("--version", action="version", version=f"protome {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    serve = commands.add_parser("serve", help="run the gRPC server")
+    config.add_flags(serve)
+    serve.set_defaults(run=_serve)
+
+    reconstruct = commands.add_parser("reconstruct", help="turn photos into meshes")
+    reconstruct.add_argument("photos", nargs="+", type=Path, metavar="PHOTO")
+    reconstruct.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
+    reconstruct.add_argument(
+        "--address", metavar="HOST:PORT", help="server to ask; without it one is started"
+    )
+    reconstruct.add_argument(
+        "--detail", choices=("preview", "standard", "fine"), default="standard"
+    )
+    reconstruct.add_argument("--format", choices=("glb", "ply", "obj", "stl"), default="glb")
+    reconstruct.add_argument("--compression", choices=("none", "draco", "meshopt"), default="none")
+    reconstruct.add_argument(
+        "--appearance", choices=("none", "vertex_colours", "texture"), default="texture"
+    )
+    reconstruct.add_argument("--max-faces", type=int, default=0, metavar="N")
+    reconstruct.set_defaults(run=_reconstruct)
+
+    show = commands.add_parser("demo", help="reconstruct the sample photo and draw the result")
+    show.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
+    show.set_defaults(run=_demo)
+
+    info = commands.add_parser("info", help="say what a server is")
+    info.add_argument(
+        "--address", metavar="HOST:PORT", help="server to ask; without it one is started"
+    )
+    info.set_defaults(run=_info)
+    return parser
+
+
+def _serve(args: argparse.Namespace) -> int:
+    # Imports the whole server: not needed by the other commands.
+    from .errors import ProtomeError
+    from .model import ModelError
+    from .server import StartupError, serve
+
+    flags = {name: getattr(args, name) for name in config.Config.__dataclass_fields__}
+    settings = config.load(flags, os.environ, args.config)
+    try:
+        serve(settings)
+    except (ModelError, StartupError, ProtomeError) as error:
+        print(f"protome: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _reconstruct(args: argparse.Namespace) -> int:
+    args.output.mkdir(parents=True, exist_ok=True)
+    failed = 0
+    with contextlib.ExitStack() as stack:
+        address = args.address or stack.enter_context(EmbeddedServer()).address
+        client = stack.enter_context(Client(address, timeout=None))
+        threads = stack.enter_context(ThreadPoolExecutor(PARALLEL))
+        answers = [threads.submit(_one, client, photo, args) for photo in args.photos]
+        for done, (photo, answer) in enumerate(zip(args.photos, answers, strict=True), 1):
+            try:
+                line = answer.result()
+            except (ReconstructionError, OSError) as error:
+                failed += 1
+                line = str(error)
+            print(f"[{done}/{len(answers)}] {photo}: {line}", flush=True)
+    return 1 if failed else 0
+
+
+def _one(client: Client, photo: Path, args: argparse.Namespace) -> str:
+    """Reconstruct a photo, write its meshes, and say in a line what came out."""
+    result = client.reconstruct(
+        photo.read_bytes(),
+        max_faces=args.max_faces,
+        detail=args.detail,
+        formats=(args.format,),
+        compressions=(args.compression,),
+        appearance=args.appearance,
+    )
+    written = []
+    for face in result.faces:
+        if face.mesh:
+            path = args.output / f"{photo.stem}_{face.index}.{args.format}"
+            path.write_bytes(face.mesh)
+            written.append(path.name)
+    left_out = [f"face {f.index} {f.outcome}" for f in result.faces if not f.mesh]
+    seconds = result.summary.times.total_seconds
+    return f"{', '.join(written + left_out)} in {seconds:.2f} s"
+
+
+def _demo(args: argparse.Namespace) -> int:
+    result = demo(args.output)
+    print(_times(result))
+    print(f"wrote {args.output / 'face.glb'} and {args.output / 'preview.png'}")
+    return 0
+
+
+def _times(result: Reconstruction) -> str:
+    """The stage times of a photo's first face, a line each."""
+    times, face = result.summary.times, result.summary.faces[0]
+    mesh = face.meshes[-1]
+    rows = (
+        ("decode", times.decode_seconds),
+        ("detect", times.detect_seconds),
+        ("crop", times.crop_seconds),
+        ("queue", face.queue_seconds),
+        ("inference", face.inference_seconds),
+        ("surface", mesh.surface_seconds),
+        ("appearance", mesh.appearance_seconds),
+        ("encode", mesh.encode_seconds),
+        ("total", times.total_seconds),
+    )
+    lines = [f"{name:<12}{1e3 * seconds:8.1f} ms" for name, seconds in rows]
+    lines.append(f"{mesh.vertices} vertices, {mesh.triangles} triangles, {mesh.size} bytes")
+    return "\n".join(lines)
+
+
+def _info(args: argparse.Namespace) -> int:
+    with contextlib.ExitStack() as stack:
+        address = args.address or stack.enter_context(EmbeddedServer()).address
+        info = stack.enter_context(Client(address)).server_info()
+    limits = info.limits
+    rows = (
+        ("protome", info.version),
+        ("model", f"{info.model.name} {info.model.version}"),
+        ("digest", info.model.digest),
+        ("licence", info.model_licence),
+        ("training data", info.training_data),
+        ("native levels", _names(pb.DetailLevel, info.native_levels)),
+        ("formats", _names(pb.MeshFormat, info.formats)),
+        ("compressions", _names(pb.Compression, info.compressions)),
+        ("provider", info.execution_provider),
+        ("surface", info.surface_backend),
+        ("limits", f"{limits.max_image_bytes} bytes, {limits.max_image_pixels} pixels, "
+                   f"{limits.max_faces} faces, chunks of {limits.chunk_bytes} bytes"),
+    )  # fmt: skip
+    for name, value in rows:
+        print(f"{name:<15}{value}")
+    return 0
+
+
+def _names(enum: object, values: Sequence[int]) -> str:
+    """Enum values without their common prefix."""
+    names = [enum.Name(value) for value in values]  # type: ignore[attr-defined]
+    return ", ".join(name.split("_")[-1] for name in names)

@@ -1,0 +1,155 @@
+"""The one configuration object of a server: defaults < TOML file < environment < flags."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+PREFIX: Final = "PROTOME_"
+MIB: Final = 1 << 20
+
+
+class ConfigError(ValueError):
+    """A setting is unknown, of the wrong type, or out of range; the message names it."""
+
+
+def _option(
+    default: Any, help_: str, *, low: float | None = None, choices: Sequence[str] = ()
+) -> Any:
+    return field(default=default, metadata={"help": help_, "low": low, "choices": choices})
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Settings of a server. Each is a flag (``--max-faces``), an environment variable
+    (``PROTOME_MAX_FACES``) and a key of the TOML file (``max_faces``)."""
+
+    host: str = _option("0.0.0.0", "address to listen on")
+    port: int = _option(50051, "gRPC port; 0 picks a free one", low=0)
+    metrics_host: str = _option("0.0.0.0", "address of the HTTP listener")
+    metrics_port: int = _option(
+        9464, "HTTP port of /metrics, /healthz and /readyz; 0 picks a free one", low=0
+    )
+    port_file: str = _option("", "write 'GRPC_PORT HTTP_PORT' to this file once ready")
+
+    model_dir: str = _option("", "folder with model.onnx and model.json; empty: the one shipped")
+    provider: str = _option(
+        "auto",
+        "ONNX Runtime execution provider; auto takes CUDA where it works",
+        choices=("auto", "cpu", "cuda"),
+    )
+    inference_threads: int = _option(0, "threads of the CPU provider; 0: all cores", low=0)
+    max_batch: int = _option(0, "faces in one batch; 0: 32 on CUDA, 8 on the CPU", low=0)
+
+    workers: int = _option(0, "processes for decoding and meshing; 0: one a core", low=0)
+    task_seconds: float = _option(
+        20.0, "a task that takes longer than this loses its worker, seconds", low=0.1
+    )
+
+    queue_faces: int = _option(256, "faces that may wait for the network", low=1)
+    max_requests: int = _option(128, "photos worked on at a time; more are rejected", low=1)
+    max_stream_photos: int = _option(
+        8, "photos of one ReconstructMany stream worked on at a time", low=1
+    )
+
+    max_image_bytes: int = _option(20 * MIB, "largest encoded photo, bytes", low=1)
+    max_image_pixels: int = _option(50_000_000, "largest photo, pixels", low=1)
+    max_faces: int = _option(16, "faces of one photo", low=1)
+    min_face_pixels: int = _option(20, "width of the smallest face, photo pixels", low=1)
+    min_score: float = _option(0.6, "least confidence of the face detector, 0 to 1", low=0)
+    chunk_bytes: int = _option(256 * 1024, "size of a mesh chunk, bytes", low=1024)
+
+    drain_delay: float = _option(
+        0.5, "seconds between saying NOT_SERVING and refusing new calls", low=0
+    )
+    drain_seconds: float = _option(25.0, "seconds that calls in flight get to finish", low=0)
+    log_level: str = _option(
+        "info", "least severity logged", choices=("debug", "info", "warning", "error")
+    )
+
+    def __post_init__(self) -> None:
+        for option in dataclasses.fields(self):
+            value = getattr(self, option.name)
+            low, choices = option.metadata["low"], option.metadata["choices"]
+            if low is not None and value < low:
+                raise ConfigError(f"{option.name} is {value}, the least is {low}")
+            if choices and value not in choices:
+                raise ConfigError(f"{option.name} is {value!r}, not one of {', '.join(choices)}")
+
+    @property
+    def worker_count(self) -> int:
+        """Worker processes to run."""
+        return self.workers or _cores()
+
+    @property
+    def thread_count(self) -> int:
+        """Threads of the CPU provider."""
+        return self.inference_threads or _cores()
+
+
+def _cores() -> int:
+    # Respects taskset and the cpuset of a container, unlike os.cpu_count.
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Add ``--config`` and a flag for each setting."""
+    parser.add_argument("--config", metavar="FILE", type=Path, help="TOML file with settings")
+    for option in dataclasses.fields(Config):
+        kind = type(option.default)
+        default = "" if option.default == "" else f" (default: {option.default})"
+        parser.add_argument(
+            "--" + option.name.replace("_", "-"),
+            dest=option.name,
+            default=None,
+            choices=option.metadata["choices"] or None,
+            metavar=None if option.metadata["choices"] else kind.__name__.upper(),
+            help=f"{option.metadata['help']}{default} [{PREFIX}{option.name.upper()}]",
+        )
+
+
+def load(flags: Mapping[str, str | None], environ: Mapping[str, str], file: Path | None) -> Config:
+    """Build the configuration.
+
+    Args:
+        flags: values given on the command line, by setting; None where not given.
+        environ: the environment.
+        file: a TOML file, or None.
+
+    Raises:
+        ConfigError: a setting is unknown or wrong, or the file cannot be read.
+    """
+    values: dict[str, Any] = {}
+    known = {option.name: type(option.default) for option in dataclasses.fields(Config)}
+    if file is not None:
+        try:
+            values.update(tomllib.loads(file.read_text(encoding="utf-8")))
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"cannot read {file}: {error}") from None
+    for name, value in environ.items():
+        if name.startswith(PREFIX):
+            values[name.removeprefix(PREFIX).lower()] = value
+    values.update({name: value for name, value in flags.items() if value is not None})
+    unknown = sorted(set(values) - set(known))
+    if unknown:
+        raise ConfigError(f"unknown setting: {', '.join(unknown)}")
+    return Config(**{name: _typed(name, known[name], value) for name, value in values.items()})
+
+
+def _typed(name: str, kind: type, value: Any) -> Any:
+    if isinstance(value, str) and kind is not str:
+        try:
+            return kind(value)
+        except ValueError:
+            raise ConfigError(f"{name} is {value!r}, which is not {kind.__name__}") from None
+    if kind is float and type(value) is int:
+        return float(value)
+    if type(value) is not kind:
+        raise ConfigError(f"{name} is {value!r}, which is not {kind.__name__}")
+    return value

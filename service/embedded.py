@@ -1,0 +1,81 @@
+"""A server of one's own for as long as a ``with`` block lasts: the real process, on loopback."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, Self
+
+START_SECONDS: Final = 120.0
+STOP_SECONDS: Final = 40.0
+
+
+class EmbeddedError(RuntimeError):
+    """The server did not start; the message holds what it printed."""
+
+
+class EmbeddedServer:
+    """Runs ``protome serve`` on free loopback ports.
+
+    Args:
+        flags: further flags of ``protome serve``.
+
+    Attributes:
+        address: host:port of gRPC, once entered.
+        http: host:port of the HTTP listener, once entered.
+        process: the server process, once entered.
+    """
+
+    def __init__(self, flags: Sequence[str] = ()) -> None:
+        self._flags = list(flags)
+        self.address = ""
+        self.http = ""
+
+    def __enter__(self) -> Self:
+        self._folder = tempfile.TemporaryDirectory(prefix="protome-")
+        port_file = Path(self._folder.name) / "ports"
+        self.log = Path(self._folder.name) / "log"
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [
+                    *(sys.executable, "-m", __package__, "serve"),
+                    *("--host", "127.0.0.1", "--port", "0"),
+                    *("--metrics-host", "127.0.0.1", "--metrics-port", "0"),
+                    *("--port-file", str(port_file), "--drain-delay", "0"),
+                    *self._flags,
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        try:
+            self._await(port_file)
+        except BaseException:
+            self.__exit__()
+            raise
+        grpc_port, http_port = port_file.read_text().split()
+        self.address = f"127.0.0.1:{grpc_port}"
+        self.http = f"127.0.0.1:{http_port}"
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        self._folder.cleanup()
+
+    def _await(self, port_file: Path) -> None:
+        limit = time.monotonic() + START_SECONDS
+        while not port_file.exists():
+            if self.process.poll() is not None or time.monotonic() > limit:
+                said = self.log.read_text(errors="replace")[-4000:]
+                raise EmbeddedError(f"the server did not start:\n{said}")
+            time.sleep(0.02)

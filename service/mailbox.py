@@ -1,0 +1,97 @@
+"""Shared memory between the server and one worker: crops, volumes and meshes go through here.
+
+A mailbox belongs to one worker, which works on one task at a time, so its memory needs no
+allocator and no lock. It is anonymous memory (memfd on Linux): nothing is left behind anywhere,
+however a process ends.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from .errors import Internal
+from .grid import U8
+
+ALIGN: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """Where an array of bytes lies in a mailbox, and its shape."""
+
+    offset: int
+    shape: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        size = 1
+        for side in self.shape:
+            size *= side
+        return size
+
+    @property
+    def end(self) -> int:
+        """Offset behind its last byte."""
+        return self.offset + self.size
+
+
+class Mailbox:
+    """A block of shared memory; ``fd`` opens the same block in another process."""
+
+    def __init__(self, fd: int, size: int) -> None:
+        self.fd = fd
+        self.size = size
+        self._memory = mmap.mmap(fd, size)
+
+    @classmethod
+    def create(cls, size: int) -> Mailbox:
+        """A new block of ``size`` bytes; pages take up memory only once they are used."""
+        if hasattr(os, "memfd_create"):
+            fd = os.memfd_create("protome-mailbox", 0)
+        else:
+            with tempfile.TemporaryFile() as file:
+                fd = os.dup(file.fileno())
+        os.ftruncate(fd, size)
+        return cls(fd, size)
+
+    def put(self, arrays: Sequence[U8 | bytes | memoryview], start: int = 0) -> list[Parcel]:
+        """Copy arrays in, one behind the other from ``start`` on.
+
+        Raises:
+            Internal: they do not fit.
+        """
+        parcels = []
+        offset = start
+        for array in arrays:
+            values = np.frombuffer(array, np.uint8) if not isinstance(array, np.ndarray) else array
+            offset = -(-offset // ALIGN) * ALIGN
+            parcel = Parcel(offset, values.shape)
+            if parcel.end > self.size:
+                raise Internal("the mailbox is too small", need=parcel.end, size=self.size)
+            if parcel.size:
+                self.look(parcel)[...] = values
+            parcels.append(parcel)
+            offset = parcel.end
+        return parcels
+
+    def look(self, parcel: Parcel) -> U8:
+        """The array in place; valid until the mailbox is used again."""
+        flat = np.frombuffer(self._memory, np.uint8, parcel.size, parcel.offset)
+        return flat.reshape(parcel.shape)
+
+    def wipe(self, parcels: Sequence[Parcel]) -> None:
+        """Zero what lies there: pictures of people do not linger."""
+        for parcel in parcels:
+            self.look(parcel)[...] = 0
+
+    def close(self) -> None:
+        """Give the memory back once the last view of it is gone."""
+        os.close(self.fd)

@@ -1,0 +1,149 @@
+"""All metrics of a server, in Prometheus base units, prefixed ``protome_``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Info,
+    PlatformCollector,
+    ProcessCollector,
+)
+
+SECONDS: Final = (
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+)  # fmt: skip
+BYTES: Final = tuple(float(1 << power) for power in range(12, 26, 2))
+FACES: Final = (0, 1, 2, 3, 4, 6, 8, 12, 16, 32)
+BATCHES: Final = (1, 2, 4, 8, 16, 32)
+STAGES: Final = (
+    "decode", "detect", "crop", "queue", "inference", "surface", "appearance", "encode",
+)  # fmt: skip
+
+
+class Metrics:
+    """The metrics of one server, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        r = self.registry
+        ProcessCollector(registry=r)
+        PlatformCollector(registry=r)
+        self._requests = Counter(
+            "protome_requests",
+            "Photos answered, by method and gRPC status code.",
+            ["method", "code"],
+            registry=r,
+        )
+        self._request_seconds = Histogram(
+            "protome_request_duration_seconds",
+            "Photo received to last message written.",
+            ["method"],
+            buckets=SECONDS,
+            registry=r,
+        )
+        self._first_seconds = Histogram(
+            "protome_time_to_first_mesh_seconds",
+            "Photo received to first mesh byte written.",
+            ["method"],
+            buckets=SECONDS,
+            registry=r,
+        )
+        self._stage_seconds = Histogram(
+            "protome_stage_duration_seconds",
+            "Time in a stage: of a photo (decode, detect, crop), of a face (queue, inference) or "
+            "of a mesh (surface, appearance, encode).",
+            ["stage"],
+            buckets=SECONDS,
+            registry=r,
+        )
+        for stage in STAGES:
+            self._stage_seconds.labels(stage)
+        self._batch_size = Histogram(
+            "protome_batch_size_faces", "Faces in a batch.", buckets=BATCHES, registry=r
+        )
+        self._photo_faces = Histogram(
+            "protome_photo_faces", "Faces found in a photo.", buckets=FACES, registry=r
+        )
+        self._mesh_bytes = Histogram(
+            "protome_mesh_size_bytes", "Size of an encoded mesh.", buckets=BYTES, registry=r
+        )
+        self._restarts = Counter(
+            "protome_worker_restarts", "Worker processes that had to be replaced.", registry=r
+        )
+        self._in_flight = Gauge("protome_requests_in_flight", "Photos being worked on.", registry=r)
+        self._ready = Gauge("protome_ready", "1 when the server takes requests.", registry=r)
+        self._queue_faces = Gauge(
+            "protome_queue_depth_faces", "Faces waiting for the network.", registry=r
+        )
+        self._queue_age = Gauge(
+            "protome_queue_age_seconds", "Wait so far of the oldest face in the queue.", registry=r
+        )
+        self._queue_tasks = Gauge(
+            "protome_worker_queue_depth_tasks", "Tasks waiting for a worker.", registry=r
+        )
+        self._build = Info("protome_build", "Version of the server.", registry=r)
+        self._model = Info("protome_model", "The network that is served.", registry=r)
+
+    def watch(
+        self,
+        *,
+        queue_faces: Callable[[], float],
+        queue_age: Callable[[], float],
+        queue_tasks: Callable[[], float],
+    ) -> None:
+        """Read the queues whenever the metrics are asked for."""
+        self._queue_faces.set_function(queue_faces)
+        self._queue_age.set_function(queue_age)
+        self._queue_tasks.set_function(queue_tasks)
+
+    def describe(self, *, version: str, name: str, model: str, digest: str, provider: str) -> None:
+        """State what is served."""
+        self._build.info({"version": version})
+        self._model.info(
+            {"name": name, "version": model, "digest": digest, "execution_provider": provider}
+        )
+
+    def ready(self, ready: bool) -> None:
+        """Whether requests are taken."""
+        self._ready.set(ready)
+
+    def began(self) -> None:
+        """A photo was received."""
+        self._in_flight.inc()
+
+    def ended(self, method: str, code: str, seconds: float) -> None:
+        """A photo was answered."""
+        self._in_flight.dec()
+        self._requests.labels(method, code).inc()
+        self._request_seconds.labels(method).observe(seconds)
+
+    def first_mesh(self, method: str, seconds: float) -> None:
+        """The first byte of a photo's first mesh was written."""
+        self._first_seconds.labels(method).observe(seconds)
+
+    def stage(self, stage: str, seconds: float) -> None:
+        """A stage took this long."""
+        self._stage_seconds.labels(stage).observe(seconds)
+
+    def batch(self, size: int, seconds: float) -> None:
+        """A batch went through the network; its time counts for each face in it elsewhere."""
+        del seconds
+        self._batch_size.observe(size)
+
+    def photo(self, faces: int) -> None:
+        """So many faces were found in a photo."""
+        self._photo_faces.observe(faces)
+
+    def mesh(self, size: int) -> None:
+        """A mesh of so many bytes was encoded."""
+        self._mesh_bytes.observe(size)
+
+    def worker_restarted(self) -> None:
+        """A worker process was replaced."""
+        self._restarts.inc()

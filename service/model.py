@@ -1,0 +1,100 @@
+"""The model on disk: ``model.onnx`` and, beside it, ``model.json`` that says what it is."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from .crops import CropRule
+from .grid import CROP_SIDE, GRIDS, Level
+
+SHIPPED: Final = Path(__file__).parent / "weights"
+
+
+class ModelError(Exception):
+    """The model cannot be used; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A checked model.
+
+    Attributes:
+        onnx: the ONNX file's bytes.
+        name, version, licence, training_data: of the model card.
+        digest: SHA-256 of the ONNX file, hexadecimal.
+        input: name of the crops, uint8 (n, 192, 192, 3) RGB.
+        outputs: name of the occupancy, uint8 (n, depth, height, width), for each level that the
+            network predicts itself.
+        rule: from detector box to crop.
+    """
+
+    onnx: bytes
+    name: str
+    version: str
+    licence: str
+    training_data: str
+    digest: str
+    input: str
+    outputs: Mapping[Level, str]
+    rule: CropRule
+
+    @property
+    def levels(self) -> tuple[Level, ...]:
+        """Levels that the network predicts itself, coarsest first."""
+        return tuple(sorted(self.outputs))
+
+    def source(self, level: Level) -> Level:
+        """The predicted level that ``level`` is best made from: itself, the next finer, or the
+        finest there is."""
+        return next((own for own in self.levels if own >= level), self.levels[-1])
+
+
+def load_model(folder: Path = SHIPPED) -> Model:
+    """Read and check a model.
+
+    Raises:
+        ModelError: a file is missing or unreadable, or the digest or a shape is not as stated.
+    """
+    try:
+        onnx = (folder / "model.onnx").read_bytes()
+        card = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"cannot read the model in {folder}: {error}") from None
+    digest = hashlib.sha256(onnx).hexdigest()
+    try:
+        if digest != card["digest"]:
+            raise ModelError(
+                f"{folder / 'model.onnx'} has SHA-256 {digest}, model.json says {card['digest']}"
+            )
+        _check_shape(card["input"], [CROP_SIDE, CROP_SIDE, 3])
+        outputs = {}
+        for level_name, output in card["outputs"].items():
+            level = Level[level_name]
+            _check_shape(output, list(GRIDS[level].shape))
+            outputs[level] = str(output["name"])
+        if not outputs:
+            raise ModelError("model.json names no outputs")
+        rule = card["crop_rule"]
+        return Model(
+            onnx,
+            name=str(card["name"]),
+            version=str(card["version"]),
+            licence=str(card["licence"]),
+            training_data=str(card["training_data"]),
+            digest=digest,
+            input=str(card["input"]["name"]),
+            outputs=outputs,
+            rule=CropRule(float(rule["side"]), float(rule["drop"]), float(rule["anchor"])),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ModelError(f"{folder / 'model.json'} is not a model card: {error!r}") from None
+
+
+def _check_shape(tensor: Mapping[str, Any], shape: list[int]) -> None:
+    if list(tensor["shape"])[1:] != shape or tensor["dtype"] != "uint8":
+        raise ModelError(f"model.json: {tensor['name']} must be uint8 (n, {shape})")

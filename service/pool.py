@@ -1,0 +1,275 @@
+"""A pool of worker processes: Python's lock never serialises the CPU stages.
+
+Tasks wait in a queue ordered by rank: work that finishes a face goes before work that begins a
+photo. A worker that dies or hangs takes only its own task with it and is replaced.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import heapq
+import itertools
+import logging
+import pickle
+import socket
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from .errors import Internal, WorkerDied
+from .grid import U8
+from .mailbox import Mailbox, Parcel
+from .worker import LENGTH, Reply, Task
+
+log = logging.getLogger(__name__)
+
+START_SECONDS: Final = 60.0
+# Pause before replacing a worker that died young, so that a broken machine is not kept busy.
+YOUNG_SECONDS: Final = 2.0
+
+
+class Worker:
+    """One worker process, its socket and its mailbox."""
+
+    def __init__(
+        self,
+        process: asyncio.subprocess.Process,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        mailbox: Mailbox,
+    ) -> None:
+        self.process = process
+        self.started = time.monotonic()
+        self._reader = reader
+        self._writer = writer
+        self._mailbox = mailbox
+        self._stopped = False
+
+    @classmethod
+    async def start(cls, mailbox_bytes: int) -> Worker:
+        """Start a process and wait until it is ready.
+
+        Raises:
+            WorkerDied: it ended, or was not ready in time.
+        """
+        ours, theirs = socket.socketpair()
+        mailbox = Mailbox.create(mailbox_bytes)
+        with theirs:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                *("-m", f"{__package__}.worker"),
+                *(str(theirs.fileno()), str(mailbox.fd), str(mailbox.size)),
+                pass_fds=(theirs.fileno(), mailbox.fd),
+                stdin=asyncio.subprocess.DEVNULL,
+                # Ctrl-C is for the server, which then drains its workers.
+                start_new_session=True,
+            )
+        reader, writer = await asyncio.open_connection(sock=ours)
+        worker = cls(process, reader, writer, mailbox)
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                await worker._read()
+        except BaseException as error:
+            await worker.stop()
+            if isinstance(error, asyncio.CancelledError):
+                raise
+            raise WorkerDied(f"a worker process did not start: {error}") from None
+        return worker
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process runs, as far as is known."""
+        return self.process.returncode is None and not self._reader.at_eof()
+
+    async def call(
+        self, name: str, job: object, inputs: Sequence[U8 | bytes], seconds: float
+    ) -> tuple[Any, list[U8]]:
+        """Do a task; ``seconds`` is the longest it may take.
+
+        Returns:
+            The task's result and copies of its outputs.
+
+        Raises:
+            ProtomeError: the task's own, or :class:`WorkerDied`, or :class:`Internal`.
+        """
+        used: list[Parcel] = []
+        try:
+            parcels = self._mailbox.put(inputs)
+            used += parcels
+            self._write(Task(name, job, parcels))
+            async with asyncio.timeout(seconds):
+                reply = await self._read()
+            used += reply.outputs
+            outputs = [self._mailbox.look(parcel).copy() for parcel in reply.outputs]
+        except TimeoutError:
+            self.kill()
+            raise WorkerDied(f"the task took over {seconds} s", limit_seconds=seconds) from None
+        except (OSError, EOFError):
+            self.kill()
+            raise WorkerDied("the worker process died") from None
+        finally:
+            self._mailbox.wipe(used)
+        if reply.error is not None:
+            raise reply.error
+        if reply.fault:
+            log.error("a task failed in a worker:\n%s", reply.fault)
+            raise Internal("a task failed in a worker")
+        return reply.result, outputs
+
+    def _write(self, task: Task) -> None:
+        body = pickle.dumps(task, pickle.HIGHEST_PROTOCOL)
+        self._writer.write(LENGTH.pack(len(body)) + body)
+
+    async def _read(self) -> Reply:
+        head = await self._reader.readexactly(LENGTH.size)
+        body = await self._reader.readexactly(LENGTH.unpack(head)[0])
+        reply: Reply = pickle.loads(body)
+        return reply
+
+    def kill(self) -> None:
+        """End the process now."""
+        if self.process.returncode is None:
+            self.process.kill()
+
+    async def stop(self) -> None:
+        """End the process and free what it held; more than once is fine."""
+        if self._stopped:
+            return
+        self._stopped = True
+        self._writer.close()
+        self.kill()
+        await self.process.wait()
+        self._mailbox.close()
+
+
+class Rank(enum.IntEnum):
+    """Places in the queue: lower goes first."""
+
+    FINISH = 0
+    BEGIN = 1
+
+
+class Pool:
+    """A fixed number of workers and the tasks that wait for them.
+
+    Args:
+        count: workers.
+        mailbox_bytes: size of each worker's mailbox.
+        task_seconds: longest a task may take.
+        on_restart: called each time a worker had to be replaced.
+    """
+
+    def __init__(
+        self,
+        count: int,
+        *,
+        mailbox_bytes: int,
+        task_seconds: float,
+        on_restart: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._count = count
+        self._mailbox_bytes = mailbox_bytes
+        self._task_seconds = task_seconds
+        self._on_restart = on_restart
+        self._idle: list[Worker] = []
+        self._waiting: list[tuple[int, int, asyncio.Future[Worker]]] = []
+        self._order = itertools.count()
+        self._keepers: list[asyncio.Task[None]] = []
+        self._closing = False
+
+    async def start(self) -> None:
+        """Start all workers; returns when all are ready.
+
+        Raises:
+            WorkerDied: one could not be started.
+        """
+        async with asyncio.TaskGroup() as group:
+            starts = [
+                group.create_task(Worker.start(self._mailbox_bytes)) for _ in range(self._count)
+            ]
+        self._keepers = [asyncio.create_task(self._keep(start.result())) for start in starts]
+
+    async def close(self) -> None:
+        """Stop all workers; tasks still waiting are answered with :class:`WorkerDied`."""
+        self._closing = True
+        for keeper in self._keepers:
+            keeper.cancel()
+        await asyncio.gather(*self._keepers, return_exceptions=True)
+        for _, _, future in self._waiting:
+            if not future.done():
+                future.set_exception(WorkerDied("the pool is closed"))
+
+    @property
+    def waiting(self) -> int:
+        """Tasks in the queue."""
+        return sum(not future.done() for _, _, future in self._waiting)
+
+    async def run(
+        self, name: str, job: object, inputs: Sequence[U8 | bytes], rank: Rank
+    ) -> tuple[Any, list[U8]]:
+        """Do a task on the next free worker; see :meth:`Worker.call`.
+
+        When the caller is cancelled while the task waits, the task is dropped; while it runs, the
+        worker finishes it for nobody, since only then its memory is free again.
+        """
+        worker = await self._acquire(rank)
+        call = asyncio.create_task(worker.call(name, job, inputs, self._task_seconds))
+        call.add_done_callback(lambda done: self._finished(worker, done))
+        return await asyncio.shield(call)
+
+    def _finished(self, worker: Worker, call: asyncio.Task[Any]) -> None:
+        if not call.cancelled():
+            call.exception()  # Seen, also when the caller is gone.
+        self._release(worker)
+
+    async def _acquire(self, rank: int) -> Worker:
+        if self._closing:
+            raise WorkerDied("the pool is closed")
+        while self._idle:
+            worker = self._idle.pop()
+            if worker.alive:
+                return worker
+        future: asyncio.Future[Worker] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._waiting, (rank, next(self._order), future))
+        try:
+            return await future
+        except asyncio.CancelledError:
+            if future.done() and not future.cancelled() and future.exception() is None:
+                self._release(future.result())
+            raise
+
+    def _release(self, worker: Worker) -> None:
+        if not worker.alive or self._closing:
+            return
+        while self._waiting:
+            _, _, future = heapq.heappop(self._waiting)
+            if not future.done():
+                future.set_result(worker)
+                return
+        self._idle.append(worker)
+
+    async def _keep(self, worker: Worker) -> None:
+        """Keep one place of the pool filled until cancelled."""
+        try:
+            while True:
+                self._release(worker)
+                code = await worker.process.wait()
+                log.warning("worker %d ended with %s; replacing it", worker.process.pid, code)
+                self._idle = [other for other in self._idle if other is not worker]
+                await worker.stop()
+                self._on_restart()
+                age = time.monotonic() - worker.started
+                await asyncio.sleep(max(0.0, YOUNG_SECONDS - age))
+                worker = await self._replace()
+        finally:
+            await worker.stop()
+
+    async def _replace(self) -> Worker:
+        while True:
+            try:
+                return await Worker.start(self._mailbox_bytes)
+            except (WorkerDied, OSError) as error:
+                log.error("cannot start a worker: %s", error)
+                await asyncio.sleep(YOUNG_SECONDS)

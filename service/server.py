@@ -1,0 +1,192 @@
+"""The server process: startup → main_loop → shutdown."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from pathlib import Path
+from typing import Final
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from . import __version__, selftest
+from .config import MIB, Config
+from .engine import Engine
+from .http import HttpServer
+from .inference import Inference
+from .line import Line
+from .metrics import Metrics
+from .model import SHIPPED, load_model
+from .pool import Pool
+from .servicer import Servicer
+from .v1 import reconstruction_pb2 as pb
+from .v1 import reconstruction_pb2_grpc as pb_grpc
+from .wire import Wire
+
+log = logging.getLogger(__name__)
+
+SERVICE: Final = pb.DESCRIPTOR.services_by_name["ReconstructionService"].full_name
+# Room for the largest outputs behind the photo: volumes, portraits, uncompressed meshes.
+MAILBOX_MARGIN: Final = 64 * MIB
+
+
+class StartupError(Exception):
+    """The server cannot start; the message says why."""
+
+
+class Server:
+    """One server; ``run`` lives from start to drained."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._metrics = Metrics()
+        self._ready = False
+        self._stop = asyncio.Event()
+        self._health = health.aio.HealthServicer()
+
+    async def run(self) -> None:
+        """Serve until SIGTERM or SIGINT, then drain.
+
+        Raises:
+            StartupError, ModelError, WorkerDied: the server cannot start.
+        """
+        try:
+            await self.startup()
+            await self.main_loop()
+        finally:
+            await self.shutdown()
+
+    async def startup(self) -> None:
+        """Bring up the parts from the inside out; ready is last."""
+        config = self._config
+        loop = asyncio.get_running_loop()
+        for signal_ in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(signal_, self._stop.set)
+        self._http = HttpServer(
+            config.metrics_host, config.metrics_port, self._metrics.registry, lambda: self._ready
+        )
+        self._http.start()
+        model = load_model(Path(config.model_dir) if config.model_dir else SHIPPED)
+        self._pool = Pool(
+            config.worker_count,
+            mailbox_bytes=config.max_image_bytes + MAILBOX_MARGIN,
+            task_seconds=config.task_seconds,
+            on_restart=self._metrics.worker_restarted,
+        )
+        await self._pool.start()
+        engine = await asyncio.to_thread(
+            Engine,
+            model,
+            provider=config.provider,  # type: ignore[arg-type]  # checked by Config
+            threads=config.thread_count,
+            max_batch=config.max_batch,
+        )
+        await asyncio.to_thread(engine.warm_up)
+        self._inference = Inference(
+            engine, capacity=config.queue_faces, on_batch=self._metrics.batch
+        )
+        self._inference.start()
+        line = Line(config, model, self._pool, self._inference, self._metrics)
+        await selftest.check(line, model)
+        wire = Wire(config, model)
+        self._servicer = Servicer(
+            line=line,
+            wire=wire,
+            metrics=self._metrics,
+            info=wire.server_info(__version__, engine.provider),
+            max_requests=config.max_requests,
+            max_stream_photos=config.max_stream_photos,
+        )
+        self._metrics.watch(
+            queue_faces=lambda: self._inference.queued,
+            queue_age=lambda: self._inference.oldest_age,
+            queue_tasks=lambda: self._pool.waiting,
+        )
+        self._metrics.describe(
+            version=__version__,
+            name=model.name,
+            model=model.version,
+            digest=model.digest,
+            provider=engine.provider,
+        )
+        await self._listen()
+        await self._set_ready(True)
+        log.info(
+            "serving %s on port %d (%s, %d workers), metrics on port %d",
+            model.name,
+            self._port,
+            engine.provider,
+            config.worker_count,
+            self._http.port,
+        )
+        self._announce()
+
+    async def main_loop(self) -> None:
+        """Wait for the signal to stop; everything else happens in the parts."""
+        await self._stop.wait()
+
+    async def shutdown(self) -> None:
+        """Say NOT_SERVING, let the calls in flight finish, take the parts down."""
+        config = self._config
+        if hasattr(self, "_grpc"):
+            log.info("draining")
+            await self._set_ready(False)
+            # Time for load balancers to notice before calls are refused.
+            await asyncio.sleep(config.drain_delay)
+            self._servicer.drain()
+            await self._grpc.stop(config.drain_seconds)
+        if hasattr(self, "_inference"):
+            await self._inference.close()
+        if hasattr(self, "_pool"):
+            await self._pool.close()
+        if hasattr(self, "_http"):
+            self._http.close()
+        log.info("stopped")
+
+    async def _listen(self) -> None:
+        config = self._config
+        self._grpc = grpc.aio.server(
+            options=[
+                # Photos a little over our limit get our own error, with the limit in it.
+                ("grpc.max_receive_message_length", 2 * config.max_image_bytes + MIB),
+                ("grpc.max_send_message_length", config.chunk_bytes + MIB),
+                ("grpc.so_reuseport", 0),
+            ]
+        )
+        pb_grpc.add_ReconstructionServiceServicer_to_server(self._servicer, self._grpc)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
+        names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, self._grpc)
+        try:
+            self._port = self._grpc.add_insecure_port(f"{config.host}:{config.port}")
+        except RuntimeError as error:
+            raise StartupError(f"cannot listen on {config.host}:{config.port}: {error}") from None
+        await self._grpc.start()
+
+    async def _set_ready(self, ready: bool) -> None:
+        self._ready = ready
+        self._metrics.ready(ready)
+        serving = health_pb2.HealthCheckResponse.SERVING
+        not_serving = health_pb2.HealthCheckResponse.NOT_SERVING
+        for name in ("", SERVICE):
+            await self._health.set(name, serving if ready else not_serving)
+
+    def _announce(self) -> None:
+        if self._config.port_file:
+            path = Path(self._config.port_file)
+            # Renamed into place, so that a reader never sees half of it.
+            part = path.with_name(path.name + ".part")
+            part.write_text(f"{self._port} {self._http.port}\n")
+            os.replace(part, path)
+
+
+def serve(config: Config) -> None:
+    """Run a server until it is told to stop."""
+    logging.basicConfig(
+        level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    asyncio.run(Server(config).run())

@@ -1,0 +1,216 @@
+"""The gRPC methods: requests in, events of the line out."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Final, NoReturn
+
+import grpc
+
+from . import status
+from .errors import Draining, Internal, InvalidRequest, NoFaceFound, Overloaded, ProtomeError
+from .line import Event, Line, MeshPiece, Request
+from .metrics import Metrics
+from .stages import Photo
+from .v1 import reconstruction_pb2 as pb
+from .v1 import reconstruction_pb2_grpc as pb_grpc
+from .wire import Wire
+
+log = logging.getLogger(__name__)
+
+MAX_ID: Final = 128
+
+ReconstructContext = grpc.aio.ServicerContext[pb.ReconstructRequest, pb.ReconstructResponse]
+ManyContext = grpc.aio.ServicerContext[pb.ReconstructManyRequest, pb.ReconstructManyResponse]
+InfoContext = grpc.aio.ServicerContext[pb.GetServerInfoRequest, pb.GetServerInfoResponse]
+Send = Callable[[pb.ReconstructResponse], Awaitable[None]]
+
+
+class Servicer(pb_grpc.ReconstructionServiceServicer):
+    """Serves ``protome.v1.ReconstructionService``.
+
+    Args:
+        line: what reconstructs.
+        wire: translates.
+        metrics: counts.
+        info: the answer to GetServerInfo.
+        max_requests: photos worked on at a time, over all calls.
+        max_stream_photos: photos of one ReconstructMany stream worked on at a time.
+    """
+
+    def __init__(
+        self,
+        *,
+        line: Line,
+        wire: Wire,
+        metrics: Metrics,
+        info: pb.GetServerInfoResponse,
+        max_requests: int,
+        max_stream_photos: int,
+    ) -> None:
+        self._line = line
+        self._wire = wire
+        self._metrics = metrics
+        self._info = info
+        self._max_requests = max_requests
+        self._max_stream_photos = max_stream_photos
+        self._photos = 0
+        self._draining = False
+
+    def drain(self) -> None:
+        """Take no new photos; those in flight go on."""
+        self._draining = True
+
+    async def Reconstruct(
+        self, request: pb.ReconstructRequest, context: ReconstructContext
+    ) -> None:
+        """One photo; see the contract."""
+        try:
+            await self._photo("Reconstruct", request, _deadline(context), context.write)
+        except ProtomeError as error:
+            await _abort(context, error)
+
+    async def ReconstructMany(
+        self, requests: AsyncIterator[pb.ReconstructManyRequest], context: ManyContext
+    ) -> None:
+        """Many photos over one stream; see the contract."""
+        # gRPC allows one write at a time; the lock also makes all photos wait for a slow reader.
+        writing = asyncio.Lock()
+        places = asyncio.Semaphore(self._max_stream_photos)
+        open_ids: set[str] = set()
+        deadline = _deadline(context)
+        photos = aiter(requests)
+
+        async def send(message: pb.ReconstructManyResponse) -> None:
+            async with writing:
+                await context.write(message)
+
+        async def serve(message: pb.ReconstructManyRequest) -> None:
+            request_id = message.request_id
+            try:
+                await self._photo(
+                    "ReconstructMany",
+                    message.request,
+                    deadline,
+                    lambda event: send(_with_id(request_id, event)),
+                )
+            except ProtomeError as error:
+                event = pb.ReconstructManyResponse(
+                    request_id=request_id, error=status.as_message(error)
+                )
+                await send(event)
+            finally:
+                open_ids.discard(request_id)
+                places.release()
+
+        async with asyncio.TaskGroup() as group:
+            while True:
+                # Reading waits for a place: that is the flow control towards the client.
+                await places.acquire()
+                message = await anext(photos, None)
+                if message is None:
+                    break
+                if not 1 <= len(message.request_id) <= MAX_ID or message.request_id in open_ids:
+                    places.release()
+                    problem = InvalidRequest(
+                        f"request_id must have 1 to {MAX_ID} characters and not be in use",
+                        field="request_id",
+                    )
+                    error = status.as_message(problem)
+                    await send(
+                        pb.ReconstructManyResponse(request_id=message.request_id, error=error)
+                    )
+                    continue
+                open_ids.add(message.request_id)
+                group.create_task(serve(message))
+
+    async def GetServerInfo(
+        self, request: pb.GetServerInfoRequest, context: InfoContext
+    ) -> pb.GetServerInfoResponse:
+        """What this server is; see the contract."""
+        del request, context
+        return self._info
+
+    async def _photo(
+        self, method: str, message: pb.ReconstructRequest, deadline: float, send: Send
+    ) -> None:
+        """Take one photo down the line and count it."""
+        began = time.monotonic()
+        outcome = grpc.StatusCode.CANCELLED
+        self._metrics.began()
+        try:
+            self._admit()
+            self._photos += 1
+            try:
+                request = self._wire.request(message, deadline)
+                await self._line.reconstruct(request, self._emitter(method, request, began, send))
+            finally:
+                self._photos -= 1
+            outcome = grpc.StatusCode.OK
+        except ProtomeError as error:
+            outcome = status.code(error)
+            if not isinstance(error, NoFaceFound | InvalidRequest):
+                log.info("%s: %s: %s", method, error.reason, error.message)
+            raise
+        except (asyncio.CancelledError, grpc.aio.UsageError):
+            raise
+        except Exception:
+            outcome = grpc.StatusCode.INTERNAL
+            log.exception("%s failed", method)
+            raise Internal("a defect in the server; it is in its log") from None
+        finally:
+            self._metrics.ended(method, outcome.name, time.monotonic() - began)
+
+    def _admit(self) -> None:
+        if self._draining:
+            raise Draining("the server is shutting down")
+        if self._photos >= self._max_requests:
+            raise Overloaded(
+                f"{self._photos} photos are being worked on", max_requests=self._max_requests
+            )
+
+    def _emitter(
+        self, method: str, request: Request, began: float, send: Send
+    ) -> Callable[[Event], Awaitable[None]]:
+        """What the line tells its events: each becomes one message."""
+        writing = asyncio.Lock()
+        mesh_seen = False
+
+        async def emit(event: Event) -> None:
+            nonlocal mesh_seen
+            async with writing:
+                await send(self._message(event, request))
+            if isinstance(event, MeshPiece) and not mesh_seen:
+                mesh_seen = True
+                self._metrics.first_mesh(method, time.monotonic() - began)
+
+        return emit
+
+    def _message(self, event: Event, request: Request) -> pb.ReconstructResponse:
+        if isinstance(event, Photo):
+            return pb.ReconstructResponse(header=self._wire.header(event, request))
+        if isinstance(event, MeshPiece):
+            return pb.ReconstructResponse(chunk=self._wire.chunk(event))
+        return pb.ReconstructResponse(summary=self._wire.summary(event))
+
+
+def _with_id(request_id: str, event: pb.ReconstructResponse) -> pb.ReconstructManyResponse:
+    return pb.ReconstructManyResponse(
+        request_id=request_id,
+        header=event.header if event.HasField("header") else None,
+        chunk=event.chunk if event.HasField("chunk") else None,
+        summary=event.summary if event.HasField("summary") else None,
+    )
+
+
+def _deadline(context: ReconstructContext | ManyContext) -> float:
+    remaining = context.time_remaining()
+    return float("inf") if remaining is None else time.monotonic() + remaining
+
+
+async def _abort(context: ReconstructContext, error: ProtomeError) -> NoReturn:
+    await context.abort(status.code(error), error.message, status.trailers(error))
+    raise AssertionError("abort raises")

@@ -1,0 +1,192 @@
+"""The two halves of the line that run in worker processes, before and after the network.
+
+``prepare``: bytes → image → faces → crops. ``build``: volume → surface → mesh → encoded mesh.
+"""
+
+from __future__ import annotations
+
+import enum
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from .crops import CropRule, Placement, cut, place
+from .encode import Encoding, encode
+from .errors import NoFaceFound
+from .faces import Box, Face, detect, given
+from .grid import CROP_SIDE, U8, Level, resample
+from .image import Image, decode
+from .mesh import Appearance, dress
+from .surface import extract
+
+# Longest side in pixels that detection and crops make use of.
+ENOUGH: Final = 1600
+# Sides of the picture a texture is cut from; powers of two, as some readers want.
+PORTRAITS: Final = (256, 512)
+
+
+class Outcome(enum.IntEnum):
+    """What became of a face; the values are those of protome.v1.FaceOutcome."""
+
+    RECONSTRUCTED = 1
+    OVER_MAX_FACES = 2
+    TOO_SMALL = 3
+    NO_SURFACE = 4
+    FAILED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoJob:
+    """What ``prepare`` is asked for; the limits are those of the configuration."""
+
+    boxes: Sequence[Box]
+    max_faces: int
+    min_face_pixels: int
+    min_score: float
+    max_image_bytes: int
+    max_image_pixels: int
+    rule: CropRule
+    appearance: Appearance
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFace:
+    """A face of the photo; ``placement`` is that of its crop, None if it was left out."""
+
+    face: Face
+    outcome: Outcome
+    placement: Placement | None
+
+
+@dataclass(frozen=True, slots=True)
+class Photo:
+    """What ``prepare`` found: size in photo pixels, faces, and seconds spent in each stage."""
+
+    width: int
+    height: int
+    faces: Sequence[FoundFace]
+    decode_seconds: float
+    detect_seconds: float
+    crop_seconds: float
+
+
+def prepare(job: PhotoJob, inputs: Sequence[memoryview]) -> tuple[Photo, list[U8]]:
+    """Turn an encoded photo into crops.
+
+    Args:
+        job: what is wanted.
+        inputs: the encoded photo.
+
+    Returns:
+        The photo, and two pictures for each face with a placement, in order: the (192, 192, 3)
+        crop for the network and the portrait, (s, s, 3), that colours are taken from.
+
+    Raises:
+        ProtomeError: the picture cannot be used, or shows no face.
+    """
+    t0 = time.perf_counter()
+    image = decode(
+        bytes(inputs[0]),
+        max_bytes=job.max_image_bytes,
+        max_pixels=job.max_image_pixels,
+        enough=ENOUGH,
+    )
+    t1 = time.perf_counter()
+    if job.boxes:
+        faces = given(job.boxes, image.width, image.height)
+    else:
+        faces = detect(image, min_score=job.min_score)
+    if not faces:
+        raise NoFaceFound("the photo shows no face", width=image.width, height=image.height)
+    t2 = time.perf_counter()
+    found = [_admit(face, index, job) for index, face in enumerate(faces)]
+    pictures: list[U8] = []
+    for placement in (f.placement for f in found if f.placement is not None):
+        crop = cut(image, placement)
+        pictures.append(crop)
+        pictures.append(_portrait(image, placement, crop, job.appearance))
+    t3 = time.perf_counter()
+    photo = Photo(image.width, image.height, found, t1 - t0, t2 - t1, t3 - t2)
+    return photo, pictures
+
+
+def _admit(face: Face, index: int, job: PhotoJob) -> FoundFace:
+    if face.box.width < job.min_face_pixels:
+        return FoundFace(face, Outcome.TOO_SMALL, None)
+    if index >= job.max_faces:
+        return FoundFace(face, Outcome.OVER_MAX_FACES, None)
+    return FoundFace(face, Outcome.RECONSTRUCTED, place(face.box, job.rule))
+
+
+def _portrait(image: Image, placement: Placement, crop: U8, appearance: Appearance) -> U8:
+    if appearance is not Appearance.TEXTURE:
+        return crop
+    pixels = placement.pixel * CROP_SIDE * max(image.scale_x, image.scale_y)
+    side = next((s for s in PORTRAITS if s >= pixels), PORTRAITS[-1])
+    return cut(image, placement, side)
+
+
+@dataclass(frozen=True, slots=True)
+class MeshJob:
+    """What ``build`` is asked for."""
+
+    level: Level
+    encoding: Encoding
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltMesh:
+    """An encoded mesh and the seconds spent in each stage.
+
+    ``data`` is empty where the bytes travel beside it or are no longer needed.
+    """
+
+    level: Level
+    data: bytes
+    size: int
+    sha256: bytes
+    vertices: int
+    triangles: int
+    surface_seconds: float
+    appearance_seconds: float
+    encode_seconds: float
+
+    def holding(self, data: bytes) -> BuiltMesh:
+        """The same with its bytes."""
+        return replace(self, data=data)
+
+
+def build(job: MeshJob, inputs: Sequence[U8]) -> tuple[BuiltMesh, list[bytes]]:
+    """Turn a volume into an encoded mesh.
+
+    Args:
+        job: what is wanted.
+        inputs: the volume, (depth, height, width), and the portrait, (s, s, 3).
+
+    Returns:
+        The mesh without its bytes, and the bytes.
+
+    Raises:
+        NoSurface: the volume is empty.
+    """
+    volume, portrait = inputs
+    t0 = time.perf_counter()
+    surface = extract(resample(volume, job.level))
+    t1 = time.perf_counter()
+    mesh = dress(surface, job.encoding.appearance, portrait)
+    t2 = time.perf_counter()
+    encoded = encode(mesh, job.encoding)
+    t3 = time.perf_counter()
+    built = BuiltMesh(
+        job.level,
+        b"",
+        len(encoded.data),
+        encoded.sha256,
+        encoded.vertices,
+        encoded.triangles,
+        t1 - t0,
+        t2 - t1,
+        t3 - t2,
+    )
+    return built, [encoded.data]

@@ -1,0 +1,196 @@
+"""Between the contract (protome.v1 messages) and the line's own types."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeVar, cast
+
+from .config import Config
+from .encode import BEST_COMPRESSION, Compression, Encoding, Format, choose
+from .errors import InvalidRequest
+from .faces import Box
+from .grid import Level
+from .line import FaceReport, MeshPiece, Report, Request
+from .mesh import Appearance
+from .model import Model
+from .stages import BuiltMesh, FoundFace, Outcome, Photo
+from .surface import BACKEND
+from .v1 import reconstruction_pb2 as pb
+
+# Chin (menton) to crown of the mean head of ICT-FaceKit, whom the crop rule puts at 6.2 px/cm.
+HEAD_HEIGHT_METRES = 0.2207
+
+E = TypeVar("E", Level, Format, Compression, Appearance)
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """Translates for one server."""
+
+    config: Config
+    model: Model
+
+    def request(self, message: pb.ReconstructRequest, deadline: float) -> Request:
+        """Read a request.
+
+        Raises:
+            InvalidRequest: a field is out of its range.
+        """
+        limit = self.config.max_faces
+        if message.max_faces > limit:
+            raise InvalidRequest(
+                f"max_faces is {message.max_faces}, the limit is {limit}",
+                field="max_faces",
+                max_faces=limit,
+            )
+        if len(message.boxes) > limit:
+            raise InvalidRequest(
+                f"{len(message.boxes)} boxes, the limit is {limit}", field="boxes", max_faces=limit
+            )
+        level = _enum(Level, message.detail, Level.STANDARD, "detail")
+        preview = message.preview_first and level is not Level.PREVIEW
+        return Request(
+            image=message.image,
+            boxes=[Box(b.x, b.y, b.width, b.height) for b in message.boxes],
+            max_faces=message.max_faces or limit,
+            levels=(Level.PREVIEW, level) if preview else (level,),
+            encoding=choose(
+                {_enum(Format, f, Format.GLB, "formats") for f in message.formats},
+                {_enum(Compression, c, Compression.NONE, "compressions")
+                 for c in message.compressions},
+                _enum(Appearance, message.appearance, Appearance.NONE, "appearance"),
+            ),
+            deadline=deadline,
+        )  # fmt: skip
+
+    def header(self, photo: Photo, request: Request) -> pb.Header:
+        """What was found."""
+        encoding: Encoding = request.encoding
+        return pb.Header(
+            photo_width=photo.width,
+            photo_height=photo.height,
+            faces=[_face(index, face) for index, face in enumerate(photo.faces)],
+            model=self.model_message(),
+            format=_format(encoding.format),
+            compression=_compression(encoding.compression),
+            appearance=_appearance(encoding.appearance),
+            detail=_detail(request.levels[-1]),
+        )
+
+    def chunk(self, piece: MeshPiece) -> pb.MeshChunk:
+        """A piece of a mesh."""
+        return pb.MeshChunk(
+            face_index=piece.face,
+            detail=_detail(piece.level),
+            sequence=piece.chunk.sequence,
+            data=piece.chunk.data,
+            last=piece.chunk.last,
+            total_size=piece.chunk.total_size,
+        )
+
+    def summary(self, report: Report) -> pb.Summary:
+        """The closing event."""
+        return pb.Summary(
+            faces=[_face_summary(face) for face in report.faces],
+            times=pb.PhotoTimes(
+                decode_seconds=report.photo.decode_seconds,
+                detect_seconds=report.photo.detect_seconds,
+                crop_seconds=report.photo.crop_seconds,
+                total_seconds=report.seconds,
+            ),
+        )
+
+    def model_message(self) -> pb.Model:
+        """The network."""
+        return pb.Model(name=self.model.name, version=self.model.version, digest=self.model.digest)
+
+    def server_info(self, version: str, provider: str) -> pb.GetServerInfoResponse:
+        """What the server is."""
+        config = self.config
+        return pb.GetServerInfoResponse(
+            version=version,
+            model=self.model_message(),
+            model_licence=self.model.licence,
+            training_data=self.model.training_data,
+            native_levels=[_detail(level) for level in self.model.levels],
+            formats=[_format(format_) for format_ in Format],
+            compressions=[_compression(c) for c in BEST_COMPRESSION],
+            limits=pb.Limits(
+                max_image_bytes=config.max_image_bytes,
+                max_image_pixels=config.max_image_pixels,
+                max_faces=config.max_faces,
+                chunk_bytes=config.chunk_bytes,
+                max_stream_photos=config.max_stream_photos,
+                min_face_pixels=config.min_face_pixels,
+            ),
+            execution_provider=provider,
+            surface_backend=BACKEND,
+            nominal_head_height_metres=HEAD_HEIGHT_METRES,
+        )
+
+
+def _enum(kind: type[E], value: int, default: E, name: str) -> E:
+    if value == 0:
+        return default
+    try:
+        return kind(value)
+    except ValueError:
+        raise InvalidRequest(f"{name}: {value} is not known here", field=name) from None
+
+
+def _face(index: int, found: FoundFace) -> pb.Face:
+    box = found.face.box
+    matrix = None if found.placement is None else found.placement.mesh_to_photo()
+    return pb.Face(
+        index=index,
+        box=pb.BoundingBox(x=box.x, y=box.y, width=box.width, height=box.height),
+        score=found.face.score,
+        outcome=_outcome(found.outcome),
+        mesh_to_photo=[] if matrix is None else matrix.T.ravel().tolist(),
+    )
+
+
+def _face_summary(report: FaceReport) -> pb.FaceSummary:
+    inferred = report.inferred
+    return pb.FaceSummary(
+        face_index=report.face,
+        outcome=_outcome(report.outcome),
+        message="" if report.error is None else report.error.message,
+        meshes=[_mesh_summary(mesh) for mesh in report.meshes],
+        batch_size=0 if inferred is None else inferred.batch_size,
+        queue_seconds=0.0 if inferred is None else inferred.queue_seconds,
+        inference_seconds=0.0 if inferred is None else inferred.inference_seconds,
+    )
+
+
+def _mesh_summary(mesh: BuiltMesh) -> pb.MeshSummary:
+    return pb.MeshSummary(
+        detail=_detail(mesh.level),
+        sha256=mesh.sha256,
+        size=mesh.size,
+        vertices=mesh.vertices,
+        triangles=mesh.triangles,
+        surface_seconds=mesh.surface_seconds,
+        appearance_seconds=mesh.appearance_seconds,
+        encode_seconds=mesh.encode_seconds,
+    )
+
+
+def _detail(level: Level) -> pb.DetailLevel.ValueType:
+    return cast("pb.DetailLevel.ValueType", int(level))
+
+
+def _format(format_: Format) -> pb.MeshFormat.ValueType:
+    return cast("pb.MeshFormat.ValueType", int(format_))
+
+
+def _compression(compression: Compression) -> pb.Compression.ValueType:
+    return cast("pb.Compression.ValueType", int(compression))
+
+
+def _appearance(appearance: Appearance) -> pb.Appearance.ValueType:
+    return cast("pb.Appearance.ValueType", int(appearance))
+
+
+def _outcome(outcome: Outcome) -> pb.FaceOutcome.ValueType:
+    return cast("pb.FaceOutcome.ValueType", int(outcome))

@@ -1,0 +1,104 @@
+"""A worker process: takes one task at a time from its socket, does it, answers.
+
+Messages are a 4-byte big-endian length and a pickle; arrays travel through the mailbox. Started by
+the pool as ``python -m protome.worker SOCKET_FD MEMORY_FD MEMORY_SIZE``; ends when the socket does.
+"""
+
+from __future__ import annotations
+
+import pickle
+import socket
+import struct
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import cv2
+
+from .errors import ProtomeError
+from .mailbox import Mailbox, Parcel
+from .stages import build, prepare
+
+LENGTH: Final = struct.Struct(">I")
+TASKS: Final[dict[str, Callable[..., Any]]] = {"prepare": prepare, "build": build}
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What a worker is asked: the name of a stage, its job, where its inputs lie."""
+
+    name: str
+    job: object
+    inputs: Sequence[Parcel]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a worker answers: a result with outputs in the mailbox, or an error.
+
+    ``fault`` is the traceback of a defect of ours.
+    """
+
+    result: Any = None
+    outputs: Sequence[Parcel] = ()
+    error: ProtomeError | None = None
+    fault: str = ""
+
+
+def main(argv: Sequence[str]) -> None:
+    """Serve tasks until the pool closes the socket."""
+    # One core a worker: the pool runs as many workers as there are cores.
+    cv2.setNumThreads(1)
+    channel = socket.socket(fileno=int(argv[0]))
+    mailbox = Mailbox(int(argv[1]), int(argv[2]))
+    with channel:
+        _send(channel, Reply())  # Imports are done: ready.
+        while (task := _receive(channel)) is not None:
+            _send(channel, _do(task, mailbox))
+
+
+def _do(task: Task, mailbox: Mailbox) -> Reply:
+    try:
+        inputs = [mailbox.look(parcel) for parcel in task.inputs]
+        result, outputs = TASKS[task.name](task.job, inputs)
+        start = max((parcel.end for parcel in task.inputs), default=0)
+        return Reply(result, mailbox.put(outputs, start))
+    except ProtomeError as error:
+        return Reply(error=error)
+    except Exception:
+        return Reply(fault=traceback.format_exc())
+
+
+def _send(channel: socket.socket, reply: Reply) -> None:
+    body = pickle.dumps(reply, pickle.HIGHEST_PROTOCOL)
+    channel.sendall(LENGTH.pack(len(body)) + body)
+
+
+def _receive(channel: socket.socket) -> Task | None:
+    head = _exactly(channel, LENGTH.size)
+    if head is None:
+        return None
+    body = _exactly(channel, LENGTH.unpack(head)[0])
+    if body is None:
+        return None
+    task: Task = pickle.loads(body)
+    return task
+
+
+def _exactly(channel: socket.socket, count: int) -> bytes | None:
+    data = bytearray()
+    while len(data) < count:
+        piece = channel.recv(count - len(data))
+        if not piece:
+            return None
+        data += piece
+    return bytes(data)
+
+
+if __name__ == "__main__":
+    # Pickles name protome.worker.Reply, not __main__.Reply.
+    from protome.worker import main as run
+
+    run(sys.argv[1:])
