@@ -13,8 +13,9 @@ from typing import Final
 
 import cv2
 import numpy as np
+from scipy import ndimage
 
-from .grid import CROP_DEPTH, CROP_SIDE, F32, U8
+from .grid import CROP_DEPTH, CROP_SIDE, F32, U8, double
 from .surface import Surface
 
 # Cosine between normal and the way to the camera under which the photo is too oblique to use,
@@ -23,7 +24,10 @@ OBLIQUE: Final = 0.15
 FACING: Final = 0.45
 # Depth slack of the visibility test, crop pixels: the depth map is 2 px wide.
 SLACK: Final = 4.0
-PYRAMID: Final = (48, 24, 12, 6, 3, 1)
+# Cells along each side of the grid that colours spread on, and the weight of seen vertices from
+# which on a cell needs no help from coarser ones.
+CELLS: Final = 24
+TRUSTED: Final = 6.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,20 +59,23 @@ def vertex_colours(surface: Surface, crop: U8) -> U8:
     Returns:
         (n, 3) uint8, sRGB.
     """
-    sampled = _sample(crop, surface.vertices)
     seen = _seen(surface)
-    spread = _spread(surface.vertices, sampled, seen)
+    sampled = _sample(crop, surface.vertices)
     weight = seen[:, None]
-    return np.clip(np.round(weight * sampled + (1 - weight) * spread), 0, 255).astype(np.uint8)
+    return _to_u8(weight * sampled + (1 - weight) * _spread(surface.vertices, sampled, seen))
 
 
 def texture(surface: Surface, crop: U8) -> Texture:
     """A texture for the surface, cut from the photo; arguments as :func:`vertex_colours`."""
     side = crop.shape[0]
-    colours = vertex_colours(surface, crop)
-    seen = _seen(surface) > 0.5
-    front = seen[surface.triangles].all(axis=1)
-    picture = np.concatenate([crop, _back(surface, colours, seen, side)], axis=1)
+    seen = _seen(surface)
+    spread = _spread(surface.vertices, _sample(crop, surface.vertices), seen)
+    front = (seen > 0)[surface.triangles].all(axis=1)
+    # Towards the rim the photo fades into the colour that goes on behind it: no visible seam.
+    fade = _splat(surface.vertices[seen > 0], np.c_[spread, seen][seen > 0], side)
+    weight = fade[:, :, 3:]
+    left = _to_u8(weight * crop + (1 - weight) * fade[:, :, :3])
+    right = _to_u8(_splat(surface.vertices[seen <= 0], spread[seen <= 0], side))
     # Vertices used by both halves are split; numbers of the back half follow the front half's.
     n = len(surface.vertices)
     corner = surface.triangles.astype(np.int64) + np.where(front, 0, n)[:, None]
@@ -81,11 +88,15 @@ def texture(surface: Surface, crop: U8) -> Texture:
     uv = np.clip(surface.vertices[source, :2] / CROP_SIDE, inset, 1 - inset)
     uv[:, 0] = (uv[:, 0] + (used >= n)) / 2
     return Texture(
-        picture,
+        np.concatenate([left, right], axis=1),
         uv.astype(np.float32),
         source.astype(np.uint32),
         number[corner],
     )
+
+
+def _to_u8(values: F32) -> U8:
+    return np.clip(np.round(values), 0, 255).astype(np.uint8)
 
 
 def _sample(crop: U8, vertices: F32) -> F32:
@@ -126,51 +137,61 @@ def _seen(surface: Surface) -> F32:
 
 def _spread(vertices: F32, colours: F32, weight: F32) -> F32:
     """Carry the colours of weighted vertices to all others, (n, 3) float32."""
-    extent = np.array([CROP_SIDE, CROP_SIDE, CROP_DEPTH], np.float32)
-    unit = np.clip(vertices / extent, 0, 1 - 1e-6)
-    spread = np.zeros_like(colours)
-    trust = np.zeros(len(vertices), np.float32)
-    for size in PYRAMID:
-        cell = (unit * size).astype(np.int64)
-        spot = (cell[:, 2] * size + cell[:, 1]) * size + cell[:, 0]
-        total = np.bincount(spot, weight, minlength=size**3)
-        mean = (
-            np.stack(
-                [np.bincount(spot, weight * colours[:, c], minlength=size**3) for c in range(3)],
-                axis=1,
-            )
-            / np.maximum(total, 1e-6)[:, None]
+    extent = np.array([CROP_DEPTH, CROP_SIDE, CROP_SIDE], np.float32)
+    unit = np.clip(vertices[:, ::-1] / extent, 0, 1 - 1e-6)
+    cell = (unit * CELLS).astype(np.int64)
+    spot = (cell[:, 0] * CELLS + cell[:, 1]) * CELLS + cell[:, 2]
+    sums = [np.bincount(spot, weight * c, CELLS**3) for c in (*colours.T, np.ones_like(weight))]
+    filled = _pull_push(np.stack(sums).reshape(4, CELLS, CELLS, CELLS).astype(np.float32))
+    where = (unit * CELLS - 0.5).T
+    channels = [ndimage.map_coordinates(c, where, order=1, mode="nearest") for c in filled]
+    return np.stack(channels, axis=1).astype(np.float32)
+
+
+def _pull_push(sums: F32) -> F32:
+    """Fill the empty cells of a grid from coarser ones.
+
+    Args:
+        sums: (4, s, s, s), weighted sums of three channels, and the weights.
+
+    Returns:
+        (3, s, s, s), the channels everywhere.
+    """
+    weight = sums[3]
+    mean = sums[:3] / np.maximum(weight, 1e-6)
+    size = sums.shape[1]
+    if size % 2:
+        total = max(float(weight.sum()), 1e-6)
+        coarse = np.broadcast_to(
+            (sums[:3].sum(axis=(1, 2, 3)) / total)[:, None, None, None], mean.shape
         )
-        # Coarser cells only fill what finer ones left open; a few vertices are trusted little.
-        share = (1 - trust) * np.minimum(total[spot] / 6, 1)
-        spread += share[:, None] * mean[spot]
-        trust += share
-    if trust.max() <= 0:
-        return np.broadcast_to(colours.mean(axis=0), colours.shape).astype(np.float32)
-    return np.asarray(spread / np.maximum(trust, 1e-6)[:, None], np.float32)
+    else:
+        half = size // 2
+        pulled = sums.reshape(4, half, 2, half, 2, half, 2).sum(axis=(2, 4, 6))
+        coarse = _pull_push(pulled)
+        for axis in (1, 2, 3):
+            coarse = double(coarse, axis)
+    # A cell with little evidence is trusted little.
+    trust = np.minimum(weight / TRUSTED, 1)
+    return np.asarray(trust * mean + (1 - trust) * coarse, np.float32)
 
 
-def _back(surface: Surface, colours: U8, seen: np.ndarray, side: int) -> U8:
-    """The colours of the unseen vertices as a (side, side, 3) picture seen from the camera."""
-    hidden = ~seen
+def _splat(vertices: F32, values: F32, side: int) -> F32:
+    """Values of vertices as a smooth (side, side, channels) picture seen from the camera."""
     small = CROP_SIDE // 2
-    cell = np.clip((surface.vertices[hidden, :2] / 2).astype(np.int64), 0, small - 1)
+    cell = np.clip((vertices[:, :2] / 2).astype(np.int64), 0, small - 1)
     spot = cell[:, 1] * small + cell[:, 0]
-    count = np.bincount(spot, minlength=small * small).astype(np.float32)
-    sums = np.stack(
-        [np.bincount(spot, colours[hidden, c], minlength=small * small) for c in range(3)], axis=1
-    )
-    picture = sums.reshape(small, small, 3).astype(np.float32)
-    weight = count.reshape(small, small)
-    # Normalised blur closes the gaps between vertices; wide, since the colours are smooth.
-    filled = np.zeros_like(picture)
-    trust = np.zeros_like(weight)
-    for sigma in (1.0, 4.0, 16.0):
-        w = np.asarray(cv2.GaussianBlur(weight, (0, 0), sigma), np.float32)
-        mean = np.asarray(cv2.GaussianBlur(picture, (0, 0), sigma), np.float32)
-        share = (1 - trust) * np.clip(w / 0.2, 0, 1)
-        filled += (share / np.maximum(w, 1e-6))[:, :, None] * mean
+    sums = [np.bincount(spot, c, small * small) for c in (*values.T, np.ones(len(values)))]
+    grid = np.stack(sums, axis=1).reshape(small, small, -1).astype(np.float32)
+    filled = np.zeros((small, small, values.shape[1]), np.float32)
+    trust = np.zeros((small, small, 1), np.float32)
+    # Normalised blurs, ever wider, close the gaps between vertices and go on past the outline.
+    for sigma in (0.7, 2.0, 8.0):
+        blurred = np.asarray(cv2.GaussianBlur(grid, (0, 0), sigma), np.float32)
+        weight = blurred[:, :, -1:]
+        share = (1 - trust) * np.clip(weight / 0.2, 0, 1)
+        filled += share * blurred[:, :, :-1] / np.maximum(weight, 1e-6)
         trust += share
-    filled /= np.maximum(trust, 1e-6)[:, :, None]
+    filled /= np.maximum(trust, 1e-6)
     large = cv2.resize(filled, (side, side), interpolation=cv2.INTER_LINEAR)
-    return np.clip(np.round(large), 0, 255).astype(np.uint8)
+    return np.asarray(large, np.float32)

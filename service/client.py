@@ -279,7 +279,7 @@ class AsyncClient:
 
     async def close(self) -> None:
         """Close the connection."""
-        await self.channel.close()
+        await self.channel.close(None)
 
     async def server_info(self) -> pb.GetServerInfoResponse:
         """What the server is."""

@@ -28,7 +28,7 @@ class CropRule:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where a crop lies in the photo: photo = ``left`` / ``top`` + ``pixel`` x crop, all in pixels."""
+    """Where a crop lies in the photo: photo = (``left``, ``top``) + ``pixel`` x crop, in pixels."""
 
     left: float
     top: float

@@ -152,7 +152,7 @@ def _draco(glb: Glb, mesh: Mesh) -> Json:
     count = len(held.points)
     ids = {a["attribute_type"]: a["unique_id"] for a in held.attributes}
     attributes, numbers = {}, {}
-    for name, kind, component, values in _attributes(mesh):
+    for name, kind, component, _ in _attributes(mesh):
         fields = _bounds(held.points) if name == "POSITION" else {}
         if component == U_SHORT:
             fields["normalized"] = True

@@ -75,15 +75,15 @@ def resample(volume: U8, level: Level) -> U8:
     if volume.shape[0] > target[0]:
         fz, fy, fx = (a // b for a, b in zip(volume.shape, target, strict=True))
         blocks = volume.reshape(target[0], fz, target[1], fy, target[2], fx)
-        return np.round(blocks.mean(axis=(1, 3, 5))).astype(np.uint8)
+        return np.asarray(np.round(blocks.mean(axis=(1, 3, 5))), np.uint8)
     fine = volume.astype(np.float32)
     while fine.shape != target:
         for axis in range(3):
-            fine = _double(fine, axis)
+            fine = double(fine, axis)
     return np.round(fine).astype(np.uint8)
 
 
-def _double(values: F32, axis: int) -> F32:
+def double(values: F32, axis: int) -> F32:
     """Twice the samples along ``axis``, linear between centres, the border repeated."""
     v = np.moveaxis(values, axis, 0)
     before = np.concatenate([v[:1], v[:-1]])

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from PIL import ExifTags, ImageFile
+from PIL import ExifTags, ImageFile, UnidentifiedImageError
 from PIL import Image as Pillow
 
 from .errors import BrokenImage, ImageTooLarge, InvalidRequest, UnsupportedFormat
@@ -46,12 +46,12 @@ class Image:
     @property
     def scale_x(self) -> float:
         """Decoded pixels per photo pixel along x."""
-        return self.pixels.shape[1] / self.width
+        return float(self.pixels.shape[1] / self.width)
 
     @property
     def scale_y(self) -> float:
         """Decoded pixels per photo pixel along y."""
-        return self.pixels.shape[0] / self.height
+        return float(self.pixels.shape[0] / self.height)
 
 
 def decode(data: bytes, *, max_bytes: int, max_pixels: int, enough: int) -> Image:
@@ -97,7 +97,7 @@ def decode(data: bytes, *, max_bytes: int, max_pixels: int, enough: int) -> Imag
 def _open(data: bytes) -> Pillow.Image:
     try:
         return Pillow.open(io.BytesIO(data), formats=FORMATS)
-    except Pillow.UnidentifiedImageError:
+    except UnidentifiedImageError:
         raise UnsupportedFormat(
             "the bytes are not a JPEG, PNG or WebP picture", formats="JPEG,PNG,WebP"
         ) from None

@@ -11,6 +11,7 @@ import enum
 import heapq
 import itertools
 import logging
+import os
 import pickle
 import socket
 import sys
@@ -25,6 +26,8 @@ from .worker import LENGTH, Reply, Task
 
 log = logging.getLogger(__name__)
 
+# One core a worker: libraries that start threads of their own would fight over the cores.
+ONE_THREAD: Final = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 START_SECONDS: Final = 60.0
 # Pause before replacing a worker that died young, so that a broken machine is not kept busy.
 YOUNG_SECONDS: Final = 2.0
@@ -63,6 +66,7 @@ class Worker:
                 *(str(theirs.fileno()), str(mailbox.fd), str(mailbox.size)),
                 pass_fds=(theirs.fileno(), mailbox.fd),
                 stdin=asyncio.subprocess.DEVNULL,
+                env={**os.environ, **ONE_THREAD},
                 # Ctrl-C is for the server, which then drains its workers.
                 start_new_session=True,
             )

@@ -118,20 +118,20 @@ def render(
     canvas = np.full((size * size, 3), BACKGROUND, np.float32)
     canvas[pixel[won]] = colour
     canvas = canvas.reshape(side, SUPERSAMPLE, side, SUPERSAMPLE, 3).mean(axis=(1, 3))
-    return np.clip(canvas, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(canvas, 0, 255), np.uint8)
 
 
 def _rotation(yaw: float, pitch: float) -> npt.NDArray[np.float32]:
     y, p = np.radians(yaw), np.radians(pitch)
     about_y = np.array([[np.cos(y), 0, np.sin(y)], [0, 1, 0], [-np.sin(y), 0, np.cos(y)]])
     about_x = np.array([[1, 0, 0], [0, np.cos(p), -np.sin(p)], [0, np.sin(p), np.cos(p)]])
-    return (about_x @ about_y).astype(np.float32)
+    return np.asarray(about_x @ about_y, np.float32)
 
 
 def _barycentric(steps: int) -> F32:
     """Weights of points spread evenly over a triangle, (k, 3)."""
     grid = [(i, j, steps - i - j) for i in range(steps + 1) for j in range(steps + 1 - i)]
-    return np.array(grid, np.float32) / steps
+    return np.array(grid, np.float32) / np.float32(steps)
 
 
 def _shade(normals: F32) -> F32:
@@ -146,4 +146,4 @@ def _lookup(picture: U8, uv: F32) -> F32:
     height, width = picture.shape[:2]
     x = np.clip((uv[:, 0] * width).astype(np.int64), 0, width - 1)
     y = np.clip((uv[:, 1] * height).astype(np.int64), 0, height - 1)
-    return picture[y, x].astype(np.float32)
+    return np.asarray(picture[y, x], np.float32)

@@ -46,7 +46,7 @@ class Server:
         self._metrics = Metrics()
         self._ready = False
         self._stop = asyncio.Event()
-        self._health = health.aio.HealthServicer()
+        self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT, then drain.

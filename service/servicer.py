@@ -64,7 +64,8 @@ class Servicer(pb_grpc.ReconstructionServiceServicer):
         """Take no new photos; those in flight go on."""
         self._draining = True
 
-    async def Reconstruct(
+    # grpc.aio takes coroutines that write as well as generators; its stubs know only the latter.
+    async def Reconstruct(  # type: ignore[override]
         self, request: pb.ReconstructRequest, context: ReconstructContext
     ) -> None:
         """One photo; see the contract."""
@@ -73,7 +74,7 @@ class Servicer(pb_grpc.ReconstructionServiceServicer):
         except ProtomeError as error:
             await _abort(context, error)
 
-    async def ReconstructMany(
+    async def ReconstructMany(  # type: ignore[override]
         self, requests: AsyncIterator[pb.ReconstructManyRequest], context: ManyContext
     ) -> None:
         """Many photos over one stream; see the contract."""

@@ -11,10 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+import numpy as np
+
 from .crops import CropRule, Placement, cut, place
 from .encode import Encoding, encode
 from .errors import NoFaceFound
-from .faces import Box, Face, detect, given
+from .faces import COARSE, Box, Face, detect, given
 from .grid import CROP_SIDE, U8, Level, resample
 from .image import Image, decode
 from .mesh import Appearance, dress
@@ -24,6 +26,12 @@ from .surface import extract
 ENOUGH: Final = 1600
 # Sides of the picture a texture is cut from; powers of two, as some readers want.
 PORTRAITS: Final = (256, 512)
+
+
+def warm_up() -> None:
+    """Have the detector set itself up, so that no photo pays for it."""
+    grey = np.full((COARSE, COARSE, 3), 128, np.uint8)
+    detect(Image(grey, COARSE, COARSE), min_score=1.0)
 
 
 class Outcome(enum.IntEnum):

@@ -104,4 +104,4 @@ def _normals(vertices: F32, triangles: U32) -> F32:
         weights = np.repeat(facets[:, axis], 3)
         normals[:, axis] = np.bincount(corners, weights, minlength=len(vertices))
     length = np.linalg.norm(normals, axis=1, keepdims=True)
-    return normals / np.maximum(length, 1e-12)
+    return np.asarray(normals / np.maximum(length, 1e-12), np.float32)

@@ -19,7 +19,7 @@ import cv2
 
 from .errors import ProtomeError
 from .mailbox import Mailbox, Parcel
-from .stages import build, prepare
+from .stages import build, prepare, warm_up
 
 LENGTH: Final = struct.Struct(">I")
 TASKS: Final[dict[str, Callable[..., Any]]] = {"prepare": prepare, "build": build}
@@ -54,7 +54,8 @@ def main(argv: Sequence[str]) -> None:
     channel = socket.socket(fileno=int(argv[0]))
     mailbox = Mailbox(int(argv[1]), int(argv[2]))
     with channel:
-        _send(channel, Reply())  # Imports are done: ready.
+        warm_up()
+        _send(channel, Reply())  # Ready.
         while (task := _receive(channel)) is not None:
             _send(channel, _do(task, mailbox))
 
