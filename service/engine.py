@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Final, Literal
 
 import numpy as np
@@ -90,7 +91,8 @@ class Engine:
 
 
 def _session(model: Model, provider: str, threads: int) -> ort.InferenceSession:
-    if provider != "cpu" and CUDA in ort.get_available_providers():
+    wanted = provider == "cuda" or (provider == "auto" and _has_gpu())
+    if wanted and CUDA in ort.get_available_providers():
         with contextlib.suppress(Exception):
             # CUDA and cuDNN from wheels (the [cuda] extra) are not on the loader's path.
             ort.preload_dlls()
@@ -112,6 +114,11 @@ def _session(model: Model, provider: str, threads: int) -> ort.InferenceSession:
         return ort.InferenceSession(data, _options(threads), providers=[CPU])
     except Exception as error:
         raise ModelError(f"ONNX Runtime cannot load the model: {error}") from None
+
+
+def _has_gpu() -> bool:
+    """Whether an NVIDIA driver is there: asking CUDA itself is slow and loud where it is not."""
+    return any(Path(path).exists() for path in ("/dev/nvidiactl", "/dev/dxg"))
 
 
 def _options(threads: int) -> ort.SessionOptions:

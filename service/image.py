@@ -19,8 +19,8 @@ from PIL import Image as Pillow
 from .errors import BrokenImage, ImageTooLarge, InvalidRequest, UnsupportedFormat
 from .grid import U8
 
-# MPO is what many phones write: a JPEG with more pictures behind the first.
-FORMATS: Final = ("JPEG", "PNG", "WEBP", "MPO")
+# JPEG covers MPO, what many phones write: a JPEG with more pictures behind the first.
+FORMATS: Final = ("JPEG", "PNG", "WEBP")
 MIN_SIDE: Final = 16
 BACKDROP: Final = (255, 255, 255)
 
