@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from scipy import ndimage
 
-from .grid import CROP_DEPTH, CROP_SIDE, F32, U8, double
+from .grid import CROP_DEPTH, CROP_SIDE, F32, U8, U32, Frame, double
 from .surface import Surface
 
 # Cosine between normal and the way to the camera under which the photo is too oblique to use,
@@ -24,6 +24,9 @@ OBLIQUE: Final = 0.15
 FACING: Final = 0.45
 # Depth slack of the visibility test, crop pixels: the depth map is 2 px wide.
 SLACK: Final = 4.0
+# Stretch along the photo's border that is not used, and then fades in, crop pixels.
+RIM: Final = 2.0
+WHOLE: Final = Frame()
 # Cells along each side of the grid that colours spread on, and the weight of seen vertices from
 # which on a cell needs no help from coarser ones.
 CELLS: Final = 24
@@ -49,26 +52,27 @@ class Texture:
     triangles: np.ndarray
 
 
-def vertex_colours(surface: Surface, crop: U8) -> U8:
+def vertex_colours(surface: Surface, crop: U8, frame: Frame = WHOLE) -> U8:
     """A colour for each vertex.
 
     Args:
         surface: in crop coordinates.
         crop: (s, s, 3) uint8 RGB, the crop at any resolution.
+        frame: the part of it that shows the photo.
 
     Returns:
         (n, 3) uint8, sRGB.
     """
-    seen = _seen(surface)
+    seen = _seen(surface, frame)
     sampled = _sample(crop, surface.vertices)
     weight = seen[:, None]
     return _to_u8(weight * sampled + (1 - weight) * _spread(surface.vertices, sampled, seen))
 
 
-def texture(surface: Surface, crop: U8) -> Texture:
+def texture(surface: Surface, crop: U8, frame: Frame = WHOLE) -> Texture:
     """A texture for the surface, cut from the photo; arguments as :func:`vertex_colours`."""
     side = crop.shape[0]
-    seen = _seen(surface)
+    seen = _seen(surface, frame)
     spread = _spread(surface.vertices, _sample(crop, surface.vertices), seen)
     front = (seen > 0)[surface.triangles].all(axis=1)
     # Towards the rim the photo fades into the colour that goes on behind it: no visible seam.
@@ -119,8 +123,10 @@ def _sample(crop: U8, vertices: F32) -> F32:
     return np.asarray(colours, np.float32).reshape(-1, 3)[: len(spots)]
 
 
-def _seen(surface: Surface) -> F32:
+def _seen(surface: Surface, frame: Frame) -> F32:
     """How well the photo sees each vertex, (n,) in 0 to 1."""
+    x, y = surface.vertices[:, 0], surface.vertices[:, 1]
+    inside = np.minimum.reduce([x - frame.left, y - frame.top, frame.right - x, frame.bottom - y])
     side = CROP_SIDE // 2
     cell = np.clip((surface.vertices[:, :2] / 2).astype(np.int64), 0, side - 1)
     spot = cell[:, 1] * side + cell[:, 0]
@@ -129,10 +135,24 @@ def _seen(surface: Surface) -> F32:
     # A cell may miss the front sheet where it is steep: look at the neighbours too.
     near = np.asarray(cv2.erode(nearest.reshape(side, side), np.ones((3, 3), np.uint8))).ravel()
     facing = -surface.normals[:, 2]
-    behind = surface.vertices[:, 2] - nearest[spot]
-    hidden = (behind > SLACK) | (surface.vertices[:, 2] - near[spot] > 4 * SLACK)
-    weight = np.clip((facing - OBLIQUE) / (FACING - OBLIQUE), 0, 1)
+    # Within a cell a steep sheet spans this much depth by itself.
+    slope = np.sqrt(np.maximum(1 - facing**2, 0)) / np.maximum(facing, OBLIQUE)
+    depth = surface.vertices[:, 2]
+    hidden = depth - nearest[spot] > SLACK + 3 * slope
+    hidden |= depth - near[spot] > 4 * SLACK + 6 * slope
+    weight = _smooth(np.clip((facing - OBLIQUE) / (FACING - OBLIQUE), 0, 1), surface.triangles)
+    weight *= np.clip(inside / RIM - 1, 0, 1)
     return np.where(hidden, 0, weight).astype(np.float32)
+
+
+def _smooth(values: F32, triangles: U32, rounds: int = 3) -> F32:
+    """Average values of vertices with their neighbours: a ripple of the surface is no rim."""
+    corners = triangles.ravel()
+    degree = np.maximum(np.bincount(corners, minlength=len(values)), 1)
+    for _ in range(rounds):
+        around = np.repeat(values[triangles].mean(axis=1), 3)
+        values = (np.bincount(corners, around, len(values)) / degree).astype(np.float32)
+    return values
 
 
 def _spread(vertices: F32, colours: F32, weight: F32) -> F32:

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from .faces import Box
-from .grid import CROP_DEPTH, CROP_SIDE, F64, METRES_PER_PIXEL, U8
+from .grid import CROP_DEPTH, CROP_SIDE, F64, METRES_PER_PIXEL, U8, Frame
 from .image import Image
 
 
@@ -41,6 +41,15 @@ class Placement:
         matrix[0, 3] = self.left + self.pixel * CROP_SIDE / 2
         matrix[1, 3] = self.top + self.pixel * CROP_SIDE / 2
         return matrix
+
+    def frame(self, width: int, height: int) -> Frame:
+        """The part of the crop that a photo of this size covers."""
+        return Frame(
+            max(0.0, -self.left / self.pixel),
+            max(0.0, -self.top / self.pixel),
+            min(float(CROP_SIDE), (width - self.left) / self.pixel),
+            min(float(CROP_SIDE), (height - self.top) / self.pixel),
+        )
 
 
 def crop_to_mesh() -> F64:

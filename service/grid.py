@@ -30,6 +30,16 @@ F64 = npt.NDArray[np.float64]
 U32 = npt.NDArray[np.uint32]
 
 
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """The part of the crop that the photo covers, crop coordinates; outside of it is nothing."""
+
+    left: float = 0.0
+    top: float = 0.0
+    right: float = CROP_SIDE
+    bottom: float = CROP_SIDE
+
+
 class Level(enum.IntEnum):
     """Levels of detail; the values are those of protome.v1.DetailLevel."""
 

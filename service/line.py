@@ -18,12 +18,12 @@ from .config import Config
 from .encode import Encoding
 from .errors import DeadlinePassed, ImageTooLarge, NoSurface, ProtomeError
 from .faces import Box
-from .grid import U8, Level
+from .grid import U8, Frame, Level
 from .inference import Inference, Inferred
 from .metrics import Metrics
 from .model import Model
 from .pool import Pool, Rank
-from .stages import BuiltMesh, FoundFace, MeshJob, Outcome, Photo, PhotoJob
+from .stages import BuiltMesh, MeshJob, Outcome, Photo, PhotoJob
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +76,17 @@ class Report:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A face on its way through the line: number, crop for the network, portrait for colours, and
+    the part of both that shows the photo."""
+
+    index: int
+    frame: Frame
+    crop: U8
+    portrait: U8
+
+
 Event = Photo | MeshPiece | Report
 Emit = Callable[[Event], Awaitable[None]]
 
@@ -113,8 +124,8 @@ class Line:
                 # batch → volume → surface → encoded mesh → chunks, for each face
                 async with asyncio.TaskGroup() as group:
                     tasks = [
-                        group.create_task(self._face(index, crop, portrait, request, emit))
-                        for index, crop, portrait in _kept(photo.faces, pictures)
+                        group.create_task(self._face(kept, request, emit))
+                        for kept in _kept(photo, pictures)
                     ]
         except TimeoutError:
             raise DeadlinePassed("the deadline passed") from None
@@ -148,18 +159,16 @@ class Line:
         self._metrics.stage("crop", photo.crop_seconds)
         return photo, pictures
 
-    async def _face(
-        self, index: int, crop: U8, portrait: U8, request: Request, emit: Emit
-    ) -> FaceReport:
-        report = FaceReport(index)
+    async def _face(self, face: Kept, request: Request, emit: Emit) -> FaceReport:
+        report = FaceReport(face.index)
         try:
             sources = {level: self._model.source(level) for level in request.levels}
-            report.inferred = await self._infer(crop, sources.values(), request.deadline)
+            report.inferred = await self._infer(face.crop, sources.values(), request.deadline)
             for level in request.levels:
                 volume = report.inferred.volumes[sources[level]]
-                mesh = await self._build(volume, portrait, level, request.encoding)
+                mesh = await self._build(volume, face, level, request.encoding)
                 for chunk in split(mesh.data, self._config.chunk_bytes):
-                    await emit(MeshPiece(index, level, chunk))
+                    await emit(MeshPiece(face.index, level, chunk))
                 # The bytes are sent; the report needs only the facts.
                 report.meshes.append(mesh.holding(b""))
         except ProtomeError as error:
@@ -173,10 +182,10 @@ class Line:
         self._metrics.stage("inference", inferred.inference_seconds)
         return inferred
 
-    async def _build(self, volume: U8, portrait: U8, level: Level, encoding: Encoding) -> BuiltMesh:
-        job = MeshJob(level, encoding)
+    async def _build(self, volume: U8, face: Kept, level: Level, encoding: Encoding) -> BuiltMesh:
+        job = MeshJob(level, encoding, face.frame)
         facts: BuiltMesh
-        facts, (data,) = await self._pool.run("build", job, [volume, portrait], Rank.FINISH)
+        facts, (data,) = await self._pool.run("build", job, [volume, face.portrait], Rank.FINISH)
         self._metrics.stage("surface", facts.surface_seconds)
         self._metrics.stage("appearance", facts.appearance_seconds)
         self._metrics.stage("encode", facts.encode_seconds)
@@ -184,10 +193,15 @@ class Line:
         return facts.holding(data.tobytes())
 
 
-def _kept(faces: Sequence[FoundFace], pictures: Sequence[U8]) -> list[tuple[int, U8, U8]]:
-    """(face, crop, portrait) of each face that has a crop."""
-    kept = [index for index, face in enumerate(faces) if face.placement is not None]
-    return list(zip(kept, pictures[0::2], pictures[1::2], strict=True))
+def _kept(photo: Photo, pictures: Sequence[U8]) -> list[Kept]:
+    """The faces that go on, with their pictures."""
+    placed = [
+        (index, found.placement.frame(photo.width, photo.height))
+        for index, found in enumerate(photo.faces)
+        if found.placement is not None
+    ]
+    pairs = zip(placed, pictures[0::2], pictures[1::2], strict=True)
+    return [Kept(index, frame, crop, portrait) for (index, frame), crop, portrait in pairs]
 
 
 def _raise_if_failed(reports: Sequence[FaceReport]) -> None:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .appearance import Texture, texture, vertex_colours
+from .appearance import WHOLE, Texture, texture, vertex_colours
 from .crops import crop_to_mesh
-from .grid import F32, U8, U32
+from .grid import F32, U8, U32, Frame
 from .surface import Surface
 
 
@@ -44,23 +44,26 @@ class Mesh:
     surface_vertices: int
 
 
-def dress(surface: Surface, appearance: Appearance, crop: U8) -> Mesh:
+def dress(surface: Surface, appearance: Appearance, crop: U8, frame: Frame = WHOLE) -> Mesh:
     """Bring a surface to mesh coordinates and give it its appearance.
 
     Args:
         surface: in crop coordinates.
         appearance: what is wanted.
         crop: (s, s, 3) uint8 RGB, the crop the surface came from at any resolution.
+        frame: the part of it that shows the photo.
     """
     to_mesh = crop_to_mesh().astype(np.float32)
     positions = surface.vertices @ to_mesh[:3, :3].T + to_mesh[:3, 3]
     normals = surface.normals * np.sign(np.diag(to_mesh)[:3]).astype(np.float32)
     n = len(positions)
     if appearance is Appearance.TEXTURE:
-        skin: Texture = texture(surface, crop)
+        skin: Texture = texture(surface, crop, frame)
         source = skin.source
         return Mesh(
             positions[source], normals[source], skin.triangles, None, skin.uv, skin.picture, n
         )
-    colours = vertex_colours(surface, crop) if appearance is Appearance.VERTEX_COLOURS else None
+    colours = None
+    if appearance is Appearance.VERTEX_COLOURS:
+        colours = vertex_colours(surface, crop, frame)
     return Mesh(positions, normals, surface.triangles, colours, None, None, n)

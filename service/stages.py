@@ -17,7 +17,7 @@ from .crops import CropRule, Placement, cut, place
 from .encode import Encoding, encode
 from .errors import NoFaceFound
 from .faces import COARSE, Box, Face, detect, given
-from .grid import CROP_SIDE, U8, Level, resample
+from .grid import CROP_SIDE, U8, Frame, Level, resample
 from .image import Image, decode
 from .mesh import Appearance, dress
 from .surface import extract
@@ -137,10 +137,11 @@ def _portrait(image: Image, placement: Placement, crop: U8, appearance: Appearan
 
 @dataclass(frozen=True, slots=True)
 class MeshJob:
-    """What ``build`` is asked for."""
+    """What ``build`` is asked for; ``frame`` is the part of the crop that shows the photo."""
 
     level: Level
     encoding: Encoding
+    frame: Frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +183,7 @@ def build(job: MeshJob, inputs: Sequence[U8]) -> tuple[BuiltMesh, list[bytes]]:
     t0 = time.perf_counter()
     surface = extract(resample(volume, job.level))
     t1 = time.perf_counter()
-    mesh = dress(surface, job.encoding.appearance, portrait)
+    mesh = dress(surface, job.encoding.appearance, portrait, job.frame)
     t2 = time.perf_counter()
     encoded = encode(mesh, job.encoding)
     t3 = time.perf_counter()
