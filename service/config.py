@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -133,13 +134,20 @@ def load(flags: Mapping[str, str | None], environ: Mapping[str, str], file: Path
         except (OSError, ValueError) as error:
             raise ConfigError(f"cannot read {file}: {error}") from None
     for name, value in environ.items():
-        if name.startswith(PREFIX):
+        if name.startswith(PREFIX) and not _is_service_link(name.removeprefix(PREFIX), value):
             values[name.removeprefix(PREFIX).lower()] = value
     values.update({name: value for name, value in flags.items() if value is not None})
     unknown = sorted(set(values) - set(known))
     if unknown:
         raise ConfigError(f"unknown setting: {', '.join(unknown)}")
     return Config(**{name: _typed(name, known[name], value) for name, value in values.items()})
+
+
+def _is_service_link(name: str, value: str) -> bool:
+    """Whether Kubernetes set the variable, for a Service that happens to be called protome."""
+    if name == "PORT":
+        return "://" in value
+    return re.fullmatch(r"SERVICE_(HOST|PORT)\w*|PORT_\d+_(TCP|UDP|SCTP)\w*", name) is not None
 
 
 def _typed(name: str, kind: type, value: Any) -> Any:

@@ -55,7 +55,7 @@ class Mailbox:
     def create(cls, size: int) -> Mailbox:
         """A new block of ``size`` bytes; pages take up memory only once they are used."""
         if hasattr(os, "memfd_create"):
-            fd = os.memfd_create("protome-mailbox", 0)
+            fd = os.memfd_create("protome-mailbox")
         else:
             with tempfile.TemporaryFile() as file:
                 fd = os.dup(file.fileno())

@@ -189,11 +189,16 @@ class Pool:
         Raises:
             WorkerDied: one could not be started.
         """
-        async with asyncio.TaskGroup() as group:
-            starts = [
-                group.create_task(Worker.start(self._mailbox_bytes)) for _ in range(self._count)
-            ]
-        self._keepers = [asyncio.create_task(self._keep(start.result())) for start in starts]
+        starts = await asyncio.gather(
+            *(Worker.start(self._mailbox_bytes) for _ in range(self._count)),
+            return_exceptions=True,
+        )
+        workers = [start for start in starts if isinstance(start, Worker)]
+        for start in starts:
+            if isinstance(start, BaseException):
+                await asyncio.gather(*(worker.stop() for worker in workers))
+                raise start
+        self._keepers = [asyncio.create_task(self._keep(worker)) for worker in workers]
 
     async def close(self) -> None:
         """Stop all workers; tasks still waiting are answered with :class:`WorkerDied`."""

@@ -66,9 +66,16 @@ class Server:
         loop = asyncio.get_running_loop()
         for signal_ in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(signal_, self._stop.set)
-        self._http = HttpServer(
-            config.metrics_host, config.metrics_port, self._metrics.registry, lambda: self._ready
-        )
+        try:
+            self._http = HttpServer(
+                config.metrics_host,
+                config.metrics_port,
+                self._metrics.registry,
+                lambda: self._ready,
+            )
+        except OSError as error:
+            where = f"{config.metrics_host}:{config.metrics_port}"
+            raise StartupError(f"cannot listen on {where}: {error}") from None
         self._http.start()
         model = load_model(Path(config.model_dir) if config.model_dir else SHIPPED)
         self._pool = Pool(
