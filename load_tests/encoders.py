@@ -29,7 +29,7 @@ def main() -> None:
     image = decode(SAMPLE.read_bytes(), max_bytes=1 << 20, max_pixels=1 << 20, enough=1600)
     placement = place(detect(image, min_score=0.6)[0].box, model.rule)
     crop, portrait = cut(image, placement), cut(image, placement, 256)
-    surface = extract(engine.run([crop], [Level.STANDARD])[Level.STANDARD][0])
+    surface = extract(engine.run([crop], [Level.STANDARD])[0].volumes[Level.STANDARD])
     mesh = dress(surface, Appearance.TEXTURE, portrait)
     coloured = dress(surface, Appearance.VERTEX_COLOURS, crop)
     rows = [(Format.GLB, c, Appearance.TEXTURE) for c in Compression]

@@ -10,6 +10,7 @@ import time
 
 import numpy as np
 import onnxruntime as ort
+
 from protome.model import load_model
 from protome.precision import widen
 

@@ -51,6 +51,10 @@ class Placement:
             min(float(CROP_SIDE), (height - self.top) / self.pixel),
         )
 
+    def crop_to_photo(self) -> F64:
+        """(4, 4) matrix from crop coordinates (pixels, z away) to photo coordinates (pixels)."""
+        return self.mesh_to_photo() @ crop_to_mesh()
+
 
 def crop_to_mesh() -> F64:
     """(4, 4) matrix from crop coordinates (pixels, z away) to mesh coordinates (metres)."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
 import numpy as np
 import onnxruntime as ort
 
-from .grid import CROP_SIDE, GRIDS, U8, Level
+from .grid import CROP_SIDE, F32, GRIDS, U8, Level
 from .model import Model, ModelError
 from .precision import widen
 
@@ -20,6 +21,21 @@ log = logging.getLogger(__name__)
 CUDA: Final = "CUDAExecutionProvider"
 CPU: Final = "CPUExecutionProvider"
 BUCKETS: Final = (1, 2, 4, 8, 16, 32)
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What the network says of a face.
+
+    Attributes:
+        volumes: occupancy, (depth, height, width) uint8, by level.
+        landmarks: (68, 3) float32 in crop coordinates, or None.
+        pose: (3, 4) float32 from the head's own frame to crop coordinates, or None.
+    """
+
+    volumes: Mapping[Level, U8]
+    landmarks: F32 | None = None
+    pose: F32 | None = None
 
 
 class Engine:
@@ -53,7 +69,7 @@ class Engine:
         """Batch sizes the engine is warmed for."""
         return (*(b for b in BUCKETS if b < self.max_batch), self.max_batch)
 
-    def run(self, crops: Sequence[U8], levels: Sequence[Level]) -> Mapping[Level, U8]:
+    def run(self, crops: Sequence[U8], levels: Sequence[Level]) -> list[Prediction]:
         """Run the network once.
 
         Args:
@@ -61,21 +77,30 @@ class Engine:
             levels: the predicted levels wanted; see :meth:`Model.source`.
 
         Returns:
-            For each level the occupancy, (n, depth, height, width) uint8.
+            For each crop what the network says of it.
+
+        Raises:
+            ModelError: the network gave something else than its card says.
         """
+        model = self.model
         batch = np.zeros((self._padded(len(crops)), CROP_SIDE, CROP_SIDE, 3), np.uint8)
         for row, crop in zip(batch, crops, strict=False):
             row[...] = crop
-        names = [self.model.outputs[level] for level in levels]
-        values = self._session.run(names, {self.model.input: batch})
-        volumes = {}
-        for level, volume in zip(levels, values, strict=True):
-            occupancy = np.asarray(volume)[: len(crops)]
-            shape = (len(crops), *GRIDS[level].shape)
-            if occupancy.shape != shape or occupancy.dtype != np.uint8:
-                raise ModelError(f"the network gave {occupancy.dtype} {occupancy.shape}")
-            volumes[level] = occupancy
-        return volumes
+        names = [model.outputs[level] for level in levels]
+        names += [name for name in (model.landmarks, model.pose) if name is not None]
+        values = dict(zip(names, self._session.run(names, {model.input: batch}), strict=True))
+        for level in levels:
+            volumes = values[model.outputs[level]]
+            if volumes.shape[1:] != GRIDS[level].shape or volumes.dtype != np.uint8:
+                raise ModelError(f"the network gave {volumes.dtype} {volumes.shape}")
+        return [
+            Prediction(
+                {level: values[model.outputs[level]][row] for level in levels},
+                None if model.landmarks is None else values[model.landmarks][row],
+                None if model.pose is None else values[model.pose][row],
+            )
+            for row in range(len(crops))
+        ]
 
     def warm_up(self) -> None:
         """Run every bucket once, so that no request pays for a first time."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from .batcher import Batcher, QueueFull, Ticket
-from .engine import Engine
+from .engine import Engine, Prediction
 from .errors import DeadlinePassed, Internal, Overloaded, ProtomeError
 from .grid import U8, Level
 
@@ -19,9 +19,9 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Inferred:
-    """A face's volumes, (depth, height, width) uint8, by level, and how they travelled."""
+    """What the network says of a face, and how the face travelled."""
 
-    volumes: Mapping[Level, U8]
+    prediction: Prediction
     batch_size: int
     queue_seconds: float
     inference_seconds: float
@@ -118,7 +118,7 @@ class Inference:
         levels = sorted({level for ticket in batch for level in ticket.item.levels})
         loop = asyncio.get_running_loop()
         try:
-            volumes = await loop.run_in_executor(self._thread, self._engine.run, crops, levels)
+            predictions = await loop.run_in_executor(self._thread, self._engine.run, crops, levels)
         except Exception:
             log.exception("a batch of %d failed", len(batch))
             for ticket in batch:
@@ -126,11 +126,10 @@ class Inference:
             return
         seconds = time.monotonic() - began
         self._on_batch(len(batch), seconds)
-        for row, ticket in enumerate(batch):
+        for ticket, prediction in zip(batch, predictions, strict=True):
             if not ticket.item.answer.done():
-                own = {level: volumes[level][row] for level in ticket.item.levels}
                 waited = began - ticket.queued_at
-                ticket.item.answer.set_result(Inferred(own, len(batch), waited, seconds))
+                ticket.item.answer.set_result(Inferred(prediction, len(batch), waited, seconds))
 
 
 def _fail(ticket: Ticket[_Item], error: ProtomeError) -> None:

@@ -165,7 +165,7 @@ class Line:
             sources = {level: self._model.source(level) for level in request.levels}
             report.inferred = await self._infer(face.crop, sources.values(), request.deadline)
             for level in request.levels:
-                volume = report.inferred.volumes[sources[level]]
+                volume = report.inferred.prediction.volumes[sources[level]]
                 mesh = await self._build(volume, face, level, request.encoding)
                 for chunk in split(mesh.data, self._config.chunk_bytes):
                     await emit(MeshPiece(face.index, level, chunk))

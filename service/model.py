@@ -31,6 +31,9 @@ class Model:
         outputs: name of the occupancy, uint8 (n, depth, height, width), for each level that the
             network predicts itself.
         rule: from detector box to crop.
+        landmarks: name of the landmarks, float32 (n, 68, 3) in crop coordinates, or None.
+        pose: name of the pose, float32 (n, 3, 4), from a head's own frame (x to its left, y up,
+            z forward) to crop coordinates, or None.
     """
 
     onnx: bytes
@@ -42,6 +45,8 @@ class Model:
     input: str
     outputs: Mapping[Level, str]
     rule: CropRule
+    landmarks: str | None
+    pose: str | None
 
     @property
     def levels(self) -> tuple[Level, ...]:
@@ -71,14 +76,19 @@ def load_model(folder: Path = SHIPPED) -> Model:
             raise ModelError(
                 f"{folder / 'model.onnx'} has SHA-256 {digest}, model.json says {card['digest']}"
             )
-        _check_shape(card["input"], [CROP_SIDE, CROP_SIDE, 3])
+        _check(card["input"], [CROP_SIDE, CROP_SIDE, 3], "uint8")
         outputs = {}
         for level_name, output in card["outputs"].items():
             level = Level[level_name]
-            _check_shape(output, list(GRIDS[level].shape))
+            _check(output, list(GRIDS[level].shape), "uint8")
             outputs[level] = str(output["name"])
         if not outputs:
             raise ModelError("model.json names no outputs")
+        extras = {}
+        for extra, shape in (("landmarks", [68, 3]), ("pose", [3, 4])):
+            if extra in card:
+                _check(card[extra], shape, "float32")
+                extras[extra] = str(card[extra]["name"])
         rule = card["crop_rule"]
         return Model(
             onnx,
@@ -90,11 +100,13 @@ def load_model(folder: Path = SHIPPED) -> Model:
             input=str(card["input"]["name"]),
             outputs=outputs,
             rule=CropRule(float(rule["side"]), float(rule["drop"]), float(rule["anchor"])),
+            landmarks=extras.get("landmarks"),
+            pose=extras.get("pose"),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ModelError(f"{folder / 'model.json'} is not a model card: {error!r}") from None
 
 
-def _check_shape(tensor: Mapping[str, Any], shape: list[int]) -> None:
-    if list(tensor["shape"])[1:] != shape or tensor["dtype"] != "uint8":
-        raise ModelError(f"model.json: {tensor['name']} must be uint8 (n, {shape})")
+def _check(tensor: Mapping[str, Any], shape: list[int], dtype: str) -> None:
+    if list(tensor["shape"])[1:] != shape or tensor["dtype"] != dtype:
+        raise ModelError(f"model.json: {tensor['name']} must be {dtype}, {shape} for each face")

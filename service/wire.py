@@ -13,6 +13,7 @@ from .grid import Level
 from .line import FaceReport, MeshPiece, Report, Request
 from .mesh import Appearance
 from .model import Model
+from .pose import angles
 from .stages import BuiltMesh, FoundFace, Outcome, Photo
 from .surface import BACKEND
 from .v1 import reconstruction_pb2 as pb
@@ -91,7 +92,7 @@ class Wire:
     def summary(self, report: Report) -> pb.Summary:
         """The closing event."""
         return pb.Summary(
-            faces=[_face_summary(face) for face in report.faces],
+            faces=[_face_summary(face, report.photo) for face in report.faces],
             times=pb.PhotoTimes(
                 decode_seconds=report.photo.decode_seconds,
                 detect_seconds=report.photo.detect_seconds,
@@ -126,6 +127,7 @@ class Wire:
             execution_provider=provider,
             surface_backend=BACKEND,
             nominal_head_height_metres=HEAD_HEIGHT_METRES,
+            has_landmarks=self.model.landmarks is not None,
         )
 
 
@@ -150,17 +152,28 @@ def _face(index: int, found: FoundFace) -> pb.Face:
     )
 
 
-def _face_summary(report: FaceReport) -> pb.FaceSummary:
-    inferred = report.inferred
-    return pb.FaceSummary(
+def _face_summary(report: FaceReport, photo: Photo) -> pb.FaceSummary:
+    summary = pb.FaceSummary(
         face_index=report.face,
         outcome=_outcome(report.outcome),
         message="" if report.error is None else report.error.message,
         meshes=[_mesh_summary(mesh) for mesh in report.meshes],
-        batch_size=0 if inferred is None else inferred.batch_size,
-        queue_seconds=0.0 if inferred is None else inferred.queue_seconds,
-        inference_seconds=0.0 if inferred is None else inferred.inference_seconds,
     )
+    inferred = report.inferred
+    if inferred is not None:
+        summary.batch_size = inferred.batch_size
+        summary.queue_seconds = inferred.queue_seconds
+        summary.inference_seconds = inferred.inference_seconds
+        placement = photo.faces[report.face].placement
+        landmarks, pose = inferred.prediction.landmarks, inferred.prediction.pose
+        if landmarks is not None and placement is not None:
+            matrix = placement.crop_to_photo()
+            points = landmarks @ matrix[:3, :3].T + matrix[:3, 3]
+            summary.landmarks.extend(pb.Point(x=x, y=y, z=z) for x, y, z in points.tolist())
+        if pose is not None:
+            yaw, pitch, roll = angles(pose)
+            summary.pose.CopyFrom(pb.Pose(yaw_degrees=yaw, pitch_degrees=pitch, roll_degrees=roll))
+    return summary
 
 
 def _mesh_summary(mesh: BuiltMesh) -> pb.MeshSummary:

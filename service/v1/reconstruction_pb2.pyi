@@ -499,6 +499,8 @@ class FaceSummary(_message.Message):
     BATCH_SIZE_FIELD_NUMBER: _builtins.int
     QUEUE_SECONDS_FIELD_NUMBER: _builtins.int
     INFERENCE_SECONDS_FIELD_NUMBER: _builtins.int
+    LANDMARKS_FIELD_NUMBER: _builtins.int
+    POSE_FIELD_NUMBER: _builtins.int
     face_index: _builtins.int
     """Face.index."""
     outcome: Global___FaceOutcome.ValueType
@@ -517,6 +519,16 @@ class FaceSummary(_message.Message):
     def meshes(self) -> _containers.RepeatedCompositeFieldContainer[Global___MeshSummary]:
         """The meshes sent: the preview, if asked for, then the final one."""
 
+    @_builtins.property
+    def landmarks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Point]:
+        """The 68 landmarks of the iBUG 300-W mark-up, in photo coordinates with z towards the camera.
+        Empty if the network does not predict them (GetServerInfoResponse.has_landmarks).
+        """
+
+    @_builtins.property
+    def pose(self) -> Global___Pose:
+        """How the head is turned. Absent if the network does not predict it."""
+
     def __init__(
         self,
         *,
@@ -527,14 +539,78 @@ class FaceSummary(_message.Message):
         batch_size: _builtins.int = ...,
         queue_seconds: _builtins.float = ...,
         inference_seconds: _builtins.float = ...,
+        landmarks: _abc.Iterable[Global___Point] | None = ...,
+        pose: Global___Pose | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["pose", b"pose"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_size", b"batch_size", "face_index", b"face_index", "inference_seconds", b"inference_seconds", "meshes", b"meshes", "message", b"message", "outcome", b"outcome", "queue_seconds", b"queue_seconds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_size", b"batch_size", "face_index", b"face_index", "inference_seconds", b"inference_seconds", "landmarks", b"landmarks", "meshes", b"meshes", "message", b"message", "outcome", b"outcome", "pose", b"pose", "queue_seconds", b"queue_seconds"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___FaceSummary: _TypeAlias = FaceSummary  # noqa: Y015
+
+@_typing.final
+class Point(_message.Message):
+    """A point in photo coordinates."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    X_FIELD_NUMBER: _builtins.int
+    Y_FIELD_NUMBER: _builtins.int
+    Z_FIELD_NUMBER: _builtins.int
+    x: _builtins.float
+    """To the right, pixels."""
+    y: _builtins.float
+    """Down, pixels."""
+    z: _builtins.float
+    """Towards the camera, pixels; 0 is the middle of the reconstructed depth range."""
+    def __init__(
+        self,
+        *,
+        x: _builtins.float = ...,
+        y: _builtins.float = ...,
+        z: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["x", b"x", "y", b"y", "z", b"z"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Point: _TypeAlias = Point  # noqa: Y015
+
+@_typing.final
+class Pose(_message.Message):
+    """How a head is turned: roll first, then pitch, then yaw, about the axes of the mesh. All 0 for a
+    head that looks straight into the camera.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    YAW_DEGREES_FIELD_NUMBER: _builtins.int
+    PITCH_DEGREES_FIELD_NUMBER: _builtins.int
+    ROLL_DEGREES_FIELD_NUMBER: _builtins.int
+    yaw_degrees: _builtins.float
+    """About +Y, degrees, -180 to 180. Positive: the face looks to the right side of the picture."""
+    pitch_degrees: _builtins.float
+    """About +X, degrees, -90 to 90. Positive: the face looks up."""
+    roll_degrees: _builtins.float
+    """About +Z, degrees, -180 to 180. Positive: counter-clockwise in the picture."""
+    def __init__(
+        self,
+        *,
+        yaw_degrees: _builtins.float = ...,
+        pitch_degrees: _builtins.float = ...,
+        roll_degrees: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["pitch_degrees", b"pitch_degrees", "roll_degrees", b"roll_degrees", "yaw_degrees", b"yaw_degrees"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Pose: _TypeAlias = Pose  # noqa: Y015
 
 @_typing.final
 class MeshSummary(_message.Message):
@@ -822,6 +898,7 @@ class GetServerInfoResponse(_message.Message):
     EXECUTION_PROVIDER_FIELD_NUMBER: _builtins.int
     SURFACE_BACKEND_FIELD_NUMBER: _builtins.int
     NOMINAL_HEAD_HEIGHT_METRES_FIELD_NUMBER: _builtins.int
+    HAS_LANDMARKS_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     """Version of Protome."""
     model_licence: _builtins.str
@@ -834,6 +911,8 @@ class GetServerInfoResponse(_message.Message):
     """Library that extracts the surfaces."""
     nominal_head_height_metres: _builtins.float
     """Nominal height of a mean head, chin to crown, in the meshes, metres."""
+    has_landmarks: _builtins.bool
+    """Whether FaceSummary.landmarks and FaceSummary.pose are filled."""
     @_builtins.property
     def model(self) -> Global___Model:
         """The network."""
@@ -868,10 +947,11 @@ class GetServerInfoResponse(_message.Message):
         execution_provider: _builtins.str = ...,
         surface_backend: _builtins.str = ...,
         nominal_head_height_metres: _builtins.float = ...,
+        has_landmarks: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits", "model", b"model"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["compressions", b"compressions", "execution_provider", b"execution_provider", "formats", b"formats", "limits", b"limits", "model", b"model", "model_licence", b"model_licence", "native_levels", b"native_levels", "nominal_head_height_metres", b"nominal_head_height_metres", "surface_backend", b"surface_backend", "training_data", b"training_data", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["compressions", b"compressions", "execution_provider", b"execution_provider", "formats", b"formats", "has_landmarks", b"has_landmarks", "limits", b"limits", "model", b"model", "model_licence", b"model_licence", "native_levels", b"native_levels", "nominal_head_height_metres", b"nominal_head_height_metres", "surface_backend", b"surface_backend", "training_data", b"training_data", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
