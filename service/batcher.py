@@ -26,7 +26,6 @@ class Ticket(Generic[T]):
     item: T
     deadline: float
     queued_at: float
-    withdrawn: bool = False
 
 
 class Batcher(Generic[T]):
@@ -45,16 +44,14 @@ class Batcher(Generic[T]):
         self._capacity = capacity
         self._clock = clock
         self._queue: deque[Ticket[T]] = deque()
-        self._live = 0
 
     def __len__(self) -> int:
-        """Tickets waiting, without the withdrawn."""
-        return self._live
+        """Tickets waiting."""
+        return len(self._queue)
 
     @property
     def oldest_age(self) -> float:
         """Seconds the first ticket has waited; 0 if none waits."""
-        self._drop_withdrawn()
         return self._clock() - self._queue[0].queued_at if self._queue else 0.0
 
     def put(self, item: T, deadline: float = float("inf")) -> Ticket[T]:
@@ -63,19 +60,18 @@ class Batcher(Generic[T]):
         Raises:
             QueueFull: there is no room.
         """
-        if self._live >= self._capacity:
+        if len(self._queue) >= self._capacity:
             raise QueueFull
         ticket = Ticket(item, deadline, self._clock())
         self._queue.append(ticket)
-        self._live += 1
         return ticket
 
     def withdraw(self, ticket: Ticket[T]) -> bool:
         """Take a ticket back; False if it has left the queue already."""
-        if ticket.withdrawn or ticket not in self._queue:
+        try:
+            self._queue.remove(ticket)
+        except ValueError:
             return False
-        ticket.withdrawn = True
-        self._live -= 1
         return True
 
     def take(self) -> tuple[list[Ticket[T]], list[Ticket[T]]]:
@@ -85,12 +81,5 @@ class Batcher(Generic[T]):
         now = self._clock()
         while self._queue and len(batch) < self._max_batch:
             ticket = self._queue.popleft()
-            if ticket.withdrawn:
-                continue
-            self._live -= 1
             (expired if ticket.deadline <= now else batch).append(ticket)
         return batch, expired
-
-    def _drop_withdrawn(self) -> None:
-        while self._queue and self._queue[0].withdrawn:
-            self._queue.popleft()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import math
 import os
 import re
 import tomllib
@@ -21,9 +22,15 @@ class ConfigError(ValueError):
 
 
 def _option(
-    default: Any, help_: str, *, low: float | None = None, choices: Sequence[str] = ()
+    default: Any,
+    help_: str,
+    *,
+    low: float = -math.inf,
+    high: float = math.inf,
+    choices: Sequence[str] = (),
 ) -> Any:
-    return field(default=default, metadata={"help": help_, "low": low, "choices": choices})
+    metadata = {"help": help_, "low": low, "high": high, "choices": choices}
+    return field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +39,10 @@ class Config:
     (``PROTOME_MAX_FACES``) and a key of the TOML file (``max_faces``)."""
 
     host: str = _option("0.0.0.0", "address to listen on")
-    port: int = _option(50051, "gRPC port; 0 picks a free one", low=0)
+    port: int = _option(50051, "gRPC port; 0 picks a free one", low=0, high=65535)
     metrics_host: str = _option("0.0.0.0", "address of the HTTP listener")
     metrics_port: int = _option(
-        9464, "HTTP port of /metrics, /healthz and /readyz; 0 picks a free one", low=0
+        9464, "HTTP port of /metrics, /healthz and /readyz; 0 picks a free one", low=0, high=65535
     )
     port_file: str = _option("", "write 'GRPC_PORT HTTP_PORT' to this file once ready")
 
@@ -63,7 +70,7 @@ class Config:
     max_image_pixels: int = _option(50_000_000, "largest photo, pixels", low=1)
     max_faces: int = _option(16, "faces of one photo", low=1)
     min_face_pixels: int = _option(20, "width of the smallest face, photo pixels", low=1)
-    min_score: float = _option(0.6, "least confidence of the face detector, 0 to 1", low=0)
+    min_score: float = _option(0.6, "least confidence of the face detector, 0 to 1", low=0, high=1)
     chunk_bytes: int = _option(256 * 1024, "size of a mesh chunk, bytes", low=1024)
 
     drain_delay: float = _option(
@@ -77,9 +84,11 @@ class Config:
     def __post_init__(self) -> None:
         for option in dataclasses.fields(self):
             value = getattr(self, option.name)
-            low, choices = option.metadata["low"], option.metadata["choices"]
-            if low is not None and value < low:
-                raise ConfigError(f"{option.name} is {value}, the least is {low}")
+            low, high = option.metadata["low"], option.metadata["high"]
+            choices = option.metadata["choices"]
+            # Written so that NaN fails.
+            if not isinstance(value, str) and not low <= value <= high:
+                raise ConfigError(f"{option.name} is {value}, not within {low} to {high}")
             if choices and value not in choices:
                 raise ConfigError(f"{option.name} is {value!r}, not one of {', '.join(choices)}")
 

@@ -40,12 +40,10 @@ class Inference:
     Args:
         engine: the network.
         capacity: faces that may wait.
-        on_batch: told the size of each batch and the seconds its run took.
+        on_batch: told the size of each batch; must not raise.
     """
 
-    def __init__(
-        self, engine: Engine, *, capacity: int, on_batch: Callable[[int, float], None]
-    ) -> None:
+    def __init__(self, engine: Engine, *, capacity: int, on_batch: Callable[[int], None]) -> None:
         self._engine = engine
         self._on_batch = on_batch
         self._batcher: Batcher[_Item] = Batcher(
@@ -125,7 +123,7 @@ class Inference:
                 _fail(ticket, Internal("the network failed"))
             return
         seconds = time.monotonic() - began
-        self._on_batch(len(batch), seconds)
+        self._on_batch(len(batch))
         for ticket, prediction in zip(batch, predictions, strict=True):
             if not ticket.item.answer.done():
                 waited = began - ticket.queued_at

@@ -68,7 +68,7 @@ class Mailbox:
         Raises:
             Internal: they do not fit.
         """
-        parcels = []
+        placed: list[tuple[Parcel, U8]] = []
         offset = start
         for array in arrays:
             values = np.frombuffer(array, np.uint8) if not isinstance(array, np.ndarray) else array
@@ -76,11 +76,12 @@ class Mailbox:
             parcel = Parcel(offset, values.shape)
             if parcel.end > self.size:
                 raise Internal("the mailbox is too small", need=parcel.end, size=self.size)
+            placed.append((parcel, values))
+            offset = parcel.end
+        for parcel, values in placed:
             if parcel.size:
                 self.look(parcel)[...] = values
-            parcels.append(parcel)
-            offset = parcel.end
-        return parcels
+        return [parcel for parcel, _ in placed]
 
     def look(self, parcel: Parcel) -> U8:
         """The array in place; valid until the mailbox is used again."""

@@ -131,9 +131,8 @@ class Metrics:
         """A stage took this long."""
         self._stage_seconds.labels(stage).observe(seconds)
 
-    def batch(self, size: int, seconds: float) -> None:
-        """A batch went through the network; its time counts for each face in it elsewhere."""
-        del seconds
+    def batch(self, size: int) -> None:
+        """A batch went through the network."""
         self._batch_size.observe(size)
 
     def photo(self, faces: int) -> None:

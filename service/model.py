@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,7 +90,9 @@ def load_model(folder: Path = SHIPPED) -> Model:
             if extra in card:
                 _check(card[extra], shape, "float32")
                 extras[extra] = str(card[extra]["name"])
-        rule = card["crop_rule"]
+        rule = CropRule(*(float(card["crop_rule"][key]) for key in ("side", "drop", "anchor")))
+        if not (rule.side > 0 and all(map(math.isfinite, (rule.side, rule.drop, rule.anchor)))):
+            raise ModelError(f"model.json: {rule} is no rule")
         return Model(
             onnx,
             name=str(card["name"]),
@@ -99,7 +102,7 @@ def load_model(folder: Path = SHIPPED) -> Model:
             digest=digest,
             input=str(card["input"]["name"]),
             outputs=outputs,
-            rule=CropRule(float(rule["side"]), float(rule["drop"]), float(rule["anchor"])),
+            rule=rule,
             landmarks=extras.get("landmarks"),
             pose=extras.get("pose"),
         )

@@ -49,6 +49,7 @@ class Worker:
         self._writer = writer
         self._mailbox = mailbox
         self._stopped = False
+        self._alive = True
 
     @classmethod
     async def start(cls, mailbox_bytes: int) -> Worker:
@@ -59,17 +60,22 @@ class Worker:
         """
         ours, theirs = socket.socketpair()
         mailbox = Mailbox.create(mailbox_bytes)
-        with theirs:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                *("-m", f"{__package__}.worker"),
-                *(str(theirs.fileno()), str(mailbox.fd), str(mailbox.size)),
-                pass_fds=(theirs.fileno(), mailbox.fd),
-                stdin=asyncio.subprocess.DEVNULL,
-                env={**os.environ, **ONE_THREAD},
-                # Ctrl-C is for the server, which then drains its workers.
-                start_new_session=True,
-            )
+        try:
+            with theirs:
+                process = await asyncio.create_subprocess_exec(
+                    sys.executable,
+                    *("-m", f"{__package__}.worker"),
+                    *(str(theirs.fileno()), str(mailbox.fd), str(mailbox.size)),
+                    pass_fds=(theirs.fileno(), mailbox.fd),
+                    stdin=asyncio.subprocess.DEVNULL,
+                    env={**os.environ, **ONE_THREAD},
+                    # Ctrl-C is for the server, which then drains its workers.
+                    start_new_session=True,
+                )
+        except BaseException:
+            ours.close()
+            mailbox.close()
+            raise
         reader, writer = await asyncio.open_connection(sock=ours)
         worker = cls(process, reader, writer, mailbox)
         try:
@@ -85,7 +91,7 @@ class Worker:
     @property
     def alive(self) -> bool:
         """Whether the process runs, as far as is known."""
-        return self.process.returncode is None and not self._reader.at_eof()
+        return self._alive and self.process.returncode is None and not self._reader.at_eof()
 
     async def call(
         self, name: str, job: object, inputs: Sequence[U8 | bytes], seconds: float
@@ -134,6 +140,7 @@ class Worker:
 
     def kill(self) -> None:
         """End the process now."""
+        self._alive = False
         if self.process.returncode is None:
             self.process.kill()
 
@@ -199,6 +206,8 @@ class Pool:
                 await asyncio.gather(*(worker.stop() for worker in workers))
                 raise start
         self._keepers = [asyncio.create_task(self._keep(worker)) for worker in workers]
+        # A keeper cancelled before its first step would never stop its worker.
+        await asyncio.sleep(0)
 
     async def close(self) -> None:
         """Stop all workers; tasks still waiting are answered with :class:`WorkerDied`."""

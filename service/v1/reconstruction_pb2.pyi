@@ -157,7 +157,7 @@ class _FaceOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FaceOutco
     FACE_OUTCOME_RECONSTRUCTED: _FaceOutcome.ValueType  # 1
     """In a header: its mesh will follow. In a summary: its mesh was sent whole."""
     FACE_OUTCOME_OVER_MAX_FACES: _FaceOutcome.ValueType  # 2
-    """Left out: more faces than max_faces; the largest were kept."""
+    """Left out: more faces than max_faces; the first were kept."""
     FACE_OUTCOME_TOO_SMALL: _FaceOutcome.ValueType  # 3
     """Left out: smaller than Limits.min_face_pixels."""
     FACE_OUTCOME_NO_SURFACE: _FaceOutcome.ValueType  # 4
@@ -173,7 +173,7 @@ FACE_OUTCOME_UNSPECIFIED: FaceOutcome.ValueType  # 0
 FACE_OUTCOME_RECONSTRUCTED: FaceOutcome.ValueType  # 1
 """In a header: its mesh will follow. In a summary: its mesh was sent whole."""
 FACE_OUTCOME_OVER_MAX_FACES: FaceOutcome.ValueType  # 2
-"""Left out: more faces than max_faces; the largest were kept."""
+"""Left out: more faces than max_faces; the first were kept."""
 FACE_OUTCOME_TOO_SMALL: FaceOutcome.ValueType  # 3
 """Left out: smaller than Limits.min_face_pixels."""
 FACE_OUTCOME_NO_SURFACE: FaceOutcome.ValueType  # 4
@@ -233,7 +233,7 @@ class ReconstructRequest(_message.Message):
     image: _builtins.bytes
     """The encoded photo: JPEG, PNG or WebP. At most Limits.max_image_bytes."""
     max_faces: _builtins.int
-    """At most this many faces, the largest first; 0: Limits.max_faces. Range 0 to Limits.max_faces."""
+    """At most this many faces, the first of Header.faces; 0: Limits.max_faces. Range 0 to Limits.max_faces."""
     detail: Global___DetailLevel.ValueType
     """Level of detail."""
     appearance: Global___Appearance.ValueType
@@ -342,7 +342,9 @@ class Header(_message.Message):
     """Level of detail of the final meshes."""
     @_builtins.property
     def faces(self) -> _containers.RepeatedCompositeFieldContainer[Global___Face]:
-        """The faces, largest first; Face.index is the place in this list."""
+        """The faces, largest first, or in the order of the request's boxes; Face.index is the place in
+        this list.
+        """
 
     @_builtins.property
     def model(self) -> Global___Model:

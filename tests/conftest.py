@@ -1,0 +1,13 @@
+"""Fixtures that all tests share."""
+
+from __future__ import annotations
+
+import pytest
+
+from protome.selftest import SAMPLE
+
+
+@pytest.fixture(scope="session")
+def sample_photo() -> bytes:
+    """NASA's portrait of Eileen Collins, a JPEG of 512 x 512 pixels with one face."""
+    return SAMPLE.read_bytes()

@@ -1,0 +1,27 @@
+"""Fixtures of the unit tests."""
+
+from __future__ import annotations
+
+import pytest
+
+from protome.engine import Engine
+from protome.image import Image, decode
+from protome.model import Model, load_model
+
+
+@pytest.fixture(scope="session")
+def sample_image(sample_photo: bytes) -> Image:
+    """The sample photo, decoded; do not write to its pixels."""
+    return decode(sample_photo, max_bytes=1 << 20, max_pixels=1 << 20, enough=1600)
+
+
+@pytest.fixture(scope="session")
+def model() -> Model:
+    """The model that ships with the package."""
+    return load_model()
+
+
+@pytest.fixture(scope="session")
+def engine(model: Model) -> Engine:
+    """The shipped model on the CPU, one thread."""
+    return Engine(model, provider="cpu", threads=1)

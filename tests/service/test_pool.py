@@ -1,0 +1,406 @@
+"""Worker processes: results, errors, deaths and hangs, each the trouble of one task only."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+
+from protome import pool as pool_module
+from protome.crops import CropRule
+from protome.encode import Compression, Encoding, Format
+from protome.errors import Internal, NoFaceFound, NoSurface, UnsupportedFormat, WorkerDied
+from protome.grid import U8, Frame, Level
+from protome.mesh import Appearance
+from protome.pool import Pool, Rank, Worker
+from protome.stages import BuiltMesh, MeshJob, Photo, PhotoJob
+
+from .shapes import sphere_volume
+
+PHOTO_JOB = PhotoJob(
+    boxes=(),
+    max_faces=4,
+    min_face_pixels=20,
+    min_score=0.6,
+    max_image_bytes=1 << 20,
+    max_image_pixels=1 << 20,
+    rule=CropRule(2.0, 0.1, 100.0),
+    appearance=Appearance.NONE,
+)
+MESH_JOB = MeshJob(Level.PREVIEW, Encoding(Format.STL, Compression.NONE, Appearance.NONE), Frame())
+VOLUME = sphere_volume(30.0, level=Level.PREVIEW)
+PORTRAIT = np.zeros((192, 192, 3), np.uint8)
+# Far longer than a task takes, far shorter than a test may.
+PATIENT = 30.0
+
+
+@pytest.fixture(autouse=True)
+def heal_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers die young here."""
+    monkeypatch.setattr(pool_module, "YOUNG_SECONDS", 0.05)
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left_behind() -> Iterator[None]:
+    yield
+    left = pids()
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    assert left == [], "worker processes outlived their pool"
+
+
+def pids() -> list[int]:
+    """Our worker processes."""
+    return sorted(child.pid for child in psutil.Process().children() if is_worker(child))
+
+
+def is_worker(process: psutil.Process) -> bool:
+    try:
+        return "protome.worker" in process.cmdline()
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return False
+
+
+class Rig:
+    """A pool and what happened to it."""
+
+    def __init__(self, count: int, task_seconds: float) -> None:
+        self.restarts = 0
+        self.pool = Pool(
+            count, mailbox_bytes=16 << 20, task_seconds=task_seconds, on_restart=self.restarted
+        )
+
+    def restarted(self) -> None:
+        self.restarts += 1
+
+    async def build(self, rank: Rank = Rank.FINISH, volume: U8 = VOLUME) -> BuiltMesh:
+        """A small mesh."""
+        facts: BuiltMesh
+        facts, (data,) = await self.pool.run("build", MESH_JOB, [volume, PORTRAIT], rank)
+        return facts.holding(data.tobytes())
+
+    async def begin(self, rank: Rank = Rank.FINISH) -> asyncio.Task[BuiltMesh]:
+        """The same in the background, once it got to a worker or into the queue."""
+        task = asyncio.create_task(self.build(rank))
+        for _ in range(4):
+            await asyncio.sleep(0)
+        return task
+
+
+Scenario = Callable[[Rig], Awaitable[None]]
+
+
+@asynccontextmanager
+async def running(count: int, task_seconds: float) -> AsyncIterator[Rig]:
+    rig = Rig(count, task_seconds)
+    await rig.pool.start()
+    try:
+        async with asyncio.timeout(60):
+            yield rig
+    finally:
+        for pid in pids():
+            os.kill(pid, signal.SIGCONT)
+        await rig.pool.close()
+
+
+def play(scenario: Scenario, *, count: int = 1, task_seconds: float = PATIENT) -> None:
+    async def main() -> None:
+        async with running(count, task_seconds) as rig:
+            await scenario(rig)
+
+    asyncio.run(main())
+
+
+def assert_ball(mesh: BuiltMesh) -> None:
+    assert len(mesh.data) == mesh.size == 84 + 50 * mesh.triangles
+    assert mesh.triangles > 1000
+
+
+def test_both_stages_give_their_results(sample_photo: bytes) -> None:
+    async def scenario(rig: Rig) -> None:
+        photo: Photo
+        photo, pictures = await rig.pool.run("prepare", PHOTO_JOB, [sample_photo], Rank.BEGIN)
+        assert (photo.width, len(photo.faces)) == (512, 1)
+        assert [picture.shape for picture in pictures] == [(192, 192, 3)] * 2
+        assert pictures[0].any()
+        assert_ball(await rig.build())
+        assert rig.restarts == 0
+
+    play(scenario)
+
+
+def test_results_are_copies_that_outlive_the_next_task() -> None:
+    async def scenario(rig: Rig) -> None:
+        _, (first,) = await rig.pool.run("build", MESH_JOB, [VOLUME, PORTRAIT], Rank.FINISH)
+        before = first.tobytes()
+        await rig.build(volume=sphere_volume(20.0, level=Level.PREVIEW))
+        assert first.tobytes() == before
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("kind", ["errors of a task", "defects of ours"])
+def test_a_failing_task_leaves_its_worker_alive(kind: str, sample_photo: bytes) -> None:
+    async def errors(rig: Rig) -> None:
+        with pytest.raises(UnsupportedFormat) as error:
+            await rig.pool.run("prepare", PHOTO_JOB, [b"GIF89a" + bytes(50)], Rank.BEGIN)
+        assert error.value.facts == {"formats": "JPEG,PNG,WebP"}
+        with pytest.raises(NoSurface):
+            await rig.build(volume=np.zeros_like(VOLUME))
+        job = replace(PHOTO_JOB, min_score=1.1)
+        with pytest.raises(NoFaceFound):
+            await rig.pool.run("prepare", job, [sample_photo], Rank.BEGIN)
+
+    async def defects(rig: Rig) -> None:
+        for name, inputs in [("no such task", []), ("build", [PORTRAIT])]:
+            with pytest.raises(Internal) as error:
+                await rig.pool.run(name, MESH_JOB, inputs, Rank.BEGIN)
+            assert "Traceback" not in error.value.message
+        with pytest.raises(Internal):  # Does not fit into the mailbox.
+            await rig.pool.run("build", MESH_JOB, [np.zeros(17 << 20, np.uint8)], Rank.BEGIN)
+
+    async def scenario(rig: Rig) -> None:
+        before = pids()
+        await (errors if kind.startswith("errors") else defects)(rig)
+        assert_ball(await rig.build())
+        assert pids() == before
+        assert rig.restarts == 0
+
+    play(scenario)
+
+
+def test_a_worker_killed_in_a_task_takes_only_that_task_with_it() -> None:
+    async def scenario(rig: Rig) -> None:
+        for pid in pids():
+            os.kill(pid, signal.SIGSTOP)
+        tasks = [await rig.begin() for _ in range(4)]
+        victim, other = pids()
+        os.kill(victim, signal.SIGKILL)
+        os.kill(other, signal.SIGCONT)
+        answers = await asyncio.gather(*tasks, return_exceptions=True)
+        died = [answer for answer in answers if isinstance(answer, WorkerDied)]
+        assert len(died) == 1
+        for answer in answers:
+            if isinstance(answer, BuiltMesh):
+                assert_ball(answer)
+        assert sum(isinstance(answer, BuiltMesh) for answer in answers) == 3
+        await healed(rig, [victim], count=2)
+
+    play(scenario, count=2)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Poll; a process that comes or goes tells nobody."""
+    for _ in range(1000):
+        if condition():
+            return
+        await asyncio.sleep(0.02)
+    raise TimeoutError
+
+
+async def healed(rig: Rig, gone: Sequence[int], count: int) -> None:
+    """Until the pool is whole again, and at work."""
+    await until(lambda: len(set(pids()) - set(gone)) == count)
+    assert_ball(await rig.build())
+    assert rig.restarts == len(gone)
+
+
+def test_a_worker_killed_at_rest_is_replaced_before_the_next_task() -> None:
+    async def scenario(rig: Rig) -> None:
+        (victim,) = pids()
+        os.kill(victim, signal.SIGKILL)
+        await asyncio.sleep(0.3)
+        assert_ball(await rig.build())
+        await healed(rig, [victim], count=1)
+
+    play(scenario)
+
+
+def test_a_hanging_worker_is_replaced_and_only_its_task_lost() -> None:
+    async def scenario(rig: Rig) -> None:
+        (victim,) = pids()
+        os.kill(victim, signal.SIGSTOP)
+        hanging = await rig.begin()
+        waiting = await rig.begin()
+        began = time.monotonic()
+        with pytest.raises(WorkerDied) as error:
+            await hanging
+        assert time.monotonic() - began < 5
+        assert error.value.facts["limit_seconds"] == "1.0"
+        assert_ball(await waiting)
+        await healed(rig, [victim], count=1)
+
+    play(scenario, task_seconds=1.0)
+
+
+def test_a_task_cancelled_in_the_queue_is_never_done() -> None:
+    async def scenario(rig: Rig) -> None:
+        (worker,) = pids()
+        os.kill(worker, signal.SIGSTOP)
+        running = await rig.begin()
+        gone, stays = await rig.begin(), await rig.begin()
+        assert rig.pool.waiting == 2
+        gone.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await gone
+        assert rig.pool.waiting == 1
+        os.kill(worker, signal.SIGCONT)
+        assert_ball(await running)
+        assert_ball(await stays)
+        assert rig.pool.waiting == 0
+        assert rig.restarts == 0
+
+    play(scenario)
+
+
+def test_a_task_cancelled_while_it_runs_gives_its_worker_back() -> None:
+    async def scenario(rig: Rig) -> None:
+        (worker,) = pids()
+        os.kill(worker, signal.SIGSTOP)
+        gone = await rig.begin()
+        gone.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await gone
+        waiting = await rig.begin()
+        assert rig.pool.waiting == 1, "its memory is still in use"
+        os.kill(worker, signal.SIGCONT)
+        assert_ball(await waiting)
+        assert pids() == [worker]
+
+    play(scenario)
+
+
+def test_finishing_goes_before_beginning_and_first_come_before_later() -> None:
+    async def scenario(rig: Rig) -> None:
+        (worker,) = pids()
+        os.kill(worker, signal.SIGSTOP)
+        order: list[str] = []
+
+        def note(name: str) -> Callable[[asyncio.Task[Any]], None]:
+            return lambda task: order.append(name)
+
+        tasks = []
+        for name, rank in [
+            ("running", Rank.BEGIN),
+            ("begin 1", Rank.BEGIN),
+            ("begin 2", Rank.BEGIN),
+            ("finish 1", Rank.FINISH),
+            ("finish 2", Rank.FINISH),
+        ]:
+            tasks.append(await rig.begin(rank))
+            tasks[-1].add_done_callback(note(name))
+        os.kill(worker, signal.SIGCONT)
+        await asyncio.gather(*tasks)
+        assert order == ["running", "finish 1", "finish 2", "begin 1", "begin 2"]
+
+    play(scenario)
+
+
+def descriptors() -> int:
+    gc.collect()
+    return len(os.listdir("/proc/self/fd"))
+
+
+def test_restarts_leak_no_descriptors() -> None:
+    async def scenario(rig: Rig) -> None:
+        counts = []
+        for _ in range(4):
+            (victim,) = pids()
+            os.kill(victim, signal.SIGKILL)
+            await until(lambda: bool(set(pids()) - {victim}))  # noqa: B023
+            assert_ball(await rig.build())
+            counts.append(descriptors())
+        assert counts[-1] <= counts[0]
+
+    play(scenario)
+
+
+def test_a_pool_that_was_closed_leaves_no_descriptors_and_takes_no_tasks() -> None:
+    async def one() -> None:
+        async with running(1, PATIENT) as rig:
+            assert_ball(await rig.build())
+        with pytest.raises(WorkerDied):
+            await rig.build()
+
+    asyncio.run(one())
+    before = descriptors()
+    asyncio.run(one())
+    assert descriptors() <= before
+
+
+def test_closing_answers_what_runs_and_what_waits() -> None:
+    async def main() -> None:
+        rig = Rig(1, PATIENT)
+        await rig.pool.start()
+        os.kill(pids()[0], signal.SIGSTOP)
+        tasks = [await rig.begin(), await rig.begin()]
+        await rig.pool.close()
+        async with asyncio.timeout(5):
+            answers = await asyncio.gather(*tasks, return_exceptions=True)
+        assert all(isinstance(answer, WorkerDied) for answer in answers)
+
+    asyncio.run(main())
+
+
+def test_a_pool_of_which_one_worker_fails_to_start_does_not_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    start = Worker.start.__func__  # type: ignore[attr-defined]
+    calls = iter(range(10))
+
+    async def sometimes(cls: type[Worker], mailbox_bytes: int) -> Worker:
+        if next(calls) == 1:
+            raise WorkerDied("no")
+        made: Worker = await start(cls, mailbox_bytes)
+        return made
+
+    monkeypatch.setattr(Worker, "start", classmethod(sometimes))
+    with pytest.raises(WorkerDied):
+        asyncio.run(Rig(2, PATIENT).pool.start())
+    deadline = time.monotonic() + 5
+    while pids() and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+
+def test_a_failed_start_leaks_no_descriptors(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def no_more_processes(*args: object, **options: object) -> None:
+        raise OSError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", no_more_processes)
+
+    async def main() -> None:
+        before = descriptors()
+        for _ in range(5):
+            with pytest.raises((OSError, WorkerDied)):
+                await Worker.start(1 << 20)
+        assert descriptors() <= before
+
+    asyncio.run(main())
+
+
+def test_an_interrupt_from_the_terminal_does_not_reach_workers() -> None:
+    async def scenario(rig: Rig) -> None:
+        assert_ball(await rig.build())
+        assert all(os.getpgid(pid) != os.getpgid(0) for pid in pids())
+
+    play(scenario)
+
+
+def test_closing_right_after_starting_stops_the_workers() -> None:
+    async def main() -> None:
+        rig = Rig(1, PATIENT)
+        await rig.pool.start()
+        await rig.pool.close()
+
+    asyncio.run(main())
+    assert pids() == []
