@@ -1,0 +1,63 @@
+"""Photos made from the sample: other encodings, orientations, pictures with several faces."""
+
+from __future__ import annotations
+
+import io
+from typing import Any, Final
+
+import numpy as np
+from PIL import ExifTags, Image
+
+# Where the face is in the sample photo: x, y, width, height in pixels, measured by hand.
+FACE: Final = (179.0, 62.0, 88.0, 110.0)
+# What a viewer does to show a picture with an EXIF orientation upright (EXIF 2.32, 0x0112), undone.
+TURNED: Final = {
+    1: None,
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+
+
+def opened(photo: bytes) -> Image.Image:
+    """The pixels of a photo, RGB."""
+    return Image.open(io.BytesIO(photo)).convert("RGB")
+
+
+def saved(picture: Image.Image, format_: str, **options: Any) -> bytes:
+    """A picture as a file."""
+    file = io.BytesIO()
+    picture.save(file, format_, **options)
+    return file.getvalue()
+
+
+def turned(photo: bytes, orientation: int) -> bytes:
+    """The photo as a camera would store it that was held differently: a PNG with EXIF."""
+    transpose = TURNED[orientation]
+    picture = opened(photo)
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    stored = picture if transpose is None else picture.transpose(transpose)
+    return saved(stored, "PNG", exif=exif, compress_level=1)
+
+
+def group(photo: bytes, sides: tuple[int, ...]) -> bytes:
+    """The photo several times in one picture, side by side, at these sides in pixels."""
+    picture = opened(photo)
+    canvas = Image.new("RGB", (sum(sides), max(sides)), (90, 110, 130))
+    left = 0
+    for side in sides:
+        canvas.paste(picture.resize((side, side), Image.Resampling.LANCZOS), (left, 0))
+        left += side
+    return saved(canvas, "JPEG", quality=92)
+
+
+def scenery(side: int = 256) -> bytes:
+    """A picture that shows no face: a smooth gradient."""
+    ramp = np.linspace(40, 200, side)
+    grey = (ramp[:, None] + ramp[None, :]) / 2
+    return saved(Image.fromarray(grey.astype(np.uint8)).convert("RGB"), "PNG")

@@ -1,0 +1,89 @@
+"""Meshes read back by software that is not Protome's: trimesh, pygltflib, meshoptimizer."""
+
+from __future__ import annotations
+
+import importlib
+import io
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pygltflib
+import trimesh
+
+from protome.v1 import reconstruction_pb2 as pb
+
+SUFFIXES = {
+    pb.MESH_FORMAT_GLB: "glb",
+    pb.MESH_FORMAT_PLY: "ply",
+    pb.MESH_FORMAT_OBJ: "obj",
+    pb.MESH_FORMAT_STL: "stl",
+}
+
+
+def read(data: bytes, header: pb.Header) -> trimesh.Trimesh:
+    """Read a mesh of the answer that began with ``header``, vertices as they are in the file."""
+    if header.compression == pb.COMPRESSION_MESHOPT:
+        return _read_meshopt(data)
+    suffix = SUFFIXES[header.format]
+    loaded = trimesh.load_scene(io.BytesIO(data), file_type=suffix, process=False)
+    assert len(loaded.geometry) == 1
+    mesh: trimesh.Trimesh = loaded.to_mesh()
+    if suffix == "stl":
+        # An STL is a soup of triangles: equal corners are one vertex.
+        mesh.merge_vertices()
+    return mesh
+
+
+def colours(mesh: trimesh.Trimesh) -> npt.NDArray[np.float64]:
+    """Colours of the vertices, (n, 3), 0 to 255."""
+    visual: Any = mesh.visual
+    return np.asarray(visual.vertex_colors[:, :3], np.float64)
+
+
+def attributes(data: bytes) -> set[str]:
+    """Names of the vertex attributes of a GLB."""
+    attribute = _document(data).meshes[0].primitives[0].attributes
+    return {name for name, value in vars(attribute).items() if value is not None}
+
+
+def texture(data: bytes) -> bytes:
+    """The picture inside a GLB; empty if there is none."""
+    document = _document(data)
+    if not document.images:
+        return b""
+    view = document.bufferViews[document.images[0].bufferView]
+    start = view.byteOffset or 0
+    return bytes(document.binary_blob()[start : start + view.byteLength])
+
+
+def _document(data: bytes) -> Any:
+    return pygltflib.GLTF2.load_from_bytes(data)
+
+
+def _read_meshopt(data: bytes) -> trimesh.Trimesh:
+    # meshoptimizer's own decoder; the server encodes with the package meshopt.
+    codec: Any = importlib.import_module("meshoptimizer")
+    document = _document(data)
+    assert set(document.extensionsRequired) == {"KHR_mesh_quantization", "EXT_meshopt_compression"}
+    blob = document.binary_blob()
+    primitive = document.meshes[0].primitives[0]
+
+    def packed(number: int) -> tuple[Any, dict[str, Any], bytes]:
+        accessor = document.accessors[number]
+        view = document.bufferViews[accessor.bufferView]
+        extension = view.extensions["EXT_meshopt_compression"]
+        start = extension.get("byteOffset", 0)
+        return accessor, extension, bytes(blob[start : start + extension["byteLength"]])
+
+    accessor, extension, body = packed(primitive.attributes.POSITION)
+    assert (extension["mode"], extension["byteStride"]) == ("ATTRIBUTES", 8)
+    raw = codec.decode_vertex_buffer(extension["count"], 8, body)
+    rows = np.frombuffer(np.ascontiguousarray(raw).tobytes(), np.uint16).reshape(-1, 4)
+    assert accessor.count == len(rows)
+    node = document.nodes[0]
+    positions = rows[:, :3] * np.array(node.scale) + np.array(node.translation)
+    accessor, extension, body = packed(primitive.indices)
+    assert extension["mode"] == "TRIANGLES"
+    indices = codec.decode_index_buffer(accessor.count, 4, body)
+    return trimesh.Trimesh(positions, np.asarray(indices).reshape(-1, 3), process=False)

@@ -1,0 +1,255 @@
+"""The ``protome`` command, as a user runs it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+import trimesh
+from PIL import Image
+
+import protome
+from protome.embedded import EmbeddedServer
+from protome.model import SHIPPED
+
+from . import readers
+from .photos import group, scenery
+
+Done = subprocess.CompletedProcess[str]
+
+
+def _run(*arguments: object, env: Mapping[str, str] | None = None, seconds: float = 90.0) -> Done:
+    return subprocess.run(
+        [sys.executable, "-m", "protome", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+        env={**os.environ, **(env or {})},
+    )
+
+
+def _serve(*arguments: object, env: Mapping[str, str] | None = None) -> Done:
+    """``protome serve`` that must refuse: a server that starts runs into the time limit."""
+    free = ("--host", "127.0.0.1", "--metrics-host", "127.0.0.1", "--port", 0, "--metrics-port", 0)
+    return _run("serve", *free, *arguments, env=env, seconds=20)
+
+
+def _complains(done: Done, *words: str) -> None:
+    """It ends with status 1 and one clear line, no traceback."""
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("protome: ")
+    for word in words:
+        assert word in last
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory, sample_photo: bytes) -> Path:
+    folder = tmp_path_factory.mktemp("photos")
+    (folder / "portrait.jpg").write_bytes(sample_photo)
+    (folder / "group.jpg").write_bytes(group(sample_photo, (400, 512)))
+    (folder / "broken.jpg").write_bytes(sample_photo[:9000])
+    (folder / "scenery.png").write_bytes(scenery())
+    return folder
+
+
+def test_demo_writes_a_face_and_a_picture_and_prints_the_times(tmp_path: Path) -> None:
+    done = _run("demo", "-o", tmp_path / "new" / "folder")
+    assert done.returncode == 0, done.stderr
+    mesh = trimesh.load_scene(tmp_path / "new" / "folder" / "face.glb").to_mesh()
+    assert 0.1 < mesh.extents.min() < mesh.extents.max() < 0.3
+    assert readers.texture((tmp_path / "new" / "folder" / "face.glb").read_bytes())
+    with Image.open(tmp_path / "new" / "folder" / "preview.png") as picture:
+        pixels = np.asarray(picture.convert("RGB"))
+    # Photo, front shaded, front textured, side shaded, side textured.
+    assert pixels.shape == (384, 5 * 384, 3)
+    for panel in range(5):
+        assert pixels[:, panel * 384 : (panel + 1) * 384].std() > 20
+    for stage in ("decode", "detect", "crop", "queue", "inference", "surface", "encode", "total"):
+        assert stage in done.stdout
+    assert "face.glb" in done.stdout
+
+
+def test_reconstruct_writes_what_it_can_and_says_what_it_cannot(
+    photos: Path, tmp_path: Path
+) -> None:
+    names = ("broken.jpg", "portrait.jpg", "missing.jpg", "group.jpg", "scenery.png")
+    done = _run("reconstruct", *[photos / name for name in names], "-o", tmp_path)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    written = {path.name for path in tmp_path.iterdir()}
+    assert written == {"portrait_0.glb", "group_0.glb", "group_1.glb"}
+    lines = done.stdout.splitlines()
+    assert len(lines) == 5
+    for number, (line, name) in enumerate(zip(lines, names, strict=True), 1):
+        assert f"[{number}/5]" in line
+        assert name in line
+    assert "portrait_0.glb" in lines[1]
+    assert "no face" in lines[4]
+
+
+def test_reconstruct_asks_a_running_server(
+    server: EmbeddedServer, photos: Path, tmp_path: Path
+) -> None:
+    options = ("--detail", "preview", "--format", "ply", "--appearance", "vertex_colours")
+    done = _run(
+        "reconstruct", photos / "group.jpg", "-o", tmp_path, "--address", server.address,
+        "--max-faces", 1, *options,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["group_0.ply"]
+    assert "face 1 OVER_MAX_FACES" in done.stdout
+    assert trimesh.load_mesh(tmp_path / "group_0.ply").is_watertight
+
+
+def test_photos_of_the_same_name_do_not_overwrite_each_other(
+    server: EmbeddedServer, tmp_path: Path, sample_photo: bytes
+) -> None:
+    for folder in ("monday", "tuesday"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "me.jpg").write_bytes(sample_photo)
+    found = [tmp_path / folder / "me.jpg" for folder in ("monday", "tuesday")]
+    done = _run("reconstruct", *found, "-o", tmp_path / "out", "--address", server.address)
+    # Either both meshes are there, or it says that they cannot be.
+    assert done.returncode == 1 or len(list((tmp_path / "out").iterdir())) == 2
+
+
+def test_reconstruct_without_a_server_there_is_a_clear_failure(
+    photos: Path, tmp_path: Path
+) -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{nobody.getsockname()[1]}"
+        done = _run("reconstruct", photos / "portrait.jpg", "-o", tmp_path, "--address", address)
+    assert done.returncode == 1
+    assert "UNAVAILABLE" in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_info_says_what_the_server_is(server: EmbeddedServer) -> None:
+    done = _run("info", "--address", server.address)
+    assert done.returncode == 0, done.stderr
+    for fact in (protome.__version__, "Apache-2.0", "GLB, PLY, OBJ, STL", "DRACO", "16 faces"):
+        assert fact in done.stdout
+
+
+def test_help_names_every_setting_with_its_variable() -> None:
+    done = _run("serve", "--help", env={"COLUMNS": "100"})
+    assert done.returncode == 0
+    for setting in ("port", "max-image-bytes", "drain-seconds", "model-dir"):
+        assert f"--{setting}" in done.stdout
+        assert f"PROTOME_{setting.upper().replace('-', '_')}" in done.stdout.replace("\n", "")
+
+
+def test_version() -> None:
+    assert _run("--version").stdout.split() == ["protome", protome.__version__]
+
+
+def test_no_command_shows_the_usage() -> None:
+    done = _run()
+    assert done.returncode == 2
+    assert "usage: protome" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (("--max-faces", "0"), ("max_faces", "0")),
+        (("--workers", "many"), ("workers", "many")),
+        (("--chunk-bytes", "12"), ("chunk_bytes", "1024")),
+        (("--port", "65536"), ("port",)),
+        (("--task-seconds", "nan"), ("task_seconds",)),
+        (("--min-score", "1.5"), ("min_score",)),
+        (("--host", "no such host"), ("no such host",)),
+        (("--metrics-host", "no such host"), ("no such host",)),
+        (("--model-dir", "/no/such/folder"), ("/no/such/folder",)),
+        (("--config", "/no/such/file.toml"), ("/no/such/file.toml",)),
+    ],
+)
+def test_wrong_setting_is_named(flags: tuple[str, str], words: tuple[str, ...]) -> None:
+    _complains(_serve(*flags), *words)
+
+
+def test_settings_come_from_file_environment_and_flags_in_this_order(tmp_path: Path) -> None:
+    file = tmp_path / "protome.toml"
+    file.write_text("max_faces = 0\nworkers = 1\n")
+    _complains(_serve("--config", file), "max_faces is 0")
+    _complains(_serve("--config", file, env={"PROTOME_MAX_FACES": "-1"}), "max_faces is -1")
+    done = _serve("--config", file, "--max-faces", "-2", env={"PROTOME_MAX_FACES": "-1"})
+    _complains(done, "max_faces is -2")
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [("max_face = 3", "max_face"), ("max_faces = ", "max_faces"), ("workers = 'x'", "workers")],
+)
+def test_wrong_line_of_the_file_is_named(tmp_path: Path, text: str, word: str) -> None:
+    file = tmp_path / "protome.toml"
+    file.write_text(text)
+    done = _serve("--config", file)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert word in done.stderr or str(file) in done.stderr
+
+
+def test_unknown_variable_is_named() -> None:
+    _complains(_serve(env={"PROTOME_MAX_FACE": "3"}), "max_face")
+
+
+@pytest.mark.parametrize("flag", ["--port", "--metrics-port"])
+def test_port_in_use_is_named(flag: str) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        _complains(_serve(flag, port, "--workers", "1", "--max-batch", "1"), port)
+
+
+def _model(tmp_path: Path) -> Path:
+    folder = tmp_path / "model"
+    shutil.copytree(SHIPPED, folder)
+    return folder
+
+
+def test_model_with_a_flipped_bit_is_refused(tmp_path: Path) -> None:
+    folder = _model(tmp_path)
+    onnx = bytearray((folder / "model.onnx").read_bytes())
+    onnx[len(onnx) // 2] ^= 1
+    (folder / "model.onnx").write_bytes(onnx)
+    _complains(_serve("--model-dir", folder), "SHA-256", str(folder))
+
+
+def test_model_card_that_is_broken_is_refused(tmp_path: Path) -> None:
+    folder = _model(tmp_path)
+    (folder / "model.json").write_text("{}")
+    _complains(_serve("--model-dir", folder), "model.json")
+
+
+def test_file_that_is_no_network_is_refused(tmp_path: Path) -> None:
+    folder = _model(tmp_path)
+    (folder / "model.onnx").write_bytes(b"no network")
+    card = json.loads((folder / "model.json").read_text())
+    card["digest"] = hashlib.sha256(b"no network").hexdigest()
+    (folder / "model.json").write_text(json.dumps(card))
+    _complains(_serve("--model-dir", folder, "--workers", "1"), "model")
+
+
+def test_own_copy_of_the_model_is_served(tmp_path: Path) -> None:
+    flags = ["--model-dir", str(_model(tmp_path)), "--workers", "1", "--max-batch", "1"]
+    with EmbeddedServer(flags) as running:
+        assert running.address
+
+
+@pytest.mark.skipif(Path("/dev/nvidia0").exists(), reason="this machine has a GPU")
+def test_cuda_is_refused_where_there_is_none() -> None:
+    _complains(_serve("--provider", "cuda", "--workers", "1"), "CUDA")

@@ -1,0 +1,99 @@
+"""The whole server stays under 1.5 GB while it works."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import grpc
+
+from protome.embedded import EmbeddedServer
+from protome.v1 import reconstruction_pb2 as pb
+
+from .photos import group, opened, saved
+from .support import MIB, OPTIONS, Stub, ask, heavy, memory
+
+LIMIT = 1500 * MIB
+
+
+def _code(call: Any) -> grpc.StatusCode:
+    """The status a call ends with, its answer read to the end."""
+    with contextlib.suppress(grpc.RpcError):
+        for _ in call:
+            pass
+    code: grpc.StatusCode = call.code()
+    return code
+
+
+def test_server_and_workers_stay_under_the_limit_under_load(sample_photo: bytes) -> None:
+    large = saved(opened(sample_photo).resize((4500, 4500)), "PNG", compress_level=1)
+    many = group(sample_photo, (512,) * 4)
+    requests = [
+        *[pb.ReconstructRequest(image=sample_photo, appearance=pb.APPEARANCE_TEXTURE)] * 10,
+        pb.ReconstructRequest(image=many, detail=pb.DETAIL_LEVEL_FINE),
+        *[pb.ReconstructRequest(image=large)] * 2,
+        heavy(sample_photo, 8),
+    ]
+    peak = 0
+    done = threading.Event()
+    with (
+        EmbeddedServer() as server,
+        grpc.insecure_channel(server.address, options=OPTIONS) as channel,
+        ThreadPoolExecutor(9) as threads,
+    ):
+        stub = Stub(channel)
+
+        def watch() -> None:
+            nonlocal peak
+            while not done.wait(0.02):
+                peak = max(peak, memory(server))
+
+        watcher = threads.submit(watch)
+        try:
+            list(threads.map(lambda request: ask(stub, request).events, requests))
+        finally:
+            done.set()
+        watcher.result()
+        settled = memory(server)
+    assert peak < LIMIT, f"{peak / MIB:.0f} MiB"
+    # What a burst took is given back or used again, not piled up.
+    assert settled <= peak
+
+
+def test_memory_does_not_grow_with_every_photo(sample_photo: bytes) -> None:
+    request = pb.ReconstructRequest(image=sample_photo, detail=pb.DETAIL_LEVEL_PREVIEW)
+    with (
+        EmbeddedServer(["--max-batch", "2", "--workers", "1"]) as server,
+        grpc.insecure_channel(server.address, options=OPTIONS) as channel,
+        ThreadPoolExecutor(4) as threads,
+    ):
+        stub = Stub(channel)
+
+        def burst(photos: int) -> int:
+            list(threads.map(lambda _: ask(stub, request).events, range(photos)))
+            return memory(server)
+
+        warm = burst(40)
+        assert burst(80) - warm < 40 * MIB
+
+
+def test_large_uploads_are_turned_away_before_they_pile_up(sample_photo: bytes) -> None:
+    """Forty clients with 19 MiB each are more than the server has memory for."""
+    request = pb.ReconstructRequest(image=sample_photo + bytes(19 * MIB))
+    peak = 0
+    with (
+        EmbeddedServer(["--max-batch", "1", "--workers", "2"]) as server,
+        grpc.insecure_channel(server.address, options=OPTIONS) as channel,
+    ):
+        stub = Stub(channel)
+        calls = [stub.Reconstruct(request, timeout=60) for _ in range(40)]
+        with ThreadPoolExecutor(40) as threads:
+            waiting = [threads.submit(_code, call) for call in calls]
+            while not all(answer.done() for answer in waiting):
+                peak = max(peak, memory(server))
+            codes = [answer.result() for answer in waiting]
+    assert set(codes) <= {grpc.StatusCode.OK, grpc.StatusCode.RESOURCE_EXHAUSTED}
+    assert grpc.StatusCode.OK in codes
+    assert peak < LIMIT, f"{peak / MIB:.0f} MiB"

@@ -1,0 +1,230 @@
+"""How a server ends: politely on SIGTERM, without orphans in every case."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+import psutil
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from protome.embedded import EmbeddedServer
+from protome.v1 import reconstruction_pb2 as pb
+
+from .support import (
+    OPTIONS,
+    SERVICE,
+    SMALL,
+    Stub,
+    ask,
+    cancel,
+    eventually,
+    failure,
+    heavy,
+    http_get,
+    in_flight,
+    metric,
+    workers,
+)
+
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+def _health(channel: grpc.Channel, service: str) -> int:
+    stub = health_pb2_grpc.HealthStub(channel)
+    status: int = stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=10).status
+    return status
+
+
+def _gone(processes: list[psutil.Process]) -> bool:
+    return not any(
+        process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in processes
+    )
+
+
+def test_sigterm_says_not_serving_first_then_finishes_what_is_in_flight(
+    sample_photo: bytes,
+) -> None:
+    with (
+        EmbeddedServer([*SMALL, "--drain-delay", "2"]) as server,
+        grpc.insecure_channel(server.address, options=OPTIONS) as channel,
+        ThreadPoolExecutor(2) as threads,
+    ):
+        stub = Stub(channel)
+        photo = pb.ReconstructRequest(image=sample_photo)
+        alone = ask(stub, photo).mesh()
+        children = workers(server)
+        long = threads.submit(ask, stub, heavy(sample_photo, 12))
+        eventually(lambda: in_flight(server) == 1, "a long request is in flight")
+        server.process.send_signal(signal.SIGTERM)
+        eventually(lambda: _health(channel, SERVICE) == NOT_SERVING, "NOT_SERVING", 1.5)
+        eventually(lambda: _health(channel, "") == NOT_SERVING, "NOT_SERVING", 1.5)
+        assert http_get(server, "/readyz")[0] == 503
+        assert http_get(server, "/healthz")[0] == 200
+        assert metric(server, "protome_ready") == 0
+        # Within the delay, load balancers still send: nobody is turned away.
+        assert ask(stub, photo).mesh() == alone
+        answer = long.result()
+        assert answer.outcomes() == ["RECONSTRUCTED"] * 12
+        assert answer.events[-1] == "summary"
+        assert server.process.wait(20) == 0
+        assert _gone(children)
+
+
+def test_new_photos_are_turned_away_while_the_old_ones_finish(sample_photo: bytes) -> None:
+    with (
+        EmbeddedServer(SMALL) as server,
+        grpc.insecure_channel(server.address, options=OPTIONS) as channel,
+    ):
+        stub = Stub(channel)
+        never_read = stub.Reconstruct(heavy(sample_photo, 4), timeout=60)
+        eventually(lambda: in_flight(server) == 1, "a photo is in flight")
+        server.process.send_signal(signal.SIGTERM)
+        eventually(lambda: "draining" in server.log.read_text(), "it drains")
+
+        def turned_away() -> bool:
+            request = pb.ReconstructRequest(image=sample_photo)
+            try:
+                ask(stub, request, timeout=10)
+            except grpc.RpcError as error:
+                return failure(error).code is grpc.StatusCode.UNAVAILABLE
+            return False
+
+        eventually(turned_away, "new photos are turned away")
+        assert server.process.poll() is None
+        assert sum(event.HasField("summary") for event in never_read) == 1
+        assert server.process.wait(20) == 0
+
+
+def test_drain_ends_after_drain_seconds_at_the_latest(sample_photo: bytes) -> None:
+    with (
+        EmbeddedServer([*SMALL, "--drain-seconds", "1"]) as server,
+        grpc.insecure_channel(server.address, options=OPTIONS) as channel,
+    ):
+        children = workers(server)
+        call = Stub(channel).Reconstruct(heavy(sample_photo, 8), timeout=60)
+        eventually(lambda: in_flight(server) == 1, "a photo that nobody reads is in flight")
+        began = time.monotonic()
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(15) == 0
+        assert 1 <= time.monotonic() - began < 8
+        with pytest.raises(grpc.RpcError) as caught:
+            list(call)
+        assert caught.value.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+        assert _gone(children)
+
+
+def test_open_health_watch_does_not_hold_up_the_end() -> None:
+    """Clients with client-side health checking keep a Watch open as long as they are connected."""
+    with (
+        EmbeddedServer([*SMALL, "--drain-seconds", "8"]) as server,
+        grpc.insecure_channel(server.address, options=OPTIONS) as channel,
+    ):
+        request = health_pb2.HealthCheckRequest(service=SERVICE)
+        watch = health_pb2_grpc.HealthStub(channel).Watch(request, timeout=60)
+        assert next(watch).status == SERVING
+        server.process.send_signal(signal.SIGTERM)
+        assert next(watch).status == NOT_SERVING
+        assert server.process.wait(5) == 0
+
+
+def test_idle_stream_of_photos_does_not_hold_up_the_end(sample_photo: bytes) -> None:
+    """A client that keeps its ReconstructMany open between photos has nothing in flight."""
+    over = threading.Event()
+
+    def photos() -> Iterator[pb.ReconstructManyRequest]:
+        request = pb.ReconstructRequest(image=sample_photo)
+        yield pb.ReconstructManyRequest(request_id="only", request=request)
+        over.wait(60)
+
+    with (
+        EmbeddedServer([*SMALL, "--drain-seconds", "8"]) as server,
+        grpc.insecure_channel(server.address, options=OPTIONS) as channel,
+    ):
+        call = Stub(channel).ReconstructMany(photos(), timeout=60)
+        for event in call:
+            if event.HasField("summary"):
+                break
+        server.process.send_signal(signal.SIGTERM)
+        try:
+            assert server.process.wait(5) == 0
+        finally:
+            over.set()
+
+
+def test_stream_in_work_is_answered_before_the_end(sample_photo: bytes) -> None:
+    with (
+        EmbeddedServer([*SMALL, "--max-stream-photos", "3"]) as server,
+        grpc.insecure_channel(server.address, options=OPTIONS) as channel,
+    ):
+        photos = [
+            pb.ReconstructManyRequest(request_id=str(number), request=heavy(sample_photo, 3))
+            for number in range(3)
+        ]
+        call = Stub(channel).ReconstructMany(iter(photos), timeout=60)
+        eventually(lambda: in_flight(server) == 3, "three photos are in flight")
+        server.process.send_signal(signal.SIGTERM)
+        assert sum(event.HasField("summary") for event in call) == 3
+        assert server.process.wait(20) == 0
+
+
+def test_sigint_ends_it_like_sigterm() -> None:
+    with EmbeddedServer(SMALL) as server:
+        children = workers(server)
+        server.process.send_signal(signal.SIGINT)
+        assert server.process.wait(15) == 0
+        assert _gone(children)
+
+
+def test_second_sigterm_does_no_harm(sample_photo: bytes) -> None:
+    with (
+        EmbeddedServer([*SMALL, "--drain-delay", "1"]) as server,
+        grpc.insecure_channel(server.address, options=OPTIONS) as channel,
+        ThreadPoolExecutor(1) as threads,
+    ):
+        answer = threads.submit(ask, Stub(channel), heavy(sample_photo, 6))
+        eventually(lambda: in_flight(server) == 1, "a photo is in flight")
+        for _ in range(3):
+            server.process.send_signal(signal.SIGTERM)
+            time.sleep(0.1)
+        assert answer.result().events[-1] == "summary"
+        assert server.process.wait(15) == 0
+
+
+def test_killed_server_leaves_no_workers_behind(sample_photo: bytes) -> None:
+    with EmbeddedServer(SMALL) as server:
+        with grpc.insecure_channel(server.address, options=OPTIONS) as channel:
+            call = Stub(channel).Reconstruct(heavy(sample_photo, 8), timeout=60)
+            eventually(lambda: in_flight(server) == 1, "a photo is in flight")
+            children = workers(server)
+            assert len(children) == 2
+            server.process.kill()
+            eventually(lambda: _gone(children), "the workers have ended")
+            cancel(call)
+        assert server.process.wait(5) == -signal.SIGKILL
+
+
+def test_sigterm_during_startup_ends_it() -> None:
+    """An orchestrator that changes its mind must not wait for the kill."""
+    command = [sys.executable, "-m", "protome", "serve", "--port", "0", "--metrics-port", "0"]
+    command += ["--host", "127.0.0.1", "--metrics-host", "127.0.0.1", *SMALL]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        eventually(
+            lambda: bool(psutil.Process(process.pid).children()), "the first worker is starting"
+        )
+        children = psutil.Process(process.pid).children()
+        process.terminate()
+        try:
+            process.wait(20)
+        finally:
+            process.kill()
+        assert process.returncode == 0
+        assert _gone(children)
