@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import os
 import sys
 from collections.abc import Sequence
@@ -98,7 +99,10 @@ def _reconstruct(args: argparse.Namespace) -> int:
         address = args.address or stack.enter_context(EmbeddedServer()).address
         client = stack.enter_context(Client(address, timeout=None))
         threads = stack.enter_context(ThreadPoolExecutor(PARALLEL))
-        answers = [threads.submit(_one, client, photo, args) for photo in args.photos]
+        answers = [
+            threads.submit(_one, client, photo, stem, args)
+            for photo, stem in zip(args.photos, _stems(args.photos), strict=True)
+        ]
         for done, (photo, answer) in enumerate(zip(args.photos, answers, strict=True), 1):
             try:
                 line = answer.result()
@@ -109,7 +113,16 @@ def _reconstruct(args: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def _one(client: Client, photo: Path, args: argparse.Namespace) -> str:
+def _stems(photos: Sequence[Path]) -> list[str]:
+    """A file name for each photo's meshes; photos of one name in several folders get numbers."""
+    stems: list[str] = []
+    for photo in photos:
+        names = (f"{photo.stem}-{n}" if n > 1 else photo.stem for n in itertools.count(1))
+        stems.append(next(name for name in names if name not in stems))
+    return stems
+
+
+def _one(client: Client, photo: Path, stem: str, args: argparse.Namespace) -> str:
     """Reconstruct a photo, write its meshes, and say in a line what came out."""
     result = client.reconstruct(
         photo.read_bytes(),
@@ -122,7 +135,7 @@ def _one(client: Client, photo: Path, args: argparse.Namespace) -> str:
     written = []
     for face in result.faces:
         if face.mesh:
-            path = args.output / f"{photo.stem}_{face.index}.{args.format}"
+            path = args.output / f"{stem}_{face.index}.{args.format}"
             path.write_bytes(face.mesh)
             written.append(path.name)
     left_out = [f"face {f.index} {f.outcome}" for f in result.faces if not f.mesh]

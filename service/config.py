@@ -62,6 +62,11 @@ class Config:
 
     queue_faces: int = _option(256, "faces that may wait for the network", low=1)
     max_requests: int = _option(128, "photos worked on at a time; more are rejected", low=1)
+    max_held_bytes: int = _option(
+        256 * MIB,
+        "bytes of photos and unsent meshes held for clients; over that, new photos are rejected",
+        low=1,
+    )
     max_stream_photos: int = _option(
         8, "photos of one ReconstructMany stream worked on at a time", low=1
     )

@@ -72,6 +72,12 @@ class DeadlinePassed(ProtomeError):
     reason = "DEADLINE_PASSED"
 
 
+class ClientGone(ProtomeError):
+    """The client hung up; nobody will read the answer."""
+
+    reason = "CLIENT_GONE"
+
+
 class WorkerDied(ProtomeError):
     """The worker process died or hung under this request; the pool replaces it."""
 

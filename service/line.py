@@ -12,11 +12,13 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
+from .budget import Budget
 from .chunks import Chunk, split
 from .config import Config
 from .encode import Encoding
-from .errors import DeadlinePassed, ImageTooLarge, NoSurface, ProtomeError
+from .errors import ClientGone, DeadlinePassed, ImageTooLarge, NoSurface, ProtomeError
 from .faces import Box
 from .grid import U8, Frame, Level
 from .inference import Inference, Inferred
@@ -26,12 +28,12 @@ from .pool import Pool, Rank
 from .stages import BuiltMesh, MeshJob, Outcome, Photo, PhotoJob
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Request:
     """One photo and what is wanted of it.
 
     Attributes:
-        image: the encoded photo.
+        image: the encoded photo; the line takes it out once it is decoded.
         boxes: faces to use instead of detecting them, photo pixels.
         max_faces: at most this many, largest first.
         levels: of each face's meshes, in the order to send them.
@@ -91,13 +93,24 @@ Event = Photo | MeshPiece | Report
 Emit = Callable[[Event], Awaitable[None]]
 
 
+# Meshes of one photo that are being built or sent at a time.
+UNSENT: Final = 2
+
+
 class Line:
     """The line; owns nothing, drives its parts."""
 
     def __init__(
-        self, config: Config, model: Model, pool: Pool, inference: Inference, metrics: Metrics
+        self,
+        config: Config,
+        model: Model,
+        pool: Pool,
+        inference: Inference,
+        metrics: Metrics,
+        budget: Budget,
     ) -> None:
         self._config = config
+        self._budget = budget
         self._model = model
         self._pool = pool
         self._inference = inference
@@ -121,10 +134,11 @@ class Line:
                 # bytes → image → faces → crops
                 photo, pictures = await self._prepare(request)
                 await emit(photo)
+                sending = asyncio.Semaphore(UNSENT)
                 # batch → volume → surface → encoded mesh → chunks, for each face
                 async with asyncio.TaskGroup() as group:
                     tasks = [
-                        group.create_task(self._face(kept, request, emit))
+                        group.create_task(self._face(kept, request, sending, emit))
                         for kept in _kept(photo, pictures)
                     ]
         except TimeoutError:
@@ -152,23 +166,30 @@ class Line:
             appearance=request.encoding.appearance,
         )
         photo: Photo
-        photo, pictures = await self._pool.run("prepare", job, [request.image], Rank.BEGIN)
+        with self._budget.hold(len(request.image)):
+            image, request.image = request.image, b""
+            photo, pictures = await self._pool.run("prepare", job, [image], Rank.BEGIN)
         self._metrics.photo(len(photo.faces))
         self._metrics.stage("decode", photo.decode_seconds)
         self._metrics.stage("detect", photo.detect_seconds)
         self._metrics.stage("crop", photo.crop_seconds)
         return photo, pictures
 
-    async def _face(self, face: Kept, request: Request, emit: Emit) -> FaceReport:
+    async def _face(
+        self, face: Kept, request: Request, sending: asyncio.Semaphore, emit: Emit
+    ) -> FaceReport:
         report = FaceReport(face.index)
         try:
             sources = {level: self._model.source(level) for level in request.levels}
             report.inferred = await self._infer(face.crop, sources.values(), request.deadline)
             for level in request.levels:
                 volume = report.inferred.prediction.volumes[sources[level]]
-                mesh = await self._build(volume, face, level, request.encoding)
-                for chunk in split(mesh.data, self._config.chunk_bytes):
-                    await emit(MeshPiece(face.index, level, chunk))
+                # A client that does not read gets no more meshes built.
+                async with sending:
+                    mesh = await self._build(volume, face, level, request.encoding)
+                    with self._budget.hold(mesh.size):
+                        for chunk in split(mesh.data, self._config.chunk_bytes):
+                            await emit(MeshPiece(face.index, level, chunk))
                 # The bytes are sent; the report needs only the facts.
                 report.meshes.append(mesh.holding(b""))
         except ProtomeError as error:
@@ -205,9 +226,9 @@ def _kept(photo: Photo, pictures: Sequence[U8]) -> list[Kept]:
 
 
 def _raise_if_failed(reports: Sequence[FaceReport]) -> None:
-    """A failure is the photo's when no face got past it, or when time is up for all."""
+    """A failure is the photo's when no face got past it, or when nobody waits any more."""
     for report in reports:
-        if isinstance(report.error, DeadlinePassed):
+        if isinstance(report.error, DeadlinePassed | ClientGone):
             raise report.error
     if reports and all(report.outcome is Outcome.FAILED for report in reports):
         assert reports[0].error is not None

@@ -14,13 +14,15 @@ from typing import Any, Final
 
 import numpy as np
 
+from .budget import Budget
 from .chunks import Chunk
 from .config import Config
 from .encode import Compression, Encoding, Format
 from .engine import Engine
+from .errors import ProtomeError
 from .grid import Level
 from .inference import Inference
-from .line import Event, Line, MeshPiece, Request
+from .line import Event, Line, MeshPiece, Report, Request
 from .mesh import Appearance
 from .metrics import Metrics
 from .model import SHIPPED, Model, ModelError, load_model
@@ -32,16 +34,18 @@ FACTS: Final = "selftest.json"
 TOLERANCE: Final = 0.03
 
 
-async def check(line: Line, model: Model, folder: Path = SHIPPED) -> None:
+async def check(model: Model, pool: Pool, inference: Inference, folder: Path = SHIPPED) -> None:
     """Reconstruct the built-in photo and compare.
 
     A model that has no facts on record (``model_dir`` of the user) need only give a mesh.
 
     Raises:
-        ModelError: the mesh is not the known one.
-        ProtomeError: no mesh came.
+        ModelError: no mesh came, or it is not the known one.
     """
-    got = await _facts(line)
+    try:
+        got = await _facts(model, pool, inference)
+    except ProtomeError as error:
+        raise ModelError(f"self-test: {error.message}") from None
     expected = json.loads((folder / FACTS).read_text(encoding="utf-8"))
     if expected["digest"] != model.digest:
         return
@@ -50,17 +54,22 @@ async def check(line: Line, model: Model, folder: Path = SHIPPED) -> None:
             raise ModelError(f"self-test: {name} is {got[name]:.6g}, expected {value:.6g}")
 
 
-async def _facts(line: Line) -> dict[str, float]:
+async def _facts(model: Model, pool: Pool, inference: Inference) -> dict[str, float]:
     """Count, extent and enclosed volume of the sample's mesh."""
     chunks: list[Chunk] = []
 
     async def emit(event: Event) -> None:
         if isinstance(event, MeshPiece):
             chunks.append(event.chunk)
+        elif isinstance(event, Report):
+            for error in (face.error for face in event.faces if face.error is not None):
+                raise error
 
+    # A line of its own: the limits of the user are not for this photo, nor his metrics.
+    config = Config()
+    line = Line(config, model, pool, inference, Metrics(), Budget(config.max_held_bytes))
     encoding = Encoding(Format.STL, Compression.NONE, Appearance.NONE)
-    request = Request(SAMPLE.read_bytes(), (), 1, (Level.STANDARD,), encoding)
-    await line.reconstruct(request, emit)
+    await line.reconstruct(Request(SAMPLE.read_bytes(), (), 1, (Level.STANDARD,), encoding), emit)
     return _measure(b"".join(chunk.data for chunk in chunks))
 
 
@@ -85,13 +94,12 @@ def _measure(stl: bytes) -> dict[str, float]:
 async def _record(folder: Path) -> dict[str, Any]:
     model = load_model(folder)
     engine = Engine(model, provider="cpu")
-    metrics = Metrics()
     pool = Pool(1, mailbox_bytes=128 << 20, task_seconds=60)
-    inference = Inference(engine, capacity=1, on_batch=metrics.batch)
+    inference = Inference(engine, capacity=1, on_batch=Metrics().batch)
     await pool.start()
     inference.start()
     try:
-        facts = await _facts(Line(Config(), model, pool, inference, metrics))
+        facts = await _facts(model, pool, inference)
     finally:
         await inference.close()
         await pool.close()

@@ -14,6 +14,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from . import __version__, selftest
+from .budget import Budget
 from .config import MIB, Config
 from .engine import Engine
 from .http import HttpServer
@@ -32,6 +33,8 @@ log = logging.getLogger(__name__)
 SERVICE: Final = pb.DESCRIPTOR.services_by_name["ReconstructionService"].full_name
 # Room for the largest outputs behind the photo: volumes, portraits, uncompressed meshes.
 MAILBOX_MARGIN: Final = 64 * MIB
+# For statuses still on their way when the last photo is answered, seconds.
+LAST_WORDS: Final = 1.0
 
 
 class StartupError(Exception):
@@ -97,13 +100,15 @@ class Server:
             engine, capacity=config.queue_faces, on_batch=self._metrics.batch
         )
         self._inference.start()
-        line = Line(config, model, self._pool, self._inference, self._metrics)
-        await selftest.check(line, model)
+        await selftest.check(model, self._pool, self._inference)
+        budget = Budget(config.max_held_bytes)
+        line = Line(config, model, self._pool, self._inference, self._metrics, budget)
         wire = Wire(config, model)
         self._servicer = Servicer(
             line=line,
             wire=wire,
             metrics=self._metrics,
+            budget=budget,
             info=wire.server_info(__version__, engine.provider),
             max_requests=config.max_requests,
             max_stream_photos=config.max_stream_photos,
@@ -144,8 +149,9 @@ class Server:
             await self._set_ready(False)
             # Time for load balancers to notice before calls are refused.
             await asyncio.sleep(config.drain_delay)
-            self._servicer.drain()
-            await self._grpc.stop(config.drain_seconds)
+            await self._servicer.drain(config.drain_seconds)
+            # Open health watches and idle streams are not worth waiting for.
+            await self._grpc.stop(LAST_WORDS)
         if hasattr(self, "_inference"):
             await self._inference.close()
         if hasattr(self, "_pool"):

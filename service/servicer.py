@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -11,7 +12,16 @@ from typing import Final, NoReturn
 import grpc
 
 from . import status
-from .errors import Draining, Internal, InvalidRequest, NoFaceFound, Overloaded, ProtomeError
+from .budget import Budget
+from .errors import (
+    ClientGone,
+    Draining,
+    Internal,
+    InvalidRequest,
+    NoFaceFound,
+    Overloaded,
+    ProtomeError,
+)
 from .line import Event, Line, MeshPiece, Request
 from .metrics import Metrics
 from .stages import Photo
@@ -36,6 +46,7 @@ class Servicer(pb_grpc.ReconstructionServiceServicer):
         line: what reconstructs.
         wire: translates.
         metrics: counts.
+        budget: bytes held for clients.
         info: the answer to GetServerInfo.
         max_requests: photos worked on at a time, over all calls.
         max_stream_photos: photos of one ReconstructMany stream worked on at a time.
@@ -47,6 +58,7 @@ class Servicer(pb_grpc.ReconstructionServiceServicer):
         line: Line,
         wire: Wire,
         metrics: Metrics,
+        budget: Budget,
         info: pb.GetServerInfoResponse,
         max_requests: int,
         max_stream_photos: int,
@@ -54,15 +66,21 @@ class Servicer(pb_grpc.ReconstructionServiceServicer):
         self._line = line
         self._wire = wire
         self._metrics = metrics
+        self._budget = budget
         self._info = info
         self._max_requests = max_requests
         self._max_stream_photos = max_stream_photos
         self._photos = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._draining = False
 
-    def drain(self) -> None:
-        """Take no new photos; those in flight go on."""
+    async def drain(self, seconds: float) -> None:
+        """Take no new photos; returns when those in flight are answered, or after ``seconds``."""
         self._draining = True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._idle.wait()
 
     # grpc.aio takes coroutines that write as well as generators; its stubs know only the latter.
     async def Reconstruct(  # type: ignore[override]
@@ -71,6 +89,8 @@ class Servicer(pb_grpc.ReconstructionServiceServicer):
         """One photo; see the contract."""
         try:
             await self._photo("Reconstruct", request, _deadline(context), context.write)
+        except ClientGone:
+            return
         except ProtomeError as error:
             await _abort(context, error)
 
@@ -98,6 +118,8 @@ class Servicer(pb_grpc.ReconstructionServiceServicer):
                     deadline,
                     lambda event: send(_with_id(request_id, event)),
                 )
+            except ClientGone:
+                pass
             except ProtomeError as error:
                 event = pb.ReconstructManyResponse(
                     request_id=request_id, error=status.as_message(error)
@@ -143,20 +165,26 @@ class Servicer(pb_grpc.ReconstructionServiceServicer):
         outcome = grpc.StatusCode.CANCELLED
         self._metrics.began()
         try:
-            self._admit()
+            self._admit(len(message.image))
             self._photos += 1
+            self._idle.clear()
             try:
                 request = self._wire.request(message, deadline)
+                # One copy of the photo is enough.
+                message.ClearField("image")
                 await self._line.reconstruct(request, self._emitter(method, request, began, send))
             finally:
                 self._photos -= 1
+                if not self._photos:
+                    self._idle.set()
             outcome = grpc.StatusCode.OK
         except ProtomeError as error:
-            outcome = status.code(error)
-            if not isinstance(error, NoFaceFound | InvalidRequest):
+            outcome = _late(status.code(error), deadline)
+            if not isinstance(error, NoFaceFound | InvalidRequest | ClientGone):
                 log.info("%s: %s: %s", method, error.reason, error.message)
             raise
-        except (asyncio.CancelledError, grpc.aio.UsageError):
+        except asyncio.CancelledError:
+            outcome = _late(outcome, deadline)
             raise
         except Exception:
             outcome = grpc.StatusCode.INTERNAL
@@ -165,12 +193,17 @@ class Servicer(pb_grpc.ReconstructionServiceServicer):
         finally:
             self._metrics.ended(method, outcome.name, time.monotonic() - began)
 
-    def _admit(self) -> None:
+    def _admit(self, size: int) -> None:
         if self._draining:
             raise Draining("the server is shutting down")
         if self._photos >= self._max_requests:
             raise Overloaded(
                 f"{self._photos} photos are being worked on", max_requests=self._max_requests
+            )
+        if not self._budget.room(size):
+            raise Overloaded(
+                f"{self._budget.held} bytes are held for clients",
+                max_held_bytes=self._budget.limit,
             )
 
     def _emitter(
@@ -182,8 +215,12 @@ class Servicer(pb_grpc.ReconstructionServiceServicer):
 
         async def emit(event: Event) -> None:
             nonlocal mesh_seen
-            async with writing:
-                await send(self._message(event, request))
+            try:
+                async with writing:
+                    await send(self._message(event, request))
+            except Exception as error:
+                # gRPC's own, of no public type: the call is over.
+                raise ClientGone(f"the answer cannot be sent: {error!r}") from None
             if isinstance(event, MeshPiece) and not mesh_seen:
                 mesh_seen = True
                 self._metrics.first_mesh(method, time.monotonic() - began)
@@ -210,6 +247,12 @@ def _with_id(request_id: str, event: pb.ReconstructResponse) -> pb.ReconstructMa
 def _deadline(context: ReconstructContext | ManyContext) -> float:
     remaining = context.time_remaining()
     return float("inf") if remaining is None else time.monotonic() + remaining
+
+
+def _late(code: grpc.StatusCode, deadline: float) -> grpc.StatusCode:
+    """The code to count: gRPC ends a call at its deadline before we can."""
+    gone = code is grpc.StatusCode.CANCELLED
+    return grpc.StatusCode.DEADLINE_EXCEEDED if gone and time.monotonic() >= deadline else code
 
 
 async def _abort(context: ReconstructContext, error: ProtomeError) -> NoReturn:

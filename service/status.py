@@ -28,6 +28,7 @@ CODES: Final[Mapping[type[ProtomeError], grpc.StatusCode]] = {
     errors.NoFaceFound: grpc.StatusCode.NOT_FOUND,
     errors.Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.DeadlinePassed: grpc.StatusCode.DEADLINE_EXCEEDED,
+    errors.ClientGone: grpc.StatusCode.CANCELLED,
     errors.WorkerDied: grpc.StatusCode.UNAVAILABLE,
     errors.Draining: grpc.StatusCode.UNAVAILABLE,
     errors.NoSurface: grpc.StatusCode.INTERNAL,
