@@ -90,8 +90,15 @@ class Worker:
 
     @property
     def alive(self) -> bool:
-        """Whether the process runs, as far as is known."""
-        return self._alive and self.process.returncode is None and not self._reader.at_eof()
+        """Whether the process runs."""
+        if not self._alive or self.process.returncode is not None:
+            return False
+        # Asked of the system: the event loop hears of a death only a moment later.
+        try:
+            gone = os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return False
+        return gone is None
 
     async def call(
         self, name: str, job: object, inputs: Sequence[U8 | bytes], seconds: float

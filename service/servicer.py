@@ -32,6 +32,8 @@ from .wire import Wire
 log = logging.getLogger(__name__)
 
 MAX_ID: Final = 128
+# How much earlier than our reckoning gRPC may end a call at its deadline, seconds.
+CLOCK_SLACK: Final = 0.05
 
 ReconstructContext = grpc.aio.ServicerContext[pb.ReconstructRequest, pb.ReconstructResponse]
 ManyContext = grpc.aio.ServicerContext[pb.ReconstructManyRequest, pb.ReconstructManyResponse]
@@ -90,7 +92,7 @@ class Servicer(pb_grpc.ReconstructionServiceServicer):
         try:
             await self._photo("Reconstruct", request, _deadline(context), context.write)
         except ClientGone:
-            return
+            raise asyncio.CancelledError from None
         except ProtomeError as error:
             await _abort(context, error)
 
@@ -252,7 +254,8 @@ def _deadline(context: ReconstructContext | ManyContext) -> float:
 def _late(code: grpc.StatusCode, deadline: float) -> grpc.StatusCode:
     """The code to count: gRPC ends a call at its deadline before we can."""
     gone = code is grpc.StatusCode.CANCELLED
-    return grpc.StatusCode.DEADLINE_EXCEEDED if gone and time.monotonic() >= deadline else code
+    late = time.monotonic() >= deadline - CLOCK_SLACK
+    return grpc.StatusCode.DEADLINE_EXCEEDED if gone and late else code
 
 
 async def _abort(context: ReconstructContext, error: ProtomeError) -> NoReturn:
