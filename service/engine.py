@@ -88,7 +88,11 @@ class Engine:
             row[...] = crop
         names = [model.outputs[level] for level in levels]
         names += [name for name in (model.landmarks, model.pose) if name is not None]
-        values = dict(zip(names, self._session.run(names, {model.input: batch}), strict=True))
+        # Levels nobody asked for are not computed.
+        options = ort.RunOptions()
+        options.only_execute_path_to_fetches = True
+        results = self._session.run(names, {model.input: batch}, options)
+        values = dict(zip(names, results, strict=True))
         for level in levels:
             volumes = values[model.outputs[level]]
             if volumes.shape[1:] != GRIDS[level].shape or volumes.dtype != np.uint8:

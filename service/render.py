@@ -19,10 +19,10 @@ from .grid import F32, U8, U32
 
 SUPERSAMPLE: Final = 2
 BACKGROUND: Final = 250
-CLAY: Final = np.array([205, 200, 192], np.float32)
+CLAY: Final = np.array([232, 226, 216], np.float32)
 # Towards the lights, in view coordinates, and their strength.
-LIGHTS: Final = (((0.35, 0.55, 0.75), 0.62), ((-0.8, 0.1, 0.4), 0.22))
-AMBIENT: Final = 0.24
+LIGHTS: Final = (((0.35, 0.55, 0.75), 0.72), ((-0.8, 0.1, 0.4), 0.25))
+AMBIENT: Final = 0.28
 
 
 @dataclass(frozen=True, slots=True)
