@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from protome import engine as engine_module
@@ -87,13 +89,17 @@ class Session:
     def get_providers(self) -> list[str]:
         return [self._provider]
 
-    def run(self, names: Sequence[str], inputs: dict[str, U8]) -> list[U8]:
+    def run(
+        self, names: Sequence[str], inputs: dict[str, U8], options: object
+    ) -> list[npt.NDArray[Any]]:
         (batch,) = inputs.values()
         self.sizes.append(len(batch))
         levels = {name: level for level, name in self._model.outputs.items()}
         rows = batch[:, 0, 0, 0]
         return [
             np.broadcast_to(rows[:, None, None, None], (len(batch), *GRIDS[levels[name]].shape))
+            if name in levels
+            else np.zeros((len(batch), 68, 3), np.float32)
             for name in names
         ]
 
