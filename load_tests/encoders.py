@@ -13,10 +13,10 @@ from protome.encode import Compression, Encoding, Format, encode
 from protome.engine import Engine
 from protome.faces import detect
 from protome.grid import Level
-from protome.image import decode
+from protome.image import ImageLimits, decode
 from protome.mesh import Appearance, dress
 from protome.model import load_model
-from protome.selftest import SAMPLE
+from protome.sample import SAMPLE
 from protome.surface import extract
 
 ROUNDS = 9
@@ -26,7 +26,7 @@ def main() -> None:
     """Print the table."""
     model = load_model()
     engine = Engine(model, provider="cpu")
-    image = decode(SAMPLE.read_bytes(), max_bytes=1 << 20, max_pixels=1 << 20, enough=1600)
+    image = decode(SAMPLE.read_bytes(), ImageLimits(1 << 20, 1 << 20, 1 << 20), enough=1600)
     placement = place(detect(image, min_score=0.6)[0].box, model.rule)
     crop, portrait = cut(image, placement), cut(image, placement, 256)
     surface = extract(engine.run([crop], [Level.STANDARD])[0].volumes[Level.STANDARD])

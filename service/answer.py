@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypedDict, Unpack
 
 import grpc
 import numpy as np
@@ -135,38 +135,43 @@ class Assembler:
         self.done = True
 
 
-def make_request(
-    image: bytes,
-    *,
-    boxes: Sequence[tuple[float, float, float, float]] = (),
-    max_faces: int = 0,
-    detail: Level = "standard",
-    formats: Sequence[Format] = ("glb",),
-    compressions: Sequence[Compression] = (),
-    appearance: Appearance = "texture",
-    preview_first: bool = False,
-) -> pb.ReconstructRequest:
-    """A request message.
+class Options(TypedDict, total=False):
+    """What may be asked for a photo.
 
-    Args:
-        image: JPEG, PNG or WebP file.
-        boxes: (x, y, width, height) in photo pixels; empty: the server detects faces.
-        max_faces: at most this many; 0: the server's limit.
-        detail: level of detail.
-        formats: formats you can read.
-        compressions: GLB compressions you can read.
-        appearance: where colour comes from.
-        preview_first: send a small mesh first.
+    boxes: (x, y, width, height) in photo pixels; without, the server detects faces.
+    max_faces: at most this many; 0, the default: the server's limit.
+    detail: level of detail, by default "standard".
+    formats: formats you can read, by default GLB.
+    compressions: GLB compressions you can read, by default none.
+    appearance: where colour comes from, by default "texture".
+    preview_first: send a small mesh first.
     """
+
+    boxes: Sequence[tuple[float, float, float, float]]
+    max_faces: int
+    detail: Level
+    formats: Sequence[Format]
+    compressions: Sequence[Compression]
+    appearance: Appearance
+    preview_first: bool
+
+
+def make_request(image: bytes, **options: Unpack[Options]) -> pb.ReconstructRequest:
+    """A request message for a JPEG, PNG or WebP file."""
+    boxes = options.get("boxes", ())
+    detail = options.get("detail", "standard")
+    appearance = options.get("appearance", "texture")
+    formats = options.get("formats", ("glb",))
+    compressions = options.get("compressions", ())
     return pb.ReconstructRequest(
         image=image,
         boxes=[pb.BoundingBox(x=x, y=y, width=w, height=h) for x, y, w, h in boxes],
-        max_faces=max_faces,
+        max_faces=options.get("max_faces", 0),
         detail=pb.DetailLevel.Value(f"DETAIL_LEVEL_{detail.upper()}"),
         formats=[pb.MeshFormat.Value(f"MESH_FORMAT_{name.upper()}") for name in formats],
         compressions=[pb.Compression.Value(f"COMPRESSION_{name.upper()}") for name in compressions],
         appearance=pb.Appearance.Value(f"APPEARANCE_{appearance.upper()}"),
-        preview_first=preview_first,
+        preview_first=options.get("preview_first", False),
     )
 
 

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from . import __version__, config
-from .client import Client, Reconstruction, ReconstructionError
-from .demo import demo
+from .client import Client, CorruptAnswer, Reconstruction, ReconstructionError
 from .embedded import EmbeddedError, EmbeddedServer
 from .v1 import reconstruction_pb2 as pb
 
@@ -45,6 +44,9 @@ def _parser() -> argparse.ArgumentParser:
 
     serve = commands.add_parser("serve", help="run the gRPC server")
     config.add_flags(serve)
+    serve.add_argument(
+        "--until-eof", action="store_true", help="stop when standard input is closed"
+    )
     serve.set_defaults(run=_serve)
 
     reconstruct = commands.add_parser("reconstruct", help="turn photos into meshes")
@@ -61,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     reconstruct.add_argument(
         "--appearance", choices=("none", "vertex_colours", "texture"), default="texture"
     )
-    reconstruct.add_argument("--max-faces", type=int, default=0, metavar="N")
+    reconstruct.add_argument("--max-faces", type=_count, default=0, metavar="N")
     reconstruct.set_defaults(run=_reconstruct)
 
     show = commands.add_parser("demo", help="reconstruct the sample photo and draw the result")
@@ -76,8 +78,15 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise ValueError(text)
+    return value
+
+
 def _serve(args: argparse.Namespace) -> int:
-    # Imports the whole server: not needed by the other commands.
+    # The whole server, which no other command needs in its own process.
     from .errors import ProtomeError
     from .model import ModelError
     from .server import StartupError, serve
@@ -85,7 +94,7 @@ def _serve(args: argparse.Namespace) -> int:
     flags = {name: getattr(args, name) for name in config.Config.__dataclass_fields__}
     settings = config.load(flags, os.environ, args.config)
     try:
-        serve(settings)
+        serve(settings, until_eof=args.until_eof)
     except (ModelError, StartupError, ProtomeError) as error:
         print(f"protome: {error}", file=sys.stderr)
         return 1
@@ -98,15 +107,17 @@ def _reconstruct(args: argparse.Namespace) -> int:
     with contextlib.ExitStack() as stack:
         address = args.address or stack.enter_context(EmbeddedServer()).address
         client = stack.enter_context(Client(address, timeout=None))
-        threads = stack.enter_context(ThreadPoolExecutor(PARALLEL))
+        threads = ThreadPoolExecutor(PARALLEL)
+        stack.callback(threads.shutdown, wait=False, cancel_futures=True)
         answers = [
             threads.submit(_one, client, photo, stem, args)
             for photo, stem in zip(args.photos, _stems(args.photos), strict=True)
         ]
         for done, (photo, answer) in enumerate(zip(args.photos, answers, strict=True), 1):
             try:
-                line = answer.result()
-            except (ReconstructionError, OSError) as error:
+                line, wrote = answer.result()
+                failed += not wrote
+            except (ReconstructionError, CorruptAnswer, OSError) as error:
                 failed += 1
                 line = str(error)
             print(f"[{done}/{len(answers)}] {photo}: {line}", flush=True)
@@ -122,8 +133,8 @@ def _stems(photos: Sequence[Path]) -> list[str]:
     return stems
 
 
-def _one(client: Client, photo: Path, stem: str, args: argparse.Namespace) -> str:
-    """Reconstruct a photo, write its meshes, and say in a line what came out."""
+def _one(client: Client, photo: Path, stem: str, args: argparse.Namespace) -> tuple[str, bool]:
+    """Reconstruct a photo, write its meshes; returns a line about it and whether there is any."""
     result = client.reconstruct(
         photo.read_bytes(),
         max_faces=args.max_faces,
@@ -140,10 +151,12 @@ def _one(client: Client, photo: Path, stem: str, args: argparse.Namespace) -> st
             written.append(path.name)
     left_out = [f"face {f.index} {f.outcome}" for f in result.faces if not f.mesh]
     seconds = result.summary.times.total_seconds
-    return f"{', '.join(written + left_out)} in {seconds:.2f} s"
+    return f"{', '.join(written + left_out)} in {seconds:.2f} s", bool(written)
 
 
 def _demo(args: argparse.Namespace) -> int:
+    from .demo import demo
+
     result = demo(args.output)
     print(_times(result))
     print(f"wrote {args.output / 'face.glb'} and {args.output / 'preview.png'}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Final, Self, Unpack
 
 import grpc
 
@@ -18,6 +18,7 @@ from .answer import (
     CorruptAnswer,
     Face,
     NoFaceFound,
+    Options,
     Reconstruction,
     ReconstructionError,
     finished,
@@ -34,6 +35,7 @@ __all__ = [
     "CorruptAnswer",
     "Face",
     "NoFaceFound",
+    "Options",
     "Reconstruction",
     "ReconstructionError",
     "make_request",
@@ -96,7 +98,7 @@ class Client:
             raise translate(error) from None
 
     def reconstruct(
-        self, image: bytes, *, timeout: float | None = None, **options: Any
+        self, image: bytes, *, timeout: float | None = None, **options: Unpack[Options]
     ) -> Reconstruction:
         """Reconstruct the faces of one photo; options as in :func:`make_request`.
 
@@ -163,7 +165,7 @@ class AsyncClient:
             raise translate(error) from None
 
     async def reconstruct(
-        self, image: bytes, *, timeout: float | None = None, **options: Any
+        self, image: bytes, *, timeout: float | None = None, **options: Unpack[Options]
     ) -> Reconstruction:
         """As :meth:`Client.reconstruct`."""
         assembler = Assembler()
@@ -183,9 +185,16 @@ class AsyncClient:
             timeout: seconds for the whole stream.
         """
 
+        failure: Exception | None = None
+
         async def messages() -> AsyncIterator[pb.ReconstructManyRequest]:
-            async for request_id, request in requests:
-                yield pb.ReconstructManyRequest(request_id=request_id, request=request)
+            nonlocal failure
+            try:
+                async for request_id, request in requests:
+                    yield pb.ReconstructManyRequest(request_id=request_id, request=request)
+            except Exception as error:
+                # gRPC would only cancel the call and forget why.
+                failure = error
 
         open_: dict[str, Assembler] = {}
         try:
@@ -200,3 +209,7 @@ class AsyncClient:
                     yield event.request_id, finished(open_.pop(event.request_id))
         except grpc.RpcError as error:
             raise translate(error) from None
+        if failure is not None:
+            raise failure
+        if open_:
+            raise CorruptAnswer(f"no summary came for {', '.join(sorted(open_))}")

@@ -62,18 +62,27 @@ class Config:
 
     queue_faces: int = _option(256, "faces that may wait for the network", low=1)
     max_requests: int = _option(128, "photos worked on at a time; more are rejected", low=1)
+    send_seconds: float = _option(
+        30.0, "a client that takes nothing of its answer for so long is hung up on", low=0.1
+    )
     max_held_bytes: int = _option(
         256 * MIB,
-        "bytes of photos and unsent meshes held for clients; over that, new photos are rejected",
+        "bytes held for the photos being worked on; over that, new ones are rejected",
         low=1,
     )
     max_stream_photos: int = _option(
         8, "photos of one ReconstructMany stream worked on at a time", low=1
     )
 
-    max_image_bytes: int = _option(20 * MIB, "largest encoded photo, bytes", low=1)
-    max_image_pixels: int = _option(50_000_000, "largest photo, pixels", low=1)
-    max_faces: int = _option(16, "faces of one photo", low=1)
+    max_image_bytes: int = _option(20 * MIB, "largest encoded photo, bytes", low=1, high=512 * MIB)
+    max_image_pixels: int = _option(50_000_000, "largest photo, pixels", low=1, high=1 << 30)
+    max_unscaled_pixels: int = _option(
+        16_800_000,
+        "largest PNG or WebP, which have to be decoded whole, pixels",
+        low=1,
+        high=1 << 30,
+    )
+    max_faces: int = _option(16, "faces of one photo", low=1, high=64)
     min_face_pixels: int = _option(20, "width of the smallest face, photo pixels", low=1)
     min_score: float = _option(0.6, "least confidence of the face detector, 0 to 1", low=0, high=1)
     chunk_bytes: int = _option(256 * 1024, "size of a mesh chunk, bytes", low=1024)
@@ -158,10 +167,11 @@ def load(flags: Mapping[str, str | None], environ: Mapping[str, str], file: Path
 
 
 def _is_service_link(name: str, value: str) -> bool:
-    """Whether Kubernetes set the variable, for a Service that happens to be called protome."""
-    if name == "PORT":
-        return "://" in value
-    return re.fullmatch(r"SERVICE_(HOST|PORT)\w*|PORT_\d+_(TCP|UDP|SCTP)\w*", name) is not None
+    """Whether Kubernetes set the variable, for a Service called protome or protome-something."""
+    if name.endswith("PORT") and "://" in value:
+        return True
+    link = r"(\w+_)?(SERVICE_(HOST|PORT)\w*|PORT_\d+_(TCP|UDP|SCTP)\w*)"
+    return re.fullmatch(link, name) is not None
 
 
 def _typed(name: str, kind: type, value: Any) -> Any:

@@ -86,8 +86,9 @@ def cut(image: Image, placement: Placement, side: int = CROP_SIDE) -> U8:
     """
     # Continuous coordinates throughout: the centre of pixel i is at i + 1/2.
     step = placement.pixel * CROP_SIDE / side
-    sx, sy = step * image.scale_x, step * image.scale_y
-    left, top = placement.left * image.scale_x, placement.top * image.scale_y
+    sx = sy = step / image.step
+    left = (placement.left - image.left) / image.step
+    top = (placement.top - image.top) / image.step
     height, width = image.pixels.shape[:2]
     margin = 4 + math.ceil(2 * max(sx, sy))
     x0, x1 = _span(left, sx * side, width, margin)

@@ -11,7 +11,7 @@ from .client import Client, Reconstruction
 from .embedded import EmbeddedServer
 from .grid import U8
 from .render import read_glb, render
-from .selftest import SAMPLE
+from .sample import SAMPLE
 
 SIDE = 384
 
@@ -54,8 +54,8 @@ def preview(photo: bytes, glb: bytes) -> U8:
             np.asarray(cv2.cvtColor(square, cv2.COLOR_BGR2RGB), np.uint8),
             render(model, side=SIDE),
             render(model, side=SIDE, textured=True),
-            render(model, yaw=65, side=SIDE),
-            render(model, yaw=40, side=SIDE, textured=True),
+            render(model, yaw=75, side=SIDE),
+            render(model, yaw=75, side=SIDE, textured=True),
         ],
         axis=1,
     )

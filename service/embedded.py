@@ -46,9 +46,11 @@ class EmbeddedServer:
                     *("--host", "127.0.0.1", "--port", "0"),
                     *("--metrics-host", "127.0.0.1", "--metrics-port", "0"),
                     *("--port-file", str(port_file), "--drain-delay", "0"),
+                    # However this process ends, the pipe closes and the server with it.
+                    "--until-eof",
                     *self._flags,
                 ],
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )

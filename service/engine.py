@@ -99,7 +99,8 @@ class Engine:
                 raise ModelError(f"the network gave {volumes.dtype} {volumes.shape}")
         return [
             Prediction(
-                {level: values[model.outputs[level]][row] for level in levels},
+                # Copies: a view would keep the whole batch in memory for its slowest face.
+                {level: values[model.outputs[level]][row].copy() for level in levels},
                 None if model.landmarks is None else values[model.landmarks][row],
                 None if model.pose is None else values[model.pose][row],
             )

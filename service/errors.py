@@ -79,10 +79,17 @@ class ClientGone(ProtomeError):
 
 
 class WorkerDied(ProtomeError):
-    """The worker process died or hung under this request; the pool replaces it."""
+    """The worker process died under this request; the pool replaces it."""
 
     reason = "WORKER_DIED"
-    retry_seconds = 0.5
+    retry_seconds: float | None = 0.5
+
+
+class WorkerHung(WorkerDied):
+    """The task took longer than a task may; asked again, it most likely would again."""
+
+    reason = "WORKER_HUNG"
+    retry_seconds = None
 
 
 class Draining(ProtomeError):

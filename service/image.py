@@ -12,6 +12,7 @@ import warnings
 from dataclasses import dataclass
 from typing import Final
 
+import cv2
 import numpy as np
 from PIL import ExifTags, ImageFile, UnidentifiedImageError
 from PIL import Image as Pillow
@@ -34,35 +35,46 @@ class Image:
     """A decoded photo.
 
     Attributes:
-        pixels: (height, width, 3) uint8 RGB, upright.
-        width: of the photo after EXIF orientation, photo pixels; ``pixels`` may be smaller.
+        pixels: (h, w, 3) uint8 RGB, upright; each covers ``step`` x ``step`` photo pixels.
+        width: of the photo after EXIF orientation, photo pixels.
         height: likewise.
+        step: photo pixels per decoded pixel, a whole number.
+        left: photo coordinate of the left edge of ``pixels``; below 0 where the last column of a
+            mirrored picture is only partly filled.
+        top: likewise for the upper edge.
     """
 
     pixels: U8
     width: int
     height: int
-
-    @property
-    def scale_x(self) -> float:
-        """Decoded pixels per photo pixel along x."""
-        return float(self.pixels.shape[1] / self.width)
-
-    @property
-    def scale_y(self) -> float:
-        """Decoded pixels per photo pixel along y."""
-        return float(self.pixels.shape[0] / self.height)
+    step: int = 1
+    left: int = 0
+    top: int = 0
 
 
-def decode(data: bytes, *, max_bytes: int, max_pixels: int, enough: int) -> Image:
+@dataclass(frozen=True, slots=True)
+class ImageLimits:
+    """What is taken.
+
+    Attributes:
+        max_bytes: largest file.
+        max_pixels: largest width x height.
+        max_unscaled_pixels: the same for PNG and WebP, which have to be decoded whole.
+    """
+
+    max_bytes: int
+    max_pixels: int
+    max_unscaled_pixels: int
+
+
+def decode(data: bytes, limits: ImageLimits, *, enough: int) -> Image:
     """Decode a JPEG, PNG or WebP file.
 
     Args:
         data: the encoded photo.
-        max_bytes: largest file taken.
-        max_pixels: largest width x height taken.
-        enough: longest side in pixels that later stages need; a JPEG twice as large or more is
-            decoded at 1/2, 1/4 or 1/8.
+        limits: what is taken.
+        enough: longest side in pixels that later stages need; a photo twice as large or more is
+            reduced, a JPEG while it is decoded.
 
     Raises:
         InvalidRequest: no bytes.
@@ -72,17 +84,17 @@ def decode(data: bytes, *, max_bytes: int, max_pixels: int, enough: int) -> Imag
     """
     if not data:
         raise InvalidRequest("image is empty", field="image")
-    if len(data) > max_bytes:
+    if len(data) > limits.max_bytes:
         raise ImageTooLarge(
-            f"image has {len(data)} bytes, the limit is {max_bytes}",
+            f"image has {len(data)} bytes, the limit is {limits.max_bytes}",
             bytes=len(data),
-            max_image_bytes=max_bytes,
+            max_image_bytes=limits.max_bytes,
         )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         photo = _open(data)
         with photo:
-            _check_size(photo, max_pixels)
+            _check_size(photo, limits)
             try:
                 return _load(photo, enough)
             except MemoryError:
@@ -107,14 +119,17 @@ def _open(data: bytes) -> Pillow.Image:
         raise BrokenImage(f"the picture's header cannot be read: {error}") from None
 
 
-def _check_size(photo: Pillow.Image, max_pixels: int) -> None:
+def _check_size(photo: Pillow.Image, limits: ImageLimits) -> None:
     width, height = photo.size
-    if width * height > max_pixels:
+    name, limit = "max_image_pixels", limits.max_pixels
+    if photo.format in ("PNG", "WEBP") and limits.max_unscaled_pixels < limit:
+        name, limit = "max_unscaled_pixels", limits.max_unscaled_pixels
+    if width * height > limit:
         raise ImageTooLarge(
-            f"image has {width} x {height} pixels, the limit is {max_pixels} in all",
+            f"the {photo.format} has {width} x {height} pixels, the limit is {limit} in all",
             width=width,
             height=height,
-            max_image_pixels=max_pixels,
+            **{name: limit},
         )
     if min(width, height) < MIN_SIDE:
         raise InvalidRequest(
@@ -126,27 +141,50 @@ def _check_size(photo: Pillow.Image, max_pixels: int) -> None:
 
 def _load(photo: Pillow.Image, enough: int) -> Image:
     width, height = photo.size
-    longest = max(width, height)
-    if longest >= 2 * enough:
-        photo.draft(None, (width * enough // longest, height * enough // longest))
+    step = max(1, max(width, height) // enough)
+    if step > 1:
+        # A JPEG is decoded at 1/2, 1/4 or 1/8, never below what is asked for.
+        photo.draft(None, (width // step, height // step))
     orientation = 1
     # A damaged EXIF block is no reason to refuse the picture.
     with contextlib.suppress(Exception):
         orientation = int(photo.getexif().get(ExifTags.Base.Orientation, 1))
     photo.load()
-    pixels = _upright(_to_rgb(photo), orientation)
+    drawn = round(width / photo.size[0])
+    rest = max(1, step // drawn)
+    pixels = _to_rgb(photo, rest)
+    step = drawn * rest
+    # The last column and row may cover less of the photo than the others.
+    spare_x = pixels.shape[1] * step - width
+    spare_y = pixels.shape[0] * step - height
+    pixels = _upright(pixels, orientation)
     if orientation in (5, 6, 7, 8):
-        width, height = height, width
-    return Image(pixels, width, height)
+        width, height, spare_x, spare_y = height, width, spare_y, spare_x
+    left = -spare_x if orientation in (2, 3, 6, 7) else 0
+    top = -spare_y if orientation in (3, 4, 7, 8) else 0
+    return Image(pixels, width, height, step, left, top)
 
 
-def _to_rgb(photo: Pillow.Image) -> U8:
-    """8-bit RGB of any Pillow mode; transparency over white."""
+def _to_rgb(photo: Pillow.Image, reduce: int) -> U8:
+    """8-bit RGB of any Pillow mode, reduced by a whole factor; transparency over white.
+
+    Reduced before anything is converted: conversions of a large picture would each take as much
+    memory again.
+    """
     if photo.mode.startswith("I"):
-        wide = np.asarray(photo).astype(np.int32)
+        wide = np.asarray(photo)
+        if reduce > 1:
+            size = -(-wide.shape[1] // reduce), -(-wide.shape[0] // reduce)
+            wide = np.asarray(cv2.resize(wide, size, interpolation=cv2.INTER_AREA))
         grey = np.clip(wide >> 8, 0, 255).astype(np.uint8)
         return np.repeat(grey[:, :, None], 3, axis=2)
-    if photo.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in photo.info:
+    clear = "A" in photo.mode or "a" in photo.mode or "transparency" in photo.info
+    if photo.mode not in ("L", "RGB", "RGBA", "CMYK"):
+        photo = photo.convert("RGBA" if clear else "RGB")
+    if reduce > 1:
+        info, photo = photo.info, photo.reduce(reduce)
+        photo.info = info
+    if clear:
         rgba = photo.convert("RGBA")
         flat = Pillow.new("RGB", photo.size, BACKDROP)
         flat.paste(rgba, mask=rgba.getchannel("A"))

@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .batcher import Batcher, QueueFull, Ticket
 from .engine import Engine, Prediction
@@ -26,6 +26,10 @@ class Inferred:
     queue_seconds: float
     inference_seconds: float
 
+    def without_volumes(self) -> Inferred:
+        """The same without what takes up memory."""
+        return replace(self, prediction=replace(self.prediction, volumes={}))
+
 
 @dataclass(slots=True)
 class _Item:
@@ -41,11 +45,20 @@ class Inference:
         engine: the network.
         capacity: faces that may wait.
         on_batch: told the size of each batch; must not raise.
+        on_failure: told when no face will be served any more.
     """
 
-    def __init__(self, engine: Engine, *, capacity: int, on_batch: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        capacity: int,
+        on_batch: Callable[[int], None],
+        on_failure: Callable[[], None] = lambda: None,
+    ) -> None:
         self._engine = engine
         self._on_batch = on_batch
+        self._on_failure = on_failure
         self._batcher: Batcher[_Item] = Batcher(
             max_batch=engine.max_batch, capacity=capacity, clock=time.monotonic
         )
@@ -66,6 +79,7 @@ class Inference:
     def start(self) -> None:
         """Begin to take batches."""
         self._loop = asyncio.create_task(self._run())
+        self._loop.add_done_callback(self._ended)
 
     async def close(self) -> None:
         """Stop after the batch in flight; faces still waiting get no answer."""
@@ -98,6 +112,11 @@ class Inference:
         finally:
             # No effect once it was answered; frees the place when the caller was cancelled.
             self._batcher.withdraw(ticket)
+
+    def _ended(self, loop: asyncio.Task[None]) -> None:
+        if not loop.cancelled():
+            log.critical("the inference loop ended", exc_info=loop.exception())
+            self._on_failure()
 
     async def _run(self) -> None:
         while True:

@@ -18,9 +18,18 @@ from .budget import Budget
 from .chunks import Chunk, split
 from .config import Config
 from .encode import Encoding
-from .errors import ClientGone, DeadlinePassed, ImageTooLarge, NoSurface, ProtomeError
+from .errors import (
+    ClientGone,
+    DeadlinePassed,
+    ImageTooLarge,
+    NoFaceFound,
+    NoSurface,
+    Overloaded,
+    ProtomeError,
+)
 from .faces import Box
 from .grid import U8, Frame, Level
+from .image import ImageLimits
 from .inference import Inference, Inferred
 from .metrics import Metrics
 from .model import Model
@@ -134,13 +143,14 @@ class Line:
                 # bytes → image → faces → crops
                 photo, pictures = await self._prepare(request)
                 await emit(photo)
-                sending = asyncio.Semaphore(UNSENT)
                 # batch → volume → surface → encoded mesh → chunks, for each face
-                async with asyncio.TaskGroup() as group:
-                    tasks = [
-                        group.create_task(self._face(kept, request, sending, emit))
-                        for kept in _kept(photo, pictures)
-                    ]
+                sending = asyncio.Semaphore(UNSENT)
+                with self._budget.hold(sum(picture.nbytes for picture in pictures)):
+                    async with asyncio.TaskGroup() as group:
+                        tasks = [
+                            group.create_task(self._face(kept, request, sending, emit))
+                            for kept in _kept(photo, pictures)
+                        ]
         except TimeoutError:
             raise DeadlinePassed("the deadline passed") from None
         reports = [task.result() for task in tasks]
@@ -160,15 +170,20 @@ class Line:
             max_faces=request.max_faces,
             min_face_pixels=config.min_face_pixels,
             min_score=config.min_score,
-            max_image_bytes=config.max_image_bytes,
-            max_image_pixels=config.max_image_pixels,
+            limits=ImageLimits(
+                config.max_image_bytes, config.max_image_pixels, config.max_unscaled_pixels
+            ),
             rule=self._model.rule,
             appearance=request.encoding.appearance,
         )
         photo: Photo
         with self._budget.hold(len(request.image)):
             image, request.image = request.image, b""
-            photo, pictures = await self._pool.run("prepare", job, [image], Rank.BEGIN)
+            try:
+                photo, pictures = await self._pool.run("prepare", job, [image], Rank.BEGIN)
+            except NoFaceFound:
+                self._metrics.photo(0)
+                raise
         self._metrics.photo(len(photo.faces))
         self._metrics.stage("decode", photo.decode_seconds)
         self._metrics.stage("detect", photo.detect_seconds)
@@ -181,17 +196,20 @@ class Line:
         report = FaceReport(face.index)
         try:
             sources = {level: self._model.source(level) for level in request.levels}
-            report.inferred = await self._infer(face.crop, sources.values(), request.deadline)
-            for level in request.levels:
-                volume = report.inferred.prediction.volumes[sources[level]]
-                # A client that does not read gets no more meshes built.
-                async with sending:
-                    mesh = await self._build(volume, face, level, request.encoding)
-                    with self._budget.hold(mesh.size):
-                        for chunk in split(mesh.data, self._config.chunk_bytes):
-                            await emit(MeshPiece(face.index, level, chunk))
-                # The bytes are sent; the report needs only the facts.
-                report.meshes.append(mesh.holding(b""))
+            inferred = await self._infer(face.crop, sources.values(), request.deadline)
+            volumes = inferred.prediction.volumes
+            report.inferred = inferred.without_volumes()
+            with self._budget.hold(sum(volume.nbytes for volume in volumes.values())):
+                for level in request.levels:
+                    # A client that does not read gets no more meshes built.
+                    async with sending:
+                        volume = volumes[sources[level]]
+                        mesh = await self._build(volume, face, level, request.encoding)
+                        with self._budget.hold(mesh.size):
+                            for chunk in split(mesh.data, self._config.chunk_bytes):
+                                await emit(MeshPiece(face.index, level, chunk))
+                    # The bytes are sent; the report needs only the facts.
+                    report.meshes.append(mesh.holding(b""))
         except ProtomeError as error:
             report.error = error
             report.outcome = Outcome.NO_SURFACE if isinstance(error, NoSurface) else Outcome.FAILED
@@ -226,9 +244,10 @@ def _kept(photo: Photo, pictures: Sequence[U8]) -> list[Kept]:
 
 
 def _raise_if_failed(reports: Sequence[FaceReport]) -> None:
-    """A failure is the photo's when no face got past it, or when nobody waits any more."""
+    """A failure is the photo's when no face got past it, when nobody waits any more, or when
+    asking again later is the answer."""
     for report in reports:
-        if isinstance(report.error, DeadlinePassed | ClientGone):
+        if isinstance(report.error, DeadlinePassed | ClientGone | Overloaded):
             raise report.error
     if reports and all(report.outcome is Outcome.FAILED for report in reports):
         assert reports[0].error is not None

@@ -84,7 +84,13 @@ class Mailbox:
         return [parcel for parcel, _ in placed]
 
     def look(self, parcel: Parcel) -> U8:
-        """The array in place; valid until the mailbox is used again."""
+        """The array in place; valid until the mailbox is used again.
+
+        Raises:
+            ValueError: it does not lie within the mailbox.
+        """
+        if min(parcel.offset, *parcel.shape, 0) < 0 or parcel.end > self.size:
+            raise ValueError(f"{parcel} does not lie within {self.size} bytes")
         flat = np.frombuffer(self._memory, np.uint8, parcel.size, parcel.offset)
         return flat.reshape(parcel.shape)
 

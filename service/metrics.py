@@ -22,7 +22,8 @@ BYTES: Final = tuple(float(1 << power) for power in range(12, 26, 2))
 FACES: Final = (0, 1, 2, 3, 4, 6, 8, 12, 16, 32)
 BATCHES: Final = (1, 2, 4, 8, 16, 32)
 STAGES: Final = (
-    "decode", "detect", "crop", "queue", "inference", "surface", "appearance", "encode",
+    "worker_queue", "decode", "detect", "crop", "queue", "inference", "surface", "appearance",
+    "encode",
 )  # fmt: skip
 
 
@@ -56,8 +57,9 @@ class Metrics:
         )
         self._stage_seconds = Histogram(
             "protome_stage_duration_seconds",
-            "Time in a stage: of a photo (decode, detect, crop), of a face (queue, inference) or "
-            "of a mesh (surface, appearance, encode).",
+            "Time in a stage: of a photo (decode, detect, crop), of a face (queue, inference), of "
+            "a mesh (surface, appearance, encode), or of either waiting for a worker "
+            "(worker_queue).",
             ["stage"],
             buckets=SECONDS,
             registry=r,

@@ -11,9 +11,18 @@ from pathlib import Path
 from typing import Any, Final
 
 from .crops import CropRule
-from .grid import CROP_SIDE, GRIDS, Level
+from .grid import CROP_DEPTH, CROP_SIDE, GRIDS, METRES_PER_PIXEL, Level
 
 SHIPPED: Final = Path(__file__).parent / "weights"
+
+# The geometry that the rest of the package is written for; a model of another is refused.
+GEOMETRY: Final = {
+    "axes": "z y x",
+    "crop_side_px": CROP_SIDE,
+    "crop_depth_px": CROP_DEPTH,
+    "px_per_cm": round(0.01 / METRES_PER_PIXEL, 6),
+    "surface": 127.5,
+}
 
 
 class ModelError(Exception):
@@ -78,6 +87,8 @@ def load_model(folder: Path = SHIPPED) -> Model:
                 f"{folder / 'model.onnx'} has SHA-256 {digest}, model.json says {card['digest']}"
             )
         _check(card["input"], [CROP_SIDE, CROP_SIDE, 3], "uint8")
+        if card["grid"] != GEOMETRY:
+            raise ModelError(f"model.json: the grid must be {GEOMETRY}")
         outputs = {}
         for level_name, output in card["outputs"].items():
             level = Level[level_name]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import enum
 import heapq
+import io
 import itertools
 import logging
 import os
@@ -19,7 +20,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from .errors import Internal, WorkerDied
+from .errors import Internal, WorkerDied, WorkerHung
 from .grid import U8
 from .mailbox import Mailbox, Parcel
 from .worker import LENGTH, Reply, Task
@@ -29,8 +30,23 @@ log = logging.getLogger(__name__)
 # One core a worker: libraries that start threads of their own would fight over the cores.
 ONE_THREAD: Final = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 START_SECONDS: Final = 60.0
+MAX_REPLY: Final = 1 << 20
+REPLY_MODULES: Final = frozenset(
+    f"{__package__}.{name}"
+    for name in ("crops", "errors", "faces", "grid", "mailbox", "stages", "worker")
+)
 # Pause before replacing a worker that died young, so that a broken machine is not kept busy.
 YOUNG_SECONDS: Final = 2.0
+
+
+class _Unpickler(pickle.Unpickler):
+    """Makes nothing but the plain data that a worker answers with."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """A class of the line, or an error."""
+        if module in REPLY_MODULES and (name == "_rebuild" or name[:1].isupper()):
+            return super().find_class(module, name)
+        raise pickle.UnpicklingError(f"{module}.{name} is no part of a reply")
 
 
 class Worker:
@@ -118,14 +134,18 @@ class Worker:
             self._write(Task(name, job, parcels))
             async with asyncio.timeout(seconds):
                 reply = await self._read()
-            used += reply.outputs
             outputs = [self._mailbox.look(parcel).copy() for parcel in reply.outputs]
+            used += reply.outputs
         except TimeoutError:
             self.kill()
-            raise WorkerDied(f"the task took over {seconds} s", limit_seconds=seconds) from None
+            raise WorkerHung(f"the task took over {seconds} s", limit_seconds=seconds) from None
         except (OSError, EOFError):
             self.kill()
             raise WorkerDied("the worker process died") from None
+        except (pickle.UnpicklingError, ValueError):
+            # It parses what strangers send: if it talks nonsense it is not trusted any more.
+            self.kill()
+            raise WorkerDied("the worker process sent nonsense") from None
         finally:
             self._mailbox.wipe(used)
         if reply.error is not None:
@@ -140,9 +160,12 @@ class Worker:
         self._writer.write(LENGTH.pack(len(body)) + body)
 
     async def _read(self) -> Reply:
-        head = await self._reader.readexactly(LENGTH.size)
-        body = await self._reader.readexactly(LENGTH.unpack(head)[0])
-        reply: Reply = pickle.loads(body)
+        (length,) = LENGTH.unpack(await self._reader.readexactly(LENGTH.size))
+        if length > MAX_REPLY:
+            raise ValueError(f"a reply of {length} bytes")
+        reply = _Unpickler(io.BytesIO(await self._reader.readexactly(length))).load()
+        if not isinstance(reply, Reply):
+            raise pickle.UnpicklingError(f"{type(reply)} is no reply")
         return reply
 
     def kill(self) -> None:
@@ -177,6 +200,7 @@ class Pool:
         mailbox_bytes: size of each worker's mailbox.
         task_seconds: longest a task may take.
         on_restart: called each time a worker had to be replaced.
+        on_wait: told the seconds each task waited for a worker.
     """
 
     def __init__(
@@ -186,11 +210,13 @@ class Pool:
         mailbox_bytes: int,
         task_seconds: float,
         on_restart: Callable[[], None] = lambda: None,
+        on_wait: Callable[[float], None] = lambda _: None,
     ) -> None:
         self._count = count
         self._mailbox_bytes = mailbox_bytes
         self._task_seconds = task_seconds
         self._on_restart = on_restart
+        self._on_wait = on_wait
         self._idle: list[Worker] = []
         self._waiting: list[tuple[int, int, asyncio.Future[Worker]]] = []
         self._order = itertools.count()
@@ -239,7 +265,9 @@ class Pool:
         When the caller is cancelled while the task waits, the task is dropped; while it runs, the
         worker finishes it for nobody, since only then its memory is free again.
         """
+        began = time.monotonic()
         worker = await self._acquire(rank)
+        self._on_wait(time.monotonic() - began)
         call = asyncio.create_task(worker.call(name, job, inputs, self._task_seconds))
         call.add_done_callback(lambda done: self._finished(worker, done))
         return await asyncio.shield(call)

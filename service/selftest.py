@@ -1,7 +1,8 @@
 """Proof before the first request: the built-in photo must give the mesh it is known to give.
 
-The whole line runs, workers included. The expected facts ship beside the weights in
-``selftest.json``; ``python -m protome.selftest`` writes them anew for new weights.
+Workers and network do what they will do for requests, in every batch size. The expected facts are
+in ``selftest.json`` beside the weights; ``python -m protome.selftest`` writes them anew for new
+weights.
 """
 
 from __future__ import annotations
@@ -9,68 +10,86 @@ from __future__ import annotations
 import asyncio
 import json
 import struct
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from .budget import Budget
-from .chunks import Chunk
-from .config import Config
 from .encode import Compression, Encoding, Format
 from .engine import Engine
 from .errors import ProtomeError
-from .grid import Level
-from .inference import Inference
-from .line import Event, Line, MeshPiece, Report, Request
+from .grid import U8, Frame, Level
+from .image import ImageLimits
 from .mesh import Appearance
-from .metrics import Metrics
 from .model import SHIPPED, Model, ModelError, load_model
-from .pool import Pool
+from .pool import Pool, Rank
+from .sample import SAMPLE
+from .stages import MeshJob, PhotoJob
 
-SAMPLE: Final = Path(__file__).parent / "sample.jpg"
 FACTS: Final = "selftest.json"
 # FP16 on a GPU and float32 on a CPU differ by a few thousandths of the surface.
 TOLERANCE: Final = 0.03
+JOB: Final = MeshJob(
+    Level.STANDARD, Encoding(Format.STL, Compression.NONE, Appearance.NONE), Frame()
+)
+LIMITS: Final = ImageLimits(1 << 20, 1 << 20, 1 << 20)
 
 
-async def check(model: Model, pool: Pool, inference: Inference, folder: Path = SHIPPED) -> None:
-    """Reconstruct the built-in photo and compare.
+async def check(model: Model, engine: Engine, pool: Pool, folder: Path = SHIPPED) -> None:
+    """Reconstruct the built-in photo with every batch size and compare.
 
-    A model that has no facts on record (``model_dir`` of the user) need only give a mesh.
+    Args:
+        model, engine, pool: what will serve.
+        folder: of the model; one without facts on record need only give a mesh.
 
     Raises:
         ModelError: no mesh came, or it is not the known one.
     """
+    expected = _expected(model, folder)
     try:
-        got = await _facts(model, pool, inference)
+        crop = await _crop(model, pool)
+        for bucket in engine.buckets:
+            for row in {0, bucket - 1}:
+                _compare(await _facts(engine, pool, crop, bucket, row), expected, bucket)
     except ProtomeError as error:
         raise ModelError(f"self-test: {error.message}") from None
-    expected = json.loads((folder / FACTS).read_text(encoding="utf-8"))
-    if expected["digest"] != model.digest:
-        return
-    for name, value in expected["mesh"].items():
+
+
+def _expected(model: Model, folder: Path) -> Mapping[str, float]:
+    try:
+        record = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+    except OSError:
+        return {}
+    except ValueError as error:
+        raise ModelError(f"{folder / FACTS} cannot be read: {error}") from None
+    if record.get("digest") != model.digest:
+        raise ModelError(f"{folder / FACTS} is of another model")
+    mesh: Mapping[str, float] = record["mesh"]
+    return mesh
+
+
+def _compare(got: Mapping[str, float], expected: Mapping[str, float], bucket: int) -> None:
+    for name, value in expected.items():
         if abs(got[name] - value) > TOLERANCE * abs(value):
-            raise ModelError(f"self-test: {name} is {got[name]:.6g}, expected {value:.6g}")
+            raise ModelError(
+                f"self-test, batch of {bucket}: {name} is {got[name]:.6g}, expected {value:.6g}"
+            )
 
 
-async def _facts(model: Model, pool: Pool, inference: Inference) -> dict[str, float]:
-    """Count, extent and enclosed volume of the sample's mesh."""
-    chunks: list[Chunk] = []
+async def _crop(model: Model, pool: Pool) -> U8:
+    job = PhotoJob((), 1, 1, 0.6, LIMITS, model.rule, Appearance.NONE)
+    _, pictures = await pool.run("prepare", job, [SAMPLE.read_bytes()], Rank.BEGIN)
+    return pictures[0]
 
-    async def emit(event: Event) -> None:
-        if isinstance(event, MeshPiece):
-            chunks.append(event.chunk)
-        elif isinstance(event, Report):
-            for error in (face.error for face in event.faces if face.error is not None):
-                raise error
 
-    # A line of its own: the limits of the user are not for this photo, nor his metrics.
-    config = Config()
-    line = Line(config, model, pool, inference, Metrics(), Budget(config.max_held_bytes))
-    encoding = Encoding(Format.STL, Compression.NONE, Appearance.NONE)
-    await line.reconstruct(Request(SAMPLE.read_bytes(), (), 1, (Level.STANDARD,), encoding), emit)
-    return _measure(b"".join(chunk.data for chunk in chunks))
+async def _facts(engine: Engine, pool: Pool, crop: U8, bucket: int, row: int) -> dict[str, float]:
+    """Count, extent and enclosed volume of the sample's mesh, from a row of a batch."""
+    level = engine.model.source(Level.STANDARD)
+    predictions = await asyncio.to_thread(engine.run, [crop] * bucket, [level])
+    volume = predictions[row].volumes[level]
+    _, (stl,) = await pool.run("build", JOB, [volume, crop], Rank.FINISH)
+    return _measure(stl.tobytes())
 
 
 def _measure(stl: bytes) -> dict[str, float]:
@@ -95,13 +114,10 @@ async def _record(folder: Path) -> dict[str, Any]:
     model = load_model(folder)
     engine = Engine(model, provider="cpu")
     pool = Pool(1, mailbox_bytes=128 << 20, task_seconds=60)
-    inference = Inference(engine, capacity=1, on_batch=Metrics().batch)
     await pool.start()
-    inference.start()
     try:
-        facts = await _facts(model, pool, inference)
+        facts = await _facts(engine, pool, await _crop(model, pool), 1, 0)
     finally:
-        await inference.close()
         await pool.close()
     return {"digest": model.digest, "mesh": {k: float(f"{v:.5g}") for k, v in facts.items()}}
 

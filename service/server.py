@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
+import threading
 from pathlib import Path
 from typing import Final
 
@@ -44,8 +46,9 @@ class StartupError(Exception):
 class Server:
     """One server; ``run`` lives from start to drained."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, *, until_eof: bool = False) -> None:
         self._config = config
+        self._until_eof = until_eof
         self._metrics = Metrics()
         self._ready = False
         self._stop = asyncio.Event()
@@ -69,6 +72,8 @@ class Server:
         loop = asyncio.get_running_loop()
         for signal_ in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(signal_, self._stop.set)
+        if self._until_eof:
+            threading.Thread(target=self._await_eof, args=(loop,), daemon=True).start()
         try:
             self._http = HttpServer(
                 config.metrics_host,
@@ -80,12 +85,14 @@ class Server:
             where = f"{config.metrics_host}:{config.metrics_port}"
             raise StartupError(f"cannot listen on {where}: {error}") from None
         self._http.start()
-        model = load_model(Path(config.model_dir) if config.model_dir else SHIPPED)
+        folder = Path(config.model_dir) if config.model_dir else SHIPPED
+        model = load_model(folder)
         self._pool = Pool(
             config.worker_count,
             mailbox_bytes=config.max_image_bytes + MAILBOX_MARGIN,
             task_seconds=config.task_seconds,
             on_restart=self._metrics.worker_restarted,
+            on_wait=lambda seconds: self._metrics.stage("worker_queue", seconds),
         )
         await self._pool.start()
         engine = await asyncio.to_thread(
@@ -97,10 +104,13 @@ class Server:
         )
         await asyncio.to_thread(engine.warm_up)
         self._inference = Inference(
-            engine, capacity=config.queue_faces, on_batch=self._metrics.batch
+            engine,
+            capacity=config.queue_faces,
+            on_batch=self._metrics.batch,
+            on_failure=self._stop.set,
         )
         self._inference.start()
-        await selftest.check(model, self._pool, self._inference)
+        await selftest.check(model, engine, self._pool, folder)
         budget = Budget(config.max_held_bytes)
         line = Line(config, model, self._pool, self._inference, self._metrics, budget)
         wire = Wire(config, model)
@@ -112,6 +122,7 @@ class Server:
             info=wire.server_info(__version__, engine.provider),
             max_requests=config.max_requests,
             max_stream_photos=config.max_stream_photos,
+            send_seconds=config.send_seconds,
         )
         self._metrics.watch(
             queue_faces=lambda: self._inference.queued,
@@ -168,14 +179,18 @@ class Server:
                 ("grpc.max_receive_message_length", 2 * config.max_image_bytes + MIB),
                 ("grpc.max_send_message_length", config.chunk_bytes + MIB),
                 ("grpc.so_reuseport", 0),
+                # A client that vanished without a word is found out.
+                ("grpc.keepalive_time_ms", 60_000),
+                ("grpc.keepalive_timeout_ms", 20_000),
             ]
         )
         pb_grpc.add_ReconstructionServiceServicer_to_server(self._servicer, self._grpc)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
         names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._grpc)
+        host = f"[{config.host}]" if ":" in config.host else config.host
         try:
-            self._port = self._grpc.add_insecure_port(f"{config.host}:{config.port}")
+            self._port = self._grpc.add_insecure_port(f"{host}:{config.port}")
         except RuntimeError as error:
             raise StartupError(f"cannot listen on {config.host}:{config.port}: {error}") from None
         await self._grpc.start()
@@ -188,6 +203,12 @@ class Server:
         for name in ("", SERVICE):
             await self._health.set(name, serving if ready else not_serving)
 
+    def _await_eof(self, loop: asyncio.AbstractEventLoop) -> None:
+        while os.read(0, 4096):
+            pass
+        with contextlib.suppress(RuntimeError):  # The loop may be over already.
+            loop.call_soon_threadsafe(self._stop.set)
+
     def _announce(self) -> None:
         if self._config.port_file:
             path = Path(self._config.port_file)
@@ -197,9 +218,9 @@ class Server:
             os.replace(part, path)
 
 
-def serve(config: Config) -> None:
-    """Run a server until it is told to stop."""
+def serve(config: Config, *, until_eof: bool = False) -> None:
+    """Run a server until it is told to stop, by a signal or by the end of standard input."""
     logging.basicConfig(
         level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
-    asyncio.run(Server(config).run())
+    asyncio.run(Server(config, until_eof=until_eof).run())

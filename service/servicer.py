@@ -52,6 +52,7 @@ class Servicer(pb_grpc.ReconstructionServiceServicer):
         info: the answer to GetServerInfo.
         max_requests: photos worked on at a time, over all calls.
         max_stream_photos: photos of one ReconstructMany stream worked on at a time.
+        send_seconds: how long a message may wait for the client to take it.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Servicer(pb_grpc.ReconstructionServiceServicer):
         info: pb.GetServerInfoResponse,
         max_requests: int,
         max_stream_photos: int,
+        send_seconds: float,
     ) -> None:
         self._line = line
         self._wire = wire
@@ -72,6 +74,7 @@ class Servicer(pb_grpc.ReconstructionServiceServicer):
         self._info = info
         self._max_requests = max_requests
         self._max_stream_photos = max_stream_photos
+        self._send_seconds = send_seconds
         self._photos = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -91,8 +94,6 @@ class Servicer(pb_grpc.ReconstructionServiceServicer):
         """One photo; see the contract."""
         try:
             await self._photo("Reconstruct", request, _deadline(context), context.write)
-        except ClientGone:
-            raise asyncio.CancelledError from None
         except ProtomeError as error:
             await _abort(context, error)
 
@@ -138,17 +139,10 @@ class Servicer(pb_grpc.ReconstructionServiceServicer):
                 message = await anext(photos, None)
                 if message is None:
                     break
-                if not 1 <= len(message.request_id) <= MAX_ID or message.request_id in open_ids:
-                    places.release()
-                    problem = InvalidRequest(
-                        f"request_id must have 1 to {MAX_ID} characters and not be in use",
-                        field="request_id",
-                    )
-                    error = status.as_message(problem)
-                    await send(
-                        pb.ReconstructManyResponse(request_id=message.request_id, error=error)
-                    )
-                    continue
+                problem = _bad_id(message.request_id, open_ids)
+                if problem is not None:
+                    # Which photo an answer belongs to could no longer be told: the stream ends.
+                    await _abort(context, problem)
                 open_ids.add(message.request_id)
                 group.create_task(serve(message))
 
@@ -172,9 +166,10 @@ class Servicer(pb_grpc.ReconstructionServiceServicer):
             self._idle.clear()
             try:
                 request = self._wire.request(message, deadline)
-                # One copy of the photo is enough.
-                message.ClearField("image")
-                await self._line.reconstruct(request, self._emitter(method, request, began, send))
+                # gRPC keeps its copy of the photo as long as the call lasts.
+                with self._budget.hold(len(request.image)):
+                    emit = self._emitter(method, request, began, send)
+                    await self._line.reconstruct(request, emit)
             finally:
                 self._photos -= 1
                 if not self._photos:
@@ -217,9 +212,12 @@ class Servicer(pb_grpc.ReconstructionServiceServicer):
 
         async def emit(event: Event) -> None:
             nonlocal mesh_seen
+            message = self._message(event, request)
             try:
-                async with writing:
-                    await send(self._message(event, request))
+                async with writing, asyncio.timeout(self._send_seconds):
+                    await send(message)
+            except TimeoutError:
+                raise ClientGone(f"nothing was read for {self._send_seconds} s") from None
             except Exception as error:
                 # gRPC's own, of no public type: the call is over.
                 raise ClientGone(f"the answer cannot be sent: {error!r}") from None
@@ -251,6 +249,14 @@ def _deadline(context: ReconstructContext | ManyContext) -> float:
     return float("inf") if remaining is None else time.monotonic() + remaining
 
 
+def _bad_id(request_id: str, open_ids: set[str]) -> InvalidRequest | None:
+    if 1 <= len(request_id) <= MAX_ID and request_id not in open_ids:
+        return None
+    return InvalidRequest(
+        f"request_id must have 1 to {MAX_ID} characters and not be in use", field="request_id"
+    )
+
+
 def _late(code: grpc.StatusCode, deadline: float) -> grpc.StatusCode:
     """The code to count: gRPC ends a call at its deadline before we can."""
     gone = code is grpc.StatusCode.CANCELLED
@@ -258,6 +264,12 @@ def _late(code: grpc.StatusCode, deadline: float) -> grpc.StatusCode:
     return grpc.StatusCode.DEADLINE_EXCEEDED if gone and late else code
 
 
-async def _abort(context: ReconstructContext, error: ProtomeError) -> NoReturn:
-    await context.abort(status.code(error), error.message, status.trailers(error))
+async def _abort(context: ReconstructContext | ManyContext, error: ProtomeError) -> NoReturn:
+    try:
+        await context.abort(status.code(error), error.message, status.trailers(error))
+    except grpc.aio.AbortError:
+        raise
+    except Exception:
+        # There is no call any more to end.
+        raise asyncio.CancelledError from None
     raise AssertionError("abort raises")

@@ -18,7 +18,7 @@ from .encode import Encoding, encode
 from .errors import NoFaceFound
 from .faces import COARSE, Box, Face, detect, given
 from .grid import CROP_SIDE, U8, Frame, Level, resample
-from .image import Image, decode
+from .image import Image, ImageLimits, decode
 from .mesh import Appearance, dress
 from .surface import extract
 
@@ -52,8 +52,7 @@ class PhotoJob:
     max_faces: int
     min_face_pixels: int
     min_score: float
-    max_image_bytes: int
-    max_image_pixels: int
+    limits: ImageLimits
     rule: CropRule
     appearance: Appearance
 
@@ -79,7 +78,7 @@ class Photo:
     crop_seconds: float
 
 
-def prepare(job: PhotoJob, inputs: Sequence[memoryview]) -> tuple[Photo, list[U8]]:
+def prepare(job: PhotoJob, inputs: Sequence[U8]) -> tuple[Photo, list[U8]]:
     """Turn an encoded photo into crops.
 
     Args:
@@ -96,8 +95,7 @@ def prepare(job: PhotoJob, inputs: Sequence[memoryview]) -> tuple[Photo, list[U8
     t0 = time.perf_counter()
     image = decode(
         bytes(inputs[0]),
-        max_bytes=job.max_image_bytes,
-        max_pixels=job.max_image_pixels,
+        job.limits,
         enough=ENOUGH,
     )
     t1 = time.perf_counter()
@@ -130,7 +128,7 @@ def _admit(face: Face, index: int, job: PhotoJob) -> FoundFace:
 def _portrait(image: Image, placement: Placement, crop: U8, appearance: Appearance) -> U8:
     if appearance is not Appearance.TEXTURE:
         return crop
-    pixels = placement.pixel * CROP_SIDE * max(image.scale_x, image.scale_y)
+    pixels = placement.pixel * CROP_SIDE / image.step
     side = next((s for s in PORTRAITS if s >= pixels), PORTRAITS[-1])
     return cut(image, placement, side)
 

@@ -30,6 +30,7 @@ CODES: Final[Mapping[type[ProtomeError], grpc.StatusCode]] = {
     errors.DeadlinePassed: grpc.StatusCode.DEADLINE_EXCEEDED,
     errors.ClientGone: grpc.StatusCode.CANCELLED,
     errors.WorkerDied: grpc.StatusCode.UNAVAILABLE,
+    errors.WorkerHung: grpc.StatusCode.INTERNAL,
     errors.Draining: grpc.StatusCode.UNAVAILABLE,
     errors.NoSurface: grpc.StatusCode.INTERNAL,
     errors.Internal: grpc.StatusCode.INTERNAL,

@@ -123,6 +123,7 @@ class Wire:
                 chunk_bytes=config.chunk_bytes,
                 max_stream_photos=config.max_stream_photos,
                 min_face_pixels=config.min_face_pixels,
+                max_unscaled_pixels=config.max_unscaled_pixels,
             ),
             execution_provider=provider,
             surface_backend=BACKEND,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from protome.selftest import SAMPLE
+from protome.sample import SAMPLE
 
 
 @pytest.fixture(scope="session")

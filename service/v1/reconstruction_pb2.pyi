@@ -10,7 +10,8 @@ Coordinates
   Mesh: as glTF 2.0, right-handed, +X to the right of the picture, +Y up, +Z towards the camera,
   so a face that looks into the camera looks to +Z. Metres at a nominal head size (see
   GetServerInfoResponse.nominal_head_height_metres): one photo does not tell the true size.
-  Face.mesh_to_photo takes mesh coordinates to photo coordinates.
+  Face.mesh_to_photo takes mesh coordinates to photo coordinates. In a GLB mesh coordinates are
+  those of the scene: with meshopt the node's translation and scale come first.
 """
 
 from collections import abc as _abc
@@ -596,7 +597,7 @@ class Pose(_message.Message):
     yaw_degrees: _builtins.float
     """About +Y, degrees, -180 to 180. Positive: the face looks to the right side of the picture."""
     pitch_degrees: _builtins.float
-    """About +X, degrees, -90 to 90. Positive: the face looks up."""
+    """About -X, degrees, -90 to 90. Positive: the face looks up."""
     roll_degrees: _builtins.float
     """About +Z, degrees, -180 to 180. Positive: counter-clockwise in the picture."""
     def __init__(
@@ -737,7 +738,9 @@ class ReconstructManyRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     REQUEST_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """Chosen by the client, 1 to 128 characters, unique among the stream's unanswered photos."""
+    """Chosen by the client, 1 to 128 characters, unique among the stream's unanswered photos. Any
+    other ends the stream with INVALID_ARGUMENT.
+    """
     @_builtins.property
     def request(self) -> Global___ReconstructRequest:
         """The photo."""
@@ -971,6 +974,7 @@ class Limits(_message.Message):
     CHUNK_BYTES_FIELD_NUMBER: _builtins.int
     MAX_STREAM_PHOTOS_FIELD_NUMBER: _builtins.int
     MIN_FACE_PIXELS_FIELD_NUMBER: _builtins.int
+    MAX_UNSCALED_PIXELS_FIELD_NUMBER: _builtins.int
     max_image_bytes: _builtins.int
     """Bytes of an encoded photo."""
     max_image_pixels: _builtins.int
@@ -983,6 +987,8 @@ class Limits(_message.Message):
     """Photos of one ReconstructMany stream worked on at a time."""
     min_face_pixels: _builtins.int
     """Width of the smallest face that is reconstructed, pixels."""
+    max_unscaled_pixels: _builtins.int
+    """Pixels (width times height) of a PNG or WebP; a JPEG may have max_image_pixels."""
     def __init__(
         self,
         *,
@@ -992,10 +998,11 @@ class Limits(_message.Message):
         chunk_bytes: _builtins.int = ...,
         max_stream_photos: _builtins.int = ...,
         min_face_pixels: _builtins.int = ...,
+        max_unscaled_pixels: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk_bytes", b"chunk_bytes", "max_faces", b"max_faces", "max_image_bytes", b"max_image_bytes", "max_image_pixels", b"max_image_pixels", "max_stream_photos", b"max_stream_photos", "min_face_pixels", b"min_face_pixels"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk_bytes", b"chunk_bytes", "max_faces", b"max_faces", "max_image_bytes", b"max_image_bytes", "max_image_pixels", b"max_image_pixels", "max_stream_photos", b"max_stream_photos", "max_unscaled_pixels", b"max_unscaled_pixels", "min_face_pixels", b"min_face_pixels"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -10,7 +10,8 @@ Coordinates
   Mesh: as glTF 2.0, right-handed, +X to the right of the picture, +Y up, +Z towards the camera,
   so a face that looks into the camera looks to +Z. Metres at a nominal head size (see
   GetServerInfoResponse.nominal_head_height_metres): one photo does not tell the true size.
-  Face.mesh_to_photo takes mesh coordinates to photo coordinates.
+  Face.mesh_to_photo takes mesh coordinates to photo coordinates. In a GLB mesh coordinates are
+  those of the scene: with meshopt the node's translation and scale come first.
 """
 
 from collections import abc as _abc

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from protome.engine import Engine
-from protome.image import Image, decode
+from protome.image import Image, ImageLimits, decode
 from protome.model import Model, load_model
 
 
 @pytest.fixture(scope="session")
 def sample_image(sample_photo: bytes) -> Image:
     """The sample photo, decoded; do not write to its pixels."""
-    return decode(sample_photo, max_bytes=1 << 20, max_pixels=1 << 20, enough=1600)
+    return decode(sample_photo, ImageLimits(1 << 20, 1 << 20, 1 << 20), enough=1600)
 
 
 @pytest.fixture(scope="session")

@@ -50,6 +50,9 @@ def test_what_kubernetes_sets_for_a_service_called_protome_is_left_alone() -> No
         "PROTOME_PORT": "tcp://10.0.0.7:50051",
         "PROTOME_PORT_50051_TCP": "tcp://10.0.0.7:50051",
         "PROTOME_PORT_50051_TCP_ADDR": "10.0.0.7",
+        "PROTOME_METRICS_SERVICE_HOST": "10.0.0.8",
+        "PROTOME_METRICS_PORT": "tcp://10.0.0.8:9464",
+        "PROTOME_METRICS_PORT_9464_TCP_PROTO": "tcp",
     }
     assert load({}, links, None) == Config()
 
@@ -57,8 +60,13 @@ def test_what_kubernetes_sets_for_a_service_called_protome_is_left_alone() -> No
 @pytest.mark.parametrize("name", NAMES)
 def test_every_setting_is_a_flag_a_variable_and_a_key(name: str, tmp_path: Path) -> None:
     default = getattr(Config(), name)
-    choices = next(o.metadata["choices"] for o in dataclasses.fields(Config) if o.name == name)
-    value: Any = {int: 1234, float: 0.75, str: choices[-1] if choices else "other"}[type(default)]
+    limits = next(o.metadata for o in dataclasses.fields(Config) if o.name == name)
+    choices = limits["choices"]
+    value: Any = {
+        int: min(1234, limits["high"]),
+        float: 0.75,
+        str: choices[-1] if choices else "other",
+    }[type(default)]
     flag = parser().parse_args(["--" + name.replace("_", "-"), str(value)])
     flags = {key: given for key, given in vars(flag).items() if key != "config"}
     expected = dataclasses.replace(Config(), **{name: value})

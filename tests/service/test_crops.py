@@ -122,7 +122,7 @@ def test_a_reduced_photo_gives_the_same_crop(reduction: int) -> None:
     small = np.round(blocks.mean(axis=(1, 3))).astype(np.uint8)
     placement = Placement(x - 90 * pixel, y - 90 * pixel, pixel)
     full = cut(Image(photo, 1200, 1000), placement)
-    reduced = cut(Image(small, 1200, 1000), placement)
+    reduced = cut(Image(small, 1200, 1000, reduction), placement)
     np.testing.assert_allclose(centroid(reduced), centroid(full), atol=0.02)
     assert np.abs(full.astype(int) - reduced).max() <= 3
 

@@ -42,7 +42,7 @@ def test_finds_the_face_of_the_sample(sample_image: Image) -> None:
 
 def test_boxes_are_in_photo_pixels_whatever_the_decoded_scale(sample_image: Image) -> None:
     (full,) = detect(sample_image, min_score=0.6)
-    reduced = Image(sample_image.pixels, sample_image.width * 4, sample_image.height * 4)
+    reduced = Image(sample_image.pixels, sample_image.width * 4, sample_image.height * 4, 4)
     (face,) = detect(reduced, min_score=0.6)
     assert face.box == Box(
         *(4 * v for v in (full.box.x, full.box.y, full.box.width, full.box.height))

@@ -25,7 +25,7 @@ from protome.errors import (
     UnsupportedFormat,
 )
 from protome.grid import U8
-from protome.image import Image, decode
+from protome.image import Image, ImageLimits, decode
 
 from .shapes import seeded
 
@@ -33,7 +33,7 @@ LIMIT: Final = 50_000_000
 
 
 def read(data: bytes, enough: int = 1600, max_pixels: int = LIMIT) -> Image:
-    return decode(data, max_bytes=1 << 24, max_pixels=max_pixels, enough=enough)
+    return decode(data, ImageLimits(1 << 24, max_pixels, max_pixels), enough=enough)
 
 
 def picture(width: int = 96, height: int = 64) -> U8:
@@ -222,7 +222,7 @@ def test_size_and_scale_are_those_after_the_turn(orientation: int) -> None:
     got = read(with_orientation(orientation, picture(640, 320)), enough=150)
     assert (got.width, got.height) == (640, 320)
     assert got.pixels.shape == (80, 160, 3)
-    assert (got.scale_x, got.scale_y) == (0.25, 0.25)
+    assert (got.step, got.left, got.top) == (4, 0, 0)
 
 
 @pytest.mark.parametrize("orientation", [0, 9, 4711])
@@ -245,7 +245,7 @@ def test_a_damaged_exif_block_is_ignored() -> None:
         (400, (300, 400)),
         (200, (150, 200)),
         (100, (75, 100)),
-        (20, (75, 100)),
+        (20, (15, 20)),
     ],
 )
 def test_jpegs_are_decoded_at_the_smallest_sufficient_scale(
@@ -258,6 +258,38 @@ def test_jpegs_are_decoded_at_the_smallest_sufficient_scale(
     step = 800 // shape[1]
     blocks = large.reshape(shape[0], step, shape[1], step, 3).mean(axis=(1, 3))
     assert np.abs(got.pixels - blocks).max() <= LOSSY
+
+
+@pytest.mark.parametrize("format_", ["PNG", "WEBP"])
+def test_other_formats_are_reduced_by_whole_factors(format_: str) -> None:
+    large = picture(800, 600)
+    got = read(save(Pillow.fromarray(large), format_, lossless=True), enough=390)
+    assert (got.width, got.height, got.step) == (800, 600, 2)
+    blocks = large.reshape(300, 2, 400, 2, 3).mean(axis=(1, 3))
+    assert np.abs(got.pixels - blocks).max() <= 1
+
+
+@pytest.mark.parametrize("format_", ["PNG", "WEBP"])
+def test_formats_decoded_whole_have_a_limit_of_their_own(format_: str) -> None:
+    limits = ImageLimits(1 << 20, 1 << 20, 96 * 64 - 1)
+    assert decode(save(RGB, "JPEG"), limits, enough=99).width == 96
+    with pytest.raises(ImageTooLarge) as error:
+        decode(save(RGB, format_), limits, enough=99)
+    assert error.value.facts["max_unscaled_pixels"] == "6143"
+
+
+@pytest.mark.parametrize("orientation", STORED)
+def test_a_reduced_picture_stays_in_place(orientation: int) -> None:
+    """A white spot is where it was, also when the sides do not divide and the picture turns."""
+    photo = np.zeros((601, 803, 3), np.uint8)
+    photo[200:232, 400:432] = 255
+    got = read(with_orientation(orientation, photo), enough=100)
+    assert got.step == 8
+    rows, columns = np.nonzero(got.pixels[:, :, 0] > 60)
+    weights = got.pixels[rows, columns, 0].astype(float)
+    x = got.left + got.step * (np.average(columns, weights=weights) + 0.5)
+    y = got.top + got.step * (np.average(rows, weights=weights) + 0.5)
+    assert (x, y) == pytest.approx((416, 216), abs=0.7)
 
 
 @pytest.mark.parametrize("size", [(9000, 20), (20, 9000), (3201, 17)])
@@ -275,7 +307,7 @@ def test_no_bytes_are_an_invalid_request() -> None:
 
 def test_too_many_bytes() -> None:
     with pytest.raises(ImageTooLarge) as error:
-        decode(bytes(11), max_bytes=10, max_pixels=LIMIT, enough=1600)
+        decode(bytes(11), ImageLimits(10, LIMIT, LIMIT), enough=1600)
     assert error.value.facts == {"bytes": "11", "max_image_bytes": "10"}
 
 

@@ -21,6 +21,7 @@ from protome.crops import CropRule
 from protome.encode import Compression, Encoding, Format
 from protome.errors import Internal, NoFaceFound, NoSurface, UnsupportedFormat, WorkerDied
 from protome.grid import U8, Frame, Level
+from protome.image import ImageLimits
 from protome.mesh import Appearance
 from protome.pool import Pool, Rank, Worker
 from protome.stages import BuiltMesh, MeshJob, Photo, PhotoJob
@@ -32,8 +33,7 @@ PHOTO_JOB = PhotoJob(
     max_faces=4,
     min_face_pixels=20,
     min_score=0.6,
-    max_image_bytes=1 << 20,
-    max_image_pixels=1 << 20,
+    limits=ImageLimits(1 << 20, 1 << 20, 1 << 20),
     rule=CropRule(2.0, 0.1, 100.0),
     appearance=Appearance.NONE,
 )
