@@ -7,7 +7,9 @@ photo. A worker that dies or hangs takes only its own task with it and is replac
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import enum
+import functools
 import heapq
 import io
 import itertools
@@ -23,7 +25,7 @@ from typing import Any, Final
 from .errors import Internal, WorkerDied, WorkerHung
 from .grid import U8
 from .mailbox import Mailbox, Parcel
-from .worker import LENGTH, Reply, Task
+from .worker import LENGTH, TAKEN, Reply, Task
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +39,10 @@ REPLY_MODULES: Final = frozenset(
 )
 # Pause before replacing a worker that died young, so that a broken machine is not kept busy.
 YOUNG_SECONDS: Final = 2.0
+
+
+class NotTakenError(Exception):
+    """The worker was dead before it took the task; another can have it."""
 
 
 class _Unpickler(pickle.Unpickler):
@@ -131,8 +137,8 @@ class Worker:
         try:
             parcels = self._mailbox.put(inputs)
             used += parcels
-            self._write(Task(name, job, parcels))
             async with asyncio.timeout(seconds):
+                await self._hand_over(Task(name, job, parcels))
                 reply = await self._read()
             outputs = [self._mailbox.look(parcel).copy() for parcel in reply.outputs]
             used += reply.outputs
@@ -155,9 +161,15 @@ class Worker:
             raise Internal("a task failed in a worker")
         return reply.result, outputs
 
-    def _write(self, task: Task) -> None:
+    async def _hand_over(self, task: Task) -> None:
         body = pickle.dumps(task, pickle.HIGHEST_PROTOCOL)
-        self._writer.write(LENGTH.pack(len(body)) + body)
+        try:
+            self._writer.write(LENGTH.pack(len(body)) + body)
+            if await self._reader.readexactly(len(TAKEN)) != TAKEN:
+                raise ValueError("no acknowledgement")
+        except (OSError, EOFError):
+            self.kill()
+            raise NotTakenError from None
 
     async def _read(self) -> Reply:
         (length,) = LENGTH.unpack(await self._reader.readexactly(LENGTH.size))
@@ -266,11 +278,13 @@ class Pool:
         worker finishes it for nobody, since only then its memory is free again.
         """
         began = time.monotonic()
-        worker = await self._acquire(rank)
-        self._on_wait(time.monotonic() - began)
-        call = asyncio.create_task(worker.call(name, job, inputs, self._task_seconds))
-        call.add_done_callback(lambda done: self._finished(worker, done))
-        return await asyncio.shield(call)
+        while True:
+            worker = await self._acquire(rank)
+            self._on_wait(time.monotonic() - began)
+            call = asyncio.create_task(worker.call(name, job, inputs, self._task_seconds))
+            call.add_done_callback(functools.partial(self._finished, worker))
+            with contextlib.suppress(NotTakenError):
+                return await asyncio.shield(call)
 
     def _finished(self, worker: Worker, call: asyncio.Task[Any]) -> None:
         if not call.cancelled():

@@ -1,6 +1,7 @@
 """A worker process: takes one task at a time from its socket, does it, answers.
 
-Messages are a 4-byte big-endian length and a pickle; arrays travel through the mailbox. Started by
+Messages are a 4-byte big-endian length and a pickle; arrays travel through the mailbox. A task
+is acknowledged with one byte, then answered. Started by
 the pool as ``python -m protome.worker SOCKET_FD MEMORY_FD MEMORY_SIZE``; ends when the socket does.
 """
 
@@ -22,6 +23,8 @@ from .mailbox import Mailbox, Parcel
 from .stages import build, prepare, warm_up
 
 LENGTH: Final = struct.Struct(">I")
+# Sent when a task has arrived: a worker that dies before has not touched it.
+TAKEN: Final = b"\x06"
 TASKS: Final[dict[str, Callable[..., Any]]] = {"prepare": prepare, "build": build}
 
 
@@ -57,6 +60,7 @@ def main(argv: Sequence[str]) -> None:
         warm_up()
         _send(channel, Reply())  # Ready.
         while (task := _receive(channel)) is not None:
+            channel.sendall(TAKEN)
             _send(channel, _do(task, mailbox))
 
 

@@ -61,3 +61,10 @@ def scenery(side: int = 256) -> bytes:
     ramp = np.linspace(40, 200, side)
     grey = (ramp[:, None] + ramp[None, :]) / 2
     return saved(Image.fromarray(grey.astype(np.uint8)).convert("RGB"), "PNG")
+
+
+def endless_scans() -> bytes:
+    """A progressive JPEG that repeats its last scan: few bytes, hours of work."""
+    large = saved(Image.new("L", (4000, 4000), 128), "JPEG", quality=30, progressive=True)
+    scan = large[large.rindex(b"\xff\xda") : -2]
+    return large[:-2] + scan * min(2000, (15 << 20) // len(scan)) + b"\xff\xd9"

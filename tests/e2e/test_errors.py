@@ -93,9 +93,15 @@ def test_too_many_pixels(strict: Stub, format_: str) -> None:
 
 
 def test_default_limits_refuse_a_photo_of_51_megapixels(stub: Stub) -> None:
-    problem = _refused(stub, saved(Image.new("L", (10_200, 5000)), "PNG"))
+    problem = _refused(stub, saved(Image.new("L", (10_200, 5000)), "JPEG"))
     assert problem.reason == "IMAGE_TOO_LARGE"
     assert problem.metadata["max_image_pixels"] == "50000000"
+
+
+def test_default_limits_refuse_a_png_of_17_megapixels(stub: Stub) -> None:
+    problem = _refused(stub, saved(Image.new("L", (3400, 5000)), "PNG"))
+    assert problem.reason == "IMAGE_TOO_LARGE"
+    assert problem.metadata["max_unscaled_pixels"] == "16800000"
 
 
 def test_picture_of_a_few_pixels(stub: Stub) -> None:

@@ -78,6 +78,7 @@ def test_server_info(stub: Stub) -> None:
         chunk_bytes=256 << 10,
         max_stream_photos=8,
         min_face_pixels=20,
+        max_unscaled_pixels=16_800_000,
     )
 
 

@@ -28,12 +28,15 @@ def _code(call: Any) -> grpc.StatusCode:
 
 
 def test_server_and_workers_stay_under_the_limit_under_load(sample_photo: bytes) -> None:
-    large = saved(opened(sample_photo).resize((4500, 4500)), "PNG", compress_level=1)
+    resized = opened(sample_photo).convert("RGBA").resize((4090, 4090))
+    large = saved(resized, "PNG", compress_level=1)
+    webp = saved(resized, "WEBP", method=0, quality=50)
     many = group(sample_photo, (512,) * 4)
     requests = [
         *[pb.ReconstructRequest(image=sample_photo, appearance=pb.APPEARANCE_TEXTURE)] * 10,
         pb.ReconstructRequest(image=many, detail=pb.DETAIL_LEVEL_FINE),
         *[pb.ReconstructRequest(image=large)] * 2,
+        *[pb.ReconstructRequest(image=webp)] * 2,
         heavy(sample_photo, 8),
     ]
     peak = 0

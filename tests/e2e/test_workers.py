@@ -14,6 +14,7 @@ import pytest
 from protome.embedded import EmbeddedServer
 from protome.v1 import reconstruction_pb2 as pb
 
+from .photos import endless_scans
 from .support import (
     OPTIONS,
     Answer,
@@ -64,19 +65,21 @@ def test_killed_under_a_request_fails_that_one_only(
 ) -> None:
     photo = pb.ReconstructRequest(image=sample_photo)
     alone, before = ask(own_stub, photo).mesh(), _restarts(own)
-    # Frozen workers take a task each and keep it: all three are at work when one is killed.
-    for worker in workers(own):
-        worker.suspend()
-    victim, *others = workers(own)
+    at_rest = {worker.pid: worker.cpu_times().user for worker in workers(own)}
+
+    def at_work() -> list[psutil.Process]:
+        return [w for w in workers(own) if w.cpu_times().user > at_rest[w.pid] + 0.5]
+
     with ThreadPoolExecutor(3) as threads:
-        answers = [threads.submit(_outcome, own_stub, photo) for _ in range(3)]
-        eventually(lambda: in_flight(own) == 3, "three photos are in flight")
+        endless = pb.ReconstructRequest(image=endless_scans())
+        poisoned = threads.submit(_outcome, own_stub, endless)
+        eventually(lambda: bool(at_work()), "a worker is busy with the endless photo")
+        (victim,) = at_work()
+        others = [threads.submit(_outcome, own_stub, photo) for _ in range(2)]
         victim.kill()
-        eventually(lambda: in_flight(own) == 2, "one of them has failed")
-        for worker in others:
-            worker.resume()
-        outcomes = [answer.result() for answer in answers]
-    (died,) = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
+        died = poisoned.result()
+        outcomes = [answer.result() for answer in others]
+    assert isinstance(died, Failure)
     assert (died.code, died.reason) == (grpc.StatusCode.UNAVAILABLE, "WORKER_DIED")
     assert died.retry_seconds
     assert [o.mesh() for o in outcomes if isinstance(o, Answer)] == [alone, alone]

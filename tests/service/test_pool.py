@@ -26,7 +26,7 @@ from protome.mesh import Appearance
 from protome.pool import Pool, Rank, Worker
 from protome.stages import BuiltMesh, MeshJob, Photo, PhotoJob
 
-from .shapes import sphere_volume
+from .shapes import seeded, sphere_volume
 
 PHOTO_JOB = PhotoJob(
     boxes=(),
@@ -179,7 +179,7 @@ def test_a_failing_task_leaves_its_worker_alive(kind: str, sample_photo: bytes) 
     play(scenario)
 
 
-def test_a_worker_killed_in_a_task_takes_only_that_task_with_it() -> None:
+def test_a_worker_killed_before_it_takes_its_task_costs_nothing() -> None:
     async def scenario(rig: Rig) -> None:
         for pid in pids():
             os.kill(pid, signal.SIGSTOP)
@@ -187,13 +187,33 @@ def test_a_worker_killed_in_a_task_takes_only_that_task_with_it() -> None:
         victim, other = pids()
         os.kill(victim, signal.SIGKILL)
         os.kill(other, signal.SIGCONT)
-        answers = await asyncio.gather(*tasks, return_exceptions=True)
-        died = [answer for answer in answers if isinstance(answer, WorkerDied)]
-        assert len(died) == 1
-        for answer in answers:
-            if isinstance(answer, BuiltMesh):
-                assert_ball(answer)
-        assert sum(isinstance(answer, BuiltMesh) for answer in answers) == 3
+        for answer in await asyncio.gather(*tasks):
+            assert_ball(answer)
+        await healed(rig, [victim], count=2)
+
+    play(scenario, count=2)
+
+
+def test_a_worker_killed_in_a_task_takes_only_that_task_with_it() -> None:
+    async def scenario(rig: Rig) -> None:
+        noise = seeded(0).integers(0, 256, (200, 192, 192), np.uint8)
+        job = MeshJob(Level.FINE, MESH_JOB.encoding, MESH_JOB.frame)
+        before = {pid: psutil.Process(pid).cpu_times().user for pid in pids()}
+        endless = asyncio.create_task(rig.pool.run("build", job, [noise, PORTRAIT], Rank.FINISH))
+        tasks = [await rig.begin() for _ in range(4)]
+
+        def busy() -> list[int]:
+            return [
+                pid for pid in pids() if psutil.Process(pid).cpu_times().user > before[pid] + 0.3
+            ]
+
+        await until(lambda: bool(busy()))
+        (victim,) = busy()
+        os.kill(victim, signal.SIGKILL)
+        with pytest.raises(WorkerDied):
+            await endless
+        for answer in await asyncio.gather(*tasks):
+            assert_ball(answer)
         await healed(rig, [victim], count=2)
 
     play(scenario, count=2)
