@@ -8,12 +8,14 @@ from pathlib import Path
 
 
 def _generate(args: argparse.Namespace) -> None:
+    import cv2
     import torch
 
     from .shards import write_shard
     from .synth import Synthesizer
 
     torch.set_num_threads(1)
+    cv2.setNumThreads(1)
     synthesizer = Synthesizer.load(args.head, args.data)
     done, began = 0, time.time()
     while done < args.count and not (args.out / "STOP").exists():
@@ -34,6 +36,13 @@ def _pack(args: argparse.Namespace) -> None:
     from .headmodel import pack_head, read_checkout
 
     pack_head(read_checkout(args.checkout), args.out)
+
+
+def _train(args: argparse.Namespace) -> None:
+    from .config import load_config
+    from .train import Trainer
+
+    Trainer(load_config(args.config)).run()
 
 
 def _add_source(parser: argparse.ArgumentParser) -> None:
@@ -63,6 +72,10 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("--count", type=int, default=48)
     p.add_argument("out", type=Path)
     p.set_defaults(run=_preview)
+
+    p = commands.add_parser("train", help="train, or resume, the run of a config")
+    p.add_argument("config", type=Path)
+    p.set_defaults(run=_train)
     return parser
 
 

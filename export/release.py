@@ -1,0 +1,279 @@
+"""Export to FP16 ONNX behind a parity gate, with model.json beside it."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from .faces import ANCHOR, LOWER, SIDE
+from .geometry import CROP, DEPTH, GRID, NEAREST, umeyama
+from .identity import SCALE
+from .network import INPUT, GuidedNet
+
+MIN_IOU, MAX_DISTANCE = 0.998, 0.05
+_BUCKETS = (1, 2, 4, 8)
+
+
+def fold_batch_norm(module: nn.Module) -> nn.Module:
+    """Merges every Conv2d + BatchNorm2d pair of an eval-mode module, in place."""
+    for child in module.children():
+        fold_batch_norm(child)
+    if isinstance(module, nn.Sequential):
+        for k in range(len(module) - 1):
+            conv, norm = module[k], module[k + 1]
+            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                module[k] = fuse_conv_bn_eval(conv, norm)
+                module[k + 1] = nn.Identity()
+    return module
+
+
+class ServedNet(nn.Module):
+    """What is exported: uint8 crops (n, 192, 192, 3) -> uint8 occupancy (n, 100, 96, 96),
+    landmarks (n, 68, 3), pose (n, 3, 4) from the canonical frame (cm) to the crop frame (px).
+
+    half: the convolutions compute in FP16; pose, posing and voxelising stay FP32, because FP16
+    resolves only 0.125 px at the crop's far side.
+    """
+
+    def __init__(self, net: GuidedNet, half: bool) -> None:
+        super().__init__()
+        self.net = copy.deepcopy(net).float().eval()
+        self.net.amp = False
+        fold_batch_norm(self.net)
+        self.dtype = torch.float16 if half else torch.float32
+        self.net.trunk.to(self.dtype)
+        self.net.landmarks.mix.to(self.dtype)
+        self.net.landmarks.maps.to(self.dtype)
+
+    def forward(self, crops: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        net = self.net
+        x = crops.permute(0, 3, 1, 2).to(self.dtype) * (1 / 255)
+        x = nn.functional.avg_pool2d(x, CROP // INPUT)
+        features, code = net.trunk(x)
+        head = net.landmarks
+        maps = head.maps(head.mix(features)).float().flatten(2)
+        heat = torch.softmax(maps[:, :68] + head.bias, -1)
+        z = (heat * maps[:, 68:]).sum(-1)
+        raw = torch.stack([heat @ head.gx, heat @ head.gy, z], -1)
+        found = raw * (CROP / 2) + torch.tensor([CROP / 2, CROP / 2, 0.0])
+        r, s, t = umeyama(found, net.canonical68)
+        canonical = ((found - t[:, None]) @ r) / s[:, None, None]
+        local = heat @ features.float().flatten(2).transpose(1, 2)
+        k = net.shape(code.float(), local, canonical - net.canonical68)
+        scaled = r * s[:, None, None]
+        v = net.canonical_vertices(k) @ scaled.transpose(1, 2) + t[:, None]
+        volume, shift = net.volume(v)
+        occupancy = (volume * 255 + 0.5).to(torch.uint8)
+        origin = torch.stack([torch.zeros_like(shift), torch.zeros_like(shift), shift], 1)
+        landmarks = self.choose(found, v) + origin[:, None]
+        pose = torch.cat([scaled, (t + origin)[:, :, None]], 2)
+        return occupancy, landmarks, pose
+
+    def choose(self, found: Tensor, vertices: Tensor) -> Tensor:
+        """The landmarks served: those of the posed head, which know the face's shape."""
+        return vertices[:, self.net.landmark_vertices]
+
+
+def _shrink(model: onnx.ModelProto, smallest: int = 1024) -> None:
+    """Stores large FP32 initialisers as FP16 with a Cast behind them (arithmetic unchanged)."""
+    graph = model.graph
+    casts = []
+    for tensor in list(graph.initializer):
+        if tensor.data_type != TensorProto.FLOAT or np.prod(tensor.dims) < smallest:
+            continue
+        name = tensor.name
+        small = numpy_helper.to_array(tensor).astype(np.float16)
+        graph.initializer.remove(tensor)
+        graph.initializer.append(numpy_helper.from_array(small, f"{name}_half"))
+        casts.append(helper.make_node("Cast", [f"{name}_half"], [name], to=TensorProto.FLOAT))
+    for node in reversed(casts):
+        graph.node.insert(0, node)
+
+
+def write_onnx(net: GuidedNet, path: Path, half: bool = True) -> None:
+    """Exports a trained network (EMA weights, any mode)."""
+    served = ServedNet(net, half).eval()
+    example = torch.zeros(2, CROP, CROP, 3, dtype=torch.uint8)
+    names = ["occupancy", "landmarks", "pose"]
+    with torch.no_grad():
+        torch.onnx.export(
+            served,
+            (example,),
+            str(path),
+            input_names=["crops"],
+            output_names=names,
+            dynamic_axes={k: {0: "n"} for k in ("crops", *names)},
+            opset_version=18,
+            dynamo=False,
+        )
+    model = onnx.load(str(path))
+    if half:
+        _shrink(model)
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, str(path))
+
+
+def widen(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The FP16 model in FP32, as the service runs it on the CPU: initialisers widened, casts to
+    FP16 become casts to FP32."""
+    out = onnx.ModelProto()
+    out.CopyFrom(model)
+    for tensor in out.graph.initializer:
+        if tensor.data_type == TensorProto.FLOAT16:
+            wide = numpy_helper.from_array(
+                numpy_helper.to_array(tensor).astype(np.float32), tensor.name
+            )
+            tensor.CopyFrom(wide)
+    for node in out.graph.node:
+        for attribute in node.attribute:
+            if node.op_type == "Cast" and attribute.name == "to":
+                if attribute.i == TensorProto.FLOAT16:
+                    attribute.i = TensorProto.FLOAT
+            elif attribute.type == onnx.AttributeProto.TENSOR:
+                if attribute.t.data_type == TensorProto.FLOAT16:
+                    value = numpy_helper.to_array(attribute.t).astype(np.float32)
+                    attribute.t.CopyFrom(numpy_helper.from_array(value))
+    del out.graph.value_info[:]
+    return out
+
+
+@dataclass
+class Parity:
+    """Agreement of the exported model with the float32 network on a set of crops."""
+
+    batch: int
+    precision: str
+    iou: float
+    distance: float
+    landmarks: float
+
+
+def _front(volume: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Depth (n, 96, 96) px of the first surface along z; NaN where the column is empty."""
+    inside = volume >= 0.5
+    k = inside.argmax(1)
+    at = np.take_along_axis(volume, k[:, None], 1)[:, 0]
+    before = np.take_along_axis(volume, np.maximum(k - 1, 0)[:, None], 1)[:, 0]
+    before = np.where(k == 0, 0, before)
+    depth = k + (0.5 - before) / np.maximum(at - before, 1e-6)
+    return np.where(inside.any(1), depth, np.nan).astype(np.float32)
+
+
+def compare(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> tuple[float, float]:
+    """(smallest IoU, mean front surface distance px) of two stacks of occupancy."""
+    inside_a, inside_b = a > 127, b > 127
+    union = (inside_a | inside_b).sum((1, 2, 3))
+    iou = (inside_a & inside_b).sum((1, 2, 3)) / np.maximum(union, 1)
+    gap = np.abs(_front(a / np.float32(255)) - _front(b / np.float32(255)))
+    return float(iou.min()), float(np.nanmean(np.minimum(gap, 20)))
+
+
+def _session(model: onnx.ModelProto) -> Any:
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    return ort.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+
+
+def parity(net: GuidedNet, path: Path, crops: NDArray[np.uint8]) -> Iterator[Parity]:
+    """Compares FP16 as stored and widened to FP32 with the network, per batch bucket."""
+    with torch.no_grad():
+        want, marks, _ = ServedNet(net, half=False).eval()(torch.from_numpy(crops))
+    model = onnx.load(str(path))
+    for precision, session in (("fp16", _session(model)), ("fp32", _session(widen(model)))):
+        for batch in _BUCKETS:
+            outs = [
+                session.run(None, {"crops": crops[i : i + batch]})
+                for i in range(0, len(crops), batch)
+            ]
+            got = np.concatenate([o[0] for o in outs])
+            far = np.concatenate([o[1] for o in outs]) - marks.numpy()
+            iou, distance = compare(got, want.numpy())
+            gap = float(np.linalg.norm(far, axis=-1).mean())
+            yield Parity(batch, precision, iou, distance, gap)
+
+
+def describe(path: Path, name: str, version: str, extra: dict[str, Any]) -> dict[str, Any]:
+    """The contents of model.json."""
+    return {
+        "name": name,
+        "version": version,
+        "file": path.name,
+        "digest": "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest(),
+        "licence": "Apache-2.0",
+        "input": {"name": "crops", "type": "uint8", "shape": ["n", CROP, CROP, 3], "order": "RGB"},
+        "outputs": {
+            "occupancy": {
+                "type": "uint8",
+                "shape": ["n", DEPTH, GRID, GRID],
+                "axes": "depth, y, x",
+                "inside": 255,
+                "surface": 127.5,
+            },
+            "landmarks": {"type": "float32", "shape": ["n", 68, 3], "unit": "crop px"},
+            "pose": {
+                "type": "float32",
+                "shape": ["n", 3, 4],
+                "meaning": "canonical cm (x right, y down, z away, origin at the mean of the "
+                "68 landmarks) to crop px: scale * rotation | translation",
+            },
+        },
+        "grid": {
+            "column_px": 2.0,
+            "first_column_px": 1.0,
+            "slice_px": 1.0,
+            "first_slice_px": 0.5,
+            "nearest_point_px": NEAREST,
+        },
+        "crop": {
+            "size": CROP,
+            "detector": "libfacedetection",
+            "side_per_sqrt_area": SIDE,
+            "lower_by_height": LOWER,
+            "anchor_px": list(ANCHOR),
+            "outside": "black",
+        },
+        "px_per_cm": SCALE,
+        **extra,
+    }
+
+
+def export_model(
+    net: GuidedNet,
+    folder: Path,
+    crops: NDArray[np.uint8],
+    name: str,
+    version: str,
+    extra: dict[str, Any],
+) -> list[Parity]:
+    """Writes model.onnx, model.json and parity.json; raises, leaving no model, if FP16 strays."""
+    folder.mkdir(parents=True, exist_ok=True)
+    scratch = folder / ".model.onnx"
+    write_onnx(net, scratch)
+    rows = list(parity(net, scratch, crops))
+    if bad := [r for r in rows if r.iou < MIN_IOU or r.distance > MAX_DISTANCE]:
+        scratch.unlink()
+        raise ValueError(f"the exported model strays from the network: {bad[0]}")
+    path = folder / "model.onnx"
+    scratch.rename(path)
+    card = describe(path, name, version, extra)
+    (folder / "model.json").write_text(json.dumps(card, indent=2) + "\n")
+    report = {"crops": len(crops), "rows": [vars(r) for r in rows], "digest": card["digest"]}
+    (folder / "parity.json").write_text(json.dumps(report, indent=2) + "\n")
+    return rows

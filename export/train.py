@@ -1,0 +1,236 @@
+"""Training: landmarks, pose and shape against synthetic heads; EMA, resumable, CSV log."""
+
+from __future__ import annotations
+
+import copy
+import csv
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .batches import Batch, Loader, Samples
+from .config import Config, dump_config
+from .geometry import CROP, umeyama
+from .headmodel import load_head
+from .network import GuidedNet, Output, Widths
+from .shapespace import Poser, ShapeSpace, build_space
+
+_HALF = CROP / 2
+
+
+def open_space(config: Config) -> ShapeSpace:
+    """The run's shape space: built once, kept in its folder."""
+    path = Path(config.out) / "space.npz"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        build_space(load_head(config.head), config.modes, config.space_heads).save(path)
+    return ShapeSpace.load(path)
+
+
+def make_network(config: Config, space: ShapeSpace) -> GuidedNet:
+    widths = Widths(config.encoder, config.blocks, config.decoder, config.code)
+    return GuidedNet(space, widths, config.amp)
+
+
+def load_weights(network: GuidedNet, state: dict[str, Tensor]) -> None:
+    """Loads weights; the voxeliser's tables come with the shape space, not the checkpoint."""
+    missing, unexpected = network.load_state_dict(state, strict=False)
+    wrong = [k for k in missing if not k.startswith("voxeliser.")] + list(unexpected)
+    if wrong:
+        raise ValueError(f"checkpoint does not fit the network: {wrong[:4]}")
+
+
+def _learned(network: GuidedNet) -> dict[str, Tensor]:
+    return {k: v for k, v in network.state_dict().items() if not k.startswith("voxeliser.")}
+
+
+@dataclass
+class Terms:
+    """Losses and figures of one step."""
+
+    loss: Tensor
+    landmark: Tensor
+    vertex: Tensor
+    shape: Tensor
+    degrees: Tensor
+
+
+def _pose(r: Tensor, s: Tensor, t: Tensor, vertices: Tensor) -> Tensor:
+    return vertices @ (r * s[:, None, None]).transpose(1, 2) + t[:, None]
+
+
+def losses(net: GuidedNet, out: Output, batch: Batch, probe: Tensor, c: Config) -> Terms:
+    """probe: vertex indices at which the posed head is compared; all distances over 96 px."""
+    truth = umeyama(batch.landmarks, net.canonical68)
+    modes = net.modes.view(len(net.modes), -1, 3)[:, probe]
+    mean = net.mean[probe]
+
+    def head(k: Tensor) -> Tensor:
+        return mean + torch.einsum("bk,kmd->bmd", k, modes)
+
+    goal = _pose(*truth, head(batch.coefficients))
+    ours = _pose(out.rotation, out.scale, out.translation, head(out.coefficients))
+    landmark = F.smooth_l1_loss(out.landmarks / _HALF, batch.landmarks / _HALF, beta=0.05)
+    vertex = F.smooth_l1_loss(ours / _HALF, goal / _HALF, beta=0.05)
+    # The residual on its own, in the re-posed target: it need not pay for the pose.
+    own, true = head(out.coefficients), head(batch.coefficients)
+    shape = F.smooth_l1_loss(own * (6.2 / _HALF), true * (6.2 / _HALF), beta=0.05)
+    total = c.landmark_weight * landmark + c.vertex_weight * vertex
+    total = total + c.vertex_weight * c.shape_weight * shape
+    with torch.no_grad():
+        cosine = ((out.rotation * truth[0]).sum((1, 2)) - 1) / 2
+        degrees = torch.rad2deg(torch.arccos(cosine.clamp(-1, 1))).mean()
+    return Terms(total, landmark, vertex, shape, degrees)
+
+
+def _groups(net: GuidedNet, c: Config) -> list[dict[str, Any]]:
+    flat, decay, dense = [], [], []
+    for name, p in net.named_parameters():
+        if name == "landmarks.bias" or name.startswith(("trunk.code", "trunk.spread")):
+            dense.append(p)
+        elif p.ndim <= 1:
+            flat.append(p)
+        else:
+            decay.append(p)
+    return [
+        {"params": decay, "weight_decay": c.weight_decay, "rate": 1.0},
+        {"params": flat, "weight_decay": 0.0, "rate": 1.0},
+        {"params": dense, "weight_decay": 0.01, "rate": 0.35},
+    ]
+
+
+class Trainer:
+    """One run in config.out: checkpoint.pt (resumable), log.csv, config.toml, space.npz."""
+
+    def __init__(self, config: Config) -> None:
+        torch.set_num_threads(config.threads)
+        cv2.setNumThreads(1)
+        torch.manual_seed(config.seed)
+        self.c, self.out = config, Path(config.out)
+        self.space = open_space(config)
+        dump_config(config, self.out / "config.toml")
+        self.poser = Poser(load_head(config.head))
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.net = make_network(config, self.space).to(self.device)
+        self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.optimiser = torch.optim.AdamW(_groups(self.net, config), betas=(0.9, 0.98))
+        self.step, self.spent = 0, 0.0
+        checkpoint = self.out / "checkpoint.pt"
+        state = None
+        if checkpoint.exists():
+            state = torch.load(checkpoint, map_location=self.device, weights_only=True)
+            load_weights(self.net, state["model"])
+            self.optimiser.load_state_dict(state["optimiser"])
+            self.step, self.spent = state["step"], state["spent"]
+        elif config.init:
+            start = torch.load(config.init, map_location=self.device, weights_only=True)
+            load_weights(self.net, start["ema"])
+        self.ema = copy.deepcopy(self.net).eval()
+        if state is not None:
+            load_weights(self.ema, state["ema"])
+
+    def save(self) -> None:
+        state = {
+            "model": _learned(self.net),
+            "ema": _learned(self.ema),
+            "optimiser": self.optimiser.state_dict(),
+            "step": self.step,
+            "spent": self.spent,
+        }
+        scratch = self.out / ".checkpoint.pt"
+        torch.save(state, scratch)
+        scratch.rename(self.out / "checkpoint.pt")
+
+    def _update_ema(self) -> None:
+        keep = min(self.c.ema, (1 + self.step) / (20 + self.step))
+        with torch.no_grad():
+            for mine, theirs in zip(
+                _learned(self.ema).values(), _learned(self.net).values(), strict=True
+            ):
+                if mine.dtype.is_floating_point:
+                    mine.lerp_(theirs, 1 - keep)
+                else:
+                    mine.copy_(theirs)
+
+    def _validate(self, batches: list[Batch]) -> tuple[float, float]:
+        """Mean landmark error (px) and rotation error (degrees) of the EMA network."""
+        error, degrees = [], []
+        probe = torch.arange(0, len(self.space.mean), 25)
+        for b in batches:
+            with torch.no_grad():
+                out = self.ema(b.crops.to(self.device))
+            terms = losses(self.ema, out, b, probe, self.c)
+            error.append((out.landmarks - b.landmarks).norm(dim=-1).mean().item())
+            degrees.append(terms.degrees.item())
+        return float(np.mean(error)), float(np.mean(degrees))
+
+    def run(self) -> None:
+        c = self.c
+        samples = Samples(Path(c.shards), self.poser, self.space)
+        count = samples.refresh(2)
+        held = Samples(Path(c.holdout), self.poser, self.space)
+        held.refresh(1)
+        from .batches import draw_batch
+
+        rng = np.random.default_rng(5)
+        still = Config(batch=c.batch, rotate_degrees=0.1, zoom=1e-3, move=0.1)
+        fixed = [draw_batch(held, rng, still) for _ in range(4)] if held.shards else []
+        loader = Loader(samples, c, c.seed + 1000 + self.step)
+        import threading
+
+        threading.Thread(target=self._watch, args=(samples,), daemon=True).start()
+        began, mark, seen = time.time(), time.time(), []
+        log = (self.out / "log.csv").open("a", newline="")
+        writer = csv.writer(log)
+        probe_rng = torch.Generator().manual_seed(c.seed)
+        base = self.spent
+        fixed_probe = torch.from_numpy(self.space.landmarks.astype(np.int64))
+        while self.step < c.steps and self.spent < c.minutes * 60:
+            part = max(self.step / c.steps, self.spent / (c.minutes * 60))
+            rate = c.learning_rate * min(1, (self.step + 1) / c.warmup)
+            rate *= 0.5 + 0.5 * math.cos(math.pi * part)
+            for g in self.optimiser.param_groups:
+                g["lr"] = rate * g["rate"] + 1e-6
+            batch = loader.next()
+            batch = Batch(*(v.to(self.device) for v in vars(batch).values()))
+            some = torch.randint(len(self.space.mean), (256,), generator=probe_rng)
+            probe = torch.cat([fixed_probe, some]).to(self.device)
+            x = batch.crops.contiguous(memory_format=torch.channels_last)
+            out = self.net(x)
+            terms = losses(self.net, out, batch, probe, c)
+            self.optimiser.zero_grad(set_to_none=True)
+            terms.loss.backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(self.net.parameters(), 5.0)
+            self.optimiser.step()
+            self.step += 1
+            self._update_ema()
+            seen.append([float(v.detach()) for v in vars(terms).values()])
+            self.spent = base + time.time() - began
+            if self.step % 100 == 0 or self.step == c.steps:
+                row = np.mean(seen, 0)
+                speed = len(seen) * c.batch / (time.time() - mark)
+                check = self._validate(fixed) if fixed and self.step % 500 == 0 else (0.0, 0.0)
+                count = sum(len(s.images) for s, _ in samples.shards)
+                record = [self.step, round(self.spent), count, f"{speed:.1f}"]
+                record += [f"{v:.4f}" for v in (*row, *check, rate)]
+                writer.writerow(record)
+                log.flush()
+                print(*record, flush=True)
+                mark, seen = time.time(), []
+            if self.step % c.save_every == 0:
+                self.save()
+        self.save()
+        log.close()
+
+    def _watch(self, samples: Samples) -> None:
+        while True:
+            samples.refresh()
+            time.sleep(20)
