@@ -45,6 +45,50 @@ def _train(args: argparse.Namespace) -> None:
     Trainer(load_config(args.config)).run()
 
 
+def _evaluate(args: argparse.Namespace) -> None:
+    from .evaluate import Model, evaluate_holdout, evaluate_photos, table, write_report
+    from .headmodel import load_head
+    from .shapespace import Poser, ShapeSpace
+
+    model, space = Model(args.model), ShapeSpace.load(args.space)
+    faces = []
+    if args.photos:
+        faces = evaluate_photos(model, args.photos, args.landmarks, space, args.passes)
+        print(table(faces), flush=True)
+    synthetic = None
+    if args.holdout:
+        poser = Poser(load_head(args.head))
+        synthetic = evaluate_holdout(model, args.holdout, poser, space, args.count)
+        print(synthetic, flush=True)
+    write_report(args.out, faces, synthetic, not args.no_sheets)
+
+
+def _export(args: argparse.Namespace) -> None:
+    import json
+
+    import numpy as np
+    import torch
+
+    from .config import load_config
+    from .release import export_model
+    from .shards import find_shards, read_shard
+    from .train import load_weights, make_network, open_space
+
+    config = load_config(args.run / "config.toml")
+    network = make_network(config, open_space(config)).eval()
+    state = torch.load(args.run / "checkpoint.pt", map_location="cpu", weights_only=True)
+    load_weights(network, state["ema"])
+    shard = read_shard(find_shards(args.crops or Path(config.holdout))[0])
+    crops = np.array(shard.images[: args.count])
+    extra = {"training": {"steps": state["step"], "batch": config.batch}}
+    if args.evaluation:
+        extra["evaluation"] = {
+            k: v for k, v in json.loads(args.evaluation.read_text()).items() if k != "faces"
+        }
+    for row in export_model(network, args.out, crops, args.name, args.version, extra):
+        print(row)
+
+
 def _add_source(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--head", default="tiny", help='packed .npz, checkout folder or "tiny"')
     parser.add_argument("--data", type=Path, help="folder with skins_ict_uv and environments")
@@ -76,6 +120,29 @@ def build_parser() -> argparse.ArgumentParser:
     p = commands.add_parser("train", help="train, or resume, the run of a config")
     p.add_argument("config", type=Path)
     p.set_defaults(run=_train)
+
+    p = commands.add_parser("evaluate", help="score an exported model")
+    p.add_argument("model", type=Path)
+    p.add_argument("--space", type=Path, required=True, help="space.npz of the run")
+    p.add_argument("--photos", type=Path, help="folder of pictures")
+    p.add_argument("--landmarks", type=Path, help=".npz with names, points, yaw_degrees")
+    p.add_argument("--passes", type=int, default=1, help="2: crop again from the first result")
+    p.add_argument("--head", default="tiny")
+    p.add_argument("--holdout", type=Path, help="folder of synthetic shards not trained on")
+    p.add_argument("--count", type=int, default=100)
+    p.add_argument("--no-sheets", action="store_true", help="no pictures of people written")
+    p.add_argument("out", type=Path)
+    p.set_defaults(run=_evaluate)
+
+    p = commands.add_parser("export", help="a run's EMA weights to FP16 ONNX, behind the gate")
+    p.add_argument("run", type=Path)
+    p.add_argument("--crops", type=Path, help="shards for the parity gate; default: hold-out")
+    p.add_argument("--count", type=int, default=32)
+    p.add_argument("--name", default="protome-guided")
+    p.add_argument("--version", default="1.0.0")
+    p.add_argument("--evaluation", type=Path, help="report.json to put into model.json")
+    p.add_argument("out", type=Path)
+    p.set_defaults(run=_export)
     return parser
 
 

@@ -204,7 +204,7 @@ class GuidedNet(nn.Module):
     def canonical_vertices(self, coefficients: Tensor) -> Tensor:
         """(B, K) -> (B, N, 3) cm: mean head plus the residual."""
         delta = coefficients @ self.modes
-        return self.mean + delta.view(len(coefficients), -1, 3)
+        return self.mean + delta.view(-1, self.mean.shape[0], 3)
 
     def posed(self, out: Output, bare: bool = False) -> Tensor:
         """(B, N, 3) vertices in px, z about the landmarks' mean; bare: without the residual."""

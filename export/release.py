@@ -91,14 +91,22 @@ def _shrink(model: onnx.ModelProto, smallest: int = 1024) -> None:
     """Stores large FP32 initialisers as FP16 with a Cast behind them (arithmetic unchanged)."""
     graph = model.graph
     casts = []
+
+    def store(value: NDArray[np.float32], name: str) -> None:
+        half = numpy_helper.from_array(value.astype(np.float16), f"{name}_half")
+        graph.initializer.append(half)
+        casts.append(helper.make_node("Cast", [half.name], [name], to=TensorProto.FLOAT))
+
     for tensor in list(graph.initializer):
-        if tensor.data_type != TensorProto.FLOAT or np.prod(tensor.dims) < smallest:
-            continue
-        name = tensor.name
-        small = numpy_helper.to_array(tensor).astype(np.float16)
-        graph.initializer.remove(tensor)
-        graph.initializer.append(numpy_helper.from_array(small, f"{name}_half"))
-        casts.append(helper.make_node("Cast", [f"{name}_half"], [name], to=TensorProto.FLOAT))
+        if tensor.data_type == TensorProto.FLOAT and np.prod(tensor.dims) >= smallest:
+            store(numpy_helper.to_array(tensor), tensor.name)
+            graph.initializer.remove(tensor)
+    for node in list(graph.node):
+        if node.op_type == "Constant" and node.attribute[0].name == "value":
+            tensor = node.attribute[0].t
+            if tensor.data_type == TensorProto.FLOAT and np.prod(tensor.dims) >= smallest:
+                store(numpy_helper.to_array(tensor), node.output[0])
+                graph.node.remove(node)
     for node in reversed(casts):
         graph.node.insert(0, node)
 
