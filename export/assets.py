@@ -7,8 +7,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .headmodel import Floats, HeadModel
+from .pixels import blur, read_image, shrink, stretch
 
 TEXTURE = 256  # texels a side of the face tile
 BACK = 128  # texels a side of the back-of-head tile
@@ -45,9 +47,9 @@ class Assets:
     panoramas: list[Floats]
 
 
-def to_linear(colour: np.ndarray | list[float]) -> Floats:
+def to_linear(colour: ArrayLike) -> Floats:
     """Display RGB 0..1 to linear (gamma 2.2)."""
-    return np.asarray(colour, np.float32) ** np.float32(2.2)
+    return np.power(np.asarray(colour, np.float32), np.float32(2.2), dtype=np.float32)
 
 
 def basis(directions: np.ndarray) -> Floats:
@@ -59,7 +61,7 @@ def basis(directions: np.ndarray) -> Floats:
 
 def _environment(panorama: Floats) -> tuple[Floats, Floats]:
     """Irradiance harmonics (ROTATIONS, 9, 3) and brightest direction (ROTATIONS, 6)."""
-    small = cv2.resize(panorama.astype(np.float32), (96, 48), interpolation=cv2.INTER_AREA)
+    small = shrink(panorama.astype(np.float32), 96, 48)
     el = (0.5 - (np.arange(48) + 0.5) / 48) * np.pi
     az = ((np.arange(96) + 0.5) / 96 - 0.5) * 2 * np.pi
     d = np.stack(
@@ -91,14 +93,14 @@ def _environment(panorama: Floats) -> tuple[Floats, Floats]:
 def _tone(panorama: np.ndarray) -> Floats:
     p = panorama.astype(np.float32)
     p = p / (np.median(p.mean(-1)) * 3 + 1e-4)
-    return (p / (1 + p * 0.6)).astype(np.float32)
+    return np.asarray(p / (1 + p * 0.6), np.float32)
 
 
 def _procedural_panoramas(rng: np.random.Generator) -> list[Floats]:
     out = []
     for _ in range(4):
         low = rng.uniform(0.05, 1.0, (4, 8, 3)).astype(np.float32)
-        p = cv2.resize(low, (128, 64), interpolation=cv2.INTER_CUBIC).clip(0.02)
+        p = stretch(low, 128, 64, cubic=True).clip(0.02)
         cv2.circle(p, (int(rng.integers(128)), int(rng.integers(5, 30))), 4, (30.0, 28.0, 25.0), -1)
         out.append(p)
     return out
@@ -106,13 +108,14 @@ def _procedural_panoramas(rng: np.random.Generator) -> list[Floats]:
 
 def _blob(centre: np.ndarray, sx: float, sy: float) -> Floats:
     y, x = np.mgrid[0:TEXTURE, 0:TEXTURE]
-    return np.exp(-(((x - centre[0]) / sx) ** 2) - ((y - centre[1]) / sy) ** 2).astype(np.float32)
+    d = ((x - centre[0]) / sx) ** 2 + ((y - centre[1]) / sy) ** 2
+    return np.asarray(np.exp(-d), np.float32)
 
 
-def _polygon(points: np.ndarray, blur: float) -> Floats:
+def _polygon(points: np.ndarray, soft: float) -> Floats:
     mask = np.zeros((TEXTURE, TEXTURE), np.float32)
     cv2.fillPoly(mask, [np.round(points * 16).astype(np.int32)], (1.0,), shift=4)
-    return np.asarray(cv2.GaussianBlur(mask, (0, 0), blur), np.float32)
+    return blur(mask, soft)
 
 
 def _landmark_texels(head: HeadModel) -> Floats:
@@ -130,11 +133,11 @@ def _masks(head: HeadModel, folder: Path | None) -> Masks:
     lips = _polygon(p[48:60], 1.6 * unit)
     lids = np.clip(_polygon(p[36:42], unit) + _polygon(p[42:48], unit), 0, 1)
     size = max(1, int(3 * unit))
-    lids = cv2.GaussianBlur(cv2.dilate(lids, np.ones((size, size))), (0, 0), unit)
+    lids = blur(cv2.dilate(lids, np.ones((size, size))), unit)
     nose_y = p[33, 1]
     jaw = np.concatenate(
         [
-            p[2:15] + [0, 10 * unit],
+            p[2:15] + np.array([0, 10 * unit]),
             [p[14], [p[53, 0] + 6, nose_y + 6], [p[33, 0], nose_y + 3], [p[49, 0] - 6, nose_y + 6]],
             [p[2]],
         ]
@@ -142,8 +145,8 @@ def _masks(head: HeadModel, folder: Path | None) -> Masks:
     beard = _polygon(jaw, 6 * unit) * (1 - lips)
     lip_line = np.concatenate(
         [
-            p[48:55] + [0, 2],
-            [p[54] + [4, 0], p[35] + [4, 5], p[33] + [0, 3], p[31] + [-4, 5], p[48] - [4, 0]],
+            p[48:55] + np.array([0, 2]),
+            p[[54, 35, 33, 31, 48]] + np.array([[4, 0], [4, 5], [0, 3], [-4, 5], [-4, 0]]),
         ]
     )
     moustache = _polygon(lip_line, 2 * unit) * (1 - lips)
@@ -153,8 +156,7 @@ def _masks(head: HeadModel, folder: Path | None) -> Masks:
         with np.load(folder / "masks.npz") as z:
 
             def read(name: str, size: int) -> Floats:
-                m = cv2.resize(z[name], (size, size), interpolation=cv2.INTER_AREA)
-                return np.asarray(m, np.float32) / 255
+                return np.asarray(shrink(z[name], size, size) / 255, np.float32)
 
             lips, lids = read("lips", TEXTURE), np.maximum(read("eyelids", TEXTURE), lids * 0.5)
             beard = read("beard", TEXTURE) * (1 - lips)
@@ -164,9 +166,9 @@ def _masks(head: HeadModel, folder: Path | None) -> Masks:
     cheek_r, cheek_l = (p[2] + p[33] + eye_r) / 3, (p[14] + p[33] + eye_l) / 3
     return Masks(
         lips,
-        np.asarray(lids, np.float32),
-        beard,
-        moustache,
+        lids,
+        np.asarray(beard, np.float32),
+        np.asarray(moustache, np.float32),
         scalp,
         scalp_back,
         _blob(cheek_r, 22 * unit, 20 * unit) + _blob(cheek_l, 22 * unit, 20 * unit),
@@ -188,12 +190,13 @@ def load_assets(head: HeadModel, data: Path | None) -> Assets:
     """Assets from a data folder (skins_ict_uv, hdri_environments.npz); procedural without one."""
     skins = None if data is None else data / "skins_ict_uv"
     if skins is not None and skins.is_dir():
+        folder = skins
 
         def density(kind: str, size: int) -> Floats:
             rows = []
-            for path in sorted(skins.glob(f"*_{kind}.jpg")):
-                image = cv2.resize(cv2.imread(str(path)), (size, size), interpolation=cv2.INTER_AREA)
-                rows.append(-np.log(to_linear(image[..., ::-1] / 255.0).clip(0.004)))
+            for path in sorted(folder.glob(f"*_{kind}.jpg")):
+                image = shrink(read_image(path), size, size)
+                rows.append(-np.log(to_linear(image / 255.0).clip(0.004)))
             return np.stack(rows).astype(np.float32)
 
         face, back = density("face", TEXTURE), density("backhead", BACK)

@@ -8,6 +8,7 @@ import numpy as np
 from .assets import Assets
 from .headmodel import Floats
 from .noise import NoiseBank
+from .pixels import blur, stretch
 
 
 def _environment(rng: np.random.Generator, panorama: Floats, size: int) -> Floats:
@@ -19,7 +20,7 @@ def _environment(rng: np.random.Generator, panorama: Floats, size: int) -> Float
     width = min(w, height)
     columns = (int(rng.integers(w)) + np.arange(width)) % w
     crop = np.ascontiguousarray(panorama[top : top + height][:, columns])
-    out = cv2.resize(crop, (size, size), interpolation=cv2.INTER_CUBIC).clip(0, 4)
+    out = stretch(crop, size, size, cubic=True).clip(0, 4)
     out = out * rng.uniform(0.4, 1.5)
     if rng.random() < 0.5:
         out = out[:, ::-1]
@@ -42,7 +43,9 @@ def _clutter(rng: np.random.Generator, size: int) -> Floats:
     if rng.random() < 0.4:
         slant = int(rng.normal() * 40)
         for x in range(0, size, int(rng.integers(8, 50))):
-            cv2.line(image, (x, 0), (x + slant, size), tuple(rng.random(3)), int(rng.integers(1, 8)))
+            cv2.line(
+                image, (x, 0), (x + slant, size), tuple(rng.random(3)), int(rng.integers(1, 8))
+            )
     return image
 
 
@@ -55,7 +58,7 @@ def sample_backdrop(
         panorama = assets.panoramas[rng.integers(len(assets.panoramas))]
         image = _environment(rng, panorama, size)
         if rng.random() < 0.35:
-            grain = cv2.resize(noise.draw(rng, "medium"), (size, size)) * rng.uniform(0, 0.25)
+            grain = stretch(noise.draw(rng, "medium"), size, size) * rng.uniform(0, 0.25)
             image = image * (1 + grain[..., None])
     elif t < 0.55:
         a, b = rng.random(3), rng.random(3)
@@ -65,8 +68,8 @@ def sample_backdrop(
         image = (a * (1 - w) + b * w) ** 2.2
     elif t < 0.72:
         a, b, c = rng.random((3, 3))
-        n1 = cv2.resize(noise.draw(rng, "smooth"), (size, size))[..., None]
-        n2 = cv2.resize(noise.draw(rng, "medium"), (size, size))[..., None]
+        n1 = stretch(noise.draw(rng, "smooth"), size, size)[..., None]
+        n2 = stretch(noise.draw(rng, "medium"), size, size)[..., None]
         image = a + np.clip(0.5 + 0.35 * n1, 0, 1) * (b - a) + np.clip(n2 * 0.2, -0.5, 0.5) * c
         image = image.clip(0, 1) ** 2.2
     elif t < 0.82:
@@ -76,5 +79,5 @@ def sample_backdrop(
         image = _clutter(rng, size) ** 2.2
     image = np.ascontiguousarray(image, np.float32)
     if rng.random() < 0.55:
-        image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.5, 7))
-    return np.asarray(image, np.float32).clip(0)
+        image = blur(image, rng.uniform(0.5, 7))
+    return image.clip(0)

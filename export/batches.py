@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from queue import Queue
 import cv2
 import numpy as np
 import torch
-import torch.nn.functional as F
+import torch.nn.functional as fn
 from torch import Tensor
 
 from .config import Config
@@ -39,10 +40,8 @@ def shard_coefficients(path: Path, shard: Shard, poser: Poser, space: ShapeSpace
                 return np.asarray(z["coefficients"], np.float32)
     heads = canonical_heads(poser, shard.labels, space.canonical68)
     out = space.coefficients(heads)
-    try:
+    with contextlib.suppress(OSError):  # a read-only folder: computed again next time
         np.savez(cache, coefficients=out, stamp=stamp)
-    except OSError:  # a read-only folder: compute again next time
-        pass
     return out
 
 
@@ -117,7 +116,7 @@ def _photometric(x: Tensor, rng: np.random.Generator) -> Tensor:
     x = x * some(0.35, 0.88, 1.12, 1, 3)
     x = x.clamp(1e-4, 1) ** some(0.4, 0.65, 1.5, 1)
     x = torch.lerp(x, x.mean(1, keepdim=True).expand_as(x), some(0.12, 1, 1, 0))
-    blur = F.avg_pool2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), 3, 1)
+    blur = fn.avg_pool2d(fn.pad(x, (1, 1, 1, 1), mode="replicate"), 3, 1)
     x = torch.lerp(x, blur, some(0.25, 0.3, 1.0, 0))
     if rng.random() < 0.9:
         for b in np.flatnonzero(rng.random(n) < 0.15):

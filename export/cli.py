@@ -102,24 +102,24 @@ def build_parser() -> argparse.ArgumentParser:
     p = commands.add_parser("pack-facekit", help="an ICT-FaceKit checkout to one .npz")
     p.add_argument("checkout", type=Path)
     p.add_argument("out", type=Path)
-    p.set_defaults(run=_pack)
+    p.set_defaults(command=_pack)
 
     p = commands.add_parser("generate", help="write shards of synthetic samples")
     _add_source(p)
     p.add_argument("--count", type=int, required=True)
     p.add_argument("--shard", type=int, default=512)
     p.add_argument("out", type=Path)
-    p.set_defaults(run=_generate)
+    p.set_defaults(command=_generate)
 
     p = commands.add_parser("preview", help="contact sheet of synthetic samples")
     _add_source(p)
     p.add_argument("--count", type=int, default=48)
     p.add_argument("out", type=Path)
-    p.set_defaults(run=_preview)
+    p.set_defaults(command=_preview)
 
     p = commands.add_parser("train", help="train, or resume, the run of a config")
     p.add_argument("config", type=Path)
-    p.set_defaults(run=_train)
+    p.set_defaults(command=_train)
 
     p = commands.add_parser("evaluate", help="score an exported model")
     p.add_argument("model", type=Path)
@@ -132,7 +132,7 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("--count", type=int, default=100)
     p.add_argument("--no-sheets", action="store_true", help="no pictures of people written")
     p.add_argument("out", type=Path)
-    p.set_defaults(run=_evaluate)
+    p.set_defaults(command=_evaluate)
 
     p = commands.add_parser("export", help="a run's EMA weights to FP16 ONNX, behind the gate")
     p.add_argument("run", type=Path)
@@ -142,13 +142,13 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("--version", default="1.0.0")
     p.add_argument("--evaluation", type=Path, help="report.json to put into model.json")
     p.add_argument("out", type=Path)
-    p.set_defaults(run=_export)
+    p.set_defaults(command=_export)
     return parser
 
 
 def main(argv: list[str] | None = None) -> None:
     args = build_parser().parse_args(argv)
-    args.run(args)
+    args.command(args)
 
 
 if __name__ == "__main__":

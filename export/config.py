@@ -6,6 +6,7 @@ import dataclasses
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,10 @@ def load_config(path: Path) -> Config:
     known = {f.name for f in dataclasses.fields(Config)}
     if unknown := set(values) - known:
         raise ValueError(f"{path}: unknown settings {sorted(unknown)}")
-    return Config(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+    settings: dict[str, Any] = {
+        k: tuple(v) if isinstance(v, list) else v for k, v in values.items()
+    }
+    return Config(**settings)
 
 
 def dump_config(config: Config, path: Path) -> None:

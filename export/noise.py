@@ -21,7 +21,7 @@ class NoiseBank:
             white = rng.standard_normal((count, _SIZE, _SIZE))
             out = np.fft.ifft2(np.fft.fft2(white) / f**beta).real
             out -= out.mean((1, 2), keepdims=True)
-            return (out / out.std((1, 2), keepdims=True)).astype(np.float32)
+            return np.asarray(out / out.std((1, 2), keepdims=True), np.float32)
 
         self.banks = {"smooth": tiles(1.6, 24), "medium": tiles(0.9, 24), "fine": tiles(0.2, 12)}
 

@@ -7,12 +7,14 @@ import numpy as np
 
 from .assets import to_linear
 from .headmodel import Floats
+from .pixels import blur
 
 
 def _stamp(image: Floats, mask: Floats, colour: np.ndarray, light: float) -> None:
     """Blends a colour through a soft mask, shaded from one side so that it looks solid."""
-    dx = cv2.Sobel(cv2.GaussianBlur(mask, (0, 0), 4), cv2.CV_32F, 1, 0) * np.cos(light)
-    dy = cv2.Sobel(cv2.GaussianBlur(mask, (0, 0), 4), cv2.CV_32F, 0, 1) * np.sin(light)
+    soft = blur(mask, 4)
+    dx = cv2.Sobel(soft, cv2.CV_32F, 1, 0) * np.cos(light)
+    dy = cv2.Sobel(soft, cv2.CV_32F, 0, 1) * np.sin(light)
     relief = np.clip(1 + 1.2 * (dx + dy), 0.3, 1.7)[..., None]
     image += (colour * relief - image) * mask[..., None]
 
@@ -36,7 +38,7 @@ def draw_hand(rng: np.random.Generator, image: Floats, skin: Floats) -> None:
     palm = knuckle - inward * length * 0.8
     cv2.line(mask, knuckle.astype(int).tolist(), palm.astype(int).tolist(), (1.0,),
              int(thick * 4.2), cv2.LINE_AA)  # fmt: skip
-    mask = cv2.GaussianBlur(mask, (0, 0), 0.7)
+    mask = blur(mask, 0.7)
     tone = skin * rng.uniform(0.35, 0.9)
     _stamp(image, mask, tone, rng.uniform(0, 2 * np.pi))
 
@@ -56,7 +58,7 @@ def draw_object(rng: np.random.Generator, image: Floats) -> None:
     else:
         points = np.array([x, y]) + rng.normal(0, size * 0.12, (5, 2))
         cv2.fillPoly(mask, [cv2.convexHull(points.astype(np.int32))], (1.0,))
-    mask = cv2.GaussianBlur(mask, (0, 0), rng.uniform(0.5, 2.5))
+    mask = blur(mask, rng.uniform(0.5, 2.5))
     _stamp(image, mask, to_linear(rng.random(3)), rng.uniform(0, 2 * np.pi))
 
 

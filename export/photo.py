@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from .headmodel import Floats
 from .noise import NoiseBank
+from .pixels import blur, jpeg, shrink, stretch
 
 
 def _expose(rng: np.random.Generator, image: Floats, mask: Floats, tone: float) -> Floats:
@@ -42,16 +43,15 @@ def _soften(rng: np.random.Generator, image: Floats) -> Floats:
     size = image.shape[0]
     t = rng.random()
     if t < 0.28:
-        return np.asarray(cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 1.8)), np.float32)
+        return blur(image, rng.uniform(0.3, 1.8))
     if t < 0.5:
         small = int(size * np.exp(rng.uniform(np.log(0.16), np.log(0.9))))
-        low = cv2.resize(image, (small, small), interpolation=cv2.INTER_AREA)
-        mode = cv2.INTER_LINEAR if rng.random() < 0.5 else cv2.INTER_CUBIC
-        return np.asarray(cv2.resize(low, (size, size), interpolation=mode), np.float32)
+        low = shrink(image, small, small)
+        return stretch(low, size, size, cubic=rng.random() >= 0.5)
     if t < 0.57:
         kernel = np.zeros((11, 11), np.float32)
         angle, half = rng.uniform(0, np.pi), rng.uniform(1, 5)
-        end = (int(round(5 - half * np.cos(angle))), int(round(5 - half * np.sin(angle))))
+        end = (round(5 - half * float(np.cos(angle))), round(5 - half * float(np.sin(angle))))
         cv2.line(kernel, end, (10 - end[0], 10 - end[1]), (1.0,))
         return np.asarray(cv2.filter2D(image, -1, kernel / kernel.sum()), np.float32)
     return image
@@ -69,7 +69,7 @@ def take_photo(
             grain: np.ndarray = noise.draw(rng, "fine", size)[..., None]
         else:
             grain = rng.standard_normal((size, size, 3), dtype=np.float32)
-        image = image + grain * np.float32(sigma)
+        image = np.asarray(image + grain * np.float32(sigma), np.float32)
     if rng.random() < 0.14:  # borders, as crops that reach beyond the photo have
         cuts = [int(rng.integers(2, 45)) if rng.random() < 0.45 else 0 for _ in range(4)]
         image = image.copy()
@@ -79,7 +79,5 @@ def take_photo(
         image[:, size - cuts[3] :] = 0
     out = (image.clip(0, 1) * 255).astype(np.uint8)
     if rng.random() < 0.5:
-        quality = int(rng.integers(18, 95))
-        _, code = cv2.imencode(".jpg", out[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
-        out = cv2.imdecode(code, cv2.IMREAD_COLOR)[..., ::-1]
-    return np.ascontiguousarray(out)
+        return jpeg(out, int(rng.integers(18, 95)))
+    return out

@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from .pixels import write_image
 from .synth import Synthesizer
 
 
@@ -22,4 +23,4 @@ def contact_sheet(synthesizer: Synthesizer, seed: int, count: int, path: Path) -
     while len(tiles) % 8:
         tiles.append(np.zeros_like(tiles[0]))
     rows = [np.hstack(tiles[i : i + 8]) for i in range(0, len(tiles), 8)]
-    cv2.imwrite(str(path), np.vstack(rows)[..., ::-1])
+    write_image(path, np.vstack(rows))

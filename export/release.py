@@ -145,15 +145,15 @@ def widen(model: onnx.ModelProto) -> onnx.ModelProto:
                 numpy_helper.to_array(tensor).astype(np.float32), tensor.name
             )
             tensor.CopyFrom(wide)
+    half = TensorProto.FLOAT16
     for node in out.graph.node:
         for attribute in node.attribute:
-            if node.op_type == "Cast" and attribute.name == "to":
-                if attribute.i == TensorProto.FLOAT16:
-                    attribute.i = TensorProto.FLOAT
-            elif attribute.type == onnx.AttributeProto.TENSOR:
-                if attribute.t.data_type == TensorProto.FLOAT16:
-                    value = numpy_helper.to_array(attribute.t).astype(np.float32)
-                    attribute.t.CopyFrom(numpy_helper.from_array(value))
+            to = node.op_type == "Cast" and attribute.name == "to"
+            if to and attribute.i == half:
+                attribute.i = TensorProto.FLOAT
+            elif attribute.type == onnx.AttributeProto.TENSOR and attribute.t.data_type == half:
+                value = numpy_helper.to_array(attribute.t).astype(np.float32)
+                attribute.t.CopyFrom(numpy_helper.from_array(value))
     del out.graph.value_info[:]
     return out
 
@@ -169,8 +169,9 @@ class Parity:
     landmarks: float
 
 
-def _front(volume: NDArray[np.float32]) -> NDArray[np.float32]:
+def front_depth(occupancy: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Depth (n, 96, 96) px of the first surface along z; NaN where the column is empty."""
+    volume = occupancy.astype(np.float32) / 255
     inside = volume >= 0.5
     k = inside.argmax(1)
     at = np.take_along_axis(volume, k[:, None], 1)[:, 0]
@@ -185,7 +186,7 @@ def compare(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> tuple[float, float]:
     inside_a, inside_b = a > 127, b > 127
     union = (inside_a | inside_b).sum((1, 2, 3))
     iou = (inside_a & inside_b).sum((1, 2, 3)) / np.maximum(union, 1)
-    gap = np.abs(_front(a / np.float32(255)) - _front(b / np.float32(255)))
+    gap = np.abs(front_depth(a) - front_depth(b))
     return float(iou.min()), float(np.nanmean(np.minimum(gap, 20)))
 
 

@@ -85,9 +85,9 @@ def _albedo(kind: Tensor, uv: Tensor, m: Materials) -> Tensor:
         r = uv[at].norm(dim=1)[:, None]
         iris, sclera = torch.from_numpy(m.iris), torch.from_numpy(m.sclera)
         ring = 1 - 0.5 * _smooth((r - m.iris_radius + 0.15) / 0.15)
-        colour = torch.lerp(iris * ring, sclera.expand(len(at), 3),
+        mixed = torch.lerp(iris * ring, sclera.expand(len(at), 3),
                             _smooth((r - m.iris_radius + 0.04) / 0.08))  # fmt: skip
-        out[at] = colour * (0.02 + 0.98 * _smooth((r - m.pupil_radius + 0.03) / 0.06))
+        out[at] = mixed * (0.02 + 0.98 * _smooth((r - m.pupil_radius + 0.03) / 0.06))
     return out
 
 
@@ -139,4 +139,5 @@ def shade(
     shine = torch.full_like(glint, materials.shine)
     shine = torch.where(kind == EYEBALL, torch.full_like(shine, 0.5), shine)
     shine = torch.where(kind == HAIR, shine * 0.4, shine).masked_fill(dressed, 0)
-    return albedo * light + (shine * glint)[:, None] * colour
+    out: Tensor = albedo * light + (shine * glint)[:, None] * colour
+    return out

@@ -11,6 +11,7 @@ from .assets import BACK, TEXTURE, Assets, to_linear
 from .hair import COLOURS, Hair
 from .headmodel import Floats
 from .noise import NoiseBank
+from .pixels import blur, shrink
 
 # Relative absorption of the two pigments in sRGB primaries (after Tsumura et al. 1999).
 _MELANIN = np.array([0.55, 0.80, 1.10], np.float32)
@@ -45,8 +46,7 @@ def _brows(
         for i, w in enumerate((0.55, 0.9, 1.1, 1.15)):
             a, b = ((p[i] * 2).astype(int).tolist(), (p[i + 1] * 2).astype(int).tolist())
             cv2.line(mask, a, b, (1.0,), max(1, int(thick * w)), cv2.LINE_AA)
-    mask = cv2.GaussianBlur(mask, (0, 0), rng.uniform(1, 3))
-    mask = cv2.resize(mask, (TEXTURE, TEXTURE), interpolation=cv2.INTER_AREA)
+    mask = shrink(blur(mask, rng.uniform(1, 3)), TEXTURE, TEXTURE)
     weight = np.clip(mask * rng.uniform(0.2, 1.1) * (1 + 0.3 * fine), 0, 0.97)
     return np.asarray(weight, np.float32), colour
 
@@ -57,7 +57,8 @@ def _wrinkles(rng: np.random.Generator, points: Floats, unit: float) -> Floats:
     for nose, mouth in ((points[31], points[48]), (points[35], points[54])):
         side = np.sign(mouth[0] - points[33, 0])
         middle = (nose + mouth) / 2 + [side * 7 * unit, 0]
-        p = np.array([nose + [side * 3 * unit, -4 * unit], middle, mouth + [side * 6 * unit, 0]])
+        out = np.array([[side * 3 * unit, -4 * unit], [side * 6 * unit, 0]])
+        p = np.array([nose + out[0], middle, mouth + out[1]])
         cv2.polylines(lines, [p.astype(np.int32)], False, (1.0,), 1, cv2.LINE_AA)
     brow = points[17:27, 1].min()
     for _ in range(int(rng.integers(0, 5))):
@@ -65,7 +66,7 @@ def _wrinkles(rng: np.random.Generator, points: Floats, unit: float) -> Floats:
         x = np.linspace(points[18, 0], points[25, 0], 6)
         p = np.stack([x, y + rng.normal(0, 1.2 * unit, 6)], 1)
         cv2.polylines(lines, [p.astype(np.int32)], False, (0.8,), 1, cv2.LINE_AA)
-    return np.asarray(cv2.GaussianBlur(lines, (0, 0), rng.uniform(0.7, 1.8)), np.float32)
+    return blur(lines, rng.uniform(0.7, 1.8))
 
 
 def sample_skin(

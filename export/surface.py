@@ -17,7 +17,8 @@ def extract(occupancy: NDArray[np.uint8]) -> tuple[Floats, NDArray[np.int32]]:
 
     if occupancy.max(initial=0) < 128:
         return np.zeros((0, 3), np.float32), np.zeros((0, 3), np.int32)
-    v, t, _, _ = marching_cubes(np.pad(occupancy, 1).astype(np.float32), 127.5)
+    padded = np.pad(occupancy, 1).astype(np.float32)
+    v, t, _, _ = marching_cubes(padded, 127.5)  # type: ignore[no-untyped-call,unused-ignore]
     z, y, x = (v - 1).T
     crop = np.stack([2 * x + 1, 2 * y + 1, z + 0.5], 1)
     return crop.astype(np.float32), t.astype(np.int32)

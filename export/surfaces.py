@@ -4,8 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
-from .headmodel import EYE, EYE_SOCKET, FACE, GUMS, HEAD, LASHES, MOUTH_SOCKET, OTHER, TEETH
-from .headmodel import Floats, HeadModel
+from .headmodel import (
+    EYE,
+    EYE_SOCKET,
+    FACE,
+    GUMS,
+    HEAD,
+    LASHES,
+    MOUTH_SOCKET,
+    OTHER,
+    TEETH,
+    Floats,
+    HeadModel,
+)
 from .raster import depth_map, vertex_normals
 
 # Kinds of surface, one per triangle.

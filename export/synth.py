@@ -19,6 +19,7 @@ from .identity import CROP, Camera, Shape, head_vertices, make_camera, sample_sh
 from .noise import NoiseBank
 from .occluders import draw_hand, draw_object, draw_strands
 from .photo import take_photo
+from .pixels import shrink, stretch
 from .raster import depth_map, gbuffer, vertex_normals
 from .shading import Lights, Materials, shade
 from .skin import Skin, sample_skin
@@ -72,9 +73,7 @@ class Synthesizer:
         generators = [np.random.default_rng(s) for s in seeds]
         shapes = [sample_shape(r, self.head) for r in generators]
         vertices = head_vertices(self.head, shapes)
-        return [
-            self._sample(r, s, v) for r, s, v in zip(generators, shapes, vertices, strict=True)
-        ]
+        return [self._sample(r, s, v) for r, s, v in zip(generators, shapes, vertices, strict=True)]
 
     def _sample(self, rng: np.random.Generator, shape: Shape, vertices: Floats) -> Sample:
         landmarks = vertices[self.head.landmarks]
@@ -87,8 +86,7 @@ class Synthesizer:
         canvas += (layer.image - canvas) * layer.mask[..., None]
         if layer.lens.size:
             canvas += (layer.cloth - canvas) * layer.lens[..., None]
-        image = cv2.resize(canvas, (CROP, CROP), interpolation=cv2.INTER_AREA)
-        mask = cv2.resize(layer.mask, (CROP, CROP), interpolation=cv2.INTER_AREA)
+        image, mask = shrink(canvas, CROP, CROP), shrink(layer.mask, CROP, CROP)
         if rng.random() < 0.09:
             draw_hand(rng, image, layer.skin.tone)
         if rng.random() < 0.09:
@@ -170,9 +168,7 @@ class Synthesizer:
     ) -> tuple[NDArray[np.int32], NDArray[np.int64], Floats]:
         parts = [(self.render.triangles, self.render.kind, self.render.uv)]
         if hair.covers:
-            alpha = cv2.resize(
-                hair.alpha, (73, len(self.shell.row_elevation)), interpolation=cv2.INTER_AREA
-            ).ravel()
+            alpha = shrink(hair.alpha, 73, len(self.shell.row_elevation)).ravel()
             t = self.shell.triangles
             t = t[alpha[t].max(1) > -6]
             kind = np.full(len(t), HAIR, np.int64)
@@ -226,11 +222,11 @@ class Synthesizer:
             direction = self.assets.suns[which, turn, :3].copy()
             colour = self.assets.suns[which, turn, 3:].clip(0.2)
         else:
-            direction = rng.standard_normal(3) * [1.0, 0.8, 0.6]
-            direction[2] = abs(direction[2]) * 0.9 + rng.uniform(0, 0.9)
-            direction[1] += 0.35
-            colour = np.clip(1 + rng.normal(0, 0.12, 3), 0.5, 1.6)
-        direction = (direction / np.linalg.norm(direction)).astype(np.float32)
+            x, y, z = rng.standard_normal(3) * [1.0, 0.8, 0.6]
+            front = abs(z) * 0.9 + rng.uniform(0, 0.9)
+            direction = np.array([x, y + 0.35, front], np.float32)
+            colour = np.clip(1 + rng.normal(0, 0.12, 3), 0.5, 1.6).astype(np.float32)
+        direction = direction / np.float32(np.linalg.norm(direction))
         strength = rng.uniform(0.5, 1.6) if hard else rng.uniform(0, 0.9)
         shadow, matrix = np.zeros((0, 0), np.float32), np.zeros((3, 4), np.float32)
         scale = camera.scale * _SIZE / CROP
@@ -313,10 +309,12 @@ class Synthesizer:
         opacity = rng.uniform(0.6, 1.0) if glasses.dark else rng.uniform(0, 0.25)
         weight = ((near > depth) * opacity).astype(np.float32)
         if glasses.dark and rng.random() < 0.4:  # graded lenses or a reflection
-            smooth = cv2.resize(self.noise.draw(rng, "smooth"), (_SIZE, _SIZE))
+            smooth = stretch(self.noise.draw(rng, "smooth"), _SIZE, _SIZE)
             weight = weight * np.clip(1 + 0.25 * smooth, 0.3, 1)
         top = 0.3 if glasses.dark else 1.0
-        tint = to_linear(rng.random(3) * top if rng.random() < 0.5 else np.ones(3) * rng.random() * top)
+        tint = to_linear(
+            rng.random(3) * top if rng.random() < 0.5 else np.ones(3) * rng.random() * top
+        )
         return np.asarray(weight, np.float32), tint
 
     def _shoulders(
@@ -343,7 +341,7 @@ class Synthesizer:
         colour = to_linear(rng.random(3) * rng.uniform(0.2, 1)) * rng.uniform(0.3, 0.9)
         mask = np.zeros(canvas.shape[:2], np.float32)
         cv2.fillPoly(mask, [points.astype(np.int32)], (1.0,), cv2.LINE_AA)
-        folds = cv2.resize(self.noise.draw(rng, "smooth"), (_SIZE, _SIZE)) * rng.uniform(0, 0.3)
+        folds = stretch(self.noise.draw(rng, "smooth"), _SIZE, _SIZE) * rng.uniform(0, 0.3)
         canvas += (colour * (1 + folds[..., None]) - canvas) * mask[..., None]
 
     def _second_face(self, rng: np.random.Generator, canvas: Floats) -> None:
@@ -358,6 +356,6 @@ class Synthesizer:
             [[scale, 0, _SIZE / 2 * (1 - scale) + side],
              [0, scale, _SIZE / 2 * (1 - scale) + rng.normal(0, 0.15) * _SIZE]]
         )  # fmt: skip
-        image = cv2.warpAffine(layer.image, move, (_SIZE, _SIZE))
-        mask = cv2.warpAffine(layer.mask, move, (_SIZE, _SIZE))
+        image = np.asarray(cv2.warpAffine(layer.image, move, (_SIZE, _SIZE)), np.float32)
+        mask = np.asarray(cv2.warpAffine(layer.mask, move, (_SIZE, _SIZE)), np.float32)
         canvas += (image / max(float(image.max()), 0.5) - canvas) * mask[..., None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .headmodel import FACE, HEAD, HeadModel
 
@@ -40,9 +41,9 @@ def tiny_head() -> HeadModel:
     el = np.deg2rad(np.linspace(80, -80, _ROWS))[:, None]
     az = np.deg2rad(np.linspace(-180, 180, _COLUMNS, endpoint=False) + 180 / _COLUMNS)[None]
 
-    def blob(a: float, e: float, sa: float, se: float) -> np.ndarray:
+    def blob(a: float, e: float, sa: float, se: float) -> NDArray[np.float64]:
         da, de = np.rad2deg(az) - a, np.rad2deg(el) - e
-        return np.exp(-((da / sa) ** 2) - (de / se) ** 2)
+        return np.asarray(np.exp(-((da / sa) ** 2) - (de / se) ** 2), np.float64)
 
     radius = 9.5 + 1.2 * np.sin(el) ** 2 + 2.2 * blob(0, 0, 8, 12) + 0.5 * blob(0, -22, 16, 6)
     radius = radius + 0.9 * (blob(90, 0, 6, 12) + blob(-90, 0, 6, 12))
@@ -51,13 +52,14 @@ def tiny_head() -> HeadModel:
         [np.cos(el) * np.sin(az), np.sin(el) * np.ones_like(az), np.cos(el) * np.cos(az)], -1
     )
     grid = (unit * (radius * np.ones((_ROWS, _COLUMNS)))[..., None]) * [0.8, 1.15, 1.0]
-    grid = grid + [0, -0.5, 2.0]
-    top, bottom = grid[0].mean(0) + [0, 0.2, 0], grid[-1].mean(0) - [0, 0.2, 0]
+    grid = grid + np.array([0, -0.5, 2.0])
+    tip = np.array([0, 0.2, 0])
+    top, bottom = grid[0].mean(0) + tip, grid[-1].mean(0) - tip
     neutral = np.concatenate([grid.reshape(-1, 3), [top, bottom]]).astype(np.float32)
 
     def field(weight: np.ndarray, direction: list[float]) -> np.ndarray:
         w = np.concatenate([(weight * np.ones((_ROWS, _COLUMNS))).ravel(), [0.0, 0.0]])
-        return (w[:, None] * np.array(direction)).astype(np.float32)
+        return np.asarray(w[:, None] * np.array(direction), np.float32)
 
     identity = np.stack(
         [

@@ -13,7 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-import torch.nn.functional as F
+import torch.nn.functional as fn
 from torch import Tensor
 
 from .batches import Batch, Loader, Samples
@@ -78,11 +78,11 @@ def losses(net: GuidedNet, out: Output, batch: Batch, probe: Tensor, c: Config) 
 
     goal = _pose(*truth, head(batch.coefficients))
     ours = _pose(out.rotation, out.scale, out.translation, head(out.coefficients))
-    landmark = F.smooth_l1_loss(out.landmarks / _HALF, batch.landmarks / _HALF, beta=0.05)
-    vertex = F.smooth_l1_loss(ours / _HALF, goal / _HALF, beta=0.05)
+    landmark = fn.smooth_l1_loss(out.landmarks / _HALF, batch.landmarks / _HALF, beta=0.05)
+    vertex = fn.smooth_l1_loss(ours / _HALF, goal / _HALF, beta=0.05)
     # The residual on its own, in the re-posed target: it need not pay for the pose.
     own, true = head(out.coefficients), head(batch.coefficients)
-    shape = F.smooth_l1_loss(own * (6.2 / _HALF), true * (6.2 / _HALF), beta=0.05)
+    shape = fn.smooth_l1_loss(own * (6.2 / _HALF), true * (6.2 / _HALF), beta=0.05)
     total = c.landmark_weight * landmark + c.vertex_weight * vertex
     total = total + c.vertex_weight * c.shape_weight * shape
     with torch.no_grad():
@@ -120,7 +120,7 @@ class Trainer:
         self.poser = Poser(load_head(config.head))
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.net = make_network(config, self.space).to(self.device)
-        self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.net.to(memory_format=torch.channels_last)
         self.optimiser = torch.optim.AdamW(_groups(self.net, config), betas=(0.9, 0.98))
         self.step, self.spent = 0, 0.0
         checkpoint = self.out / "checkpoint.pt"
