@@ -177,7 +177,7 @@ def front_depth(occupancy: NDArray[np.uint8]) -> NDArray[np.float32]:
     at = np.take_along_axis(volume, k[:, None], 1)[:, 0]
     before = np.take_along_axis(volume, np.maximum(k - 1, 0)[:, None], 1)[:, 0]
     before = np.where(k == 0, 0, before)
-    depth = k + (0.5 - before) / np.maximum(at - before, 1e-6)
+    depth = k - 0.5 + (0.5 - before) / np.maximum(at - before, 1e-6)
     return np.where(inside.any(1), depth, np.nan).astype(np.float32)
 
 

@@ -91,7 +91,7 @@ def test_occupancy_of_a_sphere_is_exact_and_sub_voxel(shift: tuple[float, float,
     ix, iy = int(centre[0] // 2), int(centre[1] // 2)
     column = o[:, iy, ix]
     k = int((column >= 0.5).argmax())
-    front = k + (0.5 - column[k - 1]) / (column[k] - column[k - 1])
+    front = k - 1 + (0.5 - column[k - 1]) / (column[k] - column[k - 1])
     x, y = 2 * ix + 1 - centre[0], 2 * iy + 1 - centre[1]
-    # The slice's value is its filled part, so 0.5 is met at the slice's centre plus one half.
+    # Slice k is centred at k + 0.5.
     assert abs(front + 0.5 - (centre[2] - np.sqrt(900 - x * x - y * y))) < 0.06
