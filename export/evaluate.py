@@ -14,6 +14,7 @@ import onnx
 from numpy.typing import NDArray
 
 from .faces import crop_matrix, cut, detect, main_face
+from .groups import group_of
 from .headmodel import Floats
 from .identity import CENTRE, CROP, SCALE
 from .metric import balanced, landmark_nme, surface_nme
@@ -52,6 +53,7 @@ class Face:
     truth: Floats | None = None
     found: Floats | None = None
     occupancy: NDArray[np.uint8] | None = None
+    group: str = "unknown"
 
 
 MEASURES = ("surface_nme_68", "surface_nme_51", "bare_nme_68", "landmark_2d_nme", "rotation_deg")
@@ -93,12 +95,13 @@ def evaluate_photo(
             matrix = recrop(out["landmarks"][0], matrix, space.canonical68)
     occupancy, pose = out["occupancy"][0], out["pose"][0]
     vertices, triangles = extract(occupancy)
-    bare = space.mean @ pose[:, :3].T + pose[:, 3]
+    linear = pose[:, :3] * [1, -1, -1]  # from the canonical frame
+    bare = space.mean @ linear.T + pose[:, 3]
     bare_surface, _ = extract(_to_uint8(solid_occupancy(bare, space.triangles)))
     truth = points * np.array([1, 1, -1], np.float32)
     right = similarity(truth[None], space.canonical68)[0][0]
-    scale = np.sqrt(np.square(pose[:, :3]).sum() / 3)
-    cosine = (np.trace(right.T @ (pose[:, :3] / scale)) - 1) / 2
+    scale = np.sqrt(np.square(linear).sum() / 3)
+    cosine = (np.trace(right.T @ (linear / scale)) - 1) / 2
     whole, inner = surface_nme(points, to_photo(vertices, matrix) if len(triangles) else None)
     face.figures = {
         "surface_nme_68": whole,
@@ -110,6 +113,7 @@ def evaluate_photo(
     face.found, face.occupancy = out["landmarks"][0], occupancy
     crop_points = points[:, :2] @ matrix[:, :2].T + matrix[:, 2]
     face.truth = crop_points.astype(np.float32)
+    face.group = group_of(face.crop, face.truth)
 
 
 def _to_uint8(occupancy: Floats) -> NDArray[np.uint8]:
@@ -177,6 +181,10 @@ def table(faces: Sequence[Face]) -> str:
         cells = " | ".join(f"{v:.{digits}f}" for v in (*rows, mean))
         lines.append(f"| {name} | {cells} |")
     failed = sum(f.occupancy is None for f in faces)
+    lines += ["", "| group | photos | surface_nme_68 |", "|---|---|---|"]
+    for group in sorted({f.group for f in faces}):
+        values = [f.figures["surface_nme_68"] for f in faces if f.group == group]
+        lines.append(f"| {group} | {len(values)} | {np.mean(values):.4f} |")
     return "\n".join([*lines, "", f"{len(faces)} photos, {failed} without a face found."])
 
 
@@ -223,7 +231,9 @@ def write_report(
             )
             for name in MEASURES
         }
-        report["faces"] = [{"name": f.name, "yaw": f.yaw, **f.figures} for f in faces]
+        report["faces"] = [
+            {"name": f.name, "yaw": f.yaw, "group": f.group, **f.figures} for f in faces
+        ]
         figure, axes = plt.subplots()
         axes.scatter(yaw, _column(faces, "surface_nme_68"), s=12)
         axes.set_xlabel("yaw, degrees")

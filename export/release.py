@@ -42,7 +42,8 @@ def fold_batch_norm(module: nn.Module) -> nn.Module:
 
 class ServedNet(nn.Module):
     """What is exported: uint8 crops (n, 192, 192, 3) -> uint8 occupancy (n, 100, 96, 96),
-    landmarks (n, 68, 3), pose (n, 3, 4) from the canonical frame (cm) to the crop frame (px).
+    landmarks (n, 68, 3), pose (n, 3, 4) from the head's own frame (cm, x to its left, y up, z
+    forward, origin at the mean of the 68 landmarks) to the crop frame (px).
 
     half: the convolutions compute in FP16; pose, posing and voxelising stay FP32, because FP16
     resolves only 0.125 px at the crop's far side.
@@ -79,7 +80,8 @@ class ServedNet(nn.Module):
         occupancy = (volume * 255 + 0.5).to(torch.uint8)
         origin = torch.stack([torch.zeros_like(shift), torch.zeros_like(shift), shift], 1)
         landmarks = self.choose(found, v) + origin[:, None]
-        pose = torch.cat([scaled, (t + origin)[:, :, None]], 2)
+        forward = scaled * torch.tensor([1.0, -1.0, -1.0])  # canonical axes to the head's own
+        pose = torch.cat([forward, (t + origin)[:, :, None]], 2)
         return occupancy, landmarks, pose
 
     def choose(self, found: Tensor, vertices: Tensor) -> Tensor:
@@ -218,47 +220,42 @@ def parity(net: GuidedNet, path: Path, crops: NDArray[np.uint8]) -> Iterator[Par
             yield Parity(batch, precision, iou, distance, gap)
 
 
+TRAINING_DATA = (
+    "Synthetic heads only: ICT-FaceKit light (MIT) rendered with CC0 skins (MakeHuman) and CC0 "
+    "environments and procedural hair, clothes and backgrounds. No picture of a real "
+    "person was used to train."
+)
+
+
 def describe(path: Path, name: str, version: str, extra: dict[str, Any]) -> dict[str, Any]:
-    """The contents of model.json."""
+    """The contents of model.json, as the service reads it; `extra` is for people."""
     return {
         "name": name,
         "version": version,
-        "file": path.name,
-        "digest": "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest(),
+        "digest": hashlib.sha256(path.read_bytes()).hexdigest(),
         "licence": "Apache-2.0",
-        "input": {"name": "crops", "type": "uint8", "shape": ["n", CROP, CROP, 3], "order": "RGB"},
+        "training_data": TRAINING_DATA,
+        "input": {"name": "crops", "dtype": "uint8", "shape": ["n", CROP, CROP, 3]},
         "outputs": {
-            "occupancy": {
-                "type": "uint8",
+            "STANDARD": {
+                "name": "occupancy",
+                "dtype": "uint8",
                 "shape": ["n", DEPTH, GRID, GRID],
-                "axes": "depth, y, x",
-                "inside": 255,
-                "surface": 127.5,
-            },
-            "landmarks": {"type": "float32", "shape": ["n", 68, 3], "unit": "crop px"},
-            "pose": {
-                "type": "float32",
-                "shape": ["n", 3, 4],
-                "meaning": "canonical cm (x right, y down, z away, origin at the mean of the "
-                "68 landmarks) to crop px: scale * rotation | translation",
-            },
+            }
         },
-        "grid": {
-            "column_px": 2.0,
-            "first_column_px": 1.0,
-            "slice_px": 1.0,
-            "first_slice_px": 0.5,
-            "nearest_point_px": NEAREST,
-        },
-        "crop": {
-            "size": CROP,
+        "landmarks": {"name": "landmarks", "dtype": "float32", "shape": ["n", 68, 3]},
+        "pose": {"name": "pose", "dtype": "float32", "shape": ["n", 3, 4]},
+        "crop_rule": {"side": SIDE, "drop": LOWER, "anchor": ANCHOR[1]},
+        "conventions": {
+            "input": "RGB",
+            "occupancy": "depth, y, x; 255 inside, surface at 127.5; columns every 2 px from 1, "
+            f"slices every 1 px from 0.5; the head's nearest point lies at {NEAREST} px",
+            "landmarks": "crop px, z away from the camera, same origin as the slices",
+            "pose": "head frame (cm, x to its left, y up, z forward, origin at the mean of the "
+            "68 landmarks) to crop px: scale * rotation | translation",
             "detector": "libfacedetection",
-            "side_per_sqrt_area": SIDE,
-            "lower_by_height": LOWER,
-            "anchor_px": list(ANCHOR),
-            "outside": "black",
+            "px_per_cm": SCALE,
         },
-        "px_per_cm": SCALE,
         **extra,
     }
 

@@ -86,7 +86,7 @@ def test_exported_model_serves(run: Path, exported: Path) -> None:
     import hashlib
 
     digest = hashlib.sha256((exported / "model.onnx").read_bytes()).hexdigest()
-    assert card["digest"] == f"sha256:{digest}"
+    assert card["digest"] == digest
     report = json.loads((exported / "parity.json").read_text())
     assert min(r["iou"] for r in report["rows"]) >= 0.998
     session = ort.InferenceSession(str(exported / "model.onnx"), providers=["CPUExecutionProvider"])
