@@ -39,10 +39,14 @@ def _pack(args: argparse.Namespace) -> None:
 
 
 def _train(args: argparse.Namespace) -> None:
+    import signal
+
     from .config import load_config
     from .train import Trainer
 
-    Trainer(load_config(args.config)).run()
+    trainer = Trainer(load_config(args.config))
+    signal.signal(signal.SIGTERM, lambda *_: trainer.stop())
+    trainer.run()
 
 
 def _evaluate(args: argparse.Namespace) -> None:
@@ -70,8 +74,10 @@ def _export(args: argparse.Namespace) -> None:
     import torch
 
     from .config import load_config
+    from .headmodel import load_head
     from .release import export_model
     from .shards import find_shards, read_shard
+    from .solid import build_solid
     from .train import load_weights, make_network, open_space
 
     config = load_config(args.run / "config.toml")
@@ -85,7 +91,8 @@ def _export(args: argparse.Namespace) -> None:
         extra["evaluation"] = {
             k: v for k, v in json.loads(args.evaluation.read_text()).items() if k != "faces"
         }
-    for row in export_model(network, args.out, crops, args.name, args.version, extra):
+    served = build_solid(load_head(config.head)).on_jaw
+    for row in export_model(network, served, args.out, crops, args.name, args.version, extra):
         print(row)
 
 

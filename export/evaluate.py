@@ -67,10 +67,9 @@ def to_photo(points: np.ndarray, matrix: np.ndarray) -> Floats:
     return np.concatenate([xy, -points[:, 2:] * scale], 1).astype(np.float32)
 
 
-def recrop(landmarks: np.ndarray, matrix: np.ndarray, canonical68: Floats) -> Floats:
+def recrop(landmarks: np.ndarray, pose: np.ndarray, matrix: np.ndarray) -> Floats:
     """The crop's matrix moved so that the predicted head is centred at the nominal scale."""
-    scale = similarity(landmarks[None].astype(np.float32), canonical68)[1][0]
-    k = SCALE / float(scale)
+    k = SCALE / float(np.sqrt(np.square(pose[:, :3]).sum() / 3))
     middle = (landmarks[:, :2].max(0) + landmarks[:, :2].min(0)) / 2
     shift = np.array(CENTRE) - k * middle
     return np.concatenate([k * matrix[:, :2], (k * matrix[:, 2] + shift)[:, None]], 1).astype(
@@ -92,7 +91,7 @@ def evaluate_photo(
         face.crop = cut(photo, matrix)
         out = model(face.crop[None])
         if k + 1 < passes:
-            matrix = recrop(out["landmarks"][0], matrix, space.canonical68)
+            matrix = recrop(out["landmarks"][0], out["pose"][0], matrix)
     occupancy, pose = out["occupancy"][0], out["pose"][0]
     vertices, triangles = extract(occupancy)
     linear = pose[:, :3] * [1, -1, -1]  # from the canonical frame
@@ -113,7 +112,8 @@ def evaluate_photo(
     face.found, face.occupancy = out["landmarks"][0], occupancy
     crop_points = points[:, :2] @ matrix[:, :2].T + matrix[:, 2]
     face.truth = crop_points.astype(np.float32)
-    face.group = group_of(face.crop, face.truth)
+    if face.crop is not None:
+        face.group = group_of(face.crop, face.truth)
 
 
 def _to_uint8(occupancy: Floats) -> NDArray[np.uint8]:
@@ -153,7 +153,7 @@ def evaluate_holdout(
         inside, found = want > 127, got > 127
         iou = (inside & found).sum() / max((inside | found).sum(), 1)
         gap = np.abs(front_depth(want[None]) - front_depth(got[None]))
-        marks = shard.labels.landmarks[i] + [0, 0, shift[i]]
+        marks = truth[i, poser.solid.on_jaw]
         off = np.linalg.norm(marks - out["landmarks"][0], axis=1).mean()
         vertices, _ = extract(out["occupancy"][0])
         rows.append([iou, np.nanmean(gap), _surface_distance(truth[i], vertices), off])

@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 DEPTH, GRID, CROP = 100, 96, 192
 NEAREST = 3.0  # px of the volume's depth at which the head's nearest point lies
-_PX = 2.0  # crop px per row and column
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A volume over the crop: size columns and rows of column px, depth slices of slice px.
+    Triangles are split into pieces of at most piece px before they are scattered."""
+
+    size: int
+    depth: int
+    column: float
+    slice: float
+    piece: float
+
+
+STANDARD = Grid(GRID, DEPTH, 2.0, 1.0, 2.6)
+FINE = Grid(2 * GRID, 2 * DEPTH, 1.0, 0.5, 1.7)
 
 
 def umeyama(landmarks: Tensor, canonical: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -32,23 +49,24 @@ class Voxeliser(nn.Module):
 
     The occupancy's derivative along z is minus the surface's projected, signed area, so
     scattering that area into voxels and summing along z fills the solid. Triangles are split
-    into pieces of about `piece` px first (at the mean head and 6.2 px a cm); each piece is
-    spread over its 2x2 nearest columns and 2 nearest slices, so iso-surfaces are sub-voxel.
+    into pieces first (by their size on the mean head at 6.2 px a cm); each piece is spread over
+    its 2x2 nearest columns and 2 nearest slices, so iso-surfaces are sub-voxel.
     """
 
     steps: Tensor
 
-    def __init__(self, mean: np.ndarray, triangles: np.ndarray, piece: float = 2.6) -> None:
+    def __init__(self, mean: np.ndarray, triangles: np.ndarray, grid: Grid = STANDARD) -> None:
         super().__init__()
+        self.grid = grid
         edges = mean[triangles] - mean[triangles[:, [1, 2, 0]]]
         longest = np.linalg.norm(edges, axis=-1).max(1) * 6.2
-        level = np.clip(np.ceil(longest / piece), 1, 8).astype(int)
+        level = np.clip(np.ceil(longest / grid.piece), 1, 12).astype(int)
         self.levels = sorted(set(level.tolist()))
         for k in self.levels:
             chosen = torch.from_numpy(triangles[level == k].astype(np.int64))
             self.register_buffer(f"corners{k}", chosen.t().contiguous())
             self.register_buffer(f"weights{k}", torch.from_numpy(_split(k)))
-        self.register_buffer("steps", torch.ones(DEPTH, DEPTH).tril())
+        self.register_buffer("steps", torch.ones(grid.depth, grid.depth).tril())
 
     def pieces(self, vertices: Tensor) -> tuple[Tensor, Tensor]:
         """vertices (B, N, 3) px -> piece centres (B, P, 3) px, projected areas (B, P) in columns,
@@ -58,7 +76,8 @@ class Voxeliser(nn.Module):
             corners, weights = getattr(self, f"corners{k}"), getattr(self, f"weights{k}")
             a, b, c = (vertices[:, corners[i]] for i in range(3))
             u, v = b - a, c - a
-            area = (u[..., 1] * v[..., 0] - u[..., 0] * v[..., 1]) * (0.5 / (_PX * _PX) / k**2)
+            column = 0.5 / self.grid.column**2 / k**2
+            area = (u[..., 1] * v[..., 0] - u[..., 0] * v[..., 1]) * column
             if k == 1:
                 centres.append((a + b + c) * (1 / 3))
                 areas.append(area)
@@ -72,14 +91,14 @@ class Voxeliser(nn.Module):
         return torch.cat(centres, 1), torch.cat(areas, 1)
 
     def forward(self, vertices: Tensor) -> Tensor:
-        """vertices (B, N, 3) in the crop frame -> occupancy (B, 100, 96, 96) in 0..1."""
+        """vertices (B, N, 3) in the crop frame -> occupancy (B, depth, size, size) in 0..1."""
         centres, areas = self.pieces(vertices)
-        batch = vertices.shape[0]
+        batch, grid = vertices.shape[0], self.grid
         # One border column on each side takes what falls outside; it is cut off at the end.
-        side = GRID + 2
-        x = (centres[..., 0] * (1 / _PX) + 0.5).clamp(0, side - 1.001)
-        y = (centres[..., 1] * (1 / _PX) + 0.5).clamp(0, side - 1.001)
-        z = centres[..., 2].clamp(0, DEPTH)
+        side, depth = grid.size + 2, grid.depth
+        x = (centres[..., 0] * (1 / grid.column) + 0.5).clamp(0, side - 1.001)
+        y = (centres[..., 1] * (1 / grid.column) + 0.5).clamp(0, side - 1.001)
+        z = (centres[..., 2] * (1 / grid.slice)).clamp(0, depth)
         x0, y0, z0 = x.floor(), y.floor(), z.floor()
         fx, fy, fz = x - x0, y - y0, z - z0
         at = ((z0 * side + y0) * side + x0).long()
@@ -91,11 +110,11 @@ class Voxeliser(nn.Module):
                 offset = (dz * side + dy) * side
                 slots += [at + offset, at + offset + 1]
                 values += [row * (1 - fx), row * fx]
-        size = (DEPTH + 2) * side * side
+        size = (depth + 2) * side * side
         flux = torch.zeros(batch, size, dtype=vertices.dtype, device=vertices.device)
         flux = flux.scatter_add(1, torch.cat(slots, 1), torch.cat(values, 1))
-        flux = flux.view(batch, DEPTH + 2, side * side)[:, :DEPTH]
-        filled = (self.steps @ flux).clamp(0, 1).view(batch, DEPTH, side, side)
+        flux = flux.view(batch, depth + 2, side * side)[:, :depth]
+        filled = (self.steps @ flux).clamp(0, 1).view(batch, depth, side, side)
         return filled[:, :, 1:-1, 1:-1]
 
 

@@ -30,6 +30,11 @@ _ICT_PARTS = (
 )
 _ICT_VERTICES = 26719
 
+# The jaw's points 0-7 and 9-16 on the jaw itself, from the authors' README ("Facial Landmarks"):
+# the Multi-PIE ones lie on the outline that a frontal camera sees, some 2 cm further forward.
+_ICT_JAW = (1278, 1272, 12, 1834, 243, 781, 2199, 1447)
+_ICT_JAW_LEFT = (3661, 4390, 3022, 2484, 4036, 2253, 3490, 3496)
+
 # The 68 points' mirror images (Multi-PIE order): MIRROR68[i] is the twin of point i.
 MIRROR68 = np.array(
     [
@@ -99,6 +104,15 @@ class HeadModel:
     def landmarks_neutral(self) -> Floats:
         """(68, 3) landmarks of the neutral head, cm."""
         return self.neutral[self.landmarks]
+
+    @property
+    def landmarks_on_jaw(self) -> Ints:
+        """(68,) vertex indices with points 0-16 along the jaw, as 3D data sets annotate it."""
+        if len(self.neutral) != _ICT_VERTICES:
+            return self.landmarks
+        out = self.landmarks.copy()
+        out[:8], out[9:17] = _ICT_JAW, _ICT_JAW_LEFT
+        return out
 
 
 def ict_parts(count: int) -> NDArray[np.uint8]:

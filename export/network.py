@@ -136,9 +136,14 @@ class LandmarkHead(nn.Module):
         offset = (self.gx[None] - mean[:, :1]) ** 2 + (self.gy[None] - mean[:, 1:2] - 0.07) ** 2
         self.bias = nn.Parameter(-offset / wide)
 
-    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """-> landmarks (B, 68, 3) in px / 96 from the centre, heat (B, 68, 24*24)."""
-        maps = self.maps(self.mix(features)).flatten(2)
+    def forward(self, features: Tensor) -> Tensor:
+        """-> maps (B, 136, 24, 24): heat's logarithm and depth, one each per landmark."""
+        out: Tensor = self.maps(self.mix(features))
+        return out
+
+    def read(self, maps: Tensor) -> tuple[Tensor, Tensor]:
+        """-> landmarks (B, 68, 3) in px / 96 from the centre, heat (B, 68, 24*24); float32."""
+        maps = maps.float().flatten(2)
         heat = fn.softmax(maps[:, :68] + self.bias, -1)
         z = (heat * maps[:, 68:]).sum(-1)
         return torch.stack([heat @ self.gx, heat @ self.gy, z], -1), heat
@@ -168,7 +173,6 @@ class GuidedNet(nn.Module):
     mean: Tensor
     modes: Tensor
     canonical68: Tensor
-    landmark_vertices: Tensor
 
     def __init__(self, space: ShapeSpace, widths: Widths, amp: bool = False) -> None:
         super().__init__()
@@ -182,18 +186,17 @@ class GuidedNet(nn.Module):
         modes = torch.from_numpy(space.modes.reshape(len(space.modes), -1))
         self.register_buffer("modes", modes, persistent=False)
         self.register_buffer("canonical68", canonical, persistent=False)
-        at = torch.from_numpy(space.landmarks.astype("int64"))
-        self.register_buffer("landmark_vertices", at, persistent=False)
 
     def forward(self, crops: Tensor) -> Output:
         if self.amp:
             with torch.autocast(crops.device.type, torch.bfloat16):
                 features, code = self.trunk(crops)
-                raw, heat = self.landmarks(features)
+                maps = self.landmarks(features)
         else:
             features, code = self.trunk(crops)
-            raw, heat = self.landmarks(features)
-        raw, heat, features, code = raw.float(), heat.float(), features.float(), code.float()
+            maps = self.landmarks(features)
+        raw, heat = self.landmarks.read(maps)
+        features, code = features.float(), code.float()
         landmarks = raw * _HALF + torch.tensor([_HALF, _HALF, 0.0], device=raw.device)
         r, s, t = umeyama(landmarks, self.canonical68)
         canonical = ((landmarks - t[:, None]) @ r) / s[:, None, None]

@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from .faces import ANCHOR, LOWER, SIDE
-from .geometry import CROP, DEPTH, GRID, NEAREST, umeyama
+from .geometry import CROP, DEPTH, GRID, NEAREST
 from .identity import SCALE
-from .network import INPUT, GuidedNet
+from .network import GuidedNet
 
 MIN_IOU, MAX_DISTANCE = 0.998, 0.05
 _BUCKETS = (1, 2, 4, 8)
@@ -45,12 +45,14 @@ class ServedNet(nn.Module):
     landmarks (n, 68, 3), pose (n, 3, 4) from the head's own frame (cm, x to its left, y up, z
     forward, origin at the mean of the 68 landmarks) to the crop frame (px).
 
+    served (68,): vertices given out as landmarks.
     half: the convolutions compute in FP16; pose, posing and voxelising stay FP32, because FP16
     resolves only 0.125 px at the crop's far side.
     """
 
-    def __init__(self, net: GuidedNet, half: bool) -> None:
+    def __init__(self, net: GuidedNet, served: NDArray[np.int32], half: bool) -> None:
         super().__init__()
+        self.register_buffer("served", torch.from_numpy(served.astype(np.int64)))
         self.net = copy.deepcopy(net).float().eval()
         self.net.amp = False
         fold_batch_norm(self.net)
@@ -60,33 +62,19 @@ class ServedNet(nn.Module):
         self.net.landmarks.maps.to(self.dtype)
 
     def forward(self, crops: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        net = self.net
         x = crops.permute(0, 3, 1, 2).to(self.dtype) * (1 / 255)
-        x = nn.functional.avg_pool2d(x, CROP // INPUT)
-        features, code = net.trunk(x)
-        head = net.landmarks
-        maps = head.maps(head.mix(features)).float().flatten(2)
-        heat = torch.softmax(maps[:, :68] + head.bias, -1)
-        z = (heat * maps[:, 68:]).sum(-1)
-        raw = torch.stack([heat @ head.gx, heat @ head.gy, z], -1)
-        found = raw * (CROP / 2) + torch.tensor([CROP / 2, CROP / 2, 0.0])
-        r, s, t = umeyama(found, net.canonical68)
-        canonical = ((found - t[:, None]) @ r) / s[:, None, None]
-        local = heat @ features.float().flatten(2).transpose(1, 2)
-        k = net.shape(code.float(), local, canonical - net.canonical68)
-        scaled = r * s[:, None, None]
-        v = net.canonical_vertices(k) @ scaled.transpose(1, 2) + t[:, None]
-        volume, shift = net.volume(v)
+        out = self.net(x)
+        vertices = self.net.posed(out)
+        volume, shift = self.net.volume(vertices)
         occupancy = (volume * 255 + 0.5).to(torch.uint8)
-        origin = torch.stack([torch.zeros_like(shift), torch.zeros_like(shift), shift], 1)
-        landmarks = self.choose(found, v) + origin[:, None]
+        zero = torch.zeros_like(shift)
+        origin = torch.stack([zero, zero, shift], 1)
+        # Vertices of the posed head, not the heatmaps' points: they know the face's shape.
+        landmarks = vertices[:, self.served] + origin[:, None]
+        scaled = out.rotation * out.scale[:, None, None]
         forward = scaled * torch.tensor([1.0, -1.0, -1.0])  # canonical axes to the head's own
-        pose = torch.cat([forward, (t + origin)[:, :, None]], 2)
+        pose = torch.cat([forward, (out.translation + origin)[:, :, None]], 2)
         return occupancy, landmarks, pose
-
-    def choose(self, found: Tensor, vertices: Tensor) -> Tensor:
-        """The landmarks served: those of the posed head, which know the face's shape."""
-        return vertices[:, self.net.landmark_vertices]
 
 
 def _shrink(model: onnx.ModelProto, smallest: int = 1024) -> None:
@@ -113,14 +101,14 @@ def _shrink(model: onnx.ModelProto, smallest: int = 1024) -> None:
         graph.node.insert(0, node)
 
 
-def write_onnx(net: GuidedNet, path: Path, half: bool = True) -> None:
+def write_onnx(net: GuidedNet, served: NDArray[np.int32], path: Path, half: bool = True) -> None:
     """Exports a trained network (EMA weights, any mode)."""
-    served = ServedNet(net, half).eval()
+    module = ServedNet(net, served, half).eval()
     example = torch.zeros(2, CROP, CROP, 3, dtype=torch.uint8)
     names = ["occupancy", "landmarks", "pose"]
     with torch.no_grad():
         torch.onnx.export(
-            served,
+            module,
             (example,),
             str(path),
             input_names=["crops"],
@@ -202,10 +190,12 @@ def _session(model: onnx.ModelProto) -> Any:
     )
 
 
-def parity(net: GuidedNet, path: Path, crops: NDArray[np.uint8]) -> Iterator[Parity]:
+def parity(
+    net: GuidedNet, served: NDArray[np.int32], path: Path, crops: NDArray[np.uint8]
+) -> Iterator[Parity]:
     """Compares FP16 as stored and widened to FP32 with the network, per batch bucket."""
     with torch.no_grad():
-        want, marks, _ = ServedNet(net, half=False).eval()(torch.from_numpy(crops))
+        want, marks, _ = ServedNet(net, served, half=False).eval()(torch.from_numpy(crops))
     model = onnx.load(str(path))
     for precision, session in (("fp16", _session(model)), ("fp32", _session(widen(model)))):
         for batch in _BUCKETS:
@@ -250,7 +240,8 @@ def describe(path: Path, name: str, version: str, extra: dict[str, Any]) -> dict
             "input": "RGB",
             "occupancy": "depth, y, x; 255 inside, surface at 127.5; columns every 2 px from 1, "
             f"slices every 1 px from 0.5; the head's nearest point lies at {NEAREST} px",
-            "landmarks": "crop px, z away from the camera, same origin as the slices",
+            "landmarks": "68 points in Multi-PIE order, 0-16 along the jaw itself; crop px, z away "
+            "from the camera, same origin as the slices",
             "pose": "head frame (cm, x to its left, y up, z forward, origin at the mean of the "
             "68 landmarks) to crop px: scale * rotation | translation",
             "detector": "libfacedetection",
@@ -262,6 +253,7 @@ def describe(path: Path, name: str, version: str, extra: dict[str, Any]) -> dict
 
 def export_model(
     net: GuidedNet,
+    served: NDArray[np.int32],
     folder: Path,
     crops: NDArray[np.uint8],
     name: str,
@@ -271,8 +263,8 @@ def export_model(
     """Writes model.onnx, model.json and parity.json; raises, leaving no model, if FP16 strays."""
     folder.mkdir(parents=True, exist_ok=True)
     scratch = folder / ".model.onnx"
-    write_onnx(net, scratch)
-    rows = list(parity(net, scratch, crops))
+    write_onnx(net, served, scratch)
+    rows = list(parity(net, served, scratch, crops))
     if bad := [r for r in rows if r.iou < MIN_IOU or r.distance > MAX_DISTANCE]:
         scratch.unlink()
         raise ValueError(f"the exported model strays from the network: {bad[0]}")

@@ -22,12 +22,14 @@ _CAP_RINGS = 6
 
 @dataclass(frozen=True)
 class SolidHead:
-    """matrix (N, V) sparse, offset (N, 3) cm, triangles (T, 3) outward, landmarks (68,)."""
+    """matrix (N, V) sparse, offset (N, 3) cm, triangles (T, 3) outward; landmarks (68,) and
+    on_jaw (68,): solid vertices of the head's landmarks and landmarks_on_jaw."""
 
     matrix: sp.csr_matrix
     offset: Floats
     triangles: Ints
     landmarks: Ints
+    on_jaw: Ints
 
     def vertices(self, head_vertices: np.ndarray) -> Floats:
         """(V, 3) or (B, V, 3) head-model vertices, cm -> (..., N, 3) solid vertices, cm."""
@@ -149,8 +151,8 @@ def build_solid(head: HeadModel) -> SolidHead:
     entries = [(order[v], c, w) for v in used for c, w in build.rows[v].items()]
     r, c, w = (np.array(e) for e in zip(*entries, strict=True))
     matrix = sp.csr_matrix((w.astype(np.float32), (r, c)), (len(used), len(head.neutral)))
-    landmarks = order[head.landmarks]
-    if (landmarks < 0).any():
+    landmarks, on_jaw = order[head.landmarks], order[head.landmarks_on_jaw]
+    if min(landmarks.min(), on_jaw.min()) < 0:
         raise ValueError("a landmark lies outside the solid head")
     offset = np.stack([build.offsets[v] for v in used]).astype(np.float32)
     return SolidHead(
@@ -158,4 +160,5 @@ def build_solid(head: HeadModel) -> SolidHead:
         offset,
         compact.reshape(-1, 3).astype(np.int32),
         landmarks.astype(np.int32),
+        on_jaw.astype(np.int32),
     )

@@ -123,6 +123,7 @@ class Trainer:
         self.net.to(memory_format=torch.channels_last)
         self.optimiser = torch.optim.AdamW(_groups(self.net, config), betas=(0.9, 0.98))
         self.step, self.spent = 0, 0.0
+        self._stopped = False
         checkpoint = self.out / "checkpoint.pt"
         state = None
         if checkpoint.exists():
@@ -148,6 +149,10 @@ class Trainer:
         scratch = self.out / ".checkpoint.pt"
         torch.save(state, scratch)
         scratch.rename(self.out / "checkpoint.pt")
+
+    def stop(self) -> None:
+        """Ends the run after the current step; its checkpoint is written."""
+        self._stopped = True
 
     def _update_ema(self) -> None:
         keep = min(self.c.ema, (1 + self.step) / (20 + self.step))
@@ -193,7 +198,7 @@ class Trainer:
         probe_rng = torch.Generator().manual_seed(c.seed)
         base = self.spent
         fixed_probe = torch.from_numpy(self.space.landmarks.astype(np.int64))
-        while self.step < c.steps and self.spent < c.minutes * 60:
+        while self.step < c.steps and self.spent < c.minutes * 60 and not self._stopped:
             part = max(self.step / c.steps, self.spent / (c.minutes * 60))
             rate = c.learning_rate * min(1, (self.step + 1) / c.warmup)
             rate *= 0.5 + 0.5 * math.cos(math.pi * part)

@@ -124,17 +124,18 @@ def test_gate_refuses_a_model_that_strays(
     load_weights(network, state["ema"])
     honest = release.write_onnx
 
-    def tampered(net, path, half=True):  # type: ignore[no-untyped-def]
+    def tampered(net, served, path, half=True):  # type: ignore[no-untyped-def]
         with torch.no_grad():
             net.landmarks.maps.bias[70] += 0.3
-        honest(net, path, half)
+        honest(net, served, path, half)
         with torch.no_grad():
             net.landmarks.maps.bias[70] -= 0.3
 
     monkeypatch.setattr(release, "write_onnx", tampered)
     crops = np.full((2, 192, 192, 3), 90, np.uint8)
+    served = _space(run).landmarks
     with pytest.raises(ValueError, match="strays"):
-        release.export_model(network, tmp_path, crops, "x", "0", {})
+        release.export_model(network, served, tmp_path, crops, "x", "0", {})
     assert list(tmp_path.iterdir()) == []
 
 
