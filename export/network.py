@@ -14,6 +14,7 @@ import torch.nn.functional as fn
 from torch import Tensor, nn
 
 from .geometry import CROP, NEAREST, Voxeliser, umeyama
+from .headmodel import MIRROR68
 from .shapespace import ShapeSpace
 
 INPUT = 96
@@ -173,6 +174,8 @@ class GuidedNet(nn.Module):
     mean: Tensor
     modes: Tensor
     canonical68: Tensor
+    mirror: Tensor
+    mirror68: Tensor
 
     def __init__(self, space: ShapeSpace, widths: Widths, amp: bool = False) -> None:
         super().__init__()
@@ -186,6 +189,9 @@ class GuidedNet(nn.Module):
         modes = torch.from_numpy(space.modes.reshape(len(space.modes), -1))
         self.register_buffer("modes", modes, persistent=False)
         self.register_buffer("canonical68", canonical, persistent=False)
+        mirror = torch.from_numpy(space.mirror.T.copy())
+        self.register_buffer("mirror", mirror, persistent=False)
+        self.register_buffer("mirror68", torch.from_numpy(MIRROR68), persistent=False)
 
     def forward(self, crops: Tensor) -> Output:
         if self.amp:
@@ -203,6 +209,17 @@ class GuidedNet(nn.Module):
         local = heat @ features.flatten(2).transpose(1, 2)
         coefficients = self.shape(code, local, canonical - self.canonical68)
         return Output(landmarks, r, s, t, coefficients)
+
+    def both_ways(self, crops: Tensor) -> Output:
+        """The mean of what the crops and their mirror images say (twice the trunk's work)."""
+        both = self(torch.cat([crops, crops.flip(3)]))
+        marks, twins = both.landmarks.chunk(2)
+        twins = twins[:, self.mirror68] * torch.tensor([-1.0, 1.0, 1.0], device=crops.device)
+        twins = twins + torch.tensor([float(CROP), 0.0, 0.0], device=crops.device)
+        landmarks = (marks + twins) / 2
+        r, s, t = umeyama(landmarks, self.canonical68)
+        k, twin = both.coefficients.chunk(2)
+        return Output(landmarks, r, s, t, (k + twin @ self.mirror) / 2)
 
     def canonical_vertices(self, coefficients: Tensor) -> Tensor:
         """(B, K) -> (B, N, 3) cm: mean head plus the residual."""

@@ -63,7 +63,7 @@ class ServedNet(nn.Module):
 
     def forward(self, crops: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         x = crops.permute(0, 3, 1, 2).to(self.dtype) * (1 / 255)
-        out = self.net(x)
+        out = self.net.both_ways(x)
         vertices = self.net.posed(out)
         volume, shift = self.net.volume(vertices)
         occupancy = (volume * 255 + 0.5).to(torch.uint8)
