@@ -92,7 +92,8 @@ def _export(args: argparse.Namespace) -> None:
             k: v for k, v in json.loads(args.evaluation.read_text()).items() if k != "faces"
         }
     served = build_solid(load_head(config.head)).on_jaw
-    for row in export_model(network, served, args.out, crops, args.name, args.version, extra):
+    rows = export_model(network, served, args.out, crops, args.name, args.version, extra, args.fine)
+    for row in rows:
         print(row)
 
 
@@ -147,6 +148,7 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("--count", type=int, default=32)
     p.add_argument("--name", default="protome-guided")
     p.add_argument("--version", default="1.0.0")
+    p.add_argument("--fine", action="store_true", help="with a (200, 192, 192) output as well")
     p.add_argument("--evaluation", type=Path, help="report.json to put into model.json")
     p.add_argument("out", type=Path)
     p.set_defaults(command=_export)

@@ -98,7 +98,8 @@ def evaluate_photo(
     bare = space.mean @ linear.T + pose[:, 3]
     bare_surface, _ = extract(_to_uint8(solid_occupancy(bare, space.triangles)))
     truth = points * np.array([1, 1, -1], np.float32)
-    right = similarity(truth[None], space.canonical68)[0][0]
+    # The inner 51: data sets place the jaw's points differently.
+    right = similarity(truth[None, 17:], space.canonical68[17:])[0][0]
     scale = np.sqrt(np.square(linear).sum() / 3)
     cosine = (np.trace(right.T @ (linear / scale)) - 1) / 2
     whole, inner = surface_nme(points, to_photo(vertices, matrix) if len(triangles) else None)

@@ -67,6 +67,11 @@ class Voxeliser(nn.Module):
             self.register_buffer(f"corners{k}", chosen.t().contiguous())
             self.register_buffer(f"weights{k}", torch.from_numpy(_split(k)))
         self.register_buffer("steps", torch.ones(grid.depth, grid.depth).tril())
+        self.mean, self.triangles = mean, triangles
+
+    def at(self, grid: Grid) -> Voxeliser:
+        """The same mesh over another grid."""
+        return Voxeliser(self.mean, self.triangles, grid)
 
     def pieces(self, vertices: Tensor) -> tuple[Tensor, Tensor]:
         """vertices (B, N, 3) px -> piece centres (B, P, 3) px, projected areas (B, P) in columns,

@@ -233,9 +233,9 @@ class GuidedNet(nn.Module):
         scaled = out.rotation * out.scale[:, None, None]
         return v @ scaled.transpose(1, 2) + out.translation[:, None]
 
-    def volume(self, vertices: Tensor) -> tuple[Tensor, Tensor]:
-        """Posed vertices -> occupancy (B, 100, 96, 96) and the z shift (B,) that was applied:
-        the nearest vertex is put NEAREST px into the volume."""
+    def placed(self, vertices: Tensor) -> tuple[Tensor, Tensor]:
+        """Posed vertices moved along z so that the nearest lies NEAREST px into the volume, and
+        that offset (B, 3)."""
         shift = NEAREST - vertices[..., 2].amin(1)
         offset = torch.stack([torch.zeros_like(shift), torch.zeros_like(shift), shift], 1)
-        return self.voxeliser(vertices + offset[:, None]), shift
+        return vertices + offset[:, None], offset

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from .faces import ANCHOR, LOWER, SIDE
-from .geometry import CROP, DEPTH, GRID, NEAREST
+from .geometry import CROP, DEPTH, FINE, GRID, NEAREST
 from .identity import SCALE
 from .network import GuidedNet
 
@@ -45,36 +45,40 @@ class ServedNet(nn.Module):
     landmarks (n, 68, 3), pose (n, 3, 4) from the head's own frame (cm, x to its left, y up, z
     forward, origin at the mean of the 68 landmarks) to the crop frame (px).
 
-    served (68,): vertices given out as landmarks.
+    served (68,): vertices given out as landmarks. fine: one more volume, (n, 200, 192, 192),
+    after the first.
     half: the convolutions compute in FP16; pose, posing and voxelising stay FP32, because FP16
     resolves only 0.125 px at the crop's far side.
     """
 
-    def __init__(self, net: GuidedNet, served: NDArray[np.int32], half: bool) -> None:
+    served: Tensor
+
+    def __init__(
+        self, net: GuidedNet, served: NDArray[np.int32], half: bool, fine: bool = False
+    ) -> None:
         super().__init__()
         self.register_buffer("served", torch.from_numpy(served.astype(np.int64)))
         self.net = copy.deepcopy(net).float().eval()
         self.net.amp = False
         fold_batch_norm(self.net)
         self.dtype = torch.float16 if half else torch.float32
+        standard = self.net.voxeliser
+        self.voxelisers = nn.ModuleList([standard, standard.at(FINE)] if fine else [standard])
         self.net.trunk.to(self.dtype)
         self.net.landmarks.mix.to(self.dtype)
         self.net.landmarks.maps.to(self.dtype)
 
-    def forward(self, crops: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, crops: Tensor) -> tuple[Tensor, ...]:
         x = crops.permute(0, 3, 1, 2).to(self.dtype) * (1 / 255)
         out = self.net.both_ways(x)
-        vertices = self.net.posed(out)
-        volume, shift = self.net.volume(vertices)
-        occupancy = (volume * 255 + 0.5).to(torch.uint8)
-        zero = torch.zeros_like(shift)
-        origin = torch.stack([zero, zero, shift], 1)
+        vertices, origin = self.net.placed(self.net.posed(out))
         # Vertices of the posed head, not the heatmaps' points: they know the face's shape.
-        landmarks = vertices[:, self.served] + origin[:, None]
+        landmarks = vertices[:, self.served]
         scaled = out.rotation * out.scale[:, None, None]
         forward = scaled * torch.tensor([1.0, -1.0, -1.0])  # canonical axes to the head's own
         pose = torch.cat([forward, (out.translation + origin)[:, :, None]], 2)
-        return occupancy, landmarks, pose
+        volumes = [(v(vertices) * 255 + 0.5).to(torch.uint8) for v in self.voxelisers]
+        return (*volumes, landmarks, pose)
 
 
 def _shrink(model: onnx.ModelProto, smallest: int = 1024) -> None:
@@ -101,11 +105,17 @@ def _shrink(model: onnx.ModelProto, smallest: int = 1024) -> None:
         graph.node.insert(0, node)
 
 
-def write_onnx(net: GuidedNet, served: NDArray[np.int32], path: Path, half: bool = True) -> None:
+def write_onnx(
+    net: GuidedNet,
+    served: NDArray[np.int32],
+    path: Path,
+    half: bool = True,
+    fine: bool = False,
+) -> None:
     """Exports a trained network (EMA weights, any mode)."""
-    module = ServedNet(net, served, half).eval()
+    module = ServedNet(net, served, half, fine).eval()
     example = torch.zeros(2, CROP, CROP, 3, dtype=torch.uint8)
-    names = ["occupancy", "landmarks", "pose"]
+    names = ["occupancy", *(["fine"] if fine else []), "landmarks", "pose"]
     with torch.no_grad():
         torch.onnx.export(
             module,
@@ -200,7 +210,7 @@ def parity(
     for precision, session in (("fp16", _session(model)), ("fp32", _session(widen(model)))):
         for batch in _BUCKETS:
             outs = [
-                session.run(None, {"crops": crops[i : i + batch]})
+                session.run(["occupancy", "landmarks"], {"crops": crops[i : i + batch]})
                 for i in range(0, len(crops), batch)
             ]
             got = np.concatenate([o[0] for o in outs])
@@ -217,7 +227,14 @@ TRAINING_DATA = (
 )
 
 
-def describe(path: Path, name: str, version: str, extra: dict[str, Any]) -> dict[str, Any]:
+def _volume(name: str, times: int) -> dict[str, Any]:
+    shape = ["n", DEPTH * times, GRID * times, GRID * times]
+    return {"name": name, "dtype": "uint8", "shape": shape}
+
+
+def describe(
+    path: Path, name: str, version: str, extra: dict[str, Any], fine: bool = False
+) -> dict[str, Any]:
     """The contents of model.json, as the service reads it; `extra` is for people."""
     return {
         "name": name,
@@ -227,11 +244,8 @@ def describe(path: Path, name: str, version: str, extra: dict[str, Any]) -> dict
         "training_data": TRAINING_DATA,
         "input": {"name": "crops", "dtype": "uint8", "shape": ["n", CROP, CROP, 3]},
         "outputs": {
-            "STANDARD": {
-                "name": "occupancy",
-                "dtype": "uint8",
-                "shape": ["n", DEPTH, GRID, GRID],
-            }
+            "STANDARD": _volume("occupancy", 1),
+            **({"FINE": _volume("fine", 2)} if fine else {}),
         },
         "landmarks": {"name": "landmarks", "dtype": "float32", "shape": ["n", 68, 3]},
         "pose": {"name": "pose", "dtype": "float32", "shape": ["n", 3, 4]},
@@ -259,18 +273,19 @@ def export_model(
     name: str,
     version: str,
     extra: dict[str, Any],
+    fine: bool = False,
 ) -> list[Parity]:
     """Writes model.onnx, model.json and parity.json; raises, leaving no model, if FP16 strays."""
     folder.mkdir(parents=True, exist_ok=True)
     scratch = folder / ".model.onnx"
-    write_onnx(net, served, scratch)
+    write_onnx(net, served, scratch, fine=fine)
     rows = list(parity(net, served, scratch, crops))
     if bad := [r for r in rows if r.iou < MIN_IOU or r.distance > MAX_DISTANCE]:
         scratch.unlink()
         raise ValueError(f"the exported model strays from the network: {bad[0]}")
     path = folder / "model.onnx"
     scratch.rename(path)
-    card = describe(path, name, version, extra)
+    card = describe(path, name, version, extra, fine)
     (folder / "model.json").write_text(json.dumps(card, indent=2) + "\n")
     report = {"crops": len(crops), "rows": [vars(r) for r in rows], "digest": card["digest"]}
     (folder / "parity.json").write_text(json.dumps(report, indent=2) + "\n")

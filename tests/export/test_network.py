@@ -19,11 +19,11 @@ def test_untrained_network_poses_the_mean_head(space: ShapeSpace) -> None:
     net = GuidedNet(space, WIDTHS).eval()
     with torch.no_grad():
         out = net(torch.zeros(2, 3, 192, 192))
-        vertices = net.posed(out)
-        volume, shift = net.volume(vertices)
+        vertices, offset = net.placed(net.posed(out))
+        volume = net.voxeliser(vertices)
     assert volume.shape == (2, 100, 96, 96)
-    assert torch.allclose(vertices[..., 2].amin(1) + shift, torch.full((2,), 3.0), atol=1e-4)
-    assert torch.allclose(net.posed(out, bare=True), vertices)
+    assert torch.allclose(vertices[..., 2].amin(1), torch.full((2,), 3.0), atol=1e-4)
+    assert torch.allclose(net.posed(out, bare=True) + offset[:, None], vertices)
     filled = float(volume[0].sum()) * 4 / 6.2**3
     assert 200 < filled < 6000  # cm3: a head
 

@@ -109,6 +109,17 @@ def test_exported_model_serves(run: Path, exported: Path) -> None:
     assert wide == []
 
 
+def test_fine_volume_is_the_same_head(run: Path, tmp_path: Path) -> None:
+    main(["export", str(run / "run"), "--count", "2", "--fine", str(tmp_path)])
+    card = json.loads((tmp_path / "model.json").read_text())
+    assert card["outputs"]["FINE"]["shape"] == ["n", 200, 192, 192]
+    crops = np.random.default_rng(3).integers(0, 255, (1, 192, 192, 3)).astype(np.uint8)
+    out = Model(tmp_path / "model.onnx")(crops)
+    pooled = out["fine"][0].reshape(100, 2, 96, 2, 96, 2).mean((1, 3, 5)) > 127
+    standard = out["occupancy"][0] > 127
+    assert (pooled & standard).sum() / (pooled | standard).sum() > 0.97
+
+
 def test_widened_model_has_no_half(exported: Path) -> None:
     model = release.widen(onnx.load(str(exported / "model.onnx")))
     onnx.checker.check_model(model, full_check=True)
@@ -124,10 +135,10 @@ def test_gate_refuses_a_model_that_strays(
     load_weights(network, state["ema"])
     honest = release.write_onnx
 
-    def tampered(net, served, path, half=True):  # type: ignore[no-untyped-def]
+    def tampered(net, served, path, half=True, fine=False):  # type: ignore[no-untyped-def]
         with torch.no_grad():
             net.landmarks.maps.bias[70] += 0.3
-        honest(net, served, path, half)
+        honest(net, served, path, half, fine)
         with torch.no_grad():
             net.landmarks.maps.bias[70] -= 0.3
 
