@@ -67,6 +67,14 @@ def _evaluate(args: argparse.Namespace) -> None:
     write_report(args.out, faces, synthetic, not args.no_sheets)
 
 
+def _show(args: argparse.Namespace) -> None:
+    from .evaluate import Model, show
+    from .faces import crops_of
+    from .pixels import write_image
+
+    write_image(args.out, show(Model(args.model), crops_of(args.photos)))
+
+
 def _export(args: argparse.Namespace) -> None:
     import json
 
@@ -74,6 +82,7 @@ def _export(args: argparse.Namespace) -> None:
     import torch
 
     from .config import load_config
+    from .faces import crops_of
     from .headmodel import load_head
     from .release import export_model
     from .shards import find_shards, read_shard
@@ -86,6 +95,8 @@ def _export(args: argparse.Namespace) -> None:
     load_weights(network, state["ema"])
     shard = read_shard(find_shards(args.crops or Path(config.holdout))[0])
     crops = np.array(shard.images[: args.count])
+    if args.pictures:
+        crops = np.concatenate([crops, *(c[None] for c in crops_of(args.pictures))])
     extra = {"training": {"steps": state["step"], "batch": config.batch}}
     if args.evaluation:
         extra["evaluation"] = {
@@ -142,10 +153,17 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("out", type=Path)
     p.set_defaults(command=_evaluate)
 
+    p = commands.add_parser("show", help="contact sheet of a model on a folder of pictures")
+    p.add_argument("model", type=Path)
+    p.add_argument("photos", type=Path)
+    p.add_argument("out", type=Path)
+    p.set_defaults(command=_show)
+
     p = commands.add_parser("export", help="a run's EMA weights to FP16 ONNX, behind the gate")
     p.add_argument("run", type=Path)
     p.add_argument("--crops", type=Path, help="shards for the parity gate; default: hold-out")
     p.add_argument("--count", type=int, default=32)
+    p.add_argument("--pictures", type=Path, help="folder whose faces join the gate's crops")
     p.add_argument("--name", default="protome-guided")
     p.add_argument("--version", default="1.0.0")
     p.add_argument("--fine", action="store_true", help="with a (200, 192, 192) output as well")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -204,6 +204,21 @@ def sheet(faces: Sequence[Face]) -> NDArray[np.uint8]:
         over = np.where((front < 255).any(-1, keepdims=True), f.crop // 2 + front // 2, f.crop)
         side = -50.0 if f.yaw > 0 else 50.0
         rows.append(np.hstack([f.crop, marked, over, front, picture(v, t, side)]))
+    return np.vstack(rows) if rows else np.zeros((1, 1, 3), np.uint8)
+
+
+def show(model: Model, crops: Iterable[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """Rows for pictures without ground truth: crop, landmarks, overlay, mesh from three sides."""
+    rows = []
+    for crop in crops:
+        out = model(crop[None])
+        v, t = extract(out["occupancy"][0])
+        marked, front = crop.copy(), picture(v, t)
+        for p in out["landmarks"][0]:
+            cv2.circle(marked, (round(float(p[0])), round(float(p[1]))), 1, (255, 0, 0), -1)
+        over = np.where((front < 255).any(-1, keepdims=True), crop // 2 + front // 2, crop)
+        turned = [picture(v, t, yaw) for yaw in (-50.0, 50.0)]
+        rows.append(np.hstack([crop, marked, over, front, *turned]))
     return np.vstack(rows) if rows else np.zeros((1, 1, 3), np.uint8)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -10,6 +12,7 @@ from numpy.typing import NDArray
 
 from .headmodel import Floats
 from .identity import CROP
+from .pixels import read_image
 
 # Crop rule: side = SIDE * sqrt(w * h) of the detector's box; the box's centre, LOWER * h further
 # down, comes to crop px ANCHOR. Outside of the photo the crop is black.
@@ -68,6 +71,15 @@ def main_face(boxes: list[Box], size: tuple[int, int]) -> Box | None:
         return float(b.score * near * np.sqrt(b.width))
 
     return max(boxes, key=weight, default=None)
+
+
+def crops_of(folder: Path, per_photo: int = 2) -> Iterator[NDArray[np.uint8]]:
+    """(192, 192, 3) crops of the faces in a folder's pictures, the most certain of each."""
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() in (".jpg", ".jpeg", ".png", ".webp"):
+            photo = read_image(path)
+            for box in detect(photo)[:per_photo]:
+                yield cut(photo, crop_matrix(box))
 
 
 def crop_matrix(box: Box) -> Floats:
