@@ -84,6 +84,15 @@ def _augment(
     return small, moved
 
 
+def _blacken(crop: np.ndarray, rng: np.random.Generator) -> None:
+    """Black borders, as crops have that reach beyond the photo; up to a quarter of a side."""
+    cuts = [int(rng.integers(1, INPUT // 4)) if rng.random() < 0.5 else 0 for _ in range(4)]
+    crop[: cuts[0]] = 0
+    crop[INPUT - cuts[1] :] = 0
+    crop[:, : cuts[2]] = 0
+    crop[:, INPUT - cuts[3] :] = 0
+
+
 def draw_batch(samples: Samples, rng: np.random.Generator, c: Config) -> Batch:
     """One augmented batch."""
     crops = np.empty((c.batch, INPUT, INPUT, 3), np.uint8)
@@ -99,6 +108,8 @@ def draw_batch(samples: Samples, rng: np.random.Generator, c: Config) -> Batch:
             landmarks[:, 0] += 192
             k = samples.space.mirror @ k
         crops[b], marks[b] = _augment(image, landmarks, rng, c)
+        if rng.random() < c.borders:
+            _blacken(crops[b], rng)
         coefficients[b] = k
     marks[..., 2] -= marks[..., 2].mean(1, keepdims=True)
     x = torch.from_numpy(crops).permute(0, 3, 1, 2).float() / 255

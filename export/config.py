@@ -43,6 +43,7 @@ class Config:
     rotate_degrees: float = 9.0
     zoom: float = 0.08
     move: float = 5.0
+    borders: float = 0.25  # share of crops with black borders
 
 
 def load_config(path: Path) -> Config:

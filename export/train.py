@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import csv
 import math
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ import torch
 import torch.nn.functional as fn
 from torch import Tensor
 
-from .batches import Batch, Loader, Samples
+from .batches import Batch, Loader, Samples, draw_batch
 from .config import Config, dump_config
 from .geometry import CROP, umeyama
 from .headmodel import load_head
@@ -24,6 +25,10 @@ from .network import GuidedNet, Output, Widths
 from .shapespace import Poser, ShapeSpace, build_space
 
 _HALF = CROP / 2
+_COLUMNS = (
+    "step", "seconds", "samples", "per_second", "loss", "landmark", "vertex", "shape", "degrees",
+    "holdout_landmark_px", "holdout_degrees", "rate",
+)  # fmt: skip
 
 
 def open_space(config: Config) -> ShapeSpace:
@@ -177,63 +182,66 @@ class Trainer:
             degrees.append(terms.degrees.item())
         return float(np.mean(error)), float(np.mean(degrees))
 
+    def _rate(self) -> float:
+        """Cosine over whichever of steps and minutes ends first, after a linear warm-up."""
+        c = self.c
+        part = max(self.step / c.steps, self.spent / (c.minutes * 60))
+        warm = min(1.0, (self.step + 1) / c.warmup)
+        return c.learning_rate * warm * (0.5 + 0.5 * math.cos(math.pi * part))
+
+    def _advance(self, batch: Batch, probe: Tensor) -> Terms:
+        for g in self.optimiser.param_groups:
+            g["lr"] = self._rate() * g["rate"] + 1e-6
+        batch = Batch(*(v.to(self.device) for v in vars(batch).values()))
+        x = batch.crops.contiguous(memory_format=torch.channels_last)
+        terms = losses(self.net, self.net(x), batch, probe.to(self.device), self.c)
+        self.optimiser.zero_grad(set_to_none=True)
+        terms.loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.net.parameters(), 5.0)
+        self.optimiser.step()
+        self.step += 1
+        self._update_ema()
+        return terms
+
     def run(self) -> None:
+        """Trains until the run is over or `stop` is called; picks up shards as they appear."""
         c = self.c
         samples = Samples(Path(c.shards), self.poser, self.space)
-        count = samples.refresh(2)
+        samples.refresh(2)
         held = Samples(Path(c.holdout), self.poser, self.space)
         held.refresh(1)
-        from .batches import draw_batch
-
         rng = np.random.default_rng(5)
-        still = Config(batch=c.batch, rotate_degrees=0.1, zoom=1e-3, move=0.1)
+        still = Config(batch=c.batch, rotate_degrees=0.1, zoom=1e-3, move=0.1, borders=0.0)
         fixed = [draw_batch(held, rng, still) for _ in range(4)] if held.shards else []
         loader = Loader(samples, c, c.seed + 1000 + self.step)
-        import threading
-
         threading.Thread(target=self._watch, args=(samples,), daemon=True).start()
-        began, mark, seen = time.time(), time.time(), []
-        log = (self.out / "log.csv").open("a", newline="")
-        writer = csv.writer(log)
-        probe_rng = torch.Generator().manual_seed(c.seed)
-        base = self.spent
-        fixed_probe = torch.from_numpy(self.space.landmarks.astype(np.int64))
-        while self.step < c.steps and self.spent < c.minutes * 60 and not self._stopped:
-            part = max(self.step / c.steps, self.spent / (c.minutes * 60))
-            rate = c.learning_rate * min(1, (self.step + 1) / c.warmup)
-            rate *= 0.5 + 0.5 * math.cos(math.pi * part)
-            for g in self.optimiser.param_groups:
-                g["lr"] = rate * g["rate"] + 1e-6
-            batch = loader.next()
-            batch = Batch(*(v.to(self.device) for v in vars(batch).values()))
-            some = torch.randint(len(self.space.mean), (256,), generator=probe_rng)
-            probe = torch.cat([fixed_probe, some]).to(self.device)
-            x = batch.crops.contiguous(memory_format=torch.channels_last)
-            out = self.net(x)
-            terms = losses(self.net, out, batch, probe, c)
-            self.optimiser.zero_grad(set_to_none=True)
-            terms.loss.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(self.net.parameters(), 5.0)
-            self.optimiser.step()
-            self.step += 1
-            self._update_ema()
-            seen.append([float(v.detach()) for v in vars(terms).values()])
-            self.spent = base + time.time() - began
-            if self.step % 100 == 0 or self.step == c.steps:
-                row = np.mean(seen, 0)
-                speed = len(seen) * c.batch / (time.time() - mark)
-                check = self._validate(fixed) if fixed and self.step % 500 == 0 else (0.0, 0.0)
-                count = sum(len(s.images) for s, _ in samples.shards)
-                record = [self.step, round(self.spent), count, f"{speed:.1f}"]
-                record += [f"{v:.4f}" for v in (*row, *check, rate)]
-                writer.writerow(record)
-                log.flush()
-                print(*record, flush=True)
-                mark, seen = time.time(), []
-            if self.step % c.save_every == 0:
-                self.save()
+        landmarks = torch.from_numpy(self.space.landmarks.astype(np.int64))
+        drawn = torch.Generator().manual_seed(c.seed + self.step)
+        before, began, mark = self.spent, time.time(), time.time()
+        seen: list[list[float]] = []
+        with (self.out / "log.csv").open("a", newline="") as log:
+            writer = csv.writer(log)
+            if not log.tell():
+                writer.writerow(_COLUMNS)
+            while self.step < c.steps and self.spent < c.minutes * 60 and not self._stopped:
+                some = torch.randint(len(self.space.mean), (256,), generator=drawn)
+                terms = self._advance(loader.next(), torch.cat([landmarks, some]))
+                seen.append([float(v.detach()) for v in vars(terms).values()])
+                self.spent = before + time.time() - began
+                if self.step % 100 == 0 or self.step == c.steps:
+                    speed = len(seen) * c.batch / (time.time() - mark)
+                    due = fixed and self.step % c.save_every == 0
+                    check = self._validate(fixed) if due else (math.nan, math.nan)
+                    count = sum(len(s.images) for s, _ in samples.shards)
+                    record: list[object] = [self.step, round(self.spent), count, f"{speed:.1f}"]
+                    record += [f"{v:.4f}" for v in (*np.mean(seen, 0), *check, self._rate())]
+                    writer.writerow(record)
+                    log.flush()
+                    print(*record, flush=True)
+                    mark, seen = time.time(), []
+                if self.step % c.save_every == 0:
+                    self.save()
         self.save()
-        log.close()
 
     def _watch(self, samples: Samples) -> None:
         while True:
