@@ -250,6 +250,14 @@ def describe(
         "landmarks": {"name": "landmarks", "dtype": "float32", "shape": ["n", 68, 3]},
         "pose": {"name": "pose", "dtype": "float32", "shape": ["n", 3, 4]},
         "crop_rule": {"side": SIDE, "drop": LOWER, "anchor": ANCHOR[1]},
+        "grid": {
+            "axes": "z y x",
+            "crop_side_px": CROP,
+            "crop_depth_px": DEPTH,
+            "px_per_cm": SCALE,
+            "surface": 127.5,
+        },
+        "normalisation": "inside the graph: crops are 0 to 255 RGB as decoded",
         "conventions": {
             "input": "RGB",
             "occupancy": "depth, y, x; 255 inside, surface at 127.5; columns every 2 px from 1, "
@@ -259,7 +267,6 @@ def describe(
             "pose": "head frame (cm, x to its left, y up, z forward, origin at the mean of the "
             "68 landmarks) to crop px: scale * rotation | translation",
             "detector": "libfacedetection",
-            "px_per_cm": SCALE,
         },
         **extra,
     }
