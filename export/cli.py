@@ -1,0 +1,182 @@
+"""protome-export: the model factory's commands."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+
+def _generate(args: argparse.Namespace) -> None:
+    import cv2
+    import torch
+
+    from .shards import write_shard
+    from .synth import Synthesizer
+
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    synthesizer = Synthesizer.load(args.head, args.data)
+    done, began = 0, time.time()
+    while done < args.count and not (args.out / "STOP").exists():
+        n = min(args.shard, args.count - done)
+        write_shard(synthesizer, args.out, args.seed + done, n)
+        done += n
+        print(f"{done} samples, {done / (time.time() - began):.1f}/s", flush=True)
+
+
+def _preview(args: argparse.Namespace) -> None:
+    from .preview import contact_sheet
+    from .synth import Synthesizer
+
+    contact_sheet(Synthesizer.load(args.head, args.data), args.seed, args.count, args.out)
+
+
+def _pack(args: argparse.Namespace) -> None:
+    from .headmodel import pack_head, read_checkout
+
+    pack_head(read_checkout(args.checkout), args.out)
+
+
+def _train(args: argparse.Namespace) -> None:
+    import signal
+
+    from .config import load_config
+    from .train import Trainer
+
+    trainer = Trainer(load_config(args.config))
+    signal.signal(signal.SIGTERM, lambda *_: trainer.stop())
+    trainer.run()
+
+
+def _evaluate(args: argparse.Namespace) -> None:
+    from .evaluate import Model, evaluate_holdout, evaluate_photos, table, write_report
+    from .headmodel import load_head
+    from .shapespace import Poser, ShapeSpace
+
+    model, space = Model(args.model), ShapeSpace.load(args.space)
+    faces = []
+    if args.photos:
+        faces = evaluate_photos(model, args.photos, args.landmarks, space, args.passes)
+        print(table(faces), flush=True)
+    synthetic = None
+    if args.holdout:
+        poser = Poser(load_head(args.head))
+        synthetic = evaluate_holdout(model, args.holdout, poser, space, args.count)
+        print(synthetic, flush=True)
+    write_report(args.out, faces, synthetic, not args.no_sheets)
+
+
+def _show(args: argparse.Namespace) -> None:
+    from .evaluate import Model, show
+    from .faces import crops_of
+    from .pixels import write_image
+
+    write_image(args.out, show(Model(args.model), crops_of(args.photos)))
+
+
+def _export(args: argparse.Namespace) -> None:
+    import json
+
+    import numpy as np
+    import torch
+
+    from .config import load_config
+    from .faces import crops_of
+    from .headmodel import load_head
+    from .release import export_model
+    from .shards import find_shards, read_shard
+    from .solid import build_solid
+    from .train import load_weights, make_network, open_space
+
+    config = load_config(args.run / "config.toml")
+    network = make_network(config, open_space(config)).eval()
+    state = torch.load(args.run / "checkpoint.pt", map_location="cpu", weights_only=True)
+    load_weights(network, state["ema"])
+    shard = read_shard(find_shards(args.crops or Path(config.holdout))[0])
+    crops = np.array(shard.images[: args.count])
+    if args.pictures:
+        crops = np.concatenate([crops, *(c[None] for c in crops_of(args.pictures))])
+    extra = {"training": {"steps": state["step"], "batch": config.batch}}
+    if args.evaluation:
+        extra["evaluation"] = {
+            k: v for k, v in json.loads(args.evaluation.read_text()).items() if k != "faces"
+        }
+    served = build_solid(load_head(config.head)).on_jaw
+    rows = export_model(network, served, args.out, crops, args.name, args.version, extra, args.fine)
+    for row in rows:
+        print(row)
+
+
+def _add_source(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--head", default="tiny", help='packed .npz, checkout folder or "tiny"')
+    parser.add_argument("--data", type=Path, help="folder with skins_ict_uv and environments")
+    parser.add_argument("--seed", type=int, default=0)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="protome-export", description=__doc__)
+    commands = parser.add_subparsers(required=True)
+
+    p = commands.add_parser("pack-facekit", help="an ICT-FaceKit checkout to one .npz")
+    p.add_argument("checkout", type=Path)
+    p.add_argument("out", type=Path)
+    p.set_defaults(command=_pack)
+
+    p = commands.add_parser("generate", help="write shards of synthetic samples")
+    _add_source(p)
+    p.add_argument("--count", type=int, required=True)
+    p.add_argument("--shard", type=int, default=512)
+    p.add_argument("out", type=Path)
+    p.set_defaults(command=_generate)
+
+    p = commands.add_parser("preview", help="contact sheet of synthetic samples")
+    _add_source(p)
+    p.add_argument("--count", type=int, default=48)
+    p.add_argument("out", type=Path)
+    p.set_defaults(command=_preview)
+
+    p = commands.add_parser("train", help="train, or resume, the run of a config")
+    p.add_argument("config", type=Path)
+    p.set_defaults(command=_train)
+
+    p = commands.add_parser("evaluate", help="score an exported model")
+    p.add_argument("model", type=Path)
+    p.add_argument("--space", type=Path, required=True, help="space.npz of the run")
+    p.add_argument("--photos", type=Path, help="folder of pictures")
+    p.add_argument("--landmarks", type=Path, help=".npz with names, points, yaw_degrees")
+    p.add_argument("--passes", type=int, default=1, help="2: crop again from the first result")
+    p.add_argument("--head", default="tiny")
+    p.add_argument("--holdout", type=Path, help="folder of synthetic shards not trained on")
+    p.add_argument("--count", type=int, default=100)
+    p.add_argument("--no-sheets", action="store_true", help="no pictures of people written")
+    p.add_argument("out", type=Path)
+    p.set_defaults(command=_evaluate)
+
+    p = commands.add_parser("show", help="contact sheet of a model on a folder of pictures")
+    p.add_argument("model", type=Path)
+    p.add_argument("photos", type=Path)
+    p.add_argument("out", type=Path)
+    p.set_defaults(command=_show)
+
+    p = commands.add_parser("export", help="a run's EMA weights to FP16 ONNX, behind the gate")
+    p.add_argument("run", type=Path)
+    p.add_argument("--crops", type=Path, help="shards for the parity gate; default: hold-out")
+    p.add_argument("--count", type=int, default=32)
+    p.add_argument("--pictures", type=Path, help="folder whose faces join the gate's crops")
+    p.add_argument("--name", default="protome-guided")
+    p.add_argument("--version", default="1.0.0")
+    p.add_argument("--fine", action="store_true", help="with a (200, 192, 192) output as well")
+    p.add_argument("--evaluation", type=Path, help="report.json to put into model.json")
+    p.add_argument("out", type=Path)
+    p.set_defaults(command=_export)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = build_parser().parse_args(argv)
+    args.command(args)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+"""Every setting of a run, in one dataclass that reads and writes TOML."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Config:
+    """Paths are relative to the working directory."""
+
+    head: str = "tiny"
+    data: str = ""
+    shards: str = "shards"
+    holdout: str = "holdout"
+    out: str = "run"
+    init: str = ""  # checkout of weights to start from
+    seed: int = 0
+    modes: int = 64
+    space_heads: int = 1200
+    encoder: tuple[int, int, int, int] = (24, 48, 96, 192)
+    blocks: tuple[int, int, int, int] = (0, 1, 3, 2)
+    decoder: tuple[int, int, int] = (1, 2, 64)
+    code: int = 256
+    batch: int = 32
+    steps: int = 100_000
+    minutes: float = 1e9  # stop, and anneal, by whichever ends first
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.02
+    warmup: int = 100
+    ema: float = 0.9985
+    threads: int = 1
+    loaders: int = 1
+    amp: bool = False
+    landmark_weight: float = 10.0
+    vertex_weight: float = 10.0
+    shape_weight: float = 1.0
+    save_every: int = 500
+    rotate_degrees: float = 9.0
+    zoom: float = 0.08
+    move: float = 5.0
+    borders: float = 0.25  # share of crops with black borders
+
+
+def load_config(path: Path) -> Config:
+    """Reads TOML; unknown keys are errors."""
+    values = tomllib.loads(path.read_text())
+    known = {f.name for f in dataclasses.fields(Config)}
+    if unknown := set(values) - known:
+        raise ValueError(f"{path}: unknown settings {sorted(unknown)}")
+    settings: dict[str, Any] = {
+        k: tuple(v) if isinstance(v, list) else v for k, v in values.items()
+    }
+    return Config(**settings)
+
+
+def dump_config(config: Config, path: Path) -> None:
+    """Writes a config so that load_config reads the same."""
+    lines = []
+    for key, value in dataclasses.asdict(config).items():
+        if isinstance(value, bool):
+            text = str(value).lower()
+        elif isinstance(value, str):
+            text = '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+        elif isinstance(value, tuple):
+            text = "[" + ", ".join(str(v) for v in value) + "]"
+        else:
+            text = repr(value)
+        lines.append(f"{key} = {text}")
+    path.write_text("\n".join(lines) + "\n")

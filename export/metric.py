@@ -1,0 +1,56 @@
+"""Error measures. `surface_nme` is the project's shared convention, implemented as given."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from .headmodel import Floats
+
+
+def box_size(points: np.ndarray) -> float:
+    """sqrt(width * height) of the box of (68, >=2) points."""
+    return float(np.sqrt(np.prod(np.ptp(points[:, :2], axis=0))))
+
+
+def align_depth(points: np.ndarray, vertices: np.ndarray) -> np.ndarray:
+    """Moves vertices (N, 3) along z, the only free parameter, to fit points (68, 3)."""
+    v = np.array(vertices, float)
+    v[:, 2] += np.median(points[:, 2]) - np.quantile(v[:, 2], 0.8)
+    tree = cKDTree(v)
+    best, least, centre, span = 0.0, np.inf, 0.0, 120.0
+    for _ in range(4):
+        for dz in np.linspace(centre - span, centre + span, 25):
+            moved = points - [0, 0, dz]
+            e = float(np.minimum(tree.query(moved)[0], 60).mean())
+            if e < least:
+                best, least = float(dz), e
+        centre, span = best, span / 8
+    v[:, 2] += best
+    return v
+
+
+def surface_nme(points: np.ndarray, vertices: np.ndarray | None) -> tuple[float, float]:
+    """Landmarks (68, 3) to a predicted surface (N, 3), both in photo px, z to the camera:
+    (all 68, inner 51) over the box size of the landmarks. A failure counts 1.0."""
+    if vertices is None or len(vertices) == 0:
+        return 1.0, 1.0
+    size = box_size(points)
+    distance = cKDTree(align_depth(points, vertices)).query(points)[0]
+    return min(distance.mean() / size, 1.0), min(distance[17:].mean() / size, 1.0)
+
+
+def landmark_nme(truth: np.ndarray, found: np.ndarray | None) -> float:
+    """Mean 2D distance of 68 points over the box size; 1.0 for a failure."""
+    if found is None:
+        return 1.0
+    error = np.linalg.norm(truth[:, :2] - found[:, :2], axis=1).mean()
+    return min(float(error) / box_size(truth), 1.0)
+
+
+def balanced(values: np.ndarray, yaw: np.ndarray) -> tuple[Floats, float]:
+    """Mean per bin of |yaw| (0-30, 30-60, 60-90) and the mean of the bins that have photos."""
+    edges = np.array([0, 30, 60, 91])
+    bins = np.digitize(np.abs(yaw), edges) - 1
+    rows = [values[bins == k].mean() if (bins == k).any() else np.nan for k in range(3)]
+    return np.array(rows, np.float32), float(np.nanmean(rows))

@@ -1,0 +1,96 @@
+"""Shards of synthetic samples on disk: images as .npy (memory mapped), labels as .npz."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .headmodel import Floats
+from .identity import CROP, Camera, Shape, rotation
+from .synth import Sample, Synthesizer
+
+HOLDOUT_SEED = 1_000_000_000
+_BATCH = 16
+
+
+@dataclass
+class Labels:
+    """Arrays of n samples: identity (n, I), expression (n, E), stretch (n, 3), angles (n, 3)
+    degrees, camera (n, 7): distance cm, scale, origin x y, pivot x y z; landmarks (n, 68, 3)."""
+
+    identity: Floats
+    expression: Floats
+    stretch: Floats
+    angles: Floats
+    camera: Floats
+    landmarks: Floats
+
+    def shape(self, index: int) -> Shape:
+        a = self.angles[index]
+        return Shape(
+            self.identity[index],
+            self.expression[index],
+            self.stretch[index],
+            (float(a[0]), float(a[1]), float(a[2])),
+            float(self.camera[index, 0]),
+            float(self.camera[index, 1]),
+            (0.0, 0.0),
+        )
+
+    def view(self, index: int) -> Camera:
+        c, a = self.camera[index], self.angles[index]
+        turn = rotation(float(a[0]), float(a[1]), float(a[2]))
+        return Camera(turn, c[4:7], float(c[0]), float(c[1]), (float(c[2]), float(c[3])))
+
+
+def labels_of(samples: list[Sample]) -> Labels:
+    shapes, cameras = [s.shape for s in samples], [s.camera for s in samples]
+    return Labels(
+        np.stack([s.identity for s in shapes]),
+        np.stack([s.expression for s in shapes]),
+        np.stack([s.stretch for s in shapes]),
+        np.array([s.angles for s in shapes], np.float32),
+        np.array([[c.distance, c.scale, *c.origin, *c.pivot] for c in cameras], np.float32),
+        np.stack([s.landmarks for s in samples]),
+    )
+
+
+def write_shard(synthesizer: Synthesizer, folder: Path, first_seed: int, count: int) -> None:
+    """Renders seeds first_seed ... first_seed + count - 1; the images appear last, complete."""
+    samples: list[Sample] = []
+    for start in range(first_seed, first_seed + count, _BATCH):
+        stop = min(start + _BATCH, first_seed + count)
+        samples += synthesizer.samples(list(range(start, stop)))
+    folder.mkdir(parents=True, exist_ok=True)
+    stem = f"{first_seed:012d}"
+    np.savez(folder / f"{stem}.npz", **vars(labels_of(samples)))
+    scratch = folder / f".{stem}.{os.getpid()}.npy"
+    np.save(scratch, np.stack([s.image for s in samples]))
+    scratch.rename(folder / f"{stem}.npy")
+
+
+@dataclass
+class Shard:
+    """images (n, 192, 192, 3) uint8, memory mapped; labels of the same n samples."""
+
+    images: NDArray[np.uint8]
+    labels: Labels
+
+
+def read_shard(path: Path) -> Shard:
+    """Reads the shard whose images are at path (.npy)."""
+    with np.load(path.with_suffix(".npz")) as z:
+        labels = Labels(**{k: z[k] for k in z.files})
+    images = np.load(path, mmap_mode="r")
+    if images.shape[1:] != (CROP, CROP, 3):
+        raise ValueError(f"{path}: images are {images.shape[1:]}")
+    return Shard(images, labels)
+
+
+def find_shards(folder: Path) -> list[Path]:
+    """Complete shards of a folder, in seed order."""
+    return sorted(p for p in folder.glob("*.npy") if not p.name.startswith("."))

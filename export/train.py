@@ -1,0 +1,249 @@
+"""Training: landmarks, pose and shape against synthetic heads; EMA, resumable, CSV log."""
+
+from __future__ import annotations
+
+import copy
+import csv
+import math
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as fn
+from torch import Tensor
+
+from .batches import Batch, Loader, Samples, draw_batch
+from .config import Config, dump_config
+from .geometry import CROP, umeyama
+from .headmodel import load_head
+from .network import GuidedNet, Output, Widths
+from .shapespace import Poser, ShapeSpace, build_space
+
+_HALF = CROP / 2
+_COLUMNS = (
+    "step", "seconds", "samples", "per_second", "loss", "landmark", "vertex", "shape", "degrees",
+    "holdout_landmark_px", "holdout_degrees", "rate",
+)  # fmt: skip
+
+
+def open_space(config: Config) -> ShapeSpace:
+    """The run's shape space: built once, kept in its folder."""
+    path = Path(config.out) / "space.npz"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        build_space(load_head(config.head), config.modes, config.space_heads).save(path)
+    return ShapeSpace.load(path)
+
+
+def make_network(config: Config, space: ShapeSpace) -> GuidedNet:
+    widths = Widths(config.encoder, config.blocks, config.decoder, config.code)
+    return GuidedNet(space, widths, config.amp)
+
+
+def load_weights(network: GuidedNet, state: dict[str, Tensor]) -> None:
+    """Loads weights; the voxeliser's tables come with the shape space, not the checkpoint."""
+    missing, unexpected = network.load_state_dict(state, strict=False)
+    wrong = [k for k in missing if not k.startswith("voxeliser.")] + list(unexpected)
+    if wrong:
+        raise ValueError(f"checkpoint does not fit the network: {wrong[:4]}")
+
+
+def _learned(network: GuidedNet) -> dict[str, Tensor]:
+    return {k: v for k, v in network.state_dict().items() if not k.startswith("voxeliser.")}
+
+
+@dataclass
+class Terms:
+    """Losses and figures of one step."""
+
+    loss: Tensor
+    landmark: Tensor
+    vertex: Tensor
+    shape: Tensor
+    degrees: Tensor
+
+
+def _pose(r: Tensor, s: Tensor, t: Tensor, vertices: Tensor) -> Tensor:
+    return vertices @ (r * s[:, None, None]).transpose(1, 2) + t[:, None]
+
+
+def losses(net: GuidedNet, out: Output, batch: Batch, probe: Tensor, c: Config) -> Terms:
+    """probe: vertex indices at which the posed head is compared; all distances over 96 px."""
+    truth = umeyama(batch.landmarks, net.canonical68)
+    modes = net.modes.view(len(net.modes), -1, 3)[:, probe]
+    mean = net.mean[probe]
+
+    def head(k: Tensor) -> Tensor:
+        return mean + torch.einsum("bk,kmd->bmd", k, modes)
+
+    goal = _pose(*truth, head(batch.coefficients))
+    ours = _pose(out.rotation, out.scale, out.translation, head(out.coefficients))
+    landmark = fn.smooth_l1_loss(out.landmarks / _HALF, batch.landmarks / _HALF, beta=0.05)
+    vertex = fn.smooth_l1_loss(ours / _HALF, goal / _HALF, beta=0.05)
+    # The residual on its own, in the re-posed target: it need not pay for the pose.
+    own, true = head(out.coefficients), head(batch.coefficients)
+    shape = fn.smooth_l1_loss(own * (6.2 / _HALF), true * (6.2 / _HALF), beta=0.05)
+    total = c.landmark_weight * landmark + c.vertex_weight * vertex
+    total = total + c.vertex_weight * c.shape_weight * shape
+    with torch.no_grad():
+        cosine = ((out.rotation * truth[0]).sum((1, 2)) - 1) / 2
+        degrees = torch.rad2deg(torch.arccos(cosine.clamp(-1, 1))).mean()
+    return Terms(total, landmark, vertex, shape, degrees)
+
+
+def _groups(net: GuidedNet, c: Config) -> list[dict[str, Any]]:
+    flat, decay, dense = [], [], []
+    for name, p in net.named_parameters():
+        if name == "landmarks.bias" or name.startswith(("trunk.code", "trunk.spread")):
+            dense.append(p)
+        elif p.ndim <= 1:
+            flat.append(p)
+        else:
+            decay.append(p)
+    return [
+        {"params": decay, "weight_decay": c.weight_decay, "rate": 1.0},
+        {"params": flat, "weight_decay": 0.0, "rate": 1.0},
+        {"params": dense, "weight_decay": 0.01, "rate": 0.35},
+    ]
+
+
+class Trainer:
+    """One run in config.out: checkpoint.pt (resumable), log.csv, config.toml, space.npz."""
+
+    def __init__(self, config: Config) -> None:
+        torch.set_num_threads(config.threads)
+        cv2.setNumThreads(1)
+        torch.manual_seed(config.seed)
+        self.c, self.out = config, Path(config.out)
+        self.space = open_space(config)
+        dump_config(config, self.out / "config.toml")
+        self.poser = Poser(load_head(config.head))
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.net = make_network(config, self.space).to(self.device)
+        self.net.to(memory_format=torch.channels_last)
+        self.optimiser = torch.optim.AdamW(_groups(self.net, config), betas=(0.9, 0.98))
+        self.step, self.spent = 0, 0.0
+        self._stopped = False
+        checkpoint = self.out / "checkpoint.pt"
+        state = None
+        if checkpoint.exists():
+            state = torch.load(checkpoint, map_location=self.device, weights_only=True)
+            load_weights(self.net, state["model"])
+            self.optimiser.load_state_dict(state["optimiser"])
+            self.step, self.spent = state["step"], state["spent"]
+        elif config.init:
+            start = torch.load(config.init, map_location=self.device, weights_only=True)
+            load_weights(self.net, start["ema"])
+        self.ema = copy.deepcopy(self.net).eval()
+        if state is not None:
+            load_weights(self.ema, state["ema"])
+
+    def save(self) -> None:
+        state = {
+            "model": _learned(self.net),
+            "ema": _learned(self.ema),
+            "optimiser": self.optimiser.state_dict(),
+            "step": self.step,
+            "spent": self.spent,
+        }
+        scratch = self.out / ".checkpoint.pt"
+        torch.save(state, scratch)
+        scratch.rename(self.out / "checkpoint.pt")
+
+    def stop(self) -> None:
+        """Ends the run after the current step; its checkpoint is written."""
+        self._stopped = True
+
+    def _update_ema(self) -> None:
+        keep = min(self.c.ema, (1 + self.step) / (20 + self.step))
+        with torch.no_grad():
+            for mine, theirs in zip(
+                _learned(self.ema).values(), _learned(self.net).values(), strict=True
+            ):
+                if mine.dtype.is_floating_point:
+                    mine.lerp_(theirs, 1 - keep)
+                else:
+                    mine.copy_(theirs)
+
+    def _validate(self, batches: list[Batch]) -> tuple[float, float]:
+        """Mean landmark error (px) and rotation error (degrees) of the EMA network."""
+        error, degrees = [], []
+        probe = torch.arange(0, len(self.space.mean), 25)
+        for b in batches:
+            with torch.no_grad():
+                out = self.ema(b.crops.to(self.device))
+            terms = losses(self.ema, out, b, probe, self.c)
+            error.append((out.landmarks - b.landmarks).norm(dim=-1).mean().item())
+            degrees.append(terms.degrees.item())
+        return float(np.mean(error)), float(np.mean(degrees))
+
+    def _rate(self) -> float:
+        """Cosine over whichever of steps and minutes ends first, after a linear warm-up."""
+        c = self.c
+        part = max(self.step / c.steps, self.spent / (c.minutes * 60))
+        warm = min(1.0, (self.step + 1) / c.warmup)
+        return c.learning_rate * warm * (0.5 + 0.5 * math.cos(math.pi * part))
+
+    def _advance(self, batch: Batch, probe: Tensor) -> Terms:
+        for g in self.optimiser.param_groups:
+            g["lr"] = self._rate() * g["rate"] + 1e-6
+        batch = Batch(*(v.to(self.device) for v in vars(batch).values()))
+        x = batch.crops.contiguous(memory_format=torch.channels_last)
+        terms = losses(self.net, self.net(x), batch, probe.to(self.device), self.c)
+        self.optimiser.zero_grad(set_to_none=True)
+        terms.loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.net.parameters(), 5.0)
+        self.optimiser.step()
+        self.step += 1
+        self._update_ema()
+        return terms
+
+    def run(self) -> None:
+        """Trains until the run is over or `stop` is called; picks up shards as they appear."""
+        c = self.c
+        samples = Samples(Path(c.shards), self.poser, self.space)
+        samples.refresh(2)
+        held = Samples(Path(c.holdout), self.poser, self.space)
+        held.refresh(1)
+        rng = np.random.default_rng(5)
+        still = Config(batch=c.batch, rotate_degrees=0.1, zoom=1e-3, move=0.1, borders=0.0)
+        fixed = [draw_batch(held, rng, still) for _ in range(4)] if held.shards else []
+        loader = Loader(samples, c, c.seed + 1000 + self.step)
+        threading.Thread(target=self._watch, args=(samples,), daemon=True).start()
+        landmarks = torch.from_numpy(self.space.landmarks.astype(np.int64))
+        drawn = torch.Generator().manual_seed(c.seed + self.step)
+        before, began, mark = self.spent, time.time(), time.time()
+        seen: list[list[float]] = []
+        with (self.out / "log.csv").open("a", newline="") as log:
+            writer = csv.writer(log)
+            if not log.tell():
+                writer.writerow(_COLUMNS)
+            while self.step < c.steps and self.spent < c.minutes * 60 and not self._stopped:
+                some = torch.randint(len(self.space.mean), (256,), generator=drawn)
+                terms = self._advance(loader.next(), torch.cat([landmarks, some]))
+                seen.append([float(v.detach()) for v in vars(terms).values()])
+                self.spent = before + time.time() - began
+                if self.step % 100 == 0 or self.step == c.steps:
+                    speed = len(seen) * c.batch / (time.time() - mark)
+                    due = fixed and self.step % c.save_every == 0
+                    check = self._validate(fixed) if due else (math.nan, math.nan)
+                    count = sum(len(s.images) for s, _ in samples.shards)
+                    record: list[object] = [self.step, round(self.spent), count, f"{speed:.1f}"]
+                    record += [f"{v:.4f}" for v in (*np.mean(seen, 0), *check, self._rate())]
+                    writer.writerow(record)
+                    log.flush()
+                    print(*record, flush=True)
+                    mark, seen = time.time(), []
+                if self.step % c.save_every == 0:
+                    self.save()
+        self.save()
+
+    def _watch(self, samples: Samples) -> None:
+        while True:
+            samples.refresh()
+            time.sleep(20)

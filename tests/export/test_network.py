@@ -1,0 +1,60 @@
+import torch
+
+from protome_export.headmodel import MIRROR68
+from protome_export.network import GuidedNet, Widths
+from protome_export.shapespace import ShapeSpace
+
+WIDTHS = Widths((8, 8, 16, 16), (0, 0, 1, 1), (0, 1, 16), 32)
+
+
+def _net(space: ShapeSpace) -> GuidedNet:
+    torch.manual_seed(0)
+    net = GuidedNet(space, WIDTHS).eval()
+    torch.nn.init.normal_(net.shape.out.weight, 0, 0.3)
+    torch.nn.init.normal_(net.landmarks.maps.weight, 0, 0.3)
+    return net
+
+
+def test_untrained_network_poses_the_mean_head(space: ShapeSpace) -> None:
+    net = GuidedNet(space, WIDTHS).eval()
+    with torch.no_grad():
+        out = net(torch.zeros(2, 3, 192, 192))
+        vertices, offset = net.placed(net.posed(out))
+        volume = net.voxeliser(vertices)
+    assert volume.shape == (2, 100, 96, 96)
+    assert torch.allclose(vertices[..., 2].amin(1), torch.full((2,), 3.0), atol=1e-4)
+    assert torch.allclose(net.posed(out, bare=True) + offset[:, None], vertices)
+    filled = float(volume[0].sum()) * 4 / 6.2**3
+    assert 200 < filled < 6000  # cm3: a head
+
+
+def test_both_ways_is_equivariant_under_mirroring(space: ShapeSpace) -> None:
+    net = _net(space)
+    crops = torch.rand(2, 3, 192, 192, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        one, two = net.both_ways(crops), net.both_ways(crops.flip(3))
+        plain, turned = net(crops), net(crops.flip(3))
+    twin = two.landmarks[:, torch.from_numpy(MIRROR68)] * torch.tensor([-1.0, 1.0, 1.0])
+    twin[..., 0] += 192
+    assert torch.allclose(one.landmarks, twin, atol=1e-2)
+    assert not torch.allclose(plain.landmarks[..., 0], 192 - turned.landmarks[..., 0], atol=0.5)
+
+
+def test_gradients_reach_every_part(space: ShapeSpace) -> None:
+    net = _net(space).train()
+    out = net(torch.rand(3, 3, 96, 96))
+    net.posed(out).square().mean().backward()
+    for name, parameter in net.named_parameters():
+        assert parameter.grad is not None, name
+        assert torch.isfinite(parameter.grad).all(), name
+
+
+def test_bfloat16_convolutions_keep_geometry_in_float32(space: ShapeSpace) -> None:
+    net = _net(space)
+    crops = torch.rand(1, 3, 96, 96)
+    with torch.no_grad():
+        want = net(crops)
+        net.amp = True
+        got = net(crops)
+    assert got.landmarks.dtype == torch.float32
+    assert (got.landmarks - want.landmarks).abs().max() < 3.0

@@ -1,0 +1,243 @@
+"""The whole chain on the tiny head: generate, train, resume, export, evaluate, serve."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+import torch
+
+from protome_export import evaluate, release
+from protome_export.cli import main
+from protome_export.config import Config, dump_config
+from protome_export.evaluate import Model, evaluate_holdout, to_photo
+from protome_export.faces import Box, crop_matrix, cut
+from protome_export.shapespace import Poser, ShapeSpace
+from protome_export.train import Trainer, load_weights, make_network
+
+CONFIG = Config(
+    batch=4, steps=2, modes=8, space_heads=40, save_every=1, warmup=1, amp=False,
+    encoder=(8, 8, 16, 16), blocks=(0, 0, 1, 1), decoder=(0, 1, 16), code=32,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of two steps; shards, hold-out and run folder inside."""
+    folder = tmp_path_factory.mktemp("factory")
+    main(["generate", "--count", "6", "--shard", "3", str(folder / "shards")])
+    main(["generate", "--count", "5", "--seed", "900", str(folder / "holdout")])
+    config = replace(
+        CONFIG,
+        shards=str(folder / "shards"),
+        holdout=str(folder / "holdout"),
+        out=str(folder / "run"),
+    )
+    dump_config(config, folder / "run.toml")
+    main(["train", str(folder / "run.toml")])
+    return folder
+
+
+def _space(run: Path) -> ShapeSpace:
+    return ShapeSpace.load(run / "run" / "space.npz")
+
+
+def test_training_learns_logs_and_resumes(run: Path) -> None:
+    state = torch.load(run / "run" / "checkpoint.pt", weights_only=True)
+    assert state["step"] == 2
+    assert len((run / "run" / "log.csv").read_text().splitlines()) == 2  # header, one row
+    config = replace(
+        CONFIG,
+        shards=str(run / "shards"),
+        out=str(run / "longer"),
+        steps=60,
+        init=str(run / "run" / "checkpoint.pt"),
+        rotate_degrees=0.5,
+        zoom=0.01,
+        move=0.5,
+    )
+    trainer = Trainer(config)
+    before = {k: v.clone() for k, v in trainer.net.state_dict().items()}
+    trainer.run()
+    assert any(not torch.equal(before[k], v) for k, v in trainer.net.state_dict().items())
+    rows = [r.split(",") for r in (run / "longer" / "log.csv").read_text().splitlines()]
+    first = [r.split(",") for r in (run / "run" / "log.csv").read_text().splitlines()]
+    assert float(rows[-1][4]) < 0.8 * float(first[1][4])  # the loss fell
+    again = Trainer(replace(config, steps=61))
+    assert again.step == 60
+    again.run()
+    assert torch.load(run / "longer" / "checkpoint.pt", weights_only=True)["step"] == 61
+
+
+@pytest.fixture(scope="module")
+def exported(run: Path) -> Path:
+    main(["export", str(run / "run"), "--count", "4", "--version", "0.0.1", str(run / "release")])
+    return run / "release"
+
+
+def test_exported_model_serves(run: Path, exported: Path) -> None:
+    card = json.loads((exported / "model.json").read_text())
+    import hashlib
+
+    digest = hashlib.sha256((exported / "model.onnx").read_bytes()).hexdigest()
+    assert card["digest"] == digest
+    report = json.loads((exported / "parity.json").read_text())
+    assert min(r["iou"] for r in report["rows"]) >= 0.998
+    session = ort.InferenceSession(str(exported / "model.onnx"), providers=["CPUExecutionProvider"])
+    for n in (1, 3):
+        crops = np.random.default_rng(n).integers(0, 255, (n, 192, 192, 3)).astype(np.uint8)
+        occupancy, landmarks, pose = session.run(None, {"crops": crops})
+        assert occupancy.shape == (n, 100, 96, 96)
+        assert occupancy.dtype == np.uint8
+        assert landmarks.shape == (n, 68, 3)
+        assert landmarks.dtype == np.float32
+        assert pose.shape == (n, 3, 4)
+        assert pose.dtype == np.float32
+        assert occupancy.max() > 200
+        assert occupancy[:, 0].max() == 0
+        nearest = occupancy.reshape(n, 100, -1).max(2).argmax(1)
+        assert (np.abs(nearest - 3) <= 3).all()
+    stored = onnx.load(str(exported / "model.onnx"))
+    wide = [t.name for t in stored.graph.initializer
+            if t.data_type == onnx.TensorProto.FLOAT and np.prod(t.dims) >= 1024]  # fmt: skip
+    assert wide == []
+
+
+def test_fine_volume_is_the_same_head(run: Path, tmp_path: Path) -> None:
+    main(["export", str(run / "run"), "--count", "2", "--fine", str(tmp_path)])
+    card = json.loads((tmp_path / "model.json").read_text())
+    assert card["outputs"]["FINE"]["shape"] == ["n", 200, 192, 192]
+    crops = np.random.default_rng(3).integers(0, 255, (1, 192, 192, 3)).astype(np.uint8)
+    out = Model(tmp_path / "model.onnx")(crops)
+    pooled = out["fine"][0].reshape(100, 2, 96, 2, 96, 2).mean((1, 3, 5)) > 127
+    standard = out["occupancy"][0] > 127
+    assert (pooled & standard).sum() / (pooled | standard).sum() > 0.97
+
+
+def test_widened_model_has_no_half(exported: Path) -> None:
+    model = release.widen(onnx.load(str(exported / "model.onnx")))
+    onnx.checker.check_model(model, full_check=True)
+    kinds = {t.data_type for t in model.graph.initializer}
+    assert onnx.TensorProto.FLOAT16 not in kinds
+
+
+def test_gate_refuses_a_model_that_strays(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = make_network(CONFIG, _space(run)).eval()
+    state = torch.load(run / "run" / "checkpoint.pt", weights_only=True)
+    load_weights(network, state["ema"])
+    honest = release.write_onnx
+
+    def tampered(net, served, path, half=True, fine=False):  # type: ignore[no-untyped-def]
+        with torch.no_grad():
+            net.landmarks.maps.bias[70] += 0.3
+        honest(net, served, path, half, fine)
+        with torch.no_grad():
+            net.landmarks.maps.bias[70] -= 0.3
+
+    monkeypatch.setattr(release, "write_onnx", tampered)
+    crops = np.full((2, 192, 192, 3), 90, np.uint8)
+    served = _space(run).landmarks
+    with pytest.raises(ValueError, match="strays"):
+        release.export_model(network, served, tmp_path, crops, "x", "0", {})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_checkpoint_of_another_network_is_refused(run: Path) -> None:
+    state = torch.load(run / "run" / "checkpoint.pt", weights_only=True)["ema"]
+    del state["shape.out.bias"]
+    with pytest.raises(ValueError, match="does not fit"):
+        load_weights(make_network(CONFIG, _space(run)), state)
+
+
+def test_evaluation_of_photos_writes_a_report(
+    run: Path, exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from protome_export.shards import find_shards, read_shard
+
+    shard = read_shard(find_shards(run / "holdout")[0])
+    names, points = [], []
+    for i in range(3):
+        names.append(f"p{i}")
+        cv2.imwrite(str(tmp_path / f"p{i}.png"), shard.images[i][..., ::-1])
+        points.append(shard.labels.landmarks[i] * [1, 1, -1])
+    np.savez(tmp_path / "truth.npz", names=names, points=points, yaw_degrees=[0.0, 40.0, 70.0])
+    side = 192 / 2.06
+    found = Box(96 - side / 2, 103 - side / 2 - 0.13 * side, side, side, 90.0)
+    boxes = iter([[found], [found], []])
+    monkeypatch.setattr(evaluate, "detect", lambda photo: next(boxes))
+    main(
+        ["evaluate", str(exported / "model.onnx"), "--space", str(run / "run" / "space.npz"),
+         "--photos", str(tmp_path), "--landmarks", str(tmp_path / "truth.npz"),
+         "--holdout", str(run / "holdout"), "--count", "3", str(tmp_path / "report")]
+    )  # fmt: skip
+    report = json.loads((tmp_path / "report" / "report.json").read_text())
+    photos = report["photos"]["surface_nme_68"]
+    assert photos["60-90"] == 1.0  # the photo without a face counts as a failure
+    assert 0 < photos["0-30"] < 0.5
+    assert 0 < report["synthetic"]["iou"] < 1
+    assert (tmp_path / "report" / "worst.png").stat().st_size > 1000
+    assert "1 without a face" in (tmp_path / "report" / "table.md").read_text()
+
+
+def test_holdout_scores_the_truth_as_perfect(run: Path, poser: Poser) -> None:
+    """A model that answers with the truth has IoU 1, so the comparison itself is right."""
+    from protome_export.raster import solid_occupancy
+    from protome_export.shards import find_shards, read_shard
+
+    space = _space(run)
+    shard = read_shard(find_shards(run / "holdout")[0])
+    answers = []
+    for i in range(2):
+        v = poser.crop_frame(shard.labels, np.array([i]))[0]
+        shift = 3 - v[:, 2].min()
+        occupancy = solid_occupancy(v + np.array([0, 0, shift]), space.triangles)
+        answers.append((occupancy, shard.labels.landmarks[i] + np.array([0, 0, shift])))
+    turn = iter(answers)
+
+    class Oracle(Model):
+        def __init__(self) -> None:
+            pass
+
+        def __call__(self, crops: np.ndarray) -> dict[str, np.ndarray]:
+            occupancy, landmarks = next(turn)
+            return {
+                "occupancy": (occupancy[None] * 255 + 0.5).astype(np.uint8),
+                "landmarks": landmarks[None],
+            }
+
+    scores = evaluate_holdout(Oracle(), run / "holdout", poser, space, 2)
+    assert scores["iou"] > 0.995
+    assert scores["landmark_3d_px"] < 1e-3
+    assert scores["front_depth_px"] < 0.05
+    assert scores["surface_distance_px"] < 1.2
+
+
+def test_crop_rule_and_its_way_back() -> None:
+    box = Box(40, 50, 80, 100, 90)
+    matrix = crop_matrix(box)
+    centre = matrix[:, :2] @ [80, 100 + 13] + matrix[:, 2]
+    assert np.allclose(centre, [96, 103], atol=1e-4)
+    photo = np.zeros((300, 240, 3), np.uint8)
+    photo[110:114, 78:82] = 255
+    crop = cut(photo, matrix)[..., 0].astype(float)
+    y, x = np.mgrid[0:192, 0:192] + 0.5
+    seen = np.array([(crop * x).sum(), (crop * y).sum(), 0]) / crop.sum()
+    assert np.allclose(to_photo(seen[None], matrix)[0, :2], [80, 112], atol=0.3)
+    assert crop[:, :2].max() == 0  # outside of the photo: black
+
+
+def test_preview_and_pack_commands(tmp_path: Path) -> None:
+    main(["preview", "--count", "3", str(tmp_path / "sheet.png")])
+    sheet = cv2.imread(str(tmp_path / "sheet.png"))
+    assert sheet.shape == (192, 8 * 192, 3)
+    assert sheet[:, :576].std() > 10
+    with pytest.raises(SystemExit):
+        main(["nothing"])

@@ -1,0 +1,87 @@
+import numpy as np
+import pytest
+
+from protome_export.headmodel import MIRROR68
+from protome_export.identity import make_camera, sample_shape
+from protome_export.shards import find_shards, read_shard, write_shard
+from protome_export.synth import Synthesizer
+
+
+def test_a_seed_decides_everything(synthesizer: Synthesizer) -> None:
+    alone = synthesizer.samples([7])[0]
+    again = synthesizer.samples([3, 7])[1]
+    other = synthesizer.samples([8])[0]
+    assert np.array_equal(alone.image, again.image)
+    assert np.allclose(alone.landmarks, again.landmarks, atol=1e-3)
+    assert not np.array_equal(alone.image, other.image)
+
+
+def test_samples_are_framed_and_varied(synthesizer: Synthesizer) -> None:
+    samples = synthesizer.samples(list(range(40)))
+    for s in samples:
+        assert s.image.shape == (192, 192, 3)
+        assert s.image.dtype == np.uint8
+        box = (s.landmarks[:, :2].max(0) + s.landmarks[:, :2].min(0)) / 2
+        assert np.abs(box - [96, 103]).max() <= 13.01  # the jitter of a detector's box
+    yaw = np.array([s.shape.angles[0] for s in samples])
+    assert (np.abs(yaw) > 60).sum() >= 6
+    assert (np.abs(yaw) < 30).sum() >= 6
+    assert np.std([s.image.mean() for s in samples]) > 15
+    assert sum(np.isfinite(s.shape.distance) for s in samples) not in (0, 40)
+
+
+def test_positive_yaw_turns_the_nose_to_the_right_of_the_picture(synthesizer: Synthesizer) -> None:
+    for s in synthesizer.samples(list(range(60, 90))):
+        yaw, _, roll = s.shape.angles
+        if abs(yaw) > 40 and abs(roll) < 15:
+            nose = s.landmarks[30, 0] - s.landmarks[[0, 16], 0].mean()
+            assert np.sign(nose) == np.sign(yaw)
+
+
+def test_face_is_drawn_where_the_landmarks_are(synthesizer: Synthesizer) -> None:
+    """The picture changes around the landmarks when the head's pose alone changes."""
+    rng = np.random.default_rng(4)
+    shape = sample_shape(rng, synthesizer.head)
+    shape.angles, shape.distance, shape.shift = (0.0, 0.0, 0.0), 60.0, (0.0, 0.0)
+    vertices = synthesizer.head.neutral
+    camera = make_camera(shape, vertices[synthesizer.head.landmarks])
+    layer = synthesizer._layer(np.random.default_rng(5), vertices, camera)
+    marks = camera.project(vertices[synthesizer.head.landmarks])
+    at = (marks[17:, :2] * 1.5).astype(int)
+    assert layer.mask[at[:, 1], at[:, 0]].mean() > 0.97
+    assert layer.mask[:20].mean() < layer.mask[120:200, 100:190].mean()
+
+
+def test_perspective_enlarges_what_is_near(synthesizer: Synthesizer) -> None:
+    points = synthesizer.head.landmarks_neutral
+    shape = sample_shape(np.random.default_rng(1), synthesizer.head)
+    shape.angles = (0.0, 0.0, 0.0)
+    widths = []
+    for distance in (40.0, float("inf")):
+        shape.distance = distance
+        p = make_camera(shape, points).project(points)
+        eyes, jaw = np.ptp(p[[36, 45], 0]), np.ptp(p[[0, 16], 0])
+        widths.append(eyes / jaw)
+    assert widths[0] > widths[1] * 1.02
+
+
+def test_mirror_map_swaps_left_and_right() -> None:
+    assert np.array_equal(MIRROR68[MIRROR68], np.arange(68))
+    assert MIRROR68[0] == 16
+    assert MIRROR68[36] == 45
+    assert MIRROR68[48] == 54
+    assert MIRROR68[30] == 30
+
+
+def test_shards_keep_images_and_labels_together(
+    synthesizer: Synthesizer, tmp_path, monkeypatch: pytest.MonkeyPatch  # type: ignore[no-untyped-def]
+) -> None:  # fmt: skip
+    write_shard(synthesizer, tmp_path, 100, 3)
+    (path,) = find_shards(tmp_path)
+    shard = read_shard(path)
+    want = synthesizer.samples([102])[0]
+    assert np.array_equal(shard.images[2], want.image)
+    assert np.allclose(shard.labels.landmarks[2], want.landmarks, atol=1e-3)
+    view, shape = shard.labels.view(2), shard.labels.shape(2)
+    assert np.allclose(view.rotation, want.camera.rotation)
+    assert np.allclose(shape.identity, want.shape.identity)
