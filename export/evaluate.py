@@ -169,7 +169,7 @@ def _surface_distance(truth: np.ndarray, found: np.ndarray) -> float:
     if not len(found):
         return float(CROP)
     inside = ((truth > 0) & (truth < [CROP, CROP, 99])).all(1)
-    return float(cKDTree(found).query(truth[inside])[0].mean())
+    return float(np.mean(cKDTree(found).query(truth[inside])[0]))
 
 
 def table(faces: Sequence[Face]) -> str:

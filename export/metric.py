@@ -36,8 +36,11 @@ def surface_nme(points: np.ndarray, vertices: np.ndarray | None) -> tuple[float,
     if vertices is None or len(vertices) == 0:
         return 1.0, 1.0
     size = box_size(points)
-    distance = cKDTree(align_depth(points, vertices)).query(points)[0]
-    return min(distance.mean() / size, 1.0), min(distance[17:].mean() / size, 1.0)
+    distance = np.asarray(cKDTree(align_depth(points, vertices)).query(points)[0])
+    return (
+        float(min(distance.mean() / size, 1.0)),
+        float(min(distance[17:].mean() / size, 1.0)),
+    )
 
 
 def landmark_nme(truth: np.ndarray, found: np.ndarray | None) -> float:

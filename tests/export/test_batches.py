@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import torch
 
@@ -25,8 +27,8 @@ def test_augmentation_moves_landmarks_with_the_pixels() -> None:
 
 
 def test_batches_hold_consistent_targets(
-    synthesizer: Synthesizer, poser: Poser, space: ShapeSpace, tmp_path
-) -> None:  # type: ignore[no-untyped-def]
+    synthesizer: Synthesizer, poser: Poser, space: ShapeSpace, tmp_path: Path
+) -> None:
     write_shard(synthesizer, tmp_path, 0, 6)
     samples = Samples(tmp_path, poser, space)
     assert samples.refresh() == 6

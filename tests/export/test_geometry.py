@@ -33,7 +33,7 @@ def test_umeyama_is_the_least_squares_fit(space: ShapeSpace) -> None:
 def _posed(space: ShapeSpace, yaw: float) -> np.ndarray:
     v = 6.2 * space.mean @ rotation(yaw, 8, 3).T + np.array([96, 100, 0])
     v[:, 2] += 3 - v[:, 2].min()
-    return v.astype(np.float32)
+    return np.asarray(v, np.float32)
 
 
 @pytest.mark.parametrize("yaw", [0.0, 45.0, 90.0])

@@ -43,7 +43,7 @@ def test_both_ways_is_equivariant_under_mirroring(space: ShapeSpace) -> None:
 def test_gradients_reach_every_part(space: ShapeSpace) -> None:
     net = _net(space).train()
     out = net(torch.rand(3, 3, 96, 96))
-    net.posed(out).square().mean().backward()
+    net.posed(out).square().mean().backward()  # type: ignore[no-untyped-call]
     for name, parameter in net.named_parameters():
         assert parameter.grad is not None, name
         assert torch.isfinite(parameter.grad).all(), name

@@ -73,7 +73,7 @@ def _sphere(radius: float, centre: tuple[float, float, float]) -> tuple[np.ndarr
     from skimage.measure import marching_cubes
 
     g = np.mgrid[-30:31, -30:31, -30:31] / 30 * 1.2
-    v, t, _, _ = marching_cubes(np.sqrt((g**2).sum(0)), 1.0)
+    v, t, _, _ = marching_cubes(np.sqrt((g**2).sum(0)), 1.0)  # type: ignore[no-untyped-call]
     v = (v / 30 - 1) * 1.2
     v = v / np.linalg.norm(v, axis=1, keepdims=True) * radius + centre
     return v, t.astype(np.int32)

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -74,8 +76,8 @@ def test_mirror_map_swaps_left_and_right() -> None:
 
 
 def test_shards_keep_images_and_labels_together(
-    synthesizer: Synthesizer, tmp_path, monkeypatch: pytest.MonkeyPatch  # type: ignore[no-untyped-def]
-) -> None:  # fmt: skip
+    synthesizer: Synthesizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_shard(synthesizer, tmp_path, 100, 3)
     (path,) = find_shards(tmp_path)
     shard = read_shard(path)
