@@ -14,7 +14,6 @@ import onnxruntime as ort
 
 from .grid import CROP_SIDE, F32, GRIDS, U8, Level
 from .model import Model, ModelError
-from .precision import widen
 
 log = logging.getLogger(__name__)
 
@@ -140,8 +139,7 @@ def _session(model: Model, provider: str, threads: int) -> ort.InferenceSession:
     if provider == "cuda":
         raise ModelError("the CUDA provider does not work on this machine")
     try:
-        data = widen(model.onnx)
-        return ort.InferenceSession(data, _options(threads), providers=[CPU])
+        return ort.InferenceSession(model.onnx, _options(threads), providers=[CPU])
     except Exception as error:
         raise ModelError(f"ONNX Runtime cannot load the model: {error}") from None
 
