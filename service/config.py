@@ -53,7 +53,7 @@ class Config:
         choices=("auto", "cpu", "cuda"),
     )
     inference_threads: int = _option(0, "threads of the CPU provider; 0: all cores", low=0)
-    max_batch: int = _option(0, "faces in one batch; 0: 32 on CUDA, 8 on the CPU", low=0)
+    max_batch: int = _option(0, "faces in one batch; 0: 32 on CUDA, 4 on the CPU", low=0)
 
     workers: int = _option(0, "processes for decoding and meshing; 0: one a core", low=0)
     task_seconds: float = _option(
@@ -66,9 +66,12 @@ class Config:
         30.0, "a client that takes nothing of its answer for so long is hung up on", low=0.1
     )
     max_held_bytes: int = _option(
-        256 * MIB,
+        128 * MIB,
         "bytes held for the photos being worked on; over that, new ones are rejected",
         low=1,
+    )
+    max_connection_calls: int = _option(
+        32, "calls of one connection at a time; more wait at the client", low=1
     )
     max_stream_photos: int = _option(
         8, "photos of one ReconstructMany stream worked on at a time", low=1

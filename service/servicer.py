@@ -161,7 +161,8 @@ class Servicer(pb_grpc.ReconstructionServiceServicer):
         outcome = grpc.StatusCode.CANCELLED
         self._metrics.began()
         try:
-            self._admit(len(message.image))
+            # Not len(image): reading the field would copy the photo.
+            self._admit(message.ByteSize())
             self._photos += 1
             self._idle.clear()
             try:

