@@ -71,7 +71,7 @@ class Config:
         low=1,
     )
     max_connection_calls: int = _option(
-        32, "calls of one connection at a time; more wait at the client", low=1
+        16, "calls of one connection at a time; more wait at the client", low=1
     )
     max_stream_photos: int = _option(
         8, "photos of one ReconstructMany stream worked on at a time", low=1
