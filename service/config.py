@@ -70,9 +70,6 @@ class Config:
         "bytes held for the photos being worked on; over that, new ones are rejected",
         low=1,
     )
-    max_connection_calls: int = _option(
-        16, "calls of one connection at a time; more wait at the client", low=1
-    )
     max_stream_photos: int = _option(
         8, "photos of one ReconstructMany stream worked on at a time", low=1
     )

@@ -179,7 +179,6 @@ class Server:
                 ("grpc.max_receive_message_length", 2 * config.max_image_bytes + MIB),
                 ("grpc.max_send_message_length", config.chunk_bytes + MIB),
                 ("grpc.so_reuseport", 0),
-                ("grpc.max_concurrent_streams", config.max_connection_calls),
                 # A client that vanished without a word is found out.
                 ("grpc.keepalive_time_ms", 60_000),
                 ("grpc.keepalive_timeout_ms", 20_000),
