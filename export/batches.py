@@ -67,7 +67,8 @@ def _augment(
     image: np.ndarray, landmarks: Floats, rng: np.random.Generator, c: Config
 ) -> tuple[np.ndarray, Floats]:
     """Random similarity of a 192 px image, rendered at 96 px, with its landmarks."""
-    angle = np.deg2rad(rng.normal(0, c.rotate_degrees))
+    any_roll = c.any_roll > 0 and rng.random() < c.any_roll
+    angle = np.deg2rad(rng.uniform(-90, 90) if any_roll else rng.normal(0, c.rotate_degrees))
     zoom = float(np.exp(rng.normal(0, c.zoom)))
     ca, sa = np.cos(angle) * zoom, np.sin(angle) * zoom
     a = np.array([[ca, -sa], [sa, ca]])

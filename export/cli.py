@@ -50,11 +50,13 @@ def _train(args: argparse.Namespace) -> None:
 
 
 def _evaluate(args: argparse.Namespace) -> None:
-    from .evaluate import Model, evaluate_holdout, evaluate_photos, table, write_report
+    from .evaluate import evaluate_holdout, table, write_report
     from .headmodel import load_head
+    from .photos import evaluate_photos
+    from .served import Served
     from .shapespace import Poser, ShapeSpace
 
-    model, space = Model(args.model), ShapeSpace.load(args.space)
+    model, space = Served(args.model), ShapeSpace.load(args.space)
     faces = []
     if args.photos:
         faces = evaluate_photos(model, args.photos, args.landmarks, space, args.passes)
@@ -68,11 +70,43 @@ def _evaluate(args: argparse.Namespace) -> None:
 
 
 def _show(args: argparse.Namespace) -> None:
-    from .evaluate import Model, show
-    from .faces import crops_of
     from .pixels import write_image
+    from .served import Served, crops_of
+    from .sheets import show
 
-    write_image(args.out, show(Model(args.model), crops_of(args.photos)))
+    served = Served(args.model)
+    write_image(args.out, show(served, crops_of(served.model.rule, args.photos)))
+
+
+def _ablate(args: argparse.Namespace) -> None:
+    import torch
+
+    from .ablation import Row, holdout_iou, photos_nme, table, train_unguided, variants
+    from .batches import Samples
+    from .config import load_config
+    from .headmodel import load_head
+    from .served import Served
+    from .shapespace import Poser
+    from .shards import find_shards, read_shard
+    from .train import load_weights, make_network, open_space
+
+    config = load_config(args.run / "config.toml")
+    torch.set_num_threads(config.threads)
+    space, poser = open_space(config), Poser(load_head(config.head))
+    guided = make_network(config, space).eval()
+    state = torch.load(args.run / "checkpoint.pt", map_location="cpu", weights_only=True)
+    load_weights(guided, state["ema"])
+    guided.amp = False
+    samples = Samples(Path(config.shards), poser, space)
+    samples.refresh(args.shards)
+    unguided, steps = train_unguided(guided, config, samples, args.minutes)
+    print(f"unguided: {steps} steps", flush=True)
+    shard = read_shard(find_shards(Path(config.holdout))[0])
+    served, rows = Served(args.model), []
+    for name, volumes in variants(guided, unguided).items():
+        iou = holdout_iou(volumes, shard, poser, space.triangles, args.count)
+        rows.append(Row(name, iou, *photos_nme(volumes, served, args.photos, args.landmarks)))
+    print(table(rows))
 
 
 def _export(args: argparse.Namespace) -> None:
@@ -82,9 +116,9 @@ def _export(args: argparse.Namespace) -> None:
     import torch
 
     from .config import load_config
-    from .faces import crops_of
     from .headmodel import load_head
-    from .release import export_model
+    from .release import CROP_RULE, expected_error, export_model
+    from .served import crops_of
     from .shards import find_shards, read_shard
     from .solid import build_solid
     from .train import load_weights, make_network, open_space
@@ -94,16 +128,21 @@ def _export(args: argparse.Namespace) -> None:
     state = torch.load(args.run / "checkpoint.pt", map_location="cpu", weights_only=True)
     load_weights(network, state["ema"])
     shard = read_shard(find_shards(args.crops or Path(config.holdout))[0])
+    truth = shard.labels.landmarks.astype(np.float32)
+    trust = expected_error(network, np.array(shard.images[:256]), truth[:256])
     crops = np.array(shard.images[: args.count])
     if args.pictures:
-        crops = np.concatenate([crops, *(c[None] for c in crops_of(args.pictures))])
+        crops = np.concatenate([crops, *(c[None] for c in crops_of(CROP_RULE, args.pictures))])
     extra = {"training": {"steps": state["step"], "batch": config.batch}}
     if args.evaluation:
-        extra["evaluation"] = {
-            k: v for k, v in json.loads(args.evaluation.read_text()).items() if k != "faces"
-        }
+        report = json.loads(args.evaluation.read_text())
+        extra["evaluation"] = {k: report[k] for k in ("photos", "synthetic") if k in report}
+        if report.get("confidence"):
+            extra["confidence"] = report["confidence"]
     served = build_solid(load_head(config.head)).on_jaw
-    rows = export_model(network, served, args.out, crops, args.name, args.version, extra, args.fine)
+    rows = export_model(
+        network, served, args.out, crops, args.name, args.version, extra, args.fine, trust
+    )
     for row in rows:
         print(row)
 
@@ -141,7 +180,7 @@ def build_parser() -> argparse.ArgumentParser:
     p.set_defaults(command=_train)
 
     p = commands.add_parser("evaluate", help="score an exported model")
-    p.add_argument("model", type=Path)
+    p.add_argument("model", type=Path, help="folder with model.onnx and model.json")
     p.add_argument("--space", type=Path, required=True, help="space.npz of the run")
     p.add_argument("--photos", type=Path, help="folder of pictures")
     p.add_argument("--landmarks", type=Path, help=".npz with names, points, yaw_degrees")
@@ -154,10 +193,20 @@ def build_parser() -> argparse.ArgumentParser:
     p.set_defaults(command=_evaluate)
 
     p = commands.add_parser("show", help="contact sheet of a model on a folder of pictures")
-    p.add_argument("model", type=Path)
+    p.add_argument("model", type=Path, help="folder with model.onnx and model.json")
     p.add_argument("photos", type=Path)
     p.add_argument("out", type=Path)
     p.set_defaults(command=_show)
+
+    p = commands.add_parser("ablate", help="train the unguided baseline, print the ablation table")
+    p.add_argument("run", type=Path)
+    p.add_argument("model", type=Path, help="exported folder, for its crop rule")
+    p.add_argument("--photos", type=Path, required=True)
+    p.add_argument("--landmarks", type=Path, required=True)
+    p.add_argument("--minutes", type=float, default=20.0)
+    p.add_argument("--shards", type=int, default=1000)
+    p.add_argument("--count", type=int, default=100)
+    p.set_defaults(command=_ablate)
 
     p = commands.add_parser("export", help="a run's EMA weights to FP16 ONNX, behind the gate")
     p.add_argument("run", type=Path)

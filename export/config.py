@@ -40,7 +40,9 @@ class Config:
     vertex_weight: float = 10.0
     shape_weight: float = 1.0
     save_every: int = 500
+    landmark_beta: float = 0.05  # of the smooth L1 loss, over 96 px: L1 beyond it
     rotate_degrees: float = 9.0
+    any_roll: float = 0.0  # share of crops turned by anything up to 90 degrees
     zoom: float = 0.08
     move: float = 5.0
     borders: float = 0.25  # share of crops with black borders

@@ -94,7 +94,7 @@ def sample_shape(rng: np.random.Generator, head: HeadModel) -> Shape:
         yaw = float(np.clip(rng.normal(0, 24), -92, 92))
     else:
         yaw = float(rng.uniform(-96, 96))
-    pitch = float(np.clip(rng.normal(0, 13), -48, 45))
+    pitch = float(np.clip(rng.normal(0, 13 if rng.random() < 0.7 else 27), -60, 55))
     roll = float(np.clip(rng.normal(0, 12), -50, 50))
     distance = float(np.exp(rng.uniform(np.log(38), np.log(250))))
     return Shape(

@@ -57,3 +57,27 @@ def balanced(values: np.ndarray, yaw: np.ndarray) -> tuple[Floats, float]:
     bins = np.digitize(np.abs(yaw), edges) - 1
     rows = [values[bins == k].mean() if (bins == k).any() else np.nan for k in range(3)]
     return np.array(rows, np.float32), float(np.nanmean(rows))
+
+
+def logistic(x: np.ndarray, right: np.ndarray) -> tuple[float, float]:
+    """offset, slope of P(right) = 1 / (1 + exp(-(offset + slope x))): Newton's method, with a
+    weak normal prior so that separable data has an answer. x (n,), right (n,) bool."""
+    table = np.stack([np.ones(len(x)), np.asarray(x, float)], 1)
+    w, prior = np.zeros(2), np.diag([1e-3, 1e-3])
+    for _ in range(50):
+        p = 1 / (1 + np.exp(-(table @ w).clip(-40, 40)))
+        gradient = table.T @ (np.asarray(right, float) - p) - prior @ w
+        step = np.linalg.solve(table.T @ (table * (p * (1 - p))[:, None]) + prior, gradient)
+        w = w + step
+        if np.abs(step).max() < 1e-9:
+            break
+    return float(w[0]), float(w[1])
+
+
+def ranking(score: np.ndarray, right: np.ndarray) -> float:
+    """Area under the ROC curve: how often a right one scores above a wrong one."""
+    good, bad = score[right], score[~right]
+    if not len(good) or not len(bad):
+        return float("nan")
+    above = (good[:, None] > bad[None]).mean() + 0.5 * (good[:, None] == bad[None]).mean()
+    return float(above)

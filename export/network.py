@@ -36,13 +36,15 @@ class Widths:
 @dataclass
 class Output:
     """landmarks (B, 68, 3) crop px, z about their mean; pose R (B, 3, 3), s (B,), t (B, 3);
-    coefficients (B, K) of the shape space."""
+    coefficients (B, K) of the shape space; doubt (B, 68, 2) px: standard deviation of the heat,
+    and how far the mirror image's opinion lies off (0 without one)."""
 
     landmarks: Tensor
     rotation: Tensor
     scale: Tensor
     translation: Tensor
     coefficients: Tensor
+    doubt: Tensor
 
 
 def _conv(i: int, o: int, k: int = 3, stride: int = 1, act: bool = True) -> nn.Sequential:
@@ -142,6 +144,11 @@ class LandmarkHead(nn.Module):
         out: Tensor = self.maps(self.mix(features))
         return out
 
+    def width(self, heat: Tensor, xy: Tensor) -> Tensor:
+        """-> (B, 68) standard deviation of heat (B, 68, 24*24) about xy (B, 68, 2); px / 96."""
+        second = heat @ (self.gx.square() + self.gy.square())
+        return (second - xy.square().sum(-1)).clamp(min=1e-6).sqrt()
+
     def read(self, maps: Tensor) -> tuple[Tensor, Tensor]:
         """-> landmarks (B, 68, 3) in px / 96 from the centre, heat (B, 68, 24*24); float32."""
         maps = maps.float().flatten(2)
@@ -208,7 +215,9 @@ class GuidedNet(nn.Module):
         canonical = ((landmarks - t[:, None]) @ r) / s[:, None, None]
         local = heat @ features.flatten(2).transpose(1, 2)
         coefficients = self.shape(code, local, canonical - self.canonical68)
-        return Output(landmarks, r, s, t, coefficients)
+        width = self.landmarks.width(heat, raw[..., :2]) * _HALF
+        doubt = torch.stack([width, torch.zeros_like(width)], -1)
+        return Output(landmarks, r, s, t, coefficients, doubt)
 
     def both_ways(self, crops: Tensor) -> Output:
         """The mean of what the crops and their mirror images say (twice the trunk's work)."""
@@ -217,9 +226,12 @@ class GuidedNet(nn.Module):
         twins = twins[:, self.mirror68] * torch.tensor([-1.0, 1.0, 1.0], device=crops.device)
         twins = twins + torch.tensor([float(CROP), 0.0, 0.0], device=crops.device)
         landmarks = (marks + twins) / 2
+        width, twin_width = both.doubt[..., 0].chunk(2)
+        width = (width + twin_width[:, self.mirror68]) / 2
+        doubt = torch.stack([width, (marks - twins).square().sum(-1).sqrt()], -1)
         r, s, t = umeyama(landmarks, self.canonical68)
         k, twin = both.coefficients.chunk(2)
-        return Output(landmarks, r, s, t, (k + twin @ self.mirror) / 2)
+        return Output(landmarks, r, s, t, (k + twin @ self.mirror) / 2, doubt)
 
     def canonical_vertices(self, coefficients: Tensor) -> Tensor:
         """(B, K) -> (B, N, 3) cm: mean head plus the residual."""

@@ -9,6 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 _jit = nb.njit(cache=True, nogil=True, fastmath=False)
+_NO_IDS = np.zeros((0, 0), np.int32)
+_NO_BARY = np.zeros((0, 0, 2), np.float32)
+_NO_ALPHA = np.zeros((0, 0), np.float32)
+_NO_UV = np.zeros((1, 2), np.float32)
 
 
 @_jit
@@ -25,8 +29,8 @@ def gbuffer(
     """Draws triangles into a G-buffer, nearest (largest z) first.
 
     vertices (V, 3): x right, y down in pixels, z towards the camera. depth (H, W), ids (H, W),
-    bary (H, W, 2) hold what is nearest so far. Where alpha (A, B) is not empty a fragment is
-    kept only if alpha at its interpolated vertex_uv (V, 2) is positive.
+    bary (H, W, 2) hold what is nearest so far; empty ids draw depth alone. Where alpha (A, B)
+    is not empty a fragment is kept only if alpha at its interpolated vertex_uv (V, 2) is positive.
     """
     height, width = depth.shape
     rows, columns = alpha.shape
@@ -61,41 +65,17 @@ def gbuffer(
                             if alpha[r, c] <= 0:
                                 continue
                         depth[y, x] = z
-                        ids[y, x] = t + first_id
-                        bary[y, x, 0] = w0
-                        bary[y, x, 1] = w1
+                        if ids.size > 0:
+                            ids[y, x] = t + first_id
+                            bary[y, x, 0] = w0
+                            bary[y, x, 1] = w1
 
 
-@_jit
 def depth_map(
     vertices: NDArray[np.float32], triangles: NDArray[np.int32], depth: NDArray[np.float32]
 ) -> None:
     """Draws the largest z per pixel into depth (H, W); for shadow maps."""
-    height, width = depth.shape
-    for t in range(triangles.shape[0]):
-        i, j, k = triangles[t, 0], triangles[t, 1], triangles[t, 2]
-        x0, y0, z0 = vertices[i, 0], vertices[i, 1], vertices[i, 2]
-        x1, y1, z1 = vertices[j, 0], vertices[j, 1], vertices[j, 2]
-        x2, y2, z2 = vertices[k, 0], vertices[k, 1], vertices[k, 2]
-        area = (x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0)
-        if abs(area) < 1e-9:
-            continue
-        xa = max(0, int(np.ceil(min(x0, x1, x2) - 0.5)))
-        xb = min(width - 1, int(np.floor(max(x0, x1, x2) - 0.5)))
-        ya = max(0, int(np.ceil(min(y0, y1, y2) - 0.5)))
-        yb = min(height - 1, int(np.floor(max(y0, y1, y2) - 0.5)))
-        inverse = 1.0 / area
-        for y in range(ya, yb + 1):
-            py = y + 0.5
-            for x in range(xa, xb + 1):
-                px = x + 0.5
-                w1 = ((px - x0) * (y2 - y0) - (x2 - x0) * (py - y0)) * inverse
-                w2 = ((x1 - x0) * (py - y0) - (px - x0) * (y1 - y0)) * inverse
-                w0 = 1 - w1 - w2
-                if w0 >= 0 and w1 >= 0 and w2 >= 0:
-                    z = w0 * z0 + w1 * z1 + w2 * z2
-                    if z > depth[y, x]:
-                        depth[y, x] = z
+    gbuffer(vertices, triangles, 0, depth, _NO_IDS, _NO_BARY, _NO_ALPHA, _NO_UV)
 
 
 @_jit

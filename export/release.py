@@ -6,7 +6,7 @@ import copy
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,15 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from .faces import ANCHOR, LOWER, SIDE
+from protome.crops import CropRule
+
 from .geometry import CROP, DEPTH, FINE, GRID, NEAREST
 from .identity import SCALE
 from .network import GuidedNet
 
+# From libfacedetection's box to the crop, measured on synthetic heads: side over sqrt(w * h) of
+# the box, drop of its centre over its height, and the crop's row that this point comes to.
+CROP_RULE = CropRule(side=2.06, drop=0.13, anchor=103.0)
 MIN_IOU, MAX_DISTANCE = 0.998, 0.05
 _BUCKETS = (1, 2, 4, 8)
 
@@ -40,13 +44,40 @@ def fold_batch_norm(module: nn.Module) -> nn.Module:
     return module
 
 
+Trust = tuple[float, float, float]
+
+
+def expected_error(
+    net: GuidedNet, crops: NDArray[np.uint8], landmarks: NDArray[np.float32]
+) -> Trust:
+    """How the network's doubt turns into the error of a landmark in px: constant and the weights
+    of the heat's width and of the mirror image's distance, by least squares.
+
+    crops (n, 192, 192, 3); landmarks (n, 68, 3) crop px, their true places.
+    """
+    truth = landmarks - landmarks.mean(1, keepdims=True) * np.array([0, 0, 1], np.float32)
+    doubt, error = [], []
+    for i in range(0, len(crops), 32):
+        x = torch.from_numpy(crops[i : i + 32]).permute(0, 3, 1, 2).float() / 255
+        with torch.no_grad():
+            out = net.both_ways(x)
+        doubt.append(out.doubt.mean(1).numpy())
+        error.append(np.linalg.norm(out.landmarks.numpy() - truth[i : i + 32], axis=2).mean(1))
+    d = np.concatenate(doubt)
+    table = np.concatenate([np.ones((len(d), 1)), d], 1)
+    weights = np.linalg.lstsq(table, np.concatenate(error), rcond=None)[0]
+    return float(weights[0]), float(weights[1]), float(weights[2])
+
+
 class ServedNet(nn.Module):
     """What is exported: uint8 crops (n, 192, 192, 3) -> uint8 occupancy (n, 100, 96, 96),
     landmarks (n, 68, 3), pose (n, 3, 4) from the head's own frame (cm, x to its left, y up, z
     forward, origin at the mean of the 68 landmarks) to the crop frame (px).
 
+    Last comes landmark_error (n, 68): how far, in crop px, each landmark is expected to be off.
+
     served (68,): vertices given out as landmarks. fine: one more volume, (n, 200, 192, 192),
-    after the first.
+    after the first. trust: from `expected_error`.
     half: the convolutions compute in FP16; pose, posing and voxelising stay FP32, because FP16
     resolves only 0.125 px at the crop's far side.
     """
@@ -54,9 +85,15 @@ class ServedNet(nn.Module):
     served: Tensor
 
     def __init__(
-        self, net: GuidedNet, served: NDArray[np.int32], half: bool, fine: bool = False
+        self,
+        net: GuidedNet,
+        served: NDArray[np.int32],
+        half: bool,
+        fine: bool = False,
+        trust: Trust = (0.0, 1.0, 1.0),
     ) -> None:
         super().__init__()
+        self.trust = trust
         self.register_buffer("served", torch.from_numpy(served.astype(np.int64)))
         self.net = copy.deepcopy(net).float().eval()
         self.net.amp = False
@@ -78,7 +115,9 @@ class ServedNet(nn.Module):
         forward = scaled * torch.tensor([1.0, -1.0, -1.0])  # canonical axes to the head's own
         pose = torch.cat([forward, (out.translation + origin)[:, :, None]], 2)
         volumes = [(v(vertices) * 255 + 0.5).to(torch.uint8) for v in self.voxelisers]
-        return (*volumes, landmarks, pose)
+        constant, width, apart = self.trust
+        error = (out.doubt[..., 0] * width + out.doubt[..., 1] * apart + constant).clamp(min=0.5)
+        return (*volumes, landmarks, pose, error)
 
 
 def _shrink(model: onnx.ModelProto, smallest: int = 1024) -> None:
@@ -111,11 +150,12 @@ def write_onnx(
     path: Path,
     half: bool = True,
     fine: bool = False,
+    trust: Trust = (0.0, 1.0, 1.0),
 ) -> None:
     """Exports a trained network (EMA weights, any mode)."""
-    module = ServedNet(net, served, half, fine).eval()
+    module = ServedNet(net, served, half, fine, trust).eval()
     example = torch.zeros(2, CROP, CROP, 3, dtype=torch.uint8)
-    names = ["occupancy", *(["fine"] if fine else []), "landmarks", "pose"]
+    names = ["occupancy", *(["fine"] if fine else []), "landmarks", "pose", "landmark_error"]
     with torch.no_grad():
         torch.onnx.export(
             module,
@@ -205,7 +245,7 @@ def parity(
 ) -> Iterator[Parity]:
     """Compares FP16 as stored and widened to FP32 with the network, per batch bucket."""
     with torch.no_grad():
-        want, marks, _ = ServedNet(net, served, half=False).eval()(torch.from_numpy(crops))
+        want, marks, _, _ = ServedNet(net, served, half=False).eval()(torch.from_numpy(crops))
     model = onnx.load(str(path))
     for precision, session in (("fp16", _session(model)), ("fp32", _session(widen(model)))):
         for batch in _BUCKETS:
@@ -249,7 +289,8 @@ def describe(
         },
         "landmarks": {"name": "landmarks", "dtype": "float32", "shape": ["n", 68, 3]},
         "pose": {"name": "pose", "dtype": "float32", "shape": ["n", 3, 4]},
-        "crop_rule": {"side": SIDE, "drop": LOWER, "anchor": ANCHOR[1]},
+        "landmark_error": {"name": "landmark_error", "dtype": "float32", "shape": ["n", 68]},
+        "crop_rule": asdict(CROP_RULE),
         "grid": {
             "axes": "z y x",
             "crop_side_px": CROP,
@@ -264,6 +305,8 @@ def describe(
             f"slices every 1 px from 0.5; the head's nearest point lies at {NEAREST} px",
             "landmarks": "68 points in Multi-PIE order, 0-16 along the jaw itself; crop px, z away "
             "from the camera, same origin as the slices",
+            "landmark_error": "crop px each landmark is expected to be off: the heatmaps' width "
+            "and the mirror image's opinion, calibrated on synthetic heads",
             "pose": "head frame (cm, x to its left, y up, z forward, origin at the mean of the "
             "68 landmarks) to crop px: scale * rotation | translation",
             "detector": "libfacedetection",
@@ -281,11 +324,12 @@ def export_model(
     version: str,
     extra: dict[str, Any],
     fine: bool = False,
+    trust: Trust = (0.0, 1.0, 1.0),
 ) -> list[Parity]:
     """Writes model.onnx, model.json and parity.json; raises, leaving no model, if FP16 strays."""
     folder.mkdir(parents=True, exist_ok=True)
     scratch = folder / ".model.onnx"
-    write_onnx(net, served, scratch, fine=fine)
+    write_onnx(net, served, scratch, fine=fine, trust=trust)
     rows = list(parity(net, served, scratch, crops))
     if bad := [r for r in rows if r.iou < MIN_IOU or r.distance > MAX_DISTANCE]:
         scratch.unlink()

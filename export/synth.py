@@ -224,6 +224,8 @@ class Synthesizer:
         else:
             x, y, z = rng.standard_normal(3) * [1.0, 0.8, 0.6]
             front = abs(z) * 0.9 + rng.uniform(0, 0.9)
+            if rng.random() < 0.12:  # against the light
+                front = -front
             direction = np.array([x, y + 0.35, front], np.float32)
             colour = np.clip(1 + rng.normal(0, 0.12, 3), 0.5, 1.6).astype(np.float32)
         direction = direction / np.float32(np.linalg.norm(direction))

@@ -83,8 +83,10 @@ def losses(net: GuidedNet, out: Output, batch: Batch, probe: Tensor, c: Config) 
 
     goal = _pose(*truth, head(batch.coefficients))
     ours = _pose(out.rotation, out.scale, out.translation, head(out.coefficients))
-    landmark = fn.smooth_l1_loss(out.landmarks / _HALF, batch.landmarks / _HALF, beta=0.05)
-    vertex = fn.smooth_l1_loss(ours / _HALF, goal / _HALF, beta=0.05)
+    landmark = fn.smooth_l1_loss(
+        out.landmarks / _HALF, batch.landmarks / _HALF, beta=c.landmark_beta
+    )
+    vertex = fn.smooth_l1_loss(ours / _HALF, goal / _HALF, beta=c.landmark_beta)
     # The residual on its own, in the re-posed target: it need not pay for the pose.
     own, true = head(out.coefficients), head(batch.coefficients)
     shape = fn.smooth_l1_loss(own * (6.2 / _HALF), true * (6.2 / _HALF), beta=0.05)
