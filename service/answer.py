@@ -68,6 +68,8 @@ class Face:
         mesh_to_photo: (4, 4) from mesh metres to photo pixels; None if the face was left out.
         mesh: the mesh file, empty if there is none.
         preview: the PREVIEW mesh, if one was asked for.
+        confidence: probability that the mesh fits, see protome.v1.FaceSummary; None if untold.
+        concerns: what speaks against the mesh, names as in protome.v1.Concern.
     """
 
     index: int
@@ -78,6 +80,8 @@ class Face:
     mesh_to_photo: npt.NDArray[np.float64] | None = None
     mesh: bytes = b""
     preview: bytes = b""
+    confidence: float | None = None
+    concerns: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -124,6 +128,9 @@ class Assembler:
             face = self.result.faces[report.face_index]
             face.outcome = _outcome(report.outcome)
             face.message = report.message
+            face.confidence = report.confidence if report.HasField("confidence") else None
+            names = map(pb.Concern.Name, report.concerns)
+            face.concerns = tuple(name.removeprefix("CONCERN_") for name in names)
             for mesh in report.meshes:
                 data = bytes(self._parts.get((report.face_index, mesh.detail), b""))
                 if hashlib.sha256(data).digest() != mesh.sha256:
@@ -145,6 +152,9 @@ class Options(TypedDict, total=False):
     compressions: GLB compressions you can read, by default none.
     appearance: where colour comes from, by default "texture".
     preview_first: send a small mesh first.
+    max_triangles: simplify each mesh to as many; 0, the default: do not.
+    max_mesh_bytes: simplify each mesh until it fits; 0, the default: do not.
+    vertex_quality: say of each vertex whether it was seen, and a confidence.
     """
 
     boxes: Sequence[tuple[float, float, float, float]]
@@ -154,6 +164,9 @@ class Options(TypedDict, total=False):
     compressions: Sequence[Compression]
     appearance: Appearance
     preview_first: bool
+    max_triangles: int
+    max_mesh_bytes: int
+    vertex_quality: bool
 
 
 def make_request(image: bytes, **options: Unpack[Options]) -> pb.ReconstructRequest:
@@ -172,6 +185,9 @@ def make_request(image: bytes, **options: Unpack[Options]) -> pb.ReconstructRequ
         compressions=[pb.Compression.Value(f"COMPRESSION_{name.upper()}") for name in compressions],
         appearance=pb.Appearance.Value(f"APPEARANCE_{appearance.upper()}"),
         preview_first=options.get("preview_first", False),
+        max_triangles=options.get("max_triangles", 0),
+        max_mesh_bytes=options.get("max_mesh_bytes", 0),
+        vertex_quality=options.get("vertex_quality", False),
     )
 
 

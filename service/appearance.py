@@ -1,7 +1,6 @@
 """surface → appearance: colour from the photo, and a sensible colour where it cannot see.
 
-A point of the surface is seen when nothing of the head lies between it and the camera and it is not
-turned too far away. Seen points take the photo's colour. The others take a colour that spreads
+Points that the photo sees (``visibility``) take its colour. The others take a colour that spreads
 over the head from the seen ones (pull-push, Gortler et al., "The Lumigraph", SIGGRAPH 1996, here on
 a pyramid of voxels), so a cheek goes on as a cheek instead of smearing one rim pixel.
 """
@@ -15,18 +14,10 @@ import cv2
 import numpy as np
 from scipy import ndimage
 
-from .grid import CROP_DEPTH, CROP_SIDE, F32, U8, U32, Frame, double
+from .grid import CROP_DEPTH, CROP_SIDE, F32, U8, Frame, double
 from .surface import Surface
+from .visibility import WHOLE, visibility
 
-# Cosine between normal and the way to the camera under which the photo is too oblique to use,
-# and over which it is used alone. The rim mixes in background, hence not zero.
-OBLIQUE: Final = 0.15
-FACING: Final = 0.45
-# Depth slack of the visibility test, crop pixels: the depth map is 2 px wide.
-SLACK: Final = 4.0
-# Stretch along the photo's border that is not used, and then fades in, crop pixels.
-RIM: Final = 2.0
-WHOLE: Final = Frame()
 # Cells along each side of the grid that colours spread on, and the weight of seen vertices from
 # which on a cell needs no help from coarser ones.
 CELLS: Final = 24
@@ -63,7 +54,7 @@ def vertex_colours(surface: Surface, crop: U8, frame: Frame = WHOLE) -> U8:
     Returns:
         (n, 3) uint8, sRGB.
     """
-    seen = _seen(surface, frame)
+    seen = visibility(surface, frame)
     sampled = _sample(crop, surface.vertices)
     weight = seen[:, None]
     return _to_u8(weight * sampled + (1 - weight) * _spread(surface.vertices, sampled, seen))
@@ -72,7 +63,7 @@ def vertex_colours(surface: Surface, crop: U8, frame: Frame = WHOLE) -> U8:
 def texture(surface: Surface, crop: U8, frame: Frame = WHOLE) -> Texture:
     """A texture for the surface, cut from the photo; arguments as :func:`vertex_colours`."""
     side = crop.shape[0]
-    seen = _seen(surface, frame)
+    seen = visibility(surface, frame)
     spread = _spread(surface.vertices, _sample(crop, surface.vertices), seen)
     front = (seen > 0)[surface.triangles].all(axis=1)
     # Towards the rim the photo fades into the colour that goes on behind it: no visible seam.
@@ -121,38 +112,6 @@ def _sample(crop: U8, vertices: F32) -> F32:
         borderMode=cv2.BORDER_REPLICATE,
     )
     return np.asarray(colours, np.float32).reshape(-1, 3)[: len(spots)]
-
-
-def _seen(surface: Surface, frame: Frame) -> F32:
-    """How well the photo sees each vertex, (n,) in 0 to 1."""
-    x, y = surface.vertices[:, 0], surface.vertices[:, 1]
-    inside = np.minimum.reduce([x - frame.left, y - frame.top, frame.right - x, frame.bottom - y])
-    side = CROP_SIDE // 2
-    cell = np.clip((surface.vertices[:, :2] / 2).astype(np.int64), 0, side - 1)
-    spot = cell[:, 1] * side + cell[:, 0]
-    nearest = np.full(side * side, np.inf, np.float32)
-    np.minimum.at(nearest, spot, surface.vertices[:, 2])
-    # A cell may miss the front sheet where it is steep: look at the neighbours too.
-    near = np.asarray(cv2.erode(nearest.reshape(side, side), np.ones((3, 3), np.uint8))).ravel()
-    facing = -surface.normals[:, 2]
-    # Within a cell a steep sheet spans this much depth by itself.
-    slope = np.sqrt(np.maximum(1 - facing**2, 0)) / np.maximum(facing, OBLIQUE)
-    depth = surface.vertices[:, 2]
-    hidden = depth - nearest[spot] > SLACK + 3 * slope
-    hidden |= depth - near[spot] > 4 * SLACK + 6 * slope
-    weight = _smooth(np.clip((facing - OBLIQUE) / (FACING - OBLIQUE), 0, 1), surface.triangles)
-    weight *= np.clip(inside / RIM - 1, 0, 1)
-    return np.where(hidden, 0, weight).astype(np.float32)
-
-
-def _smooth(values: F32, triangles: U32, rounds: int = 3) -> F32:
-    """Average values of vertices with their neighbours: a ripple of the surface is no rim."""
-    corners = triangles.ravel()
-    degree = np.maximum(np.bincount(corners, minlength=len(values)), 1)
-    for _ in range(rounds):
-        around = np.repeat(values[triangles].mean(axis=1), 3)
-        values = (np.bincount(corners, around, len(values)) / degree).astype(np.float32)
-    return values
 
 
 def _spread(vertices: F32, colours: F32, weight: F32) -> F32:

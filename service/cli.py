@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import itertools
+import json
 import os
 import sys
 from collections.abc import Sequence
@@ -13,12 +15,14 @@ from pathlib import Path
 from typing import Final
 
 from . import __version__, config
-from .client import Client, CorruptAnswer, Reconstruction, ReconstructionError
+from .auth import new_token
+from .client import Client, CorruptAnswer, Reconstruction, ReconstructionError, tls
 from .embedded import EmbeddedError, EmbeddedServer
 from .v1 import reconstruction_pb2 as pb
 
 # Photos sent at a time: enough to keep every stage of a server busy.
 PARALLEL: Final = 8
+INFO_SECONDS: Final = 60.0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -52,9 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     reconstruct = commands.add_parser("reconstruct", help="turn photos into meshes")
     reconstruct.add_argument("photos", nargs="+", type=Path, metavar="PHOTO")
     reconstruct.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
-    reconstruct.add_argument(
-        "--address", metavar="HOST:PORT", help="server to ask; without it one is started"
-    )
+    _add_server(reconstruct)
     reconstruct.add_argument(
         "--detail", choices=("preview", "standard", "fine"), default="standard"
     )
@@ -63,19 +65,64 @@ def _parser() -> argparse.ArgumentParser:
     reconstruct.add_argument(
         "--appearance", choices=("none", "vertex_colours", "texture"), default="texture"
     )
+    reconstruct.add_argument(
+        "--vertex-quality", action="store_true", help="say of each vertex whether it was seen"
+    )
     reconstruct.add_argument("--max-faces", type=_count, default=0, metavar="N")
+    reconstruct.add_argument(
+        "--max-triangles", type=_count, default=0, metavar="N", help="simplify each mesh to N"
+    )
+    reconstruct.add_argument(
+        "--max-mesh-bytes", type=_count, default=0, metavar="N", help="simplify until a mesh fits"
+    )
     reconstruct.set_defaults(run=_reconstruct)
 
     show = commands.add_parser("demo", help="reconstruct the sample photo and draw the result")
     show.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
     show.set_defaults(run=_demo)
 
+    measure = commands.add_parser("bench", help="measure what a server makes of this machine")
+    measure.add_argument("--json", action="store_true", help="print everything as JSON")
+    measure.add_argument("--quick", action="store_true", help="a minute instead of several")
+    measure.add_argument(
+        "--requests", type=_count, metavar="N",
+        help="of the growth of memory (default: 10000, with --quick 200); 0 leaves it out",
+    )  # fmt: skip
+    measure.set_defaults(run=_bench)
+
     info = commands.add_parser("info", help="say what a server is")
-    info.add_argument(
+    _add_server(info)
+    info.set_defaults(run=_info)
+
+    token = commands.add_parser("token", help="make a token for a client of a server")
+    token.add_argument("name", metavar="CLIENT")
+    token.set_defaults(run=_token)
+    return parser
+
+
+def _add_server(parser: argparse.ArgumentParser) -> None:
+    """Flags that say which server to ask, and how."""
+    parser.add_argument(
         "--address", metavar="HOST:PORT", help="server to ask; without it one is started"
     )
-    info.set_defaults(run=_info)
-    return parser
+    parser.add_argument("--tls", action="store_true", help="ask over TLS")
+    parser.add_argument(
+        "--ca", type=Path, metavar="FILE", help="PEM file that vouches for the server; with --tls"
+    )
+    parser.add_argument(
+        "--cert", type=Path, metavar="FILE", help="PEM file with a certificate to show; with --tls"
+    )
+    parser.add_argument("--key", type=Path, metavar="FILE", help="PEM file with its private key")
+    parser.add_argument("--token-file", type=Path, metavar="FILE", help="file with the token")
+
+
+def _client(args: argparse.Namespace, stack: contextlib.ExitStack, timeout: float | None) -> Client:
+    address = args.address or stack.enter_context(EmbeddedServer()).address
+    credentials = tls(args.ca, args.cert, args.key) if args.tls else None
+    token = args.token_file.read_text().strip() if args.token_file else None
+    return stack.enter_context(
+        Client(address, credentials=credentials, token=token, timeout=timeout)
+    )
 
 
 def _count(text: str) -> int:
@@ -105,8 +152,7 @@ def _reconstruct(args: argparse.Namespace) -> int:
     args.output.mkdir(parents=True, exist_ok=True)
     failed = 0
     with contextlib.ExitStack() as stack:
-        address = args.address or stack.enter_context(EmbeddedServer()).address
-        client = stack.enter_context(Client(address, timeout=None))
+        client = _client(args, stack, None)
         threads = ThreadPoolExecutor(PARALLEL)
         stack.callback(threads.shutdown, wait=False, cancel_futures=True)
         answers = [
@@ -142,6 +188,9 @@ def _one(client: Client, photo: Path, stem: str, args: argparse.Namespace) -> tu
         formats=(args.format,),
         compressions=(args.compression,),
         appearance=args.appearance,
+        max_triangles=args.max_triangles,
+        max_mesh_bytes=args.max_mesh_bytes,
+        vertex_quality=args.vertex_quality,
     )
     written = []
     for face in result.faces:
@@ -160,6 +209,17 @@ def _demo(args: argparse.Namespace) -> int:
     result = demo(args.output)
     print(_times(result))
     print(f"wrote {args.output / 'face.glb'} and {args.output / 'preview.png'}")
+    return 0
+
+
+def _bench(args: argparse.Namespace) -> int:
+    from .bench import QUICK, Plan, bench, table
+
+    plan = QUICK if args.quick else Plan()
+    if args.requests is not None:
+        plan = dataclasses.replace(plan, requests=args.requests)
+    report = bench(plan)
+    print(json.dumps(report, indent=1) if args.json else table(report))
     return 0
 
 
@@ -185,8 +245,7 @@ def _times(result: Reconstruction) -> str:
 
 def _info(args: argparse.Namespace) -> int:
     with contextlib.ExitStack() as stack:
-        address = args.address or stack.enter_context(EmbeddedServer()).address
-        info = stack.enter_context(Client(address)).server_info()
+        info = _client(args, stack, INFO_SECONDS).server_info()
     limits = info.limits
     rows = (
         ("protome", info.version),
@@ -204,6 +263,13 @@ def _info(args: argparse.Namespace) -> int:
     )  # fmt: skip
     for name, value in rows:
         print(f"{name:<15}{value}")
+    return 0
+
+
+def _token(args: argparse.Namespace) -> int:
+    token, table = new_token(args.name)
+    print(f"# The client sends this token and keeps it to itself:\n# {token}")
+    print(f"# The server's token_file gets this:\n{table}", end="")
     return 0
 
 

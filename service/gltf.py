@@ -1,6 +1,7 @@
 """Mesh → GLB: glTF 2.0 binary (Khronos, ISO/IEC 12113), plain or compressed.
 
 Draco: KHR_draco_mesh_compression. meshopt: EXT_meshopt_compression over KHR_mesh_quantization.
+Vertex quality: attributes of our own, _SEEN and _CONFIDENCE, as the specification allows (3.7.2.1).
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ import meshopt
 import numpy as np
 import numpy.typing as npt
 
-from .grid import U8
+from .grid import F32, U8
 from .mesh import Mesh
 
 FLOAT: Final = 5126
 U_INT: Final = 5125
 U_SHORT: Final = 5123
+U_BYTE: Final = 5121
 BYTE: Final = 5120
 ARRAY_BUFFER: Final = 34962
 ELEMENT_ARRAY_BUFFER: Final = 34963
@@ -126,6 +128,11 @@ def _plain(glb: Glb, mesh: Mesh) -> Json:
         attributes[name] = glb.accessor(
             bufferView=view, componentType=component, count=len(values), type=kind, **fields
         )
+    for name, values in _quality(mesh):
+        view = glb.view(values.tobytes(), target=ARRAY_BUFFER)
+        attributes[name] = glb.accessor(
+            bufferView=view, componentType=FLOAT, count=len(values), type="SCALAR"
+        )
     view = glb.view(mesh.triangles.tobytes(), target=ELEMENT_ARRAY_BUFFER)
     count = mesh.triangles.size
     indices = glb.accessor(bufferView=view, componentType=U_INT, count=count, type="SCALAR")
@@ -134,7 +141,11 @@ def _plain(glb: Glb, mesh: Mesh) -> Json:
 
 def _draco(glb: Glb, mesh: Mesh) -> Json:
     glb.require("KHR_draco_mesh_compression")
-    colours = None if mesh.colours is None else {_COLOUR_ID: _linear(mesh.colours)}
+    generic: dict[int, npt.NDArray[Any]] = {
+        _DRACO_IDS[name]: _bytes(values)[:, None] for name, values in _quality(mesh)
+    }
+    if mesh.colours is not None:
+        generic[_DRACO_IDS["COLOR_0"]] = _linear(mesh.colours)
     data = DracoPy.encode(
         mesh.positions,
         mesh.triangles,
@@ -145,7 +156,7 @@ def _draco(glb: Glb, mesh: Mesh) -> Json:
         # It asks for float64 although it stores float32.
         normals=mesh.normals.astype(np.float64),
         tex_coord=None if mesh.uv is None else mesh.uv.astype(np.float64),
-        generic_attributes=colours,
+        generic_attributes=generic or None,
     )
     # Draco reorders and may join vertices, and readers check accessors against what it holds.
     held = DracoPy.decode(data)
@@ -157,7 +168,12 @@ def _draco(glb: Glb, mesh: Mesh) -> Json:
         if component == U_SHORT:
             fields["normalized"] = True
         attributes[name] = glb.accessor(componentType=component, count=count, type=kind, **fields)
-        numbers[name] = ids[_DRACO_TYPES[name]]
+        numbers[name] = _DRACO_IDS.get(name) or ids[_DRACO_TYPES[name]]
+    for name, _ in _quality(mesh):
+        attributes[name] = glb.accessor(
+            componentType=U_BYTE, count=count, type="SCALAR", normalized=True
+        )
+        numbers[name] = _DRACO_IDS[name]
     indices = glb.accessor(componentType=U_INT, count=held.faces.size, type="SCALAR")
     extension = {"bufferView": glb.view(data), "attributes": numbers}
     return {
@@ -167,13 +183,13 @@ def _draco(glb: Glb, mesh: Mesh) -> Json:
     }
 
 
-_COLOUR_ID: Final = 7
 _DRACO_TYPES: Final = {
     "POSITION": DracoPy.AttributeType.POSITION,
     "NORMAL": DracoPy.AttributeType.NORMAL,
     "TEXCOORD_0": DracoPy.AttributeType.TEX_COORD,
-    "COLOR_0": DracoPy.AttributeType.GENERIC,
 }
+# Of the attributes that Draco has no type for.
+_DRACO_IDS: Final = {"COLOR_0": 7, "_SEEN": 8, "_CONFIDENCE": 9}
 
 
 def _meshopt(glb: Glb, mesh: Mesh) -> Json:
@@ -213,6 +229,11 @@ def _meshopt(glb: Glb, mesh: Mesh) -> Json:
     if mesh.uv is not None:
         uv = np.round(mesh.uv[order] * 65535).astype(np.uint16)
         add("TEXCOORD_0", uv, U_SHORT, "VEC2", normalized=True)
+    for name, values in _quality(mesh):
+        # The codec takes rows of 4 bytes, and so do attributes; what pads them costs nothing.
+        rows = np.zeros((used, 4), np.uint8)
+        rows[:, 0] = _bytes(values)[order]
+        add(name, rows, U_BYTE, "SCALAR", normalized=True)
     data = meshopt.encode_gltf_buffer(indices, "TRIANGLES")
     view = _meshopt_view(glb, data, fallback, 4, indices.size, "TRIANGLES")
     glb.json["bufferViews"][view]["target"] = ELEMENT_ARRAY_BUFFER
@@ -260,6 +281,21 @@ def _attributes(mesh: Mesh) -> list[tuple[str, str, int, npt.NDArray[Any]]]:
     if mesh.uv is not None:
         rows.append(("TEXCOORD_0", "VEC2", FLOAT, mesh.uv))
     return rows
+
+
+def _quality(mesh: Mesh) -> list[tuple[str, F32]]:
+    """(glTF name, values in 0 to 1) of what the mesh says about each vertex."""
+    if mesh.quality is None:
+        return []
+    return [
+        ("_SEEN", mesh.quality.seen.astype(np.float32)),
+        ("_CONFIDENCE", mesh.quality.confidence),
+    ]
+
+
+def _bytes(values: F32) -> U8:
+    """Values in 0 to 1 as normalised bytes."""
+    return np.round(255 * values).astype(np.uint8)
 
 
 def _bounds(values: npt.NDArray[Any]) -> Json:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import io
+import struct
 import warnings
+import zlib
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,6 +24,7 @@ from .grid import U8
 
 # JPEG covers MPO, what many phones write: a JPEG with more pictures behind the first.
 FORMATS: Final = ("JPEG", "PNG", "WEBP")
+PNG_MAGIC: Final = b"\x89PNG\r\n\x1a\n"
 MIN_SIDE: Final = 16
 BACKDROP: Final = (255, 255, 255)
 
@@ -66,6 +69,15 @@ class ImageLimits:
     max_pixels: int
     max_unscaled_pixels: int
 
+    def check_bytes(self, count: int) -> None:
+        """Raises :class:`ImageTooLarge` for a file of ``count`` bytes over the limit."""
+        if count > self.max_bytes:
+            raise ImageTooLarge(
+                f"image has {count} bytes, the limit is {self.max_bytes}",
+                bytes=count,
+                max_image_bytes=self.max_bytes,
+            )
+
 
 def decode(data: bytes, limits: ImageLimits, *, enough: int) -> Image:
     """Decode a JPEG, PNG or WebP file.
@@ -84,17 +96,14 @@ def decode(data: bytes, limits: ImageLimits, *, enough: int) -> Image:
     """
     if not data:
         raise InvalidRequest("image is empty", field="image")
-    if len(data) > limits.max_bytes:
-        raise ImageTooLarge(
-            f"image has {len(data)} bytes, the limit is {limits.max_bytes}",
-            bytes=len(data),
-            max_image_bytes=limits.max_bytes,
-        )
+    limits.check_bytes(len(data))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         photo = _open(data)
         with photo:
             _check_size(photo, limits)
+            if photo.format == "PNG":
+                _check_png(data)
             try:
                 return _load(photo, enough)
             except MemoryError:
@@ -139,12 +148,24 @@ def _check_size(photo: Pillow.Image, limits: ImageLimits) -> None:
         )
 
 
+def _check_png(data: bytes) -> None:
+    """Check the pixels' checksums (PNG, 5.3), which Pillow leaves out."""
+    view = memoryview(data)
+    at = len(PNG_MAGIC)
+    while at + 8 <= len(data):
+        length, kind = struct.unpack_from(">I4s", view, at)
+        end = at + 8 + length
+        if kind == b"IDAT" and view[end : end + 4] != zlib.crc32(view[at + 4 : end]).to_bytes(4):
+            raise BrokenImage("the PNG picture has a wrong checksum", format="PNG")
+        at = end + 4
+
+
 def _load(photo: Pillow.Image, enough: int) -> Image:
     width, height = photo.size
     step = max(1, max(width, height) // enough)
     if step > 1:
         # A JPEG is decoded at 1/2, 1/4 or 1/8, never below what is asked for.
-        photo.draft(None, (width // step, height // step))
+        photo.draft(None, (max(1, width // step), max(1, height // step)))
     orientation = 1
     # A damaged EXIF block is no reason to refuse the picture.
     with contextlib.suppress(Exception):
@@ -189,7 +210,7 @@ def _to_rgb(photo: Pillow.Image, reduce: int) -> U8:
         flat = Pillow.new("RGB", photo.size, BACKDROP)
         flat.paste(rgba, mask=rgba.getchannel("A"))
         return np.asarray(flat)
-    return np.asarray(photo.convert("RGB"))
+    return np.asarray(photo if photo.mode == "RGB" else photo.convert("RGB"))
 
 
 def _upright(pixels: U8, orientation: int) -> U8:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
-from .batcher import Batcher, QueueFull, Ticket
+from .batcher import Batch, Batcher, BatchFacts, Due, Hopeless, QueueFull, Ticket
 from .engine import Engine, Prediction
 from .errors import DeadlinePassed, Internal, Overloaded, ProtomeError
 from .grid import U8, Level
+from .timing import Affine
 
 log = logging.getLogger(__name__)
 
@@ -39,12 +40,12 @@ class _Item:
 
 
 class Inference:
-    """Owns the queue of faces and the one thread the engine runs in.
+    """Owns the queue of faces and the threads the engine runs in.
 
     Args:
         engine: the network.
         capacity: faces that may wait.
-        on_batch: told the size of each batch; must not raise.
+        on_batch: told of each batch; must not raise.
         on_failure: told when no face will be served any more.
     """
 
@@ -53,18 +54,23 @@ class Inference:
         engine: Engine,
         *,
         capacity: int,
-        on_batch: Callable[[int], None],
+        on_batch: Callable[[BatchFacts], None],
         on_failure: Callable[[], None] = lambda: None,
     ) -> None:
         self._engine = engine
         self._on_batch = on_batch
         self._on_failure = on_failure
         self._batcher: Batcher[_Item] = Batcher(
-            max_batch=engine.max_batch, capacity=capacity, clock=time.monotonic
+            max_batch=engine.max_batch,
+            capacity=capacity,
+            clock=time.monotonic,
+            in_flight=engine.in_flight,
+            lanes=engine.lanes,
         )
-        self._arrived = asyncio.Event()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="engine")
+        self._wake = asyncio.Event()
+        self._threads = ThreadPoolExecutor(engine.in_flight, thread_name_prefix="engine")
         self._loop: asyncio.Task[None] | None = None
+        self._serving: set[asyncio.Task[None]] = set()
 
     @property
     def queued(self) -> int:
@@ -76,77 +82,139 @@ class Inference:
         """Seconds the first of them has waited."""
         return self._batcher.oldest_age
 
+    @property
+    def times(self) -> Affine:
+        """Seconds of a batch by its faces, as learned."""
+        return self._batcher.times
+
     def start(self) -> None:
         """Begin to take batches."""
         self._loop = asyncio.create_task(self._run())
         self._loop.add_done_callback(self._ended)
 
+    def drain(self) -> None:
+        """The server is shutting down: hold nothing back."""
+        self._batcher.drain()
+        self._wake.set()
+
     async def close(self) -> None:
-        """Stop after the batch in flight; faces still waiting get no answer."""
+        """Stop after the batches in flight; faces still waiting get no answer."""
         if self._loop is not None:
             self._loop.cancel()
-            await asyncio.gather(self._loop, return_exceptions=True)
-        self._thread.shutdown()
+            await asyncio.gather(self._loop, *self._serving, return_exceptions=True)
+        self._threads.shutdown()
 
-    async def infer(self, crop: U8, levels: Collection[Level], deadline: float) -> Inferred:
+    async def infer(
+        self,
+        crop: U8,
+        levels: Collection[Level],
+        due: Due,
+        *,
+        stream: Hashable = None,
+        priority: int = 0,
+    ) -> Inferred:
         """The volumes of a face.
 
         Args:
             crop: (192, 192, 3) uint8 RGB.
             levels: of those that the network predicts.
-            deadline: on ``time.monotonic``.
+            due: when it is wanted, on ``time.monotonic``.
+            stream: shares its turns; see :class:`fairqueue.Turn`.
+            priority: lower goes first.
 
         Raises:
-            Overloaded: the queue is full.
-            DeadlinePassed: the deadline passed before its batch began.
+            Overloaded: the queue is full, or too long to be done in time.
+            DeadlinePassed: it got too late while the face waited.
             Internal: the network failed.
         """
         answer: asyncio.Future[Inferred] = asyncio.get_running_loop().create_future()
         try:
-            ticket = self._batcher.put(_Item(crop, levels, answer), deadline)
+            ticket = self._batcher.put(
+                _Item(crop, levels, answer), due, stream=stream, priority=priority
+            )
         except QueueFull:
             raise Overloaded("the queue of faces is full", queued=self.queued) from None
-        self._arrived.set()
+        except Hopeless as hopeless:
+            raise Overloaded(
+                "the face cannot be done before the deadline", retry_seconds=hopeless.wait
+            ) from None
+        self._wake.set()
         try:
             return await answer
         finally:
             # No effect once it was answered; frees the place when the caller was cancelled.
             self._batcher.withdraw(ticket)
 
-    def _ended(self, loop: asyncio.Task[None]) -> None:
-        if not loop.cancelled():
-            log.critical("the inference loop ended", exc_info=loop.exception())
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            log.critical("inference ended", exc_info=task.exception())
             self._on_failure()
 
     async def _run(self) -> None:
         while True:
-            await self._arrived.wait()
-            batch, expired = self._batcher.take()
-            for ticket in expired:
-                _fail(ticket, DeadlinePassed("the deadline passed in the queue"))
-            if not batch:
-                self._arrived.clear()
+            batch = self._batcher.take()
+            for ticket in batch.expired:
+                _fail(ticket, DeadlinePassed("the deadline cannot be met any more"))
+            if batch.tickets:
+                serving = asyncio.create_task(self._serve(batch))
+                self._serving.add(serving)
+                serving.add_done_callback(self._serving.discard)
+                serving.add_done_callback(self._ended)
                 continue
-            await self._serve(batch)
+            await self._sleep(self._batcher.wake_at)
 
-    async def _serve(self, batch: Sequence[Ticket[_Item]]) -> None:
-        began = time.monotonic()
-        crops = [ticket.item.crop for ticket in batch]
-        levels = sorted({level for ticket in batch for level in ticket.item.levels})
-        loop = asyncio.get_running_loop()
+    async def _sleep(self, until: float) -> None:
+        """Until something changed, or the time has come."""
         try:
-            predictions = await loop.run_in_executor(self._thread, self._engine.run, crops, levels)
+            async with asyncio.timeout(
+                None if until == float("inf") else max(0.0, until - time.monotonic())
+            ):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+        self._wake.clear()
+
+    async def _serve(self, batch: Batch[_Item]) -> None:
+        began = time.monotonic()
+        tickets = batch.tickets
+        crops = [ticket.item.crop for ticket in tickets]
+        levels = sorted({level for ticket in tickets for level in ticket.item.levels})
+        loop = asyncio.get_running_loop()
+        failed = True
+        try:
+            predictions = await loop.run_in_executor(self._threads, self._engine.run, crops, levels)
+            failed = False
         except Exception:
-            log.exception("a batch of %d failed", len(batch))
-            for ticket in batch:
+            log.exception("a batch of %d failed", len(tickets))
+            for ticket in tickets:
                 _fail(ticket, Internal("the network failed"))
             return
+        finally:
+            self._batcher.done(batch, failed=failed)
+            self._wake.set()
+        self._answer(tickets, predictions, began, batch.reason)
+
+    def _answer(
+        self,
+        tickets: Sequence[Ticket[_Item]],
+        predictions: Sequence[Prediction],
+        began: float,
+        reason: str,
+    ) -> None:
         seconds = time.monotonic() - began
-        self._on_batch(len(batch))
-        for ticket, prediction in zip(batch, predictions, strict=True):
-            if not ticket.item.answer.done():
-                waited = began - ticket.queued_at
-                ticket.item.answer.set_result(Inferred(prediction, len(batch), waited, seconds))
+        gone = 0
+        for ticket, prediction in zip(tickets, predictions, strict=True):
+            if ticket.item.answer.done():
+                gone += 1
+                continue
+            if not prediction.sound:
+                log.error("the network gave something that is no number")
+                _fail(ticket, Internal("the network failed"))
+                continue
+            waited = began - ticket.queued_at
+            ticket.item.answer.set_result(Inferred(prediction, len(tickets), waited, seconds))
+        rows = self._engine.rows(len(tickets))
+        self._on_batch(BatchFacts(len(tickets), rows, reason, seconds, gone))
 
 
 def _fail(ticket: Ticket[_Item], error: ProtomeError) -> None:

@@ -9,11 +9,13 @@ engine (``inference``); cutting the mesh into chunks is the last thing before th
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from . import call
 from .budget import Budget
 from .chunks import Chunk, split
 from .config import Config
@@ -21,19 +23,22 @@ from .encode import Encoding
 from .errors import (
     ClientGone,
     DeadlinePassed,
-    ImageTooLarge,
     NoFaceFound,
     NoSurface,
     Overloaded,
     ProtomeError,
 )
 from .faces import Box
+from .fairqueue import Turn
+from .forecast import Forecast, Order, Place
 from .grid import U8, Frame, Level
 from .image import ImageLimits
 from .inference import Inference, Inferred
 from .metrics import Metrics
 from .model import Model
-from .pool import Pool, Rank
+from .pool import Pool, Rank, Terms
+from .quality import Expectation
+from .simplify import UNLIMITED, MeshBudget
 from .stages import BuiltMesh, MeshJob, Outcome, Photo, PhotoJob
 
 
@@ -48,6 +53,9 @@ class Request:
         levels: of each face's meshes, in the order to send them.
         encoding: how meshes are written.
         deadline: on ``time.monotonic``.
+        stream: photos of one stream take turns with those of others; None: a stream of its own.
+        priority: lower goes first.
+        mesh_budget: the most each mesh may have.
     """
 
     image: bytes
@@ -56,6 +64,14 @@ class Request:
     levels: Sequence[Level]
     encoding: Encoding
     deadline: float = float("inf")
+    stream: Hashable = None
+    priority: int = 0
+    mesh_budget: MeshBudget = UNLIMITED
+
+    @property
+    def turn(self) -> Turn:
+        """Its place among others."""
+        return Turn(self.stream, self.priority)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +114,40 @@ class Kept:
     portrait: U8
 
 
+class Spent:
+    """What was computed for a photo: wasted if nobody is there to take the answer."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._seconds = 0.0
+        self._wasted = False
+
+    def worker(self, seconds: float) -> None:
+        """A worker was busy; may be told after the photo was given up."""
+        self._metrics.work(seconds)
+        if self._wasted:
+            self._metrics.wasted(seconds)
+        self._seconds += seconds
+
+    def network(self, seconds: float) -> None:
+        """The network was busy; :class:`Inference` counts that as work."""
+        self._seconds += seconds
+
+    def for_nobody(self) -> None:
+        """All of it was, and is."""
+        self._wasted = True
+        self._metrics.wasted(self._seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Trip:
+    """A request on its way."""
+
+    request: Request
+    place: Place
+    spent: Spent
+
+
 Event = Photo | MeshPiece | Report
 Emit = Callable[[Event], Awaitable[None]]
 
@@ -117,13 +167,18 @@ class Line:
         inference: Inference,
         metrics: Metrics,
         budget: Budget,
+        forecast: Forecast,
     ) -> None:
         self._config = config
+        self._limits = ImageLimits(
+            config.max_image_bytes, config.max_image_pixels, config.max_unscaled_pixels
+        )
         self._budget = budget
         self._model = model
         self._pool = pool
         self._inference = inference
         self._metrics = metrics
+        self._forecast = forecast
 
     async def reconstruct(self, request: Request, emit: Emit) -> None:
         """Take a photo down the line.
@@ -134,77 +189,109 @@ class Line:
                 report. The line goes on once it returns.
 
         Raises:
-            ProtomeError: the photo cannot be used, or none of its faces could be reconstructed for
-                a reason that is the server's.
+            ProtomeError: the photo cannot be used, or cannot be done in time, or none of its faces
+                could be reconstructed for a reason that is the server's.
         """
         began = time.monotonic()
+        with self._trip(request) as trip:
+            photo, reports = await self._go(trip, emit)
+            await emit(Report(photo, reports, time.monotonic() - began))
+
+    def drain(self) -> None:
+        """No more photos will come: hold nothing back."""
+        self._inference.drain()
+
+    @contextlib.contextmanager
+    def _trip(self, request: Request) -> Iterator[Trip]:
+        """A photo's place in the line for as long as the block lasts."""
+        order = Order(
+            size=len(request.image),
+            faces=len(request.boxes),
+            max_faces=request.max_faces,
+            meshes=[_kind(level, request) for level in request.levels],
+            deadline=request.deadline,
+            turn=request.turn,
+        )
+        place = self._forecast.enter(order)
+        spent = Spent(self._metrics)
+        try:
+            yield Trip(request, place, spent)
+        except (DeadlinePassed, Overloaded, ClientGone, asyncio.CancelledError):
+            spent.for_nobody()
+            raise
+        finally:
+            place.leave()
+
+    async def _go(self, trip: Trip, emit: Emit) -> tuple[Photo, Sequence[FaceReport]]:
+        request = trip.request
         try:
             async with asyncio.timeout(_remaining(request)):
                 # bytes → image → faces → crops
-                photo, pictures = await self._prepare(request)
+                photo, pictures = await self._prepare(trip)
                 await emit(photo)
                 # batch → volume → surface → encoded mesh → chunks, for each face
                 sending = asyncio.Semaphore(UNSENT)
                 with self._budget.hold(sum(picture.nbytes for picture in pictures)):
                     async with asyncio.TaskGroup() as group:
                         tasks = [
-                            group.create_task(self._face(kept, request, sending, emit))
+                            group.create_task(self._face(kept, trip, sending, emit))
                             for kept in _kept(photo, pictures)
                         ]
         except TimeoutError:
             raise DeadlinePassed("the deadline passed") from None
         reports = [task.result() for task in tasks]
         _raise_if_failed(reports)
-        await emit(Report(photo, reports, time.monotonic() - began))
+        return photo, reports
 
-    async def _prepare(self, request: Request) -> tuple[Photo, Sequence[U8]]:
-        config = self._config
-        if len(request.image) > config.max_image_bytes:
-            raise ImageTooLarge(
-                f"image has {len(request.image)} bytes, the limit is {config.max_image_bytes}",
-                bytes=len(request.image),
-                max_image_bytes=config.max_image_bytes,
-            )
+    async def _prepare(self, trip: Trip) -> tuple[Photo, Sequence[U8]]:
+        config, request = self._config, trip.request
+        self._limits.check_bytes(len(request.image))
         job = PhotoJob(
             boxes=request.boxes,
             max_faces=request.max_faces,
             min_face_pixels=config.min_face_pixels,
             min_score=config.min_score,
-            limits=ImageLimits(
-                config.max_image_bytes, config.max_image_pixels, config.max_unscaled_pixels
-            ),
+            limits=self._limits,
             rule=self._model.rule,
             appearance=request.encoding.appearance,
         )
+        terms = Terms(Rank.BEGIN, request.turn, trip.place.begin_by, trip.spent.worker)
         photo: Photo
         with self._budget.hold(len(request.image)):
             image, request.image = request.image, b""
             try:
-                photo, pictures = await self._pool.run("prepare", job, [image], Rank.BEGIN)
+                photo, pictures = await self._pool.run("prepare", job, [image], terms)
             except NoFaceFound:
                 self._metrics.photo(0)
                 raise
         self._metrics.photo(len(photo.faces))
-        self._metrics.stage("decode", photo.decode_seconds)
-        self._metrics.stage("detect", photo.detect_seconds)
-        self._metrics.stage("crop", photo.crop_seconds)
+        self._stages(
+            decode=photo.decode_seconds, detect=photo.detect_seconds, crop=photo.crop_seconds
+        )
+        seconds = photo.decode_seconds + photo.detect_seconds + photo.crop_seconds
+        trip.place.prepared(seconds, len(pictures) // 2)
         return photo, pictures
 
     async def _face(
-        self, face: Kept, request: Request, sending: asyncio.Semaphore, emit: Emit
+        self, face: Kept, trip: Trip, sending: asyncio.Semaphore, emit: Emit
     ) -> FaceReport:
+        request = trip.request
         report = FaceReport(face.index)
         try:
             sources = {level: self._model.source(level) for level in request.levels}
-            inferred = await self._infer(face.crop, sources.values(), request.deadline)
-            volumes = inferred.prediction.volumes
+            inferred = await self._infer(face.crop, set(sources.values()), trip)
+            prediction = inferred.prediction
+            volumes = prediction.volumes
+            expected = None
+            if request.encoding.vertex_quality:
+                expected = self._model.expectation(prediction.landmarks, prediction.landmark_error)
             report.inferred = inferred.without_volumes()
             with self._budget.hold(sum(volume.nbytes for volume in volumes.values())):
                 for level in request.levels:
                     # A client that does not read gets no more meshes built.
                     async with sending:
                         volume = volumes[sources[level]]
-                        mesh = await self._build(volume, face, level, request.encoding)
+                        mesh = await self._build(volume, face, level, trip, expected)
                         with self._budget.hold(mesh.size):
                             for chunk in split(mesh.data, self._config.chunk_bytes):
                                 await emit(MeshPiece(face.index, level, chunk))
@@ -215,21 +302,47 @@ class Line:
             report.outcome = Outcome.NO_SURFACE if isinstance(error, NoSurface) else Outcome.FAILED
         return report
 
-    async def _infer(self, crop: U8, levels: Collection[Level], deadline: float) -> Inferred:
-        inferred = await self._inference.infer(crop, set(levels), deadline)
-        self._metrics.stage("queue", inferred.queue_seconds)
-        self._metrics.stage("inference", inferred.inference_seconds)
+    async def _infer(self, crop: U8, levels: Collection[Level], trip: Trip) -> Inferred:
+        request = trip.request
+        inferred = await self._inference.infer(
+            crop, levels, trip.place.due, stream=request.stream, priority=request.priority
+        )
+        trip.place.inferred()
+        trip.spent.network(inferred.inference_seconds / inferred.batch_size)
+        self._stages(queue=inferred.queue_seconds, inference=inferred.inference_seconds)
         return inferred
 
-    async def _build(self, volume: U8, face: Kept, level: Level, encoding: Encoding) -> BuiltMesh:
-        job = MeshJob(level, encoding, face.frame)
+    async def _build(
+        self, volume: U8, face: Kept, level: Level, trip: Trip, expected: Expectation | None
+    ) -> BuiltMesh:
+        request = trip.request
+        kind = _kind(level, request)
+        job = MeshJob(level, request.encoding, face.frame, request.mesh_budget, expected)
+        latest = trip.place.mesh_by(kind)
+        terms = Terms(Rank.FINISH, request.turn, latest, trip.spent.worker)
         facts: BuiltMesh
-        facts, (data,) = await self._pool.run("build", job, [volume, face.portrait], Rank.FINISH)
-        self._metrics.stage("surface", facts.surface_seconds)
-        self._metrics.stage("appearance", facts.appearance_seconds)
-        self._metrics.stage("encode", facts.encode_seconds)
+        facts, (data,) = await self._pool.run("build", job, [volume, face.portrait], terms)
+        seconds = facts.surface_seconds + facts.appearance_seconds + facts.encode_seconds
+        trip.place.built(kind, seconds)
+        self._stages(
+            surface=facts.surface_seconds,
+            appearance=facts.appearance_seconds,
+            encode=facts.encode_seconds,
+        )
         self._metrics.mesh(len(data))
         return facts.holding(data.tobytes())
+
+    def _stages(self, **seconds: float) -> None:
+        """Stages that ran one after the other and ended now."""
+        for stage, duration in seconds.items():
+            self._metrics.stage(stage, duration)
+        call.stages(seconds)
+
+
+def _kind(level: Level, request: Request) -> Hashable:
+    """What meshes take depends on this."""
+    budget = request.mesh_budget
+    return level, request.encoding, budget.max_triangles > 0, budget.max_bytes > 0
 
 
 def _kept(photo: Photo, pictures: Sequence[U8]) -> list[Kept]:

@@ -7,6 +7,7 @@ however a process ends.
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 import tempfile
@@ -59,8 +60,12 @@ class Mailbox:
         else:
             with tempfile.TemporaryFile() as file:
                 fd = os.dup(file.fileno())
-        os.ftruncate(fd, size)
-        return cls(fd, size)
+        try:
+            os.ftruncate(fd, size)
+            return cls(fd, size)
+        except BaseException:
+            os.close(fd)
+            raise
 
     def put(self, arrays: Sequence[U8 | bytes | memoryview], start: int = 0) -> list[Parcel]:
         """Copy arrays in, one behind the other from ``start`` on.
@@ -102,3 +107,6 @@ class Mailbox:
     def close(self) -> None:
         """Give the memory back once the last view of it is gone."""
         os.close(self.fd)
+        # Views of it that are still around keep it until they are gone.
+        with contextlib.suppress(BufferError):
+            self._memory.close()

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .appearance import WHOLE, Texture, texture, vertex_colours
+from .appearance import Texture, texture, vertex_colours
 from .crops import crop_to_mesh
 from .grid import F32, U8, U32, Frame
 from .surface import Surface
+from .vertex_quality import VertexQuality
+from .visibility import WHOLE
 
 
 class Appearance(enum.IntEnum):
@@ -32,6 +34,7 @@ class Mesh:
         colours: (n, 3) uint8 sRGB, or None.
         uv: (n, 2) float32 with (0, 0) top left, or None.
         picture: (h, w, 3) uint8 sRGB that ``uv`` points into, or None.
+        quality: how far to rely on each vertex, or None.
         surface_vertices: vertices of the surface before any were split along texture seams.
     """
 
@@ -41,10 +44,17 @@ class Mesh:
     colours: U8 | None
     uv: F32 | None
     picture: U8 | None
+    quality: VertexQuality | None
     surface_vertices: int
 
 
-def dress(surface: Surface, appearance: Appearance, crop: U8, frame: Frame = WHOLE) -> Mesh:
+def dress(
+    surface: Surface,
+    appearance: Appearance,
+    crop: U8,
+    frame: Frame = WHOLE,
+    quality: VertexQuality | None = None,
+) -> Mesh:
     """Bring a surface to mesh coordinates and give it its appearance.
 
     Args:
@@ -52,6 +62,7 @@ def dress(surface: Surface, appearance: Appearance, crop: U8, frame: Frame = WHO
         appearance: what is wanted.
         crop: (s, s, 3) uint8 RGB, the crop the surface came from at any resolution.
         frame: the part of it that shows the photo.
+        quality: of the surface's vertices, if the mesh is to carry it.
     """
     to_mesh = crop_to_mesh().astype(np.float32)
     positions = surface.vertices @ to_mesh[:3, :3].T + to_mesh[:3, 3]
@@ -61,9 +72,16 @@ def dress(surface: Surface, appearance: Appearance, crop: U8, frame: Frame = WHO
         skin: Texture = texture(surface, crop, frame)
         source = skin.source
         return Mesh(
-            positions[source], normals[source], skin.triangles, None, skin.uv, skin.picture, n
+            positions[source],
+            normals[source],
+            skin.triangles,
+            None,
+            skin.uv,
+            skin.picture,
+            None if quality is None else quality.at(source),
+            n,
         )
     colours = None
     if appearance is Appearance.VERTEX_COLOURS:
         colours = vertex_colours(surface, crop, frame)
-    return Mesh(positions, normals, surface.triangles, colours, None, None, n)
+    return Mesh(positions, normals, surface.triangles, colours, None, None, quality, n)

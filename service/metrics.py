@@ -15,12 +15,16 @@ from prometheus_client import (
     ProcessCollector,
 )
 
+from .batcher import BatchFacts, Reason
+from .timing import Affine
+
 SECONDS: Final = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
 )  # fmt: skip
 BYTES: Final = tuple(float(1 << power) for power in range(12, 26, 2))
 FACES: Final = (0, 1, 2, 3, 4, 6, 8, 12, 16, 32)
 BATCHES: Final = (1, 2, 4, 8, 16, 32)
+FILLS: Final = (0.25, 0.5, 0.625, 0.75, 0.875, 1.0)
 STAGES: Final = (
     "worker_queue", "decode", "detect", "crop", "queue", "inference", "surface", "appearance",
     "encode",
@@ -69,6 +73,34 @@ class Metrics:
         self._batch_size = Histogram(
             "protome_batch_size_faces", "Faces in a batch.", buckets=BATCHES, registry=r
         )
+        self._batch_fill = Histogram(
+            "protome_batch_fill_ratio",
+            "Faces of a batch over the rows computed for it.",
+            buckets=FILLS,
+            registry=r,
+        )
+        self._padding = Counter(
+            "protome_batch_padding_rows", "Rows computed to fill a batch up.", registry=r
+        )
+        self._dispatches = Counter(
+            "protome_batch_dispatches",
+            "Batches, by why they left: idle engine, full, a deadline, draining.",
+            ["dispatch_reason"],
+            registry=r,
+        )
+        for reason in Reason:
+            self._dispatches.labels(reason.value)
+        self._gone = Counter(
+            "protome_batch_gone_faces", "Faces computed for clients already gone.", registry=r
+        )
+        self._work = Counter(
+            "protome_work_seconds", "Time of workers and network spent on photos.", registry=r
+        )
+        self._wasted = Counter(
+            "protome_wasted_seconds",
+            "The part of it that went into photos nobody took or could take an answer for.",
+            registry=r,
+        )
         self._photo_faces = Histogram(
             "protome_photo_faces", "Faces found in a photo.", buckets=FACES, registry=r
         )
@@ -77,6 +109,11 @@ class Metrics:
         )
         self._restarts = Counter(
             "protome_worker_restarts", "Worker processes that had to be replaced.", registry=r
+        )
+        self._unauthenticated = Counter(
+            "protome_unauthenticated_calls",
+            "Calls turned away for want of a token that is known.",
+            registry=r,
         )
         self._in_flight = Gauge("protome_requests_in_flight", "Photos being worked on.", registry=r)
         self._ready = Gauge("protome_ready", "1 when the server takes requests.", registry=r)
@@ -89,6 +126,18 @@ class Metrics:
         self._queue_tasks = Gauge(
             "protome_worker_queue_depth_tasks", "Tasks waiting for a worker.", registry=r
         )
+        self._backlog = Gauge(
+            "protome_backlog_seconds", "Work left for the photos in the line.", registry=r
+        )
+        self._speed = Gauge(
+            "protome_speed_ratio", "Work retired in a second of saturation, learned.", registry=r
+        )
+        self._network_a = Gauge(
+            "protome_network_fixed_seconds", "a of a batch's time a + b * n, learned.", registry=r
+        )
+        self._network_b = Gauge(
+            "protome_network_face_seconds", "b of a batch's time a + b * n, learned.", registry=r
+        )
         self._build = Info("protome_build", "Version of the server.", registry=r)
         self._model = Info("protome_model", "The network that is served.", registry=r)
 
@@ -98,8 +147,15 @@ class Metrics:
         queue_faces: Callable[[], float],
         queue_age: Callable[[], float],
         queue_tasks: Callable[[], float],
+        backlog: Callable[[], float],
+        speed: Callable[[], float],
+        network: Affine,
     ) -> None:
-        """Read the queues whenever the metrics are asked for."""
+        """Read the queues and what was learned whenever the metrics are asked for."""
+        self._backlog.set_function(backlog)
+        self._speed.set_function(speed)
+        self._network_a.set_function(lambda: network.a)
+        self._network_b.set_function(lambda: network.b)
         self._queue_faces.set_function(queue_faces)
         self._queue_age.set_function(queue_age)
         self._queue_tasks.set_function(queue_tasks)
@@ -125,6 +181,14 @@ class Metrics:
         self._requests.labels(method, code).inc()
         self._request_seconds.labels(method).observe(seconds)
 
+    def turned_away(self, method: str, code: str) -> None:
+        """A photo was not taken in."""
+        self._requests.labels(method, code).inc()
+
+    def unauthenticated(self) -> None:
+        """A call was turned away for its token."""
+        self._unauthenticated.inc()
+
     def first_mesh(self, method: str, seconds: float) -> None:
         """The first byte of a photo's first mesh was written."""
         self._first_seconds.labels(method).observe(seconds)
@@ -133,9 +197,23 @@ class Metrics:
         """A stage took this long."""
         self._stage_seconds.labels(stage).observe(seconds)
 
-    def batch(self, size: int) -> None:
+    def batch(self, facts: BatchFacts) -> None:
         """A batch went through the network."""
-        self._batch_size.observe(size)
+        self._batch_size.observe(facts.faces)
+        self._batch_fill.observe(facts.faces / facts.rows)
+        self._padding.inc(facts.rows - facts.faces)
+        self._dispatches.labels(facts.reason).inc()
+        self._gone.inc(facts.gone)
+        self._work.inc(facts.seconds)
+        self._wasted.inc(facts.seconds * facts.gone / facts.faces)
+
+    def work(self, seconds: float) -> None:
+        """A worker was busy with a photo."""
+        self._work.inc(seconds)
+
+    def wasted(self, seconds: float) -> None:
+        """So much was computed for nobody."""
+        self._wasted.inc(seconds)
 
     def photo(self, faces: int) -> None:
         """So many faces were found in a photo."""

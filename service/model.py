@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from .crops import CropRule
-from .grid import CROP_DEPTH, CROP_SIDE, GRIDS, METRES_PER_PIXEL, Level
+from .grid import CROP_DEPTH, CROP_SIDE, F32, GRIDS, METRES_PER_PIXEL, Level
+from .quality import Expectation, Reliance
 
 SHIPPED: Final = Path(__file__).parent / "weights"
 
@@ -44,6 +45,9 @@ class Model:
         landmarks: name of the landmarks, float32 (n, 68, 3) in crop coordinates, or None.
         pose: name of the pose, float32 (n, 3, 4), from a head's own frame (x to its left, y up,
             z forward) to crop coordinates, or None.
+        landmark_error: name of the landmarks' expected errors, float32 (n, 68), crop pixels, or
+            None.
+        reliance: from these errors to a face's confidence, or None where it was not measured.
     """
 
     onnx: bytes
@@ -57,6 +61,8 @@ class Model:
     rule: CropRule
     landmarks: str | None
     pose: str | None
+    landmark_error: str | None
+    reliance: Reliance | None
 
     @property
     def levels(self) -> tuple[Level, ...]:
@@ -67,6 +73,12 @@ class Model:
         """The predicted level that ``level`` is best made from: itself, the next finer, or the
         finest there is."""
         return next((own for own in self.levels if own >= level), self.levels[-1])
+
+    def expectation(self, landmarks: F32 | None, error: F32 | None) -> Expectation | None:
+        """What the errors it predicts for a face's landmarks mean; None where it does not tell."""
+        if self.reliance is None or landmarks is None or error is None:
+            return None
+        return Expectation(landmarks, error, self.reliance)
 
 
 def load_model(folder: Path = SHIPPED) -> Model:
@@ -97,13 +109,21 @@ def load_model(folder: Path = SHIPPED) -> Model:
         if not outputs:
             raise ModelError("model.json names no outputs")
         extras = {}
-        for extra, shape in (("landmarks", [68, 3]), ("pose", [3, 4])):
+        for extra, shape in (
+            ("landmarks", [68, 3]),
+            ("pose", [3, 4]),
+            ("landmark_error", [68]),
+        ):
             if extra in card:
                 _check(card[extra], shape, "float32")
                 extras[extra] = str(card[extra]["name"])
         rule = CropRule(*(float(card["crop_rule"][key]) for key in ("side", "drop", "anchor")))
         if not (rule.side > 0 and all(map(math.isfinite, (rule.side, rule.drop, rule.anchor)))):
             raise ModelError(f"model.json: {rule} is no rule")
+        reliance = None
+        if "confidence" in card:
+            keys = ("offset", "slope", "within")
+            reliance = Reliance(*(float(card["confidence"][key]) for key in keys))
         return Model(
             onnx,
             name=str(card["name"]),
@@ -116,6 +136,8 @@ def load_model(folder: Path = SHIPPED) -> Model:
             rule=rule,
             landmarks=extras.get("landmarks"),
             pose=extras.get("pose"),
+            landmark_error=extras.get("landmark_error"),
+            reliance=reliance,
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ModelError(f"{folder / 'model.json'} is not a model card: {error!r}") from None

@@ -13,10 +13,13 @@ STL_HEADER: Final = b"protome; metres, right-handed, +Y up, +Z to the camera".lj
 
 
 def write_ply(mesh: Mesh) -> bytes:
-    """Binary little-endian PLY 1.0 with normals and, where the mesh has them, sRGB colours."""
+    """Binary little-endian PLY 1.0 with normals and, where the mesh has them, sRGB colours and the
+    quality of each vertex."""
     fields = [(name, "<f4") for name in ("x", "y", "z", "nx", "ny", "nz")]
     if mesh.colours is not None:
         fields += [(name, "u1") for name in ("red", "green", "blue")]
+    if mesh.quality is not None:
+        fields += [("seen", "u1"), ("confidence", "<f4")]
     vertices = np.empty(len(mesh.positions), np.dtype(fields))
     for axis, name in enumerate("xyz"):
         vertices[name] = mesh.positions[:, axis]
@@ -24,6 +27,9 @@ def write_ply(mesh: Mesh) -> bytes:
     if mesh.colours is not None:
         for channel, name in enumerate(("red", "green", "blue")):
             vertices[name] = mesh.colours[:, channel]
+    if mesh.quality is not None:
+        vertices["seen"] = mesh.quality.seen
+        vertices["confidence"] = mesh.quality.confidence
     faces = np.empty(len(mesh.triangles), np.dtype([("n", "u1"), ("v", "<u4", (3,))]))
     faces["n"] = 3
     faces["v"] = mesh.triangles

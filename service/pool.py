@@ -10,9 +10,7 @@ import asyncio
 import contextlib
 import enum
 import functools
-import heapq
 import io
-import itertools
 import logging
 import os
 import pickle
@@ -20,9 +18,11 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
-from .errors import Internal, WorkerDied, WorkerHung
+from .errors import Internal, Overloaded, WorkerDied, WorkerHung
+from .fairqueue import FairQueue, Turn
 from .grid import U8
 from .mailbox import Mailbox, Parcel
 from .worker import LENGTH, TAKEN, Reply, Task
@@ -37,6 +37,8 @@ REPLY_MODULES: Final = frozenset(
     f"{__package__}.{name}"
     for name in ("crops", "errors", "faces", "grid", "mailbox", "stages", "worker")
 )
+# Priorities below this fit between two ranks.
+PRIORITIES: Final = 16
 # Pause before replacing a worker that died young, so that a broken machine is not kept busy.
 YOUNG_SECONDS: Final = 2.0
 
@@ -74,20 +76,28 @@ class Worker:
         self._alive = True
 
     @classmethod
-    async def start(cls, mailbox_bytes: int) -> Worker:
+    async def start(cls, mailbox_bytes: int, memory_bytes: int = 0) -> Worker:
         """Start a process and wait until it is ready.
+
+        Args:
+            mailbox_bytes: size of its mailbox.
+            memory_bytes: most memory of its own it may take; 0: no limit.
 
         Raises:
             WorkerDied: it ended, or was not ready in time.
         """
-        ours, theirs = socket.socketpair()
         mailbox = Mailbox.create(mailbox_bytes)
+        try:
+            ours, theirs = socket.socketpair()
+        except BaseException:
+            mailbox.close()
+            raise
         try:
             with theirs:
                 process = await asyncio.create_subprocess_exec(
                     sys.executable,
                     *("-m", f"{__package__}.worker"),
-                    *(str(theirs.fileno()), str(mailbox.fd), str(mailbox.size)),
+                    *map(str, (theirs.fileno(), mailbox.fd, mailbox.size, memory_bytes)),
                     pass_fds=(theirs.fileno(), mailbox.fd),
                     stdin=asyncio.subprocess.DEVNULL,
                     env={**os.environ, **ONE_THREAD},
@@ -198,10 +208,32 @@ class Worker:
 
 
 class Rank(enum.IntEnum):
-    """Places in the queue: lower goes first."""
+    """Places in the queue: lower goes first, whatever the priority."""
 
     FINISH = 0
     BEGIN = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How a task waits and is accounted for.
+
+    Attributes:
+        rank, turn: its place in the queue.
+        latest: when it is too late to begin, on ``time.monotonic``.
+        on_spent: told the seconds a worker spent on it, also when its caller is gone.
+    """
+
+    rank: Rank
+    turn: Turn = Turn()  # noqa: RUF009 (frozen)
+    latest: float = float("inf")
+    on_spent: Callable[[float], None] = lambda _: None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Waiter:
+    worker: asyncio.Future[Worker]
+    latest: float
 
 
 class Pool:
@@ -211,6 +243,7 @@ class Pool:
         count: workers.
         mailbox_bytes: size of each worker's mailbox.
         task_seconds: longest a task may take.
+        memory_bytes: most memory of its own each worker may take; 0: no limit.
         on_restart: called each time a worker had to be replaced.
         on_wait: told the seconds each task waited for a worker.
     """
@@ -221,17 +254,18 @@ class Pool:
         *,
         mailbox_bytes: int,
         task_seconds: float,
+        memory_bytes: int = 0,
         on_restart: Callable[[], None] = lambda: None,
         on_wait: Callable[[float], None] = lambda _: None,
     ) -> None:
         self._count = count
         self._mailbox_bytes = mailbox_bytes
         self._task_seconds = task_seconds
+        self._memory_bytes = memory_bytes
         self._on_restart = on_restart
         self._on_wait = on_wait
         self._idle: list[Worker] = []
-        self._waiting: list[tuple[int, int, asyncio.Future[Worker]]] = []
-        self._order = itertools.count()
+        self._waiting: FairQueue[_Waiter] = FairQueue()
         self._keepers: list[asyncio.Task[None]] = []
         self._closing = False
 
@@ -242,7 +276,7 @@ class Pool:
             WorkerDied: one could not be started.
         """
         starts = await asyncio.gather(
-            *(Worker.start(self._mailbox_bytes) for _ in range(self._count)),
+            *(Worker.start(self._mailbox_bytes, self._memory_bytes) for _ in range(self._count)),
             return_exceptions=True,
         )
         workers = [start for start in starts if isinstance(start, Worker)]
@@ -260,38 +294,45 @@ class Pool:
         for keeper in self._keepers:
             keeper.cancel()
         await asyncio.gather(*self._keepers, return_exceptions=True)
-        for _, _, future in self._waiting:
-            if not future.done():
-                future.set_exception(WorkerDied("the pool is closed"))
+        for waiter in self._waiting:
+            if not waiter.worker.done():
+                waiter.worker.set_exception(WorkerDied("the pool is closed"))
 
     @property
     def waiting(self) -> int:
         """Tasks in the queue."""
-        return sum(not future.done() for _, _, future in self._waiting)
+        return len(self._waiting)
 
     async def run(
-        self, name: str, job: object, inputs: Sequence[U8 | bytes], rank: Rank
+        self, name: str, job: object, inputs: Sequence[U8 | bytes], terms: Terms
     ) -> tuple[Any, list[U8]]:
         """Do a task on the next free worker; see :meth:`Worker.call`.
+
+        Raises:
+            Overloaded: it got too late to begin while the task waited.
 
         When the caller is cancelled while the task waits, the task is dropped; while it runs, the
         worker finishes it for nobody, since only then its memory is free again.
         """
         began = time.monotonic()
         while True:
-            worker = await self._acquire(rank)
-            self._on_wait(time.monotonic() - began)
+            worker = await self._acquire(terms)
+            handed = time.monotonic()
+            self._on_wait(handed - began)
             call = asyncio.create_task(worker.call(name, job, inputs, self._task_seconds))
-            call.add_done_callback(functools.partial(self._finished, worker))
+            call.add_done_callback(functools.partial(self._finished, worker, handed, terms))
             with contextlib.suppress(NotTakenError):
                 return await asyncio.shield(call)
 
-    def _finished(self, worker: Worker, call: asyncio.Task[Any]) -> None:
+    def _finished(
+        self, worker: Worker, began: float, terms: Terms, call: asyncio.Task[Any]
+    ) -> None:
         if not call.cancelled():
             call.exception()  # Seen, also when the caller is gone.
+        terms.on_spent(time.monotonic() - began)
         self._release(worker)
 
-    async def _acquire(self, rank: int) -> Worker:
+    async def _acquire(self, terms: Terms) -> Worker:
         if self._closing:
             raise WorkerDied("the pool is closed")
         while self._idle:
@@ -299,10 +340,12 @@ class Pool:
             if worker.alive:
                 return worker
         future: asyncio.Future[Worker] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._waiting, (rank, next(self._order), future))
+        turn = Turn(terms.turn.stream, PRIORITIES * terms.rank + terms.turn.priority)
+        entry = self._waiting.push(_Waiter(future, terms.latest), turn)
         try:
             return await future
         except asyncio.CancelledError:
+            self._waiting.remove(entry)
             if future.done() and not future.cancelled() and future.exception() is None:
                 self._release(future.result())
             raise
@@ -311,10 +354,14 @@ class Pool:
         if not worker.alive or self._closing:
             return
         while self._waiting:
-            _, _, future = heapq.heappop(self._waiting)
-            if not future.done():
-                future.set_result(worker)
-                return
+            waiter = self._waiting.pop().item
+            if waiter.worker.done():
+                continue
+            if waiter.latest <= time.monotonic():
+                waiter.worker.set_exception(Overloaded("it got too late while it waited"))
+                continue
+            waiter.worker.set_result(worker)
+            return
         self._idle.append(worker)
 
     async def _keep(self, worker: Worker) -> None:
@@ -336,7 +383,7 @@ class Pool:
     async def _replace(self) -> Worker:
         while True:
             try:
-                return await Worker.start(self._mailbox_bytes)
+                return await Worker.start(self._mailbox_bytes, self._memory_bytes)
             except (WorkerDied, OSError) as error:
                 log.error("cannot start a worker: %s", error)
                 await asyncio.sleep(YOUNG_SECONDS)

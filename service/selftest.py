@@ -23,7 +23,7 @@ from .grid import U8, Frame, Level
 from .image import ImageLimits
 from .mesh import Appearance
 from .model import SHIPPED, Model, ModelError, load_model
-from .pool import Pool, Rank
+from .pool import Pool, Rank, Terms
 from .sample import SAMPLE
 from .stages import MeshJob, PhotoJob
 
@@ -79,7 +79,7 @@ def _compare(got: Mapping[str, float], expected: Mapping[str, float], bucket: in
 
 async def _crop(model: Model, pool: Pool) -> U8:
     job = PhotoJob((), 1, 1, 0.6, LIMITS, model.rule, Appearance.NONE)
-    _, pictures = await pool.run("prepare", job, [SAMPLE.read_bytes()], Rank.BEGIN)
+    _, pictures = await pool.run("prepare", job, [SAMPLE.read_bytes()], Terms(Rank.BEGIN))
     return pictures[0]
 
 
@@ -88,7 +88,7 @@ async def _facts(engine: Engine, pool: Pool, crop: U8, bucket: int, row: int) ->
     level = engine.model.source(Level.STANDARD)
     predictions = await asyncio.to_thread(engine.run, [crop] * bucket, [level])
     volume = predictions[row].volumes[level]
-    _, (stl,) = await pool.run("build", JOB, [volume, crop], Rank.FINISH)
+    _, (stl,) = await pool.run("build", JOB, [volume, crop], Terms(Rank.FINISH))
     return _measure(stl.tobytes())
 
 

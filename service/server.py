@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import threading
+import time
 from pathlib import Path
 from typing import Final
 
@@ -15,26 +16,30 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from . import __version__, selftest
+from . import __version__, call, logs, selftest
+from .auth import TokenFileError, Tokens
 from .budget import Budget
-from .config import MIB, Config
+from .config import MIB, Config, cores
 from .engine import Engine
+from .forecast import Forecast
+from .gate import Gate
 from .http import HttpServer
 from .inference import Inference
 from .line import Line
 from .metrics import Metrics
 from .model import SHIPPED, load_model
 from .pool import Pool
-from .servicer import Servicer
-from .v1 import reconstruction_pb2 as pb
-from .v1 import reconstruction_pb2_grpc as pb_grpc
+from .servicer import SERVICE, Servicer
+from .surface import BACKEND, COMPILED
+from .tls import Certificates, TlsError, TlsFiles
+from .trace import PlainTracer, Tracer
 from .wire import Wire
 
 log = logging.getLogger(__name__)
 
-SERVICE: Final = pb.DESCRIPTOR.services_by_name["ReconstructionService"].full_name
 # Room for the largest outputs behind the photo: volumes, portraits, uncompressed meshes.
 MAILBOX_MARGIN: Final = 64 * MIB
+MESSAGE_MARGIN: Final = 4 * MIB
 # For statuses still on their way when the last photo is answered, seconds.
 LAST_WORDS: Final = 1.0
 
@@ -69,6 +74,7 @@ class Server:
     async def startup(self) -> None:
         """Bring up the parts from the inside out; ready is last."""
         config = self._config
+        self._guard()
         loop = asyncio.get_running_loop()
         for signal_ in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(signal_, self._stop.set)
@@ -91,16 +97,20 @@ class Server:
             config.worker_count,
             mailbox_bytes=config.max_image_bytes + MAILBOX_MARGIN,
             task_seconds=config.task_seconds,
+            memory_bytes=config.worker_memory,
             on_restart=self._metrics.worker_restarted,
-            on_wait=lambda seconds: self._metrics.stage("worker_queue", seconds),
+            on_wait=self._waited,
         )
         await self._pool.start()
         engine = await asyncio.to_thread(
             Engine,
             model,
             provider=config.provider,  # type: ignore[arg-type]  # checked by Config
-            threads=config.thread_count,
+            threads=config.inference_threads,
+            cores=cores(),
             max_batch=config.max_batch,
+            in_flight=config.max_batches,
+            engine_cache=config.engine_cache,
         )
         await asyncio.to_thread(engine.warm_up)
         self._inference = Inference(
@@ -112,7 +122,10 @@ class Server:
         self._inference.start()
         await selftest.check(model, engine, self._pool, folder)
         budget = Budget(config.max_held_bytes)
-        line = Line(config, model, self._pool, self._inference, self._metrics, budget)
+        forecast = Forecast(
+            workers=config.worker_count, network=self._inference.times, clock=time.monotonic
+        )
+        line = Line(config, model, self._pool, self._inference, self._metrics, budget, forecast)
         wire = Wire(config, model)
         self._servicer = Servicer(
             line=line,
@@ -121,6 +134,8 @@ class Server:
             budget=budget,
             info=wire.server_info(__version__, engine.provider),
             max_requests=config.max_requests,
+            slow_uploads=config.slow_uploads,
+            max_streams=config.max_streams,
             max_stream_photos=config.max_stream_photos,
             send_seconds=config.send_seconds,
         )
@@ -128,6 +143,9 @@ class Server:
             queue_faces=lambda: self._inference.queued,
             queue_age=lambda: self._inference.oldest_age,
             queue_tasks=lambda: self._pool.waiting,
+            backlog=lambda: forecast.backlog,
+            speed=lambda: forecast.speed,
+            network=self._inference.times,
         )
         self._metrics.describe(
             version=__version__,
@@ -136,6 +154,8 @@ class Server:
             digest=model.digest,
             provider=engine.provider,
         )
+        if not COMPILED:
+            log.warning("the surface kernel is not built: %s takes many times as long", BACKEND)
         await self._listen()
         await self._set_ready(True)
         log.info(
@@ -160,37 +180,82 @@ class Server:
             await self._set_ready(False)
             # Time for load balancers to notice before calls are refused.
             await asyncio.sleep(config.drain_delay)
+            # Clients are told at once to connect elsewhere (GOAWAY); what is in flight goes on.
+            stopping = asyncio.create_task(self._grpc.stop(config.drain_seconds + LAST_WORDS))
             await self._servicer.drain(config.drain_seconds)
             # Open health watches and idle streams are not worth waiting for.
             await self._grpc.stop(LAST_WORDS)
+            await stopping
         if hasattr(self, "_inference"):
             await self._inference.close()
         if hasattr(self, "_pool"):
             await self._pool.close()
+        if hasattr(self, "_tracer"):
+            self._tracer.close()
         if hasattr(self, "_http"):
             self._http.close()
         log.info("stopped")
+
+    def _guard(self) -> None:
+        """Read what decides who may call: first, since it fails most easily."""
+        config = self._config
+        try:
+            files = _tls_files(config)
+            self._certificates = None if files is None else Certificates(files)
+            self._tokens = (
+                Tokens(Path(config.token_file), time.monotonic) if config.token_file else None
+            )
+        except (TlsError, TokenFileError) as error:
+            raise StartupError(str(error)) from None
+        if self._tokens is not None and self._certificates is None:
+            log.warning("tokens are asked for over plain text: TLS must end in front of this port")
+        self._tracer = _tracer(config)
+
+    def _waited(self, seconds: float) -> None:
+        """A task waited so long for a worker."""
+        self._metrics.stage("worker_queue", seconds)
+        call.stages({"worker_queue": seconds})
 
     async def _listen(self) -> None:
         config = self._config
         self._grpc = grpc.aio.server(
             options=[
                 # Photos a little over our limit get our own error, with the limit in it.
-                ("grpc.max_receive_message_length", 2 * config.max_image_bytes + MIB),
+                ("grpc.max_receive_message_length", config.max_image_bytes + MESSAGE_MARGIN),
                 ("grpc.max_send_message_length", config.chunk_bytes + MIB),
                 ("grpc.so_reuseport", 0),
                 # A client that vanished without a word is found out.
-                ("grpc.keepalive_time_ms", 60_000),
+                ("grpc.keepalive_time_ms", round(1e3 * config.keepalive_seconds)),
                 ("grpc.keepalive_timeout_ms", 20_000),
-            ]
+                # Clients may ask us as well, between calls too.
+                ("grpc.keepalive_permit_without_calls", 1),
+                ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+                ("grpc.max_concurrent_streams", config.max_connection_calls),
+                # Clients come back through DNS or the balancer, and so find servers that are new.
+                # Calls in flight are not cut: there is no bound on the grace.
+                ("grpc.max_connection_age_ms", round(1e3 * config.connection_seconds)),
+                ("grpc.max_connection_idle_ms", round(1e3 * config.idle_seconds)),
+            ],
+            interceptors=[
+                Gate(
+                    service=SERVICE,
+                    tracer=self._tracer,
+                    tokens=self._tokens,
+                    metrics=self._metrics,
+                )
+            ],
         )
-        pb_grpc.add_ReconstructionServiceServicer_to_server(self._servicer, self._grpc)
+        self._grpc.add_generic_rpc_handlers((self._servicer.handlers(),))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
         names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._grpc)
         host = f"[{config.host}]" if ":" in config.host else config.host
+        address = f"{host}:{config.port}"
         try:
-            self._port = self._grpc.add_insecure_port(f"{host}:{config.port}")
+            if self._certificates is None:
+                self._port = self._grpc.add_insecure_port(address)
+            else:
+                self._port = self._grpc.add_secure_port(address, self._certificates.credentials())
         except RuntimeError as error:
             raise StartupError(f"cannot listen on {config.host}:{config.port}: {error}") from None
         await self._grpc.start()
@@ -218,9 +283,27 @@ class Server:
             os.replace(part, path)
 
 
+def _tls_files(config: Config) -> TlsFiles | None:
+    if not (config.tls_cert or config.tls_key or config.tls_client_ca):
+        return None
+    if not (config.tls_cert and config.tls_key):
+        raise TlsError("TLS needs both tls_cert and tls_key")
+    ca = Path(config.tls_client_ca) if config.tls_client_ca else None
+    return TlsFiles(Path(config.tls_cert), Path(config.tls_key), ca)
+
+
+def _tracer(config: Config) -> Tracer:
+    if config.spans == "off":
+        return PlainTracer()
+    try:
+        from .spans import OtelTracer, exporter_for
+
+        return OtelTracer(exporter_for(config.spans), __version__)
+    except ImportError as error:
+        raise StartupError(f"spans need 'pip install protome[otel]': {error}") from None
+
+
 def serve(config: Config, *, until_eof: bool = False) -> None:
     """Run a server until it is told to stop, by a signal or by the end of standard input."""
-    logging.basicConfig(
-        level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    logs.set_up(config.log_level, config.log_format)
     asyncio.run(Server(config, until_eof=until_eof).run())

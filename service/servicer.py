@@ -6,42 +6,51 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Final, NoReturn
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Hashable, Iterator
+from dataclasses import replace
+from typing import Any, Final
 
 import grpc
+from google.protobuf.message import DecodeError
 
 from . import status
+from .answering import Context, Write, answering, deadline_of
+from .auth import Client
 from .budget import Budget
+from .call import Call, running
 from .errors import (
     ClientGone,
     Draining,
     Internal,
     InvalidRequest,
-    NoFaceFound,
     Overloaded,
     ProtomeError,
 )
 from .line import Event, Line, MeshPiece, Request
 from .metrics import Metrics
 from .stages import Photo
+from .uploads import Uploads
 from .v1 import reconstruction_pb2 as pb
-from .v1 import reconstruction_pb2_grpc as pb_grpc
 from .wire import Wire
 
 log = logging.getLogger(__name__)
 
+SERVICE: Final = pb.DESCRIPTOR.services_by_name["ReconstructionService"].full_name
 MAX_ID: Final = 128
 # How much earlier than our reckoning gRPC may end a call at its deadline, seconds.
 CLOCK_SLACK: Final = 0.05
 
-ReconstructContext = grpc.aio.ServicerContext[pb.ReconstructRequest, pb.ReconstructResponse]
-ManyContext = grpc.aio.ServicerContext[pb.ReconstructManyRequest, pb.ReconstructManyResponse]
-InfoContext = grpc.aio.ServicerContext[pb.GetServerInfoRequest, pb.GetServerInfoResponse]
+# Statuses that are not the client's doing.
+OURS: Final = (
+    grpc.StatusCode.INTERNAL,
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+    grpc.StatusCode.UNAVAILABLE,
+)
+
 Send = Callable[[pb.ReconstructResponse], Awaitable[None]]
 
 
-class Servicer(pb_grpc.ReconstructionServiceServicer):
+class Servicer:
     """Serves ``protome.v1.ReconstructionService``.
 
     Args:
@@ -51,6 +60,8 @@ class Servicer(pb_grpc.ReconstructionServiceServicer):
         budget: bytes held for clients.
         info: the answer to GetServerInfo.
         max_requests: photos worked on at a time, over all calls.
+        slow_uploads: photos that may arrive slowly at a time.
+        max_streams: ReconstructMany streams open at a time.
         max_stream_photos: photos of one ReconstructMany stream worked on at a time.
         send_seconds: how long a message may wait for the client to take it.
     """
@@ -64,6 +75,8 @@ class Servicer(pb_grpc.ReconstructionServiceServicer):
         budget: Budget,
         info: pb.GetServerInfoResponse,
         max_requests: int,
+        slow_uploads: int,
+        max_streams: int,
         max_stream_photos: int,
         send_seconds: float,
     ) -> None:
@@ -73,9 +86,12 @@ class Servicer(pb_grpc.ReconstructionServiceServicer):
         self._budget = budget
         self._info = info
         self._max_requests = max_requests
+        self._max_streams = max_streams
         self._max_stream_photos = max_stream_photos
         self._send_seconds = send_seconds
+        self._uploads = Uploads(slow_places=slow_uploads)
         self._photos = 0
+        self._streams = 0
         self._idle = asyncio.Event()
         self._idle.set()
         self._draining = False
@@ -83,43 +99,115 @@ class Servicer(pb_grpc.ReconstructionServiceServicer):
     async def drain(self, seconds: float) -> None:
         """Take no new photos; returns when those in flight are answered, or after ``seconds``."""
         self._draining = True
+        self._line.drain()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._idle.wait()
 
-    # grpc.aio takes coroutines that write as well as generators; its stubs know only the latter.
-    async def Reconstruct(  # type: ignore[override]
-        self, request: pb.ReconstructRequest, context: ReconstructContext
-    ) -> None:
-        """One photo; see the contract."""
-        try:
-            await self._photo("Reconstruct", request, _deadline(context), context.write)
-        except ProtomeError as error:
-            await _abort(context, error)
+    def handlers(self) -> grpc.GenericRpcHandler[Any, Any]:
+        """The methods for a server.
 
-    async def ReconstructMany(  # type: ignore[override]
-        self, requests: AsyncIterator[pb.ReconstructManyRequest], context: ManyContext
+        Reconstruct is served as if photos were streamed, which on the wire is the same: so its
+        message is read only when there is a place for it.
+        """
+        return grpc.method_handlers_generic_handler(
+            SERVICE,
+            {
+                "Reconstruct": grpc.stream_stream_rpc_method_handler(
+                    self.Reconstruct, None, pb.ReconstructResponse.SerializeToString
+                ),
+                "ReconstructMany": grpc.stream_stream_rpc_method_handler(
+                    self.ReconstructMany,
+                    pb.ReconstructManyRequest.FromString,
+                    pb.ReconstructManyResponse.SerializeToString,
+                ),
+                "GetServerInfo": grpc.unary_unary_rpc_method_handler(
+                    self.GetServerInfo,
+                    pb.GetServerInfoRequest.FromString,
+                    pb.GetServerInfoResponse.SerializeToString,
+                ),
+            },
+        )
+
+    async def Reconstruct(self, requests: object, context: Context) -> None:
+        """One photo; see the contract."""
+        del requests
+        async with answering(context) as (call, write):
+            # At once: gRPC reckons it with the wall clock, which may jump.
+            deadline = deadline_of(context)
+            try:
+                message = await self._receive(context)
+            except ProtomeError as error:
+                self._metrics.turned_away("Reconstruct", status.code(error).name)
+                raise
+            await self._photo("Reconstruct", call, message, deadline, write)
+
+    async def ReconstructMany(
+        self, requests: AsyncIterator[pb.ReconstructManyRequest], context: Context
     ) -> None:
         """Many photos over one stream; see the contract."""
+        async with answering(context) as (call, write):
+            if self._streams >= self._max_streams:
+                raise Overloaded(f"{self._streams} streams are open", max_streams=self._streams)
+            self._streams += 1
+            try:
+                await self._photos_of(requests, call, deadline_of(context), write)
+            finally:
+                self._streams -= 1
+
+    async def GetServerInfo(
+        self, request: pb.GetServerInfoRequest, context: Context
+    ) -> pb.GetServerInfoResponse:
+        """What this server is; see the contract."""
+        del request
+        async with answering(context):
+            return self._info
+
+    async def _receive(self, context: Context) -> pb.ReconstructRequest:
+        """The one message of a call.
+
+        Raises:
+            ProtomeError: it is not taken in, or is none.
+        """
+        self._admit(0)
+        raw = await self._uploads.read(context.read)
+        if not isinstance(raw, bytes):
+            raise InvalidRequest("the call has no message")
+        # Before it is parsed, which copies the photo.
+        self._admit(len(raw))
+        try:
+            return pb.ReconstructRequest.FromString(raw)
+        except DecodeError:
+            raise InvalidRequest("the message is no ReconstructRequest") from None
+
+    async def _photos_of(
+        self,
+        requests: AsyncIterator[pb.ReconstructManyRequest],
+        call: Call,
+        deadline: float,
+        write: Write,
+    ) -> None:
+        """Serve the photos of a stream, several at a time."""
         # gRPC allows one write at a time; the lock also makes all photos wait for a slow reader.
         writing = asyncio.Lock()
         places = asyncio.Semaphore(self._max_stream_photos)
-        open_ids: set[str] = set()
-        deadline = _deadline(context)
+        working: dict[str, asyncio.Task[None]] = {}
         photos = aiter(requests)
 
         async def send(message: pb.ReconstructManyResponse) -> None:
             async with writing:
-                await context.write(message)
+                await write(message)
 
         async def serve(message: pb.ReconstructManyRequest) -> None:
             request_id = message.request_id
             try:
                 await self._photo(
                     "ReconstructMany",
+                    replace(call, photo=request_id),
                     message.request,
                     deadline,
                     lambda event: send(_with_id(request_id, event)),
+                    stream=writing,
                 )
             except ClientGone:
                 pass
@@ -129,9 +217,10 @@ class Servicer(pb_grpc.ReconstructionServiceServicer):
                 )
                 await send(event)
             finally:
-                open_ids.discard(request_id)
+                working.pop(request_id, None)
                 places.release()
 
+        problem: InvalidRequest | None = None
         async with asyncio.TaskGroup() as group:
             while True:
                 # Reading waits for a place: that is the flow control towards the client.
@@ -139,57 +228,74 @@ class Servicer(pb_grpc.ReconstructionServiceServicer):
                 message = await anext(photos, None)
                 if message is None:
                     break
-                problem = _bad_id(message.request_id, open_ids)
+                problem = _bad_id(message.request_id, working)
                 if problem is not None:
                     # Which photo an answer belongs to could no longer be told: the stream ends.
-                    await _abort(context, problem)
-                open_ids.add(message.request_id)
-                group.create_task(serve(message))
-
-    async def GetServerInfo(
-        self, request: pb.GetServerInfoRequest, context: InfoContext
-    ) -> pb.GetServerInfoResponse:
-        """What this server is; see the contract."""
-        del request, context
-        return self._info
+                    for photo in working.values():
+                        photo.cancel()
+                    break
+                working[message.request_id] = group.create_task(serve(message))
+        if problem is not None:
+            raise problem
 
     async def _photo(
-        self, method: str, message: pb.ReconstructRequest, deadline: float, send: Send
+        self,
+        method: str,
+        call: Call,
+        message: pb.ReconstructRequest,
+        deadline: float,
+        send: Send,
+        stream: Hashable = None,
     ) -> None:
         """Take one photo down the line and count it."""
         began = time.monotonic()
         outcome = grpc.StatusCode.CANCELLED
+        problem: ProtomeError | None = None
         self._metrics.began()
-        try:
-            # Not len(image): reading the field would copy the photo.
-            self._admit(message.ByteSize())
+        with running(replace(call, span=call.span.child("photo"))) as photo:
+            try:
+                # Not len(image): reading the field would copy the photo.
+                self._admit(message.ByteSize())
+                with self._counted(call.client):
+                    # Photos of one client take turns with those of others.
+                    request = self._wire.request(message, deadline, stream or call.client)
+                    # gRPC keeps its copy of the photo as long as the call lasts.
+                    with self._budget.hold(len(request.image)):
+                        emit = self._emitter(method, request, began, send)
+                        await self._line.reconstruct(request, emit)
+                outcome = grpc.StatusCode.OK
+            except ProtomeError as error:
+                outcome, problem = _late(status.code(error), deadline), error
+                raise
+            except asyncio.CancelledError:
+                outcome = _late(outcome, deadline)
+                raise
+            except Exception:
+                outcome = grpc.StatusCode.INTERNAL
+                log.exception("%s failed", method)
+                raise Internal("a defect in the server; it is in its log") from None
+            finally:
+                seconds = time.monotonic() - began
+                self._metrics.ended(method, outcome.name, seconds)
+                photo.span.end(outcome.name)
+                _log(method, outcome, problem, seconds)
+
+    @contextlib.contextmanager
+    def _counted(self, client: Client | None) -> Iterator[None]:
+        """Count a photo as being worked on, for the server and for its client.
+
+        Raises:
+            OverQuota: it is too much for the client.
+        """
+        with contextlib.nullcontext() if client is None else client.photo():
             self._photos += 1
             self._idle.clear()
             try:
-                request = self._wire.request(message, deadline)
-                # gRPC keeps its copy of the photo as long as the call lasts.
-                with self._budget.hold(len(request.image)):
-                    emit = self._emitter(method, request, began, send)
-                    await self._line.reconstruct(request, emit)
+                yield
             finally:
                 self._photos -= 1
                 if not self._photos:
                     self._idle.set()
-            outcome = grpc.StatusCode.OK
-        except ProtomeError as error:
-            outcome = _late(status.code(error), deadline)
-            if not isinstance(error, NoFaceFound | InvalidRequest | ClientGone):
-                log.info("%s: %s: %s", method, error.reason, error.message)
-            raise
-        except asyncio.CancelledError:
-            outcome = _late(outcome, deadline)
-            raise
-        except Exception:
-            outcome = grpc.StatusCode.INTERNAL
-            log.exception("%s failed", method)
-            raise Internal("a defect in the server; it is in its log") from None
-        finally:
-            self._metrics.ended(method, outcome.name, time.monotonic() - began)
 
     def _admit(self, size: int) -> None:
         if self._draining:
@@ -236,6 +342,18 @@ class Servicer(pb_grpc.ReconstructionServiceServicer):
         return pb.ReconstructResponse(summary=self._wire.summary(event))
 
 
+def _log(method: str, code: grpc.StatusCode, problem: ProtomeError | None, seconds: float) -> None:
+    """A line for each photo."""
+    facts = {"method": method, "code": code.name, "seconds": round(seconds, 4)}
+    if problem is None:
+        log.info("%s %s in %.3f s", method, code.name, seconds, extra=facts)
+        return
+    facts["reason"] = problem.reason
+    # What a decoder says of a broken picture may quote it.
+    said = f": {problem.message}" if code in OURS else ""
+    log.info("%s %s %s%s", method, code.name, problem.reason, said, extra=facts)
+
+
 def _with_id(request_id: str, event: pb.ReconstructResponse) -> pb.ReconstructManyResponse:
     return pb.ReconstructManyResponse(
         request_id=request_id,
@@ -245,12 +363,7 @@ def _with_id(request_id: str, event: pb.ReconstructResponse) -> pb.ReconstructMa
     )
 
 
-def _deadline(context: ReconstructContext | ManyContext) -> float:
-    remaining = context.time_remaining()
-    return float("inf") if remaining is None else time.monotonic() + remaining
-
-
-def _bad_id(request_id: str, open_ids: set[str]) -> InvalidRequest | None:
+def _bad_id(request_id: str, open_ids: Collection[str]) -> InvalidRequest | None:
     if 1 <= len(request_id) <= MAX_ID and request_id not in open_ids:
         return None
     return InvalidRequest(
@@ -263,14 +376,3 @@ def _late(code: grpc.StatusCode, deadline: float) -> grpc.StatusCode:
     gone = code is grpc.StatusCode.CANCELLED
     late = time.monotonic() >= deadline - CLOCK_SLACK
     return grpc.StatusCode.DEADLINE_EXCEEDED if gone and late else code
-
-
-async def _abort(context: ReconstructContext | ManyContext, error: ProtomeError) -> NoReturn:
-    try:
-        await context.abort(status.code(error), error.message, status.trailers(error))
-    except grpc.aio.AbortError:
-        raise
-    except Exception:
-        # There is no call any more to end.
-        raise asyncio.CancelledError from None
-    raise AssertionError("abort raises")

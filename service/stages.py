@@ -14,13 +14,16 @@ from typing import Final
 import numpy as np
 
 from .crops import CropRule, Placement, cut, place
-from .encode import Encoding, encode
+from .encode import EncodedMesh, Encoding, encode
 from .errors import NoFaceFound
 from .faces import COARSE, Box, Face, detect, given
-from .grid import CROP_SIDE, U8, Frame, Level, resample
+from .grid import CROP_SIDE, METRES_PER_PIXEL, U8, Frame, Level, resample
 from .image import Image, ImageLimits, decode
 from .mesh import Appearance, dress
-from .surface import extract
+from .quality import Expectation, blur_effect
+from .simplify import UNLIMITED, MeshBudget, fit
+from .surface import Surface, extract
+from .vertex_quality import judge
 
 # Longest side in pixels that detection and crops make use of.
 ENOUGH: Final = 1600
@@ -43,6 +46,10 @@ class Outcome(enum.IntEnum):
     NO_SURFACE = 4
     FAILED = 5
 
+    def __reduce_ex__(self, protocol: object) -> tuple[type[Outcome], tuple[int]]:
+        # Python before 3.11.4 pickles members through getattr, which replies may not name.
+        return Outcome, (self.value,)
+
 
 @dataclass(frozen=True, slots=True)
 class PhotoJob:
@@ -59,11 +66,19 @@ class PhotoJob:
 
 @dataclass(frozen=True, slots=True)
 class FoundFace:
-    """A face of the photo; ``placement`` is that of its crop, None if it was left out."""
+    """A face of the photo.
+
+    Attributes:
+        face: as detected or given.
+        outcome: what becomes of it.
+        placement: of its crop, None if it was left out.
+        blur: of its crop, see :func:`protome.quality.blur_effect`.
+    """
 
     face: Face
     outcome: Outcome
     placement: Placement | None
+    blur: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +123,12 @@ def prepare(job: PhotoJob, inputs: Sequence[U8]) -> tuple[Photo, list[U8]]:
     t2 = time.perf_counter()
     found = [_admit(face, index, job) for index, face in enumerate(faces)]
     pictures: list[U8] = []
-    for placement in (f.placement for f in found if f.placement is not None):
-        crop = cut(image, placement)
-        pictures.append(crop)
-        pictures.append(_portrait(image, placement, crop, job.appearance))
+    for index, face in enumerate(found):
+        if face.placement is not None:
+            crop = cut(image, face.placement)
+            pictures.append(crop)
+            pictures.append(_portrait(image, face.placement, crop, job.appearance))
+            found[index] = replace(face, blur=blur_effect(crop))
     t3 = time.perf_counter()
     photo = Photo(image.width, image.height, found, t1 - t0, t2 - t1, t3 - t2)
     return photo, pictures
@@ -135,18 +152,22 @@ def _portrait(image: Image, placement: Placement, crop: U8, appearance: Appearan
 
 @dataclass(frozen=True, slots=True)
 class MeshJob:
-    """What ``build`` is asked for; ``frame`` is the part of the crop that shows the photo."""
+    """What ``build`` is asked for; ``frame`` is the part of the crop that shows the photo,
+    ``expected`` what the model says about the face's errors, if it does."""
 
     level: Level
     encoding: Encoding
     frame: Frame
+    budget: MeshBudget = UNLIMITED
+    expected: Expectation | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class BuiltMesh:
     """An encoded mesh and the seconds spent in each stage.
 
-    ``data`` is empty where the bytes travel beside it or are no longer needed.
+    ``data`` is empty where the bytes travel beside it or are no longer needed. ``error_metres`` is
+    the distance of a simplified surface from the full one.
     """
 
     level: Level
@@ -158,6 +179,7 @@ class BuiltMesh:
     surface_seconds: float
     appearance_seconds: float
     encode_seconds: float
+    error_metres: float = 0.0
 
     def holding(self, data: bytes) -> BuiltMesh:
         """The same with its bytes."""
@@ -178,13 +200,22 @@ def build(job: MeshJob, inputs: Sequence[U8]) -> tuple[BuiltMesh, list[bytes]]:
         NoSurface: the volume is empty.
     """
     volume, portrait = inputs
-    t0 = time.perf_counter()
-    surface = extract(resample(volume, job.level))
-    t1 = time.perf_counter()
-    mesh = dress(surface, job.encoding.appearance, portrait, job.frame)
-    t2 = time.perf_counter()
-    encoded = encode(mesh, job.encoding)
-    t3 = time.perf_counter()
+    spent = {"dress": 0.0, "encode": 0.0}
+
+    def write(surface: Surface) -> EncodedMesh:
+        t0 = time.perf_counter()
+        quality = judge(surface, job.frame, job.expected) if job.encoding.vertex_quality else None
+        mesh = dress(surface, job.encoding.appearance, portrait, job.frame, quality)
+        t1 = time.perf_counter()
+        written = encode(mesh, job.encoding)
+        spent["dress"] += t1 - t0
+        spent["encode"] += time.perf_counter() - t1
+        return written
+
+    began = time.perf_counter()
+    full = extract(resample(volume, job.level))
+    fitted, encoded = fit(full, job.budget, write, lambda written: len(written.data))
+    total = time.perf_counter() - began
     built = BuiltMesh(
         job.level,
         b"",
@@ -192,8 +223,9 @@ def build(job: MeshJob, inputs: Sequence[U8]) -> tuple[BuiltMesh, list[bytes]]:
         encoded.sha256,
         encoded.vertices,
         encoded.triangles,
-        t1 - t0,
-        t2 - t1,
-        t3 - t2,
+        total - spent["dress"] - spent["encode"],
+        spent["dress"],
+        spent["encode"],
+        fitted.error * METRES_PER_PIXEL,
     )
     return built, [encoded.data]

@@ -1,24 +1,33 @@
 """volume → surface: marching cubes on the occupied box.
 
-Lorensen and Cline, "Marching Cubes", SIGGRAPH 1987, as PyMCubes implements it. The surface is
-closed (the volume is padded with empty space) and one piece (smaller pieces and hollows dropped).
+Lorensen and Cline, "Marching Cubes", SIGGRAPH 1987, compiled (``kernel/marching_cubes.c``); where
+that could not be built, PyMCubes and NumPy do the same more slowly. The surface is closed (outside
+the volume is empty) and one piece (smaller pieces and hollows dropped).
+
+Normals are the gradient of the volume smoothed by a binomial filter, 1 2 1 along each axis. Those
+of the facets show the voxels' steps as terraces; the vertices are those of the volume as it is.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Final
 
-import mcubes
 import numpy as np
-from scipy import sparse
-from scipy.sparse.csgraph import connected_components
 
+from . import isosurface
 from .errors import NoSurface
 from .grid import CROP_DEPTH, CROP_SIDE, F32, U8, U32
 
-BACKEND: Final = "PyMCubes"
-ISO: Final = 127.5
+backend: ModuleType
+try:
+    from . import _surface as backend
+except ImportError:
+    backend = isosurface
+
+BACKEND: Final[str] = backend.BACKEND
+COMPILED: Final = backend is not isosurface
 MIN_TRIANGLES: Final = 200
 
 
@@ -47,61 +56,14 @@ def extract(volume: U8) -> Surface:
     Raises:
         NoSurface: nothing, or next to nothing, is occupied.
     """
-    box = _occupied(volume)
-    padded = np.pad(volume[box].astype(np.float32), 1)
-    points, triangles = mcubes.marching_cubes(padded, ISO)
-    points, triangles = _largest(points, triangles.astype(np.uint32))
+    extent = (CROP_DEPTH, CROP_SIDE, CROP_SIDE)
+    dz, dy, dx = (e / n for e, n in zip(extent, volume.shape, strict=True))
+    vertices, normals, numbers = backend.extract(np.ascontiguousarray(volume), (dz, dy, dx), True)
+    triangles = np.frombuffer(numbers, np.uint32).reshape(-1, 3)
     if len(triangles) < MIN_TRIANGLES:
         raise NoSurface("the network saw no head in the crop")
-    vertices = _to_crop(points, box, volume.shape)
-    # PyMCubes winds for (z, y, x), a left-handed order of our axes.
-    triangles = np.ascontiguousarray(triangles[:, ::-1])
-    return Surface(vertices, _normals(vertices, triangles), triangles)
-
-
-def _occupied(volume: U8) -> tuple[slice, slice, slice]:
-    """The box of voxels at or next to the inside."""
-    inside = volume > ISO
-    spans = []
-    for axis in range(3):
-        others = tuple(a for a in range(3) if a != axis)
-        hit = np.flatnonzero(inside.any(axis=others))
-        if not len(hit):
-            raise NoSurface("the network saw no head in the crop")
-        spans.append(slice(max(0, int(hit[0]) - 1), int(hit[-1]) + 2))
-    return spans[0], spans[1], spans[2]
-
-
-def _largest(points: np.ndarray, triangles: U32) -> tuple[np.ndarray, U32]:
-    """Keep the piece with the most triangles; the others are islands and hollows."""
-    n = len(points)
-    ends = triangles[:, [1, 2]].ravel()
-    starts = np.repeat(triangles[:, 0], 2)
-    edges = sparse.coo_matrix((np.ones(len(ends), np.uint8), (starts, ends)), shape=(n, n))
-    count, labels = connected_components(edges, directed=False)
-    if count <= 1:
-        return points, triangles
-    keep = labels == np.bincount(labels[triangles[:, 0]]).argmax()
-    number = np.cumsum(keep, dtype=np.uint32) - 1
-    return points[keep], number[triangles[keep[triangles[:, 0]]]]
-
-
-def _to_crop(points: np.ndarray, box: tuple[slice, slice, slice], shape: tuple[int, ...]) -> F32:
-    """Voxel indices of the padded box (z, y, x) to crop coordinates (x, y, z)."""
-    starts = np.array([span.start - 1 for span in box])
-    extent = np.array([CROP_DEPTH, CROP_SIDE, CROP_SIDE])
-    centred = (points + starts + 0.5) * (extent / np.array(shape))
-    return np.ascontiguousarray(centred[:, ::-1], np.float32)
-
-
-def _normals(vertices: F32, triangles: U32) -> F32:
-    """Area-weighted mean of the triangles' normals at each vertex."""
-    a, b, c = (vertices[triangles[:, i]] for i in range(3))
-    facets = np.cross(b - a, c - a)
-    normals = np.empty_like(vertices)
-    corners = triangles.ravel()
-    for axis in range(3):
-        weights = np.repeat(facets[:, axis], 3)
-        normals[:, axis] = np.bincount(corners, weights, minlength=len(vertices))
-    length = np.linalg.norm(normals, axis=1, keepdims=True)
-    return np.asarray(normals / np.maximum(length, 1e-12), np.float32)
+    return Surface(
+        np.frombuffer(vertices, np.float32).reshape(-1, 3),
+        np.frombuffer(normals, np.float32).reshape(-1, 3),
+        triangles,
+    )

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar, cast
 
 from .config import Config
-from .encode import BEST_COMPRESSION, Compression, Encoding, Format, choose
+from .encode import (
+    BEST_COMPRESSION,
+    WITH_VERTEX_QUALITY,
+    Compression,
+    Encoding,
+    Format,
+    choose,
+)
+from .engine import Prediction
 from .errors import InvalidRequest
 from .faces import Box
 from .grid import Level
@@ -14,12 +23,20 @@ from .line import FaceReport, MeshPiece, Report, Request
 from .mesh import Appearance
 from .model import Model
 from .pose import angles
+from .quality import Concern, concerns
+from .simplify import MIN_BYTES, MIN_TRIANGLES, MeshBudget
 from .stages import BuiltMesh, FoundFace, Outcome, Photo
 from .surface import BACKEND
 from .v1 import reconstruction_pb2 as pb
 
 # Chin (menton) to crown of the mean head of ICT-FaceKit, whom the crop rule puts at 6.2 px/cm.
 HEAD_HEIGHT_METRES = 0.2207
+# Lower goes first.
+PRIORITIES: Mapping[pb.Priority.ValueType, int] = {
+    pb.PRIORITY_UNSPECIFIED: 0,
+    pb.PRIORITY_INTERACTIVE: 0,
+    pb.PRIORITY_BACKGROUND: 1,
+}
 
 E = TypeVar("E", Level, Format, Compression, Appearance)
 
@@ -31,8 +48,10 @@ class Wire:
     config: Config
     model: Model
 
-    def request(self, message: pb.ReconstructRequest, deadline: float) -> Request:
-        """Read a request.
+    def request(
+        self, message: pb.ReconstructRequest, deadline: float, stream: Hashable = None
+    ) -> Request:
+        """Read a request of a stream.
 
         Raises:
             InvalidRequest: a field is out of its range.
@@ -55,14 +74,15 @@ class Wire:
             boxes=[Box(b.x, b.y, b.width, b.height) for b in message.boxes],
             max_faces=message.max_faces or limit,
             levels=(Level.PREVIEW, level) if preview else (level,),
-            encoding=choose(
-                {_enum(Format, f, Format.GLB, "formats") for f in message.formats},
-                {_enum(Compression, c, Compression.NONE, "compressions")
-                 for c in message.compressions},
-                _enum(Appearance, message.appearance, Appearance.NONE, "appearance"),
-            ),
+            encoding=_encoding(message),
             deadline=deadline,
-        )  # fmt: skip
+            stream=stream,
+            priority=PRIORITIES[_known_priority(message.priority)],
+            mesh_budget=MeshBudget(
+                _at_least(MIN_TRIANGLES, message.max_triangles, "max_triangles"),
+                _at_least(MIN_BYTES, message.max_mesh_bytes, "max_mesh_bytes"),
+            ),
+        )
 
     def header(self, photo: Photo, request: Request) -> pb.Header:
         """What was found."""
@@ -76,6 +96,7 @@ class Wire:
             compression=_compression(encoding.compression),
             appearance=_appearance(encoding.appearance),
             detail=_detail(request.levels[-1]),
+            vertex_quality=encoding.vertex_quality,
         )
 
     def chunk(self, piece: MeshPiece) -> pb.MeshChunk:
@@ -92,7 +113,7 @@ class Wire:
     def summary(self, report: Report) -> pb.Summary:
         """The closing event."""
         return pb.Summary(
-            faces=[_face_summary(face, report.photo) for face in report.faces],
+            faces=[self._face_summary(face, report.photo) for face in report.faces],
             times=pb.PhotoTimes(
                 decode_seconds=report.photo.decode_seconds,
                 detect_seconds=report.photo.detect_seconds,
@@ -100,6 +121,53 @@ class Wire:
                 total_seconds=report.seconds,
             ),
         )
+
+    def _face_summary(self, report: FaceReport, photo: Photo) -> pb.FaceSummary:
+        summary = pb.FaceSummary(
+            face_index=report.face,
+            outcome=_outcome(report.outcome),
+            message="" if report.error is None else report.error.message,
+            meshes=[_mesh_summary(mesh) for mesh in report.meshes],
+        )
+        inferred = report.inferred
+        if inferred is not None:
+            summary.batch_size = inferred.batch_size
+            summary.queue_seconds = inferred.queue_seconds
+            summary.inference_seconds = inferred.inference_seconds
+            placement = photo.faces[report.face].placement
+            prediction = inferred.prediction
+            landmarks, pose = prediction.landmarks, prediction.pose
+            if landmarks is not None and placement is not None:
+                matrix = placement.crop_to_photo()
+                points = landmarks @ matrix[:3, :3].T + matrix[:3, 3]
+                summary.landmarks.extend(pb.Point(x=x, y=y, z=z) for x, y, z in points.tolist())
+            if pose is not None:
+                yaw, pitch, roll = angles(pose)
+                summary.pose.CopyFrom(
+                    pb.Pose(yaw_degrees=yaw, pitch_degrees=pitch, roll_degrees=roll)
+                )
+            self._judge(summary, prediction, photo, photo.faces[report.face])
+        return summary
+
+    def _judge(
+        self, summary: pb.FaceSummary, prediction: Prediction, photo: Photo, found: FoundFace
+    ) -> None:
+        """How far the face's mesh can be relied on."""
+        landmarks = prediction.landmarks
+        expected = self.model.expectation(landmarks, prediction.landmark_error)
+        confidence = None
+        if expected is not None:
+            summary.confidence = confidence = expected.confidence
+        assert found.placement is not None
+        against = concerns(
+            pixel=found.placement.pixel,
+            blur=found.blur,
+            frame=found.placement.frame(photo.width, photo.height),
+            landmarks=landmarks,
+            pose=prediction.pose,
+            confidence=confidence,
+        )
+        summary.concerns.extend(_concern(concern) for concern in against)
 
     def model_message(self) -> pb.Model:
         """The network."""
@@ -132,6 +200,21 @@ class Wire:
         )
 
 
+def _encoding(message: pb.ReconstructRequest) -> Encoding:
+    encoding = choose(
+        {_enum(Format, f, Format.GLB, "formats") for f in message.formats},
+        {_enum(Compression, c, Compression.NONE, "compressions") for c in message.compressions},
+        _enum(Appearance, message.appearance, Appearance.NONE, "appearance"),
+        vertex_quality=message.vertex_quality,
+    )
+    if encoding.vertex_quality and encoding.format not in WITH_VERTEX_QUALITY:
+        raise InvalidRequest(
+            f"vertex_quality: {encoding.format.name} cannot carry it, GLB and PLY can",
+            field="vertex_quality",
+        )
+    return encoding
+
+
 def _enum(kind: type[E], value: int, default: E, name: str) -> E:
     if value == 0:
         return default
@@ -139,6 +222,18 @@ def _enum(kind: type[E], value: int, default: E, name: str) -> E:
         return kind(value)
     except ValueError:
         raise InvalidRequest(f"{name}: {value} is not known here", field=name) from None
+
+
+def _at_least(least: int, value: int, name: str) -> int:
+    if 0 < value < least:
+        raise InvalidRequest(f"{name} is {value}, the least is {least}", field=name, least=least)
+    return value
+
+
+def _known_priority(value: pb.Priority.ValueType) -> pb.Priority.ValueType:
+    if value not in PRIORITIES:
+        raise InvalidRequest(f"priority: {value} is not known here", field="priority")
+    return value
 
 
 def _face(index: int, found: FoundFace) -> pb.Face:
@@ -153,30 +248,6 @@ def _face(index: int, found: FoundFace) -> pb.Face:
     )
 
 
-def _face_summary(report: FaceReport, photo: Photo) -> pb.FaceSummary:
-    summary = pb.FaceSummary(
-        face_index=report.face,
-        outcome=_outcome(report.outcome),
-        message="" if report.error is None else report.error.message,
-        meshes=[_mesh_summary(mesh) for mesh in report.meshes],
-    )
-    inferred = report.inferred
-    if inferred is not None:
-        summary.batch_size = inferred.batch_size
-        summary.queue_seconds = inferred.queue_seconds
-        summary.inference_seconds = inferred.inference_seconds
-        placement = photo.faces[report.face].placement
-        landmarks, pose = inferred.prediction.landmarks, inferred.prediction.pose
-        if landmarks is not None and placement is not None:
-            matrix = placement.crop_to_photo()
-            points = landmarks @ matrix[:3, :3].T + matrix[:3, 3]
-            summary.landmarks.extend(pb.Point(x=x, y=y, z=z) for x, y, z in points.tolist())
-        if pose is not None:
-            yaw, pitch, roll = angles(pose)
-            summary.pose.CopyFrom(pb.Pose(yaw_degrees=yaw, pitch_degrees=pitch, roll_degrees=roll))
-    return summary
-
-
 def _mesh_summary(mesh: BuiltMesh) -> pb.MeshSummary:
     return pb.MeshSummary(
         detail=_detail(mesh.level),
@@ -187,11 +258,16 @@ def _mesh_summary(mesh: BuiltMesh) -> pb.MeshSummary:
         surface_seconds=mesh.surface_seconds,
         appearance_seconds=mesh.appearance_seconds,
         encode_seconds=mesh.encode_seconds,
+        simplification_error_metres=mesh.error_metres,
     )
 
 
 def _detail(level: Level) -> pb.DetailLevel.ValueType:
     return cast("pb.DetailLevel.ValueType", int(level))
+
+
+def _concern(concern: Concern) -> pb.Concern.ValueType:
+    return cast("pb.Concern.ValueType", int(concern))
 
 
 def _format(format_: Format) -> pb.MeshFormat.ValueType:

@@ -2,12 +2,14 @@
 
 Messages are a 4-byte big-endian length and a pickle; arrays travel through the mailbox. A task
 is acknowledged with one byte, then answered. Started by
-the pool as ``python -m protome.worker SOCKET_FD MEMORY_FD MEMORY_SIZE``; ends when the socket does.
+the pool as ``python -m protome.worker SOCKET_FD MAILBOX_FD MAILBOX_SIZE MEMORY_LIMIT``; ends when
+the socket does, or after a task its memory was not enough for, which libraries may not have borne.
 """
 
 from __future__ import annotations
 
 import pickle
+import resource
 import socket
 import struct
 import sys
@@ -18,7 +20,7 @@ from typing import Any, Final
 
 import cv2
 
-from .errors import ProtomeError
+from .errors import ProtomeError, WorkerMemory
 from .mailbox import Mailbox, Parcel
 from .stages import build, prepare, warm_up
 
@@ -56,12 +58,18 @@ def main(argv: Sequence[str]) -> None:
     cv2.setNumThreads(1)
     channel = socket.socket(fileno=int(argv[0]))
     mailbox = Mailbox(int(argv[1]), int(argv[2]))
+    if limit := int(argv[3]):
+        # Its own memory, whatever it is taken for; shared memory does not count.
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     with channel:
         warm_up()
         _send(channel, Reply())  # Ready.
         while (task := _receive(channel)) is not None:
             channel.sendall(TAKEN)
-            _send(channel, _do(task, mailbox))
+            reply = _do(task, mailbox)
+            _send(channel, reply)
+            if isinstance(reply.error, WorkerMemory):
+                break
 
 
 def _do(task: Task, mailbox: Mailbox) -> Reply:
@@ -72,6 +80,8 @@ def _do(task: Task, mailbox: Mailbox) -> Reply:
         return Reply(result, mailbox.put(outputs, start))
     except ProtomeError as error:
         return Reply(error=error)
+    except MemoryError:
+        return Reply(error=WorkerMemory("the task needs more memory than a worker may take"))
     except Exception:
         return Reply(fault=traceback.format_exc())
 

@@ -147,6 +147,30 @@ APPEARANCE_TEXTURE: Appearance.ValueType  # 3
 """A texture cut from the photo. Formats without texture get vertex colours instead."""
 Global___Appearance: _TypeAlias = Appearance  # noqa: Y015
 
+class _Priority:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PriorityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Priority.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PRIORITY_UNSPECIFIED: _Priority.ValueType  # 0
+    """Not set: INTERACTIVE."""
+    PRIORITY_INTERACTIVE: _Priority.ValueType  # 1
+    """Somebody waits for the answer."""
+    PRIORITY_BACKGROUND: _Priority.ValueType  # 2
+    """Begun only while no interactive photo waits; may wait for long."""
+
+class Priority(_Priority, metaclass=_PriorityEnumTypeWrapper):
+    """Who waits when there is more to do than can be done."""
+
+PRIORITY_UNSPECIFIED: Priority.ValueType  # 0
+"""Not set: INTERACTIVE."""
+PRIORITY_INTERACTIVE: Priority.ValueType  # 1
+"""Somebody waits for the answer."""
+PRIORITY_BACKGROUND: Priority.ValueType  # 2
+"""Begun only while no interactive photo waits; may wait for long."""
+Global___Priority: _TypeAlias = Priority  # noqa: Y015
+
 class _FaceOutcome:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -182,6 +206,42 @@ FACE_OUTCOME_NO_SURFACE: FaceOutcome.ValueType  # 4
 FACE_OUTCOME_FAILED: FaceOutcome.ValueType  # 5
 """No mesh: a fault in the server; asking again may help. See FaceSummary.message."""
 Global___FaceOutcome: _TypeAlias = FaceOutcome  # noqa: Y015
+
+class _Concern:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ConcernEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Concern.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CONCERN_UNSPECIFIED: _Concern.ValueType  # 0
+    """Never sent."""
+    CONCERN_FEW_PIXELS: _Concern.ValueType  # 1
+    """Fewer than 72 photo pixels across the crop the network saw: it is enlarged."""
+    CONCERN_EXTREME_POSE: _Concern.ValueType  # 2
+    """Turned so far (yaw over 70 or pitch over 40 degrees) that much of the mesh is a guess."""
+    CONCERN_CUT_BY_BORDER: _Concern.ValueType  # 3
+    """Over 5 % of the face's landmarks lie outside of the photo."""
+    CONCERN_BLURRED: _Concern.ValueType  # 4
+    """The face is blurred."""
+    CONCERN_LOW_CONFIDENCE: _Concern.ValueType  # 5
+    """FaceSummary.confidence is below 0.5."""
+
+class Concern(_Concern, metaclass=_ConcernEnumTypeWrapper):
+    """What speaks against a face's mesh."""
+
+CONCERN_UNSPECIFIED: Concern.ValueType  # 0
+"""Never sent."""
+CONCERN_FEW_PIXELS: Concern.ValueType  # 1
+"""Fewer than 72 photo pixels across the crop the network saw: it is enlarged."""
+CONCERN_EXTREME_POSE: Concern.ValueType  # 2
+"""Turned so far (yaw over 70 or pitch over 40 degrees) that much of the mesh is a guess."""
+CONCERN_CUT_BY_BORDER: Concern.ValueType  # 3
+"""Over 5 % of the face's landmarks lie outside of the photo."""
+CONCERN_BLURRED: Concern.ValueType  # 4
+"""The face is blurred."""
+CONCERN_LOW_CONFIDENCE: Concern.ValueType  # 5
+"""FaceSummary.confidence is below 0.5."""
+Global___Concern: _TypeAlias = Concern  # noqa: Y015
 
 @_typing.final
 class BoundingBox(_message.Message):
@@ -231,6 +291,10 @@ class ReconstructRequest(_message.Message):
     COMPRESSIONS_FIELD_NUMBER: _builtins.int
     APPEARANCE_FIELD_NUMBER: _builtins.int
     PREVIEW_FIRST_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
+    MAX_TRIANGLES_FIELD_NUMBER: _builtins.int
+    MAX_MESH_BYTES_FIELD_NUMBER: _builtins.int
+    VERTEX_QUALITY_FIELD_NUMBER: _builtins.int
     image: _builtins.bytes
     """The encoded photo: JPEG, PNG or WebP. At most Limits.max_image_bytes."""
     max_faces: _builtins.int
@@ -241,6 +305,22 @@ class ReconstructRequest(_message.Message):
     """Colour of the mesh."""
     preview_first: _builtins.bool
     """Send a PREVIEW mesh of each face before the one asked for."""
+    priority: Global___Priority.ValueType
+    """Whether others go first."""
+    max_triangles: _builtins.int
+    """Most triangles of a mesh; 0: as many as its surface has. 0 or at least 200. Each mesh is
+    simplified to it as nearly as possible; see MeshSummary.triangles. At low counts
+    thin parts and handles may fold flat, so that the mesh is not closed there.
+    """
+    max_mesh_bytes: _builtins.int
+    """Most bytes of a mesh as it is sent; 0: no limit. 0 or at least 1024. Each mesh is simplified
+    until it fits. Where it cannot, the smallest that was found is sent; see MeshSummary.size.
+    """
+    vertex_quality: _builtins.bool
+    """Say of each vertex of the meshes whether the photo shows it and how far to rely on it; see
+    Header.vertex_quality. A server whose choice of formats is OBJ or STL, which cannot carry it,
+    answers INVALID_ARGUMENT.
+    """
     @_builtins.property
     def boxes(self) -> _containers.RepeatedCompositeFieldContainer[Global___BoundingBox]:
         """Faces to reconstruct, as tight boxes from forehead to chin; empty: the server detects them.
@@ -268,10 +348,14 @@ class ReconstructRequest(_message.Message):
         compressions: _abc.Iterable[Global___Compression.ValueType] | None = ...,
         appearance: Global___Appearance.ValueType = ...,
         preview_first: _builtins.bool = ...,
+        priority: Global___Priority.ValueType = ...,
+        max_triangles: _builtins.int = ...,
+        max_mesh_bytes: _builtins.int = ...,
+        vertex_quality: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["appearance", b"appearance", "boxes", b"boxes", "compressions", b"compressions", "detail", b"detail", "formats", b"formats", "image", b"image", "max_faces", b"max_faces", "preview_first", b"preview_first"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["appearance", b"appearance", "boxes", b"boxes", "compressions", b"compressions", "detail", b"detail", "formats", b"formats", "image", b"image", "max_faces", b"max_faces", "max_mesh_bytes", b"max_mesh_bytes", "max_triangles", b"max_triangles", "preview_first", b"preview_first", "priority", b"priority", "vertex_quality", b"vertex_quality"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -329,6 +413,7 @@ class Header(_message.Message):
     COMPRESSION_FIELD_NUMBER: _builtins.int
     APPEARANCE_FIELD_NUMBER: _builtins.int
     DETAIL_FIELD_NUMBER: _builtins.int
+    VERTEX_QUALITY_FIELD_NUMBER: _builtins.int
     photo_width: _builtins.int
     """Width of the photo after EXIF orientation, pixels."""
     photo_height: _builtins.int
@@ -341,6 +426,25 @@ class Header(_message.Message):
     """Appearance of every mesh of this answer."""
     detail: Global___DetailLevel.ValueType
     """Level of detail of the final meshes."""
+    vertex_quality: _builtins.bool
+    """Whether each vertex of every mesh of this answer carries two numbers more: in a GLB as the
+    attributes _SEEN and _CONFIDENCE (scalars; float without compression, else normalised unsigned
+    bytes), in a PLY as the properties seen (uchar) and confidence (float).
+
+    Seen is 1 where the photo shows the vertex: it lies within the photo, more than 2 pixels of
+    the network's crop from the border, no other part of the mesh lies before it, and the surface is
+    turned away from the camera by less than 81 degrees. Otherwise it is 0: a guess from what
+    heads are like. What else hides the skin, such as hair or a hand, is not noticed.
+
+    Confidence is look times fit. Look, a rule: 0 outside of the photo, 0.25 where not seen, and from
+    there up to 1 where the surface is turned by less than about 63 degrees. Fit: what
+    FaceSummary.confidence would be if the error expected of all landmarks were that of this
+    vertex, which by a rule is the mean of those of the landmarks near it, and more the further
+    they are: twice at half the size of the face. Where FaceSummary.confidence is absent, fit is
+    1, and confidence says no more than what the photo shows. So 1 is: seen well, and hardly any
+    error expected; 0: nothing known. It rises with being seen and falls with the errors expected
+    of the landmarks and with the distance from them. It is calibrated for whole faces only.
+    """
     @_builtins.property
     def faces(self) -> _containers.RepeatedCompositeFieldContainer[Global___Face]:
         """The faces, largest first, or in the order of the request's boxes; Face.index is the place in
@@ -362,10 +466,11 @@ class Header(_message.Message):
         compression: Global___Compression.ValueType = ...,
         appearance: Global___Appearance.ValueType = ...,
         detail: Global___DetailLevel.ValueType = ...,
+        vertex_quality: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["model", b"model"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["appearance", b"appearance", "compression", b"compression", "detail", b"detail", "faces", b"faces", "format", b"format", "model", b"model", "photo_height", b"photo_height", "photo_width", b"photo_width"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["appearance", b"appearance", "compression", b"compression", "detail", b"detail", "faces", b"faces", "format", b"format", "model", b"model", "photo_height", b"photo_height", "photo_width", b"photo_width", "vertex_quality", b"vertex_quality"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -504,6 +609,8 @@ class FaceSummary(_message.Message):
     INFERENCE_SECONDS_FIELD_NUMBER: _builtins.int
     LANDMARKS_FIELD_NUMBER: _builtins.int
     POSE_FIELD_NUMBER: _builtins.int
+    CONFIDENCE_FIELD_NUMBER: _builtins.int
+    CONCERNS_FIELD_NUMBER: _builtins.int
     face_index: _builtins.int
     """Face.index."""
     outcome: Global___FaceOutcome.ValueType
@@ -518,6 +625,11 @@ class FaceSummary(_message.Message):
     """Wait for the network, seconds."""
     inference_seconds: _builtins.float
     """Run of the network for the whole batch, seconds."""
+    confidence: _builtins.float
+    """Probability, calibrated on photos with known shape, that the mesh fits the face well: the
+    mean distance of its 68 landmarks to the mesh within 4 % of the face's size in the picture.
+    Absent if the network does not tell.
+    """
     @_builtins.property
     def meshes(self) -> _containers.RepeatedCompositeFieldContainer[Global___MeshSummary]:
         """The meshes sent: the preview, if asked for, then the final one."""
@@ -532,6 +644,10 @@ class FaceSummary(_message.Message):
     def pose(self) -> Global___Pose:
         """How the head is turned. Absent if the network does not predict it."""
 
+    @_builtins.property
+    def concerns(self) -> _containers.RepeatedScalarFieldContainer[Global___Concern.ValueType]:
+        """What speaks against the mesh, in the order of the enum; empty if nothing does."""
+
     def __init__(
         self,
         *,
@@ -544,12 +660,16 @@ class FaceSummary(_message.Message):
         inference_seconds: _builtins.float = ...,
         landmarks: _abc.Iterable[Global___Point] | None = ...,
         pose: Global___Pose | None = ...,
+        confidence: _builtins.float | None = ...,
+        concerns: _abc.Iterable[Global___Concern.ValueType] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["pose", b"pose"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_confidence", b"_confidence", "confidence", b"confidence", "pose", b"pose"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_size", b"batch_size", "face_index", b"face_index", "inference_seconds", b"inference_seconds", "landmarks", b"landmarks", "meshes", b"meshes", "message", b"message", "outcome", b"outcome", "pose", b"pose", "queue_seconds", b"queue_seconds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_confidence", b"_confidence", "batch_size", b"batch_size", "concerns", b"concerns", "confidence", b"confidence", "face_index", b"face_index", "inference_seconds", b"inference_seconds", "landmarks", b"landmarks", "meshes", b"meshes", "message", b"message", "outcome", b"outcome", "pose", b"pose", "queue_seconds", b"queue_seconds"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__confidence: _TypeAlias = _typing.Literal["confidence"]  # noqa: Y015
+    _WhichOneofArgType__confidence: _TypeAlias = _typing.Literal["_confidence", b"_confidence"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__confidence) -> _WhichOneofReturnType__confidence | None: ...
 
 Global___FaceSummary: _TypeAlias = FaceSummary  # noqa: Y015
 
@@ -629,6 +749,7 @@ class MeshSummary(_message.Message):
     SURFACE_SECONDS_FIELD_NUMBER: _builtins.int
     APPEARANCE_SECONDS_FIELD_NUMBER: _builtins.int
     ENCODE_SECONDS_FIELD_NUMBER: _builtins.int
+    SIMPLIFICATION_ERROR_METRES_FIELD_NUMBER: _builtins.int
     detail: Global___DetailLevel.ValueType
     """Level of detail."""
     sha256: _builtins.bytes
@@ -640,11 +761,15 @@ class MeshSummary(_message.Message):
     triangles: _builtins.int
     """Triangles of the surface."""
     surface_seconds: _builtins.float
-    """Volume to triangles with normals, seconds."""
+    """Volume to triangles with normals, simplified to the request's budget, seconds."""
     appearance_seconds: _builtins.float
     """Colours or texture, seconds."""
     encode_seconds: _builtins.float
     """Writing the format, seconds."""
+    simplification_error_metres: _builtins.float
+    """Largest distance found between the full surface's vertices and the simplified one, metres;
+    0 if it was not simplified.
+    """
     def __init__(
         self,
         *,
@@ -656,10 +781,11 @@ class MeshSummary(_message.Message):
         surface_seconds: _builtins.float = ...,
         appearance_seconds: _builtins.float = ...,
         encode_seconds: _builtins.float = ...,
+        simplification_error_metres: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["appearance_seconds", b"appearance_seconds", "detail", b"detail", "encode_seconds", b"encode_seconds", "sha256", b"sha256", "size", b"size", "surface_seconds", b"surface_seconds", "triangles", b"triangles", "vertices", b"vertices"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["appearance_seconds", b"appearance_seconds", "detail", b"detail", "encode_seconds", b"encode_seconds", "sha256", b"sha256", "simplification_error_metres", b"simplification_error_metres", "size", b"size", "surface_seconds", b"surface_seconds", "triangles", b"triangles", "vertices", b"vertices"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,71 @@
+"""A gRPC call being answered: what it tells the client beside the messages, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, NoReturn
+
+import grpc
+
+from . import status
+from .call import CURRENT, Call, request_id
+from .errors import ProtomeError
+
+Context = grpc.aio.ServicerContext[Any, Any]
+Write = Callable[[Any], Awaitable[None]]
+
+
+@asynccontextmanager
+async def answering(context: Context) -> AsyncIterator[tuple[Call, Write]]:
+    """The call that ``context`` is about, and how to write its messages.
+
+    The call ends with the status of the :class:`ProtomeError` that the block raises. The ids of
+    the call go out before its first message and with its status: sent earlier, they would keep
+    clients from trying again by themselves when there is no message.
+    """
+    call = CURRENT.get() or Call(request_id([]))
+    context.set_trailing_metadata(call.metadata)
+    told = False
+    code = grpc.StatusCode.OK
+
+    async def write(message: Any) -> None:
+        nonlocal told
+        if not told:
+            told = True
+            await context.send_initial_metadata(call.metadata)
+        await context.write(message)
+
+    try:
+        yield call, write
+    except ProtomeError as error:
+        code = status.code(error)
+        await _abort(context, error, call)
+    except asyncio.CancelledError:
+        code = grpc.StatusCode.CANCELLED
+        raise
+    except BaseException:
+        code = grpc.StatusCode.UNKNOWN
+        raise
+    finally:
+        call.span.end(code.name)
+
+
+def deadline_of(context: Context) -> float:
+    """When the client gives up, on ``time.monotonic``."""
+    remaining = context.time_remaining()
+    return float("inf") if remaining is None else time.monotonic() + remaining
+
+
+async def _abort(context: Context, error: ProtomeError, call: Call) -> NoReturn:
+    trailers: tuple[tuple[str, str | bytes], ...] = (*status.trailers(error), *call.metadata)
+    try:
+        await context.abort(status.code(error), error.message, trailers)
+    except (grpc.aio.AbortError, TypeError):
+        raise
+    except Exception:
+        # gRPC's own, of no public type: there is no call any more to end.
+        raise asyncio.CancelledError from None
+    raise AssertionError("abort raises")

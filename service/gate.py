@@ -1,0 +1,82 @@
+"""What happens to every call first: it gets its ids, and its token is checked."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final
+
+import grpc
+
+from . import status
+from .auth import Client, Tokens
+from .call import CURRENT, Call, request_id
+from .errors import Unauthenticated
+from .metrics import Metrics
+from .trace import PlainTracer, Tracer, parse
+
+# Probes and load balancers have no token; health says nothing else.
+OPEN: Final = "/grpc.health.v1.Health/"
+
+Continuation = Callable[[grpc.HandlerCallDetails], Awaitable[Any]]
+
+
+class Gate(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # Not at run time.
+    """Lets calls in.
+
+    Args:
+        service: full name of the service whose calls have spans.
+        tracer: begins them.
+        tokens: None lets everybody in.
+        metrics: counts who is turned away.
+    """
+
+    def __init__(
+        self, *, service: str, tracer: Tracer, tokens: Tokens | None, metrics: Metrics
+    ) -> None:
+        self._traced = f"/{service}/"
+        self._tracer = tracer
+        self._tokens = tokens
+        self._metrics = metrics
+
+    async def intercept_service(
+        self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
+    ) -> Any:
+        """Give the call its ids; turn it away before its message is read if its token is wrong."""
+        method: str = handler_call_details.method
+        if method.startswith(OPEN):
+            return await continuation(handler_call_details)
+        given = _values(handler_call_details)
+        parent = parse(given("traceparent"), given("tracestate"))
+        tracer = self._tracer if method.startswith(self._traced) else PlainTracer()
+        call = Call(request_id(given("x-request-id")), tracer.begin(method[1:], parent))
+        client: Client | None = None
+        if self._tokens is not None:
+            try:
+                client = self._tokens.check(given("authorization"))
+            except Unauthenticated as error:
+                self._metrics.unauthenticated()
+                call.span.end(status.code(error).name)
+                return _refusal(error, call)
+        CURRENT.set(Call(call.request_id, call.span, client))
+        return await continuation(handler_call_details)
+
+
+def _values(details: grpc.HandlerCallDetails) -> Callable[[str], Sequence[str]]:
+    """All values of a key in a call's metadata."""
+    metadata = details.invocation_metadata or ()
+
+    def values(wanted: str) -> Sequence[str]:
+        return [value for key, value in metadata if key == wanted and isinstance(value, str)]
+
+    return values
+
+
+def _refusal(error: Unauthenticated, call: Call) -> grpc.RpcMethodHandler[Any, Any]:
+    trailers = (*status.trailers(error), *call.metadata)
+
+    async def refuse(requests: Any, context: Any) -> None:
+        del requests
+        await context.abort(status.code(error), error.message, trailers)
+
+    # As if requests were streamed: those of any kind fit, and none is read.
+    return grpc.stream_stream_rpc_method_handler(refuse)

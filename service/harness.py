@@ -1,0 +1,110 @@
+"""A server under test: the real process, a load generator, and a watch on memory."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import threading
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final, Self
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from .embedded import EmbeddedServer
+from .load import Spec, Tally
+
+SAMPLE_SECONDS: Final = 1.0
+
+
+@dataclass
+class Service:
+    """A server under test, its load generator, and a watch on its memory."""
+
+    flags: Sequence[str] = ()
+    peak: int = 0
+    _stop: threading.Event = field(default_factory=threading.Event)
+
+    def __enter__(self) -> Self:
+        self._stack = contextlib.ExitStack()
+        self.server = self._stack.enter_context(
+            EmbeddedServer(["--log-level", "error", *self.flags])
+        )
+        self._generator = self._stack.enter_context(
+            subprocess.Popen(
+                [sys.executable, "-m", f"{__package__}.load"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+        )
+        self._stack.callback(self._generator.kill)
+        watch = threading.Thread(target=self._watch, daemon=True)
+        watch.start()
+        self._stack.callback(watch.join)
+        self._stack.callback(self._stop.set)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._stack.close()
+
+    def load(self, photos: Sequence[str], options: Mapping[str, Any], **spec: Any) -> Tally:
+        """Put a load on the server; arguments as :class:`load.Spec`."""
+        task = Spec(self.server.address, photos, dict(options), **spec)
+        assert self._generator.stdin is not None
+        assert self._generator.stdout is not None
+        print(json.dumps(asdict(task)), file=self._generator.stdin, flush=True)
+        return Tally(**json.loads(self._generator.stdout.readline()))
+
+    def metrics(self) -> dict[str, float]:
+        """Every sample of /metrics by name, those of stages as ``NAME:STAGE``."""
+        with urllib.request.urlopen(f"http://{self.server.http}/metrics", timeout=30) as page:
+            text = page.read().decode()
+        found: dict[str, float] = {}
+        for family in text_string_to_metric_families(text):
+            for sample in family.samples:
+                stage = sample.labels.get("stage")
+                name = f"{sample.name}:{stage}" if stage else sample.name
+                found[name] = found.get(name, 0.0) + sample.value
+        return found
+
+    def memory(self) -> int:
+        """Resident bytes of the server and its workers, shared pages counted once."""
+        return sum(map(_resident, _family(self.server.process.pid)))
+
+    def cpu_seconds(self) -> float:
+        """Processor time that the server and its workers have taken."""
+        return sum(map(_cpu_seconds, _family(self.server.process.pid)))
+
+    def _watch(self) -> None:
+        while not self._stop.wait(SAMPLE_SECONDS):
+            self.peak = max(self.peak, self.memory())
+
+
+def _family(pid: int) -> Iterator[int]:
+    yield pid
+    for thread in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            for child in thread.read_text().split():
+                yield from _family(int(child))
+
+
+def _resident(pid: int) -> int:
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) * 1024
+    return 0
+
+
+def _cpu_seconds(pid: int) -> float:
+    with contextlib.suppress(OSError):
+        # Behind the name, which may hold anything, the 12th and 13th are user and system time.
+        after = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(after[11]) + int(after[12])) / os.sysconf("SC_CLK_TCK")
+    return 0.0

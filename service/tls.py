@@ -1,0 +1,115 @@
+"""TLS and mutual TLS with certificates that may be replaced while the server runs."""
+
+from __future__ import annotations
+
+import logging
+import os
+import ssl
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+
+log = logging.getLogger(__name__)
+
+Signature = tuple[tuple[int, int, int], ...]
+
+
+class TlsError(Exception):
+    """The certificate files cannot be used; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """PEM files.
+
+    Attributes:
+        cert: the server's certificate, then those that vouch for it.
+        key: its private key, not encrypted.
+        client_ca: certificates that clients must be vouched for by; None: any client may connect.
+    """
+
+    cert: Path
+    key: Path
+    client_ca: Path | None = None
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """Those that are there."""
+        return (self.cert, self.key, *((self.client_ca,) if self.client_ca else ()))
+
+
+class Certificates:
+    """The certificate in use; looks at each new connection whether its files were replaced.
+
+    Files that are broken, or do not belong together, are reported once and leave the certificate
+    in use as it is. Connections that exist are never touched.
+
+    Args:
+        files: what to serve with.
+
+    Raises:
+        TlsError: it cannot be used.
+    """
+
+    def __init__(self, files: TlsFiles) -> None:
+        self._files = files
+        self._lock = threading.Lock()
+        self._seen = self._signature()
+        self._first = _load(files)
+
+    def credentials(self) -> grpc.ServerCredentials:
+        """For a gRPC port."""
+        return grpc.dynamic_ssl_server_credentials(
+            self._first,
+            # None, which its stubs do not know, leaves the certificate as it is.
+            self._fetch,  # type: ignore[arg-type]
+            require_client_authentication=bool(self._files.client_ca),
+        )
+
+    def _fetch(self) -> grpc.ServerCertificateConfiguration | None:
+        """The certificate if it was replaced; gRPC asks before each handshake, in any thread."""
+        with self._lock:
+            try:
+                signature = self._signature()
+                if signature == self._seen:
+                    return None
+                self._seen = signature
+                loaded = _load(self._files)
+            except TlsError as error:
+                log.error("the new certificate is not used: %s", error)
+                return None
+            # Written to while we read: the next connection looks again.
+            if signature != self._signature():
+                self._seen = ()
+                return None
+        log.info("the certificate was replaced")
+        return loaded
+
+    def _signature(self) -> Signature | None:
+        """Tells files that were replaced; None while one is missing."""
+        try:
+            stats = [os.stat(path) for path in self._files.paths]
+        except OSError:
+            return None
+        return tuple((stat.st_ino, stat.st_mtime_ns, stat.st_size) for stat in stats)
+
+
+def _load(files: TlsFiles) -> grpc.ServerCertificateConfiguration:
+    """Read and check; gRPC itself says nothing of a key that is not the certificate's."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(files.cert, files.key, password=_no_password)
+        if files.client_ca:
+            context.load_verify_locations(files.client_ca)
+        roots = files.client_ca.read_bytes() if files.client_ca else None
+        pair = files.key.read_bytes(), files.cert.read_bytes()
+    except (OSError, ValueError) as error:
+        names = ", ".join(map(str, files.paths))
+        raise TlsError(f"cannot use {names}: {error}") from None
+    return grpc.ssl_server_certificate_configuration([pair], root_certificates=roots)
+
+
+def _no_password() -> str:
+    raise ValueError("the private key is encrypted")
