@@ -1,0 +1,211 @@
+"""Servers on loopback addresses of their own, and the two ways to spread calls over them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from dnslib import QTYPE, RR, TXT, A
+from dnslib.server import BaseResolver, DNSHandler, DNSRecord, DNSServer
+from prometheus_client.parser import text_string_to_metric_families
+
+from protome.client import SERVICE_CONFIG
+from protome.embedded import EmbeddedServer
+
+#: One core's worth of server, and seconds for balancers to notice that it is going.
+SMALL: Final = (
+    *("--workers", "1", "--inference-threads", "1", "--max-batch", "2"),
+    *("--drain-delay", "1", "--drain-seconds", "20"),
+)
+NAME: Final = "protome.test"
+
+
+class Node:
+    """One server on its own loopback address, with ports that stay when it is restarted."""
+
+    def __init__(self, number: int, port: int, http_port: int) -> None:
+        self.host = f"127.0.0.{number + 2}"
+        self.address = f"{self.host}:{port}"
+        self.http = f"{self.host}:{http_port}"
+        ports = ("--port", str(port), "--metrics-port", str(http_port))
+        self._flags = (*SMALL, *ports)
+        self._server: EmbeddedServer | None = None
+
+    def start(self) -> None:
+        """Returns once it is ready."""
+        self._server = EmbeddedServer(self._flags, host=self.host).__enter__()
+
+    def terminate(self) -> int:
+        """SIGTERM; returns the exit status once it has drained."""
+        assert self._server is not None
+        self._server.process.send_signal(signal.SIGTERM)
+        return self._server.process.wait(60)
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        assert self._server is not None
+        self._server.process.kill()
+        self._server.process.wait()
+
+    def close(self) -> None:
+        """Stop it if it runs."""
+        if self._server is not None:
+            self._server.__exit__()
+            self._server = None
+
+    def metric(self, name: str) -> float:
+        """The sum of a metric over its labels."""
+        with urllib.request.urlopen(f"http://{self.http}/metrics", timeout=10) as answer:
+            text = answer.read().decode()
+        families = text_string_to_metric_families(text)
+        return sum(s.value for family in families for s in family.samples if s.name == name)
+
+
+class Headless(BaseResolver):  # type: ignore[misc]
+    """Answers any name with all addresses, as DNS does for a headless Service.
+
+    Also with the service config that ships with our client, which gRPC takes from DNS
+    (gRFC A2): so clients that are not ours balance and retry alike.
+    """
+
+    def __init__(self, hosts: Sequence[str]) -> None:
+        self._hosts = hosts
+
+    def resolve(self, request: DNSRecord, handler: DNSHandler) -> DNSRecord:
+        """The answer to a question."""
+        reply = request.reply()
+        if request.q.qtype == QTYPE.A:
+            for host in self._hosts:
+                reply.add_answer(RR(request.q.qname, QTYPE.A, rdata=A(host), ttl=1))
+        if request.q.qtype == QTYPE.TXT:
+            choices = [{"serviceConfig": json.loads(SERVICE_CONFIG.read_text(encoding="utf-8"))}]
+            text = "grpc_config=" + json.dumps(choices)
+            parts = [text[at : at + 255] for at in range(0, len(text), 255)]
+            reply.add_answer(RR(request.q.qname, QTYPE.TXT, rdata=TXT(parts), ttl=1))
+        return reply
+
+
+class Cluster:
+    """Several nodes; ports are the same on all of them.
+
+    Args:
+        size: how many.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.port, http_port = free_port(), free_port()
+        self.nodes = [Node(number, self.port, http_port) for number in range(size)]
+
+    def __enter__(self) -> Self:
+        try:
+            for node in self.nodes:
+                node.start()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for node in self.nodes:
+            node.close()
+
+    @property
+    def target(self) -> str:
+        """All nodes, for gRPC clients whose resolver takes a list (C core, so Python)."""
+        return "ipv4:" + ",".join(node.address for node in self.nodes)
+
+    def photos(self) -> list[float]:
+        """Photos that each node has answered since it started."""
+        return [node.metric("protome_requests_total") for node in self.nodes]
+
+    @contextlib.contextmanager
+    def dns(self) -> Iterator[str]:
+        """A headless Service: a name with an address for each node; yields a gRPC target."""
+
+        port = free_port(socket.SOCK_DGRAM)
+        quiet = type("Quiet", (), {"__getattr__": lambda *_: lambda *__: None})()
+        server = DNSServer(
+            Headless([node.host for node in self.nodes]),
+            address="127.0.0.1",
+            port=port,
+            logger=quiet,
+        )
+        server.start_thread()
+        try:
+            yield f"dns://127.0.0.1:{port}/{NAME}:{self.port}"
+        finally:
+            server.stop()
+            server.server.server_close()
+
+    @contextlib.contextmanager
+    def proxy(self, haproxy: Path) -> Iterator[str]:
+        """HAProxy in front, HTTP/2 on both sides, asking for /readyz; yields host:port."""
+        port = free_port()
+        servers = "\n".join(
+            f"  server node{n} {node.address} proto h2 check check-proto h1 addr {node.host} "
+            f"port {node.http.rpartition(':')[2]} inter 200ms fall 1 rise 1"
+            for n, node in enumerate(self.nodes)
+        )
+        config = f"""
+defaults
+  mode http
+  timeout connect 2s
+  timeout client 60s
+  timeout server 60s
+frontend grpc
+  bind 127.0.0.1:{port} proto h2
+  default_backend servers
+backend servers
+  balance roundrobin
+  option httpchk GET /readyz
+  option redispatch 1
+  retry-on conn-failure
+{servers}
+"""
+        with tempfile.TemporaryDirectory(prefix="protome-") as folder:
+            file = Path(folder) / "haproxy.cfg"
+            file.write_text(config)
+            with subprocess.Popen([haproxy, "-db", "-q", "-f", file]) as process:
+                try:
+                    eventually(lambda: _listens(port), "the proxy listens")
+                    yield f"127.0.0.1:{port}"
+                finally:
+                    process.kill()
+
+
+def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
+    """A port free on all loopback addresses a moment ago."""
+    with socket.socket(socket.AF_INET, kind) as probe:
+        probe.bind(("0.0.0.0", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def eventually(condition: Callable[[], bool], what: str, seconds: float = 20.0) -> None:
+    """Wait for a condition."""
+    limit = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < limit, f"never: {what}"
+        time.sleep(0.02)
+
+
+def _listens(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+        return True
+    return False

@@ -1,0 +1,210 @@
+"""Soak a server: mixed load with cancels, bad input and worker kills for a while; nothing may grow.
+
+    python load_tests/soak.py --minutes 30
+
+Prints a line a minute and a verdict; ends with 1 if memory, descriptors or latency grew, an answer
+was wrong, or something failed that nobody broke.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import random
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import grpc
+import numpy as np
+import psutil
+
+from protome.answer import Assembler, CorruptAnswer, Level, finished, make_request, translate
+from protome.embedded import EmbeddedServer
+from protome.sample import SAMPLE
+from protome.v1 import reconstruction_pb2 as pb
+from protome.v1 import reconstruction_pb2_grpc as pb_grpc
+
+MIB: Final = 1 << 20
+OPTIONS: Final = [("grpc.max_receive_message_length", 64 * MIB)]
+CLIENTS: Final = 4
+SAMPLE_SECONDS: Final = 2.0
+KILL_SECONDS: Final = 20.0
+# What a run may grow by, from its first third to its last: caches fill up, machines have moods.
+GROWTH: Final = {"memory": 1.10, "descriptors": 1.0, "latency": 1.5}
+# Failures that the soak causes itself.
+EXPECTED: Final = {
+    "OK",
+    "CANCELLED",
+    "WORKER_DIED",
+    "BROKEN_IMAGE",
+    "UNSUPPORTED_FORMAT",
+    "NO_FACE_FOUND",
+}
+
+
+@dataclass
+class Soak:
+    """One run and what was measured."""
+
+    server: EmbeddedServer
+    photo: bytes
+    outcomes: Counter[str] = field(default_factory=Counter)
+    latencies: list[tuple[float, float]] = field(default_factory=list)
+    samples: list[tuple[float, float, int]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._began = time.monotonic()
+
+    def run(self, seconds: float) -> None:
+        """Load, kill and measure for so long."""
+        threads = [threading.Thread(target=self._client, args=(n,)) for n in range(CLIENTS)]
+        threads.append(threading.Thread(target=self._killer))
+        for thread in threads:
+            thread.start()
+        try:
+            minute = 0
+            while (now := self._now()) < seconds:
+                self._measure()
+                if now // 60 > minute:
+                    minute = int(now // 60)
+                    self._report(f"{minute:3d} min")
+                time.sleep(SAMPLE_SECONDS)
+        finally:
+            self._stop.set()
+            for thread in threads:
+                thread.join(90)
+
+    def _now(self) -> float:
+        return time.monotonic() - self._began
+
+    def _measure(self) -> None:
+        root = psutil.Process(self.server.process.pid)
+        held = 0
+        for process in (root, *root.children(recursive=True)):
+            with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+                held += process.memory_full_info().pss
+        self.samples.append((self._now(), held / MIB, root.num_fds()))
+
+    def _report(self, when: str) -> None:
+        _, memory, descriptors = self.samples[-1]
+        recent = [s for at, s in self.latencies if at > self._now() - 60]
+        median = 1e3 * float(np.median(recent)) if recent else float("nan")
+        counts = ", ".join(f"{n} {c}" for n, c in self.outcomes.most_common())
+        print(
+            f"{when}: {memory:.0f} MiB, {descriptors} descriptors, {median:.0f} ms; {counts}",
+            flush=True,
+        )
+
+    def _killer(self) -> None:
+        chance = random.Random(0)
+        while not self._stop.wait(KILL_SECONDS):
+            children = psutil.Process(self.server.process.pid).children(recursive=True)
+            with contextlib.suppress(psutil.NoSuchProcess, IndexError):
+                chance.choice(children).kill()
+
+    def _client(self, number: int) -> None:
+        chance = random.Random(number)
+        acts = (
+            [self._plain] * 6 + [self._textured] * 2 + [self._give_up, self._break, self._reconnect]
+        )
+        channel = grpc.insecure_channel(self.server.address, options=OPTIONS)
+        try:
+            while not self._stop.is_set():
+                act: Callable[[Any, random.Random], None] = chance.choice(acts)
+                try:
+                    act(pb_grpc.ReconstructionServiceStub(channel), chance)
+                except grpc.RpcError as error:
+                    problem = translate(error)
+                    self._count(problem.reason or problem.code.name)
+                except CorruptAnswer:
+                    self._count("wrong answer")
+        finally:
+            channel.close()
+
+    def _count(self, outcome: str) -> None:
+        with self._lock:
+            self.outcomes[outcome] += 1
+
+    def _ask(self, stub: Any, request: pb.ReconstructRequest) -> None:
+        assembler = Assembler()
+        for event in stub.Reconstruct(request, timeout=60):
+            assembler.feed(event)
+        finished(assembler)
+        self._count("OK")
+
+    def _plain(self, stub: Any, chance: random.Random) -> None:
+        del chance
+        began = time.monotonic()
+        self._ask(stub, make_request(self.photo, detail="preview", appearance="none"))
+        with self._lock:
+            self.latencies.append((self._now(), time.monotonic() - began))
+
+    def _textured(self, stub: Any, chance: random.Random) -> None:
+        detail: Level = chance.choice(("standard", "fine"))
+        self._ask(stub, make_request(self.photo, detail=detail, compressions=("meshopt",)))
+
+    def _give_up(self, stub: Any, chance: random.Random) -> None:
+        call = stub.Reconstruct(make_request(self.photo, detail="fine"), timeout=60)
+        threading.Timer(chance.uniform(0, 0.3), call.cancel).start()
+        for _ in call:
+            pass
+        self._count("OK")
+
+    def _break(self, stub: Any, chance: random.Random) -> None:
+        data = bytearray(self.photo[: chance.randrange(1, len(self.photo))])
+        for _ in range(chance.randrange(20)):
+            data[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
+        self._ask(stub, make_request(bytes(data), detail="preview"))
+
+    def _reconnect(self, stub: Any, chance: random.Random) -> None:
+        del stub
+        with grpc.insecure_channel(
+            self.server.address, options=[*OPTIONS, ("grpc.use_local_subchannel_pool", 1)]
+        ) as channel:
+            self._plain(pb_grpc.ReconstructionServiceStub(channel), chance)
+
+    def verdict(self) -> bool:
+        """Print what grew; whether all is well."""
+        fine = True
+        # The first tenth warms up.
+        rows = np.array(self.samples[len(self.samples) // 10 :])
+        slope = 60 * float(np.polyfit(rows[:, 0], rows[:, 1], 1)[0])
+        print(f"memory: {slope:+.2f} MiB a minute")
+        times = np.array(self.latencies[len(self.latencies) // 10 :])
+        for name, values in (
+            ("memory", rows[:, 1]),
+            ("descriptors", rows[:, 2]),
+            ("latency", 1e3 * times[:, 1]),
+        ):
+            third = len(values) // 3
+            first, last = float(np.median(values[:third])), float(np.median(values[-third:]))
+            grew = last > first * GROWTH[name] + (2 if name == "descriptors" else 0)
+            fine &= not grew
+            print(f"{name}: {first:.0f} at first, {last:.0f} at last{': GREW' if grew else ''}")
+        strange = {n: c for n, c in self.outcomes.items() if n not in EXPECTED}
+        print(f"{self.outcomes.total()} photos; not expected: {strange or 'none'}")
+        return fine and not strange
+
+
+def main() -> int:
+    """Soak a server of our own."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--minutes", type=float, default=30.0)
+    minutes: float = parser.parse_args().minutes
+    with EmbeddedServer(["--workers", "2", "--log-level", "error"]) as server:
+        soak = Soak(server, SAMPLE.read_bytes())
+        soak.run(60 * minutes)
+        fine = soak.verdict()
+    print("nothing grew" if fine else "FAILED")
+    return 0 if fine else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
