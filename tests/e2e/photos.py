@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 from typing import Any, Final
 
 import numpy as np
@@ -68,3 +70,15 @@ def endless_scans() -> bytes:
     large = saved(Image.new("L", (4000, 4000), 128), "JPEG", quality=30, progressive=True)
     scan = large[large.rindex(b"\xff\xda") : -2]
     return large[:-2] + scan * min(2000, (15 << 20) // len(scan)) + b"\xff\xd9"
+
+
+def png(width: int, height: int, body: bytes, *, colour: int = 2, depth: int = 8) -> bytes:
+    """A PNG of a compressed body."""
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    chunks = (b"IHDR", header), (b"IDAT", body), (b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(name, data) for name, data in chunks)
+
+
+def png_chunk(name: bytes, data: bytes) -> bytes:
+    """A chunk of a PNG with its checksum."""
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from typing import Any
 
+import DracoPy
 import numpy as np
 import numpy.typing as npt
 import pygltflib
@@ -13,6 +14,7 @@ import trimesh
 
 from protome.v1 import reconstruction_pb2 as pb
 
+F64 = npt.NDArray[np.float64]
 SUFFIXES = {
     pb.MESH_FORMAT_GLB: "glb",
     pb.MESH_FORMAT_PLY: "ply",
@@ -55,6 +57,43 @@ def colours(mesh: trimesh.Trimesh) -> npt.NDArray[np.float64]:
     return np.asarray(visual.vertex_colors[:, :3], np.float64)
 
 
+def vertex_quality(data: bytes, header: pb.Header) -> tuple[F64, F64]:
+    """Seen and confidence of the vertices, in the order of the vertices of :func:`read`."""
+    if header.format == pb.MESH_FORMAT_PLY:
+        loaded = trimesh.load_scene(io.BytesIO(data), file_type="ply", process=False)
+        rows = loaded.to_mesh().metadata["_ply_raw"]["vertex"]["data"]
+        values = [rows["seen"], rows["confidence"]]
+    elif header.compression == pb.COMPRESSION_NONE:
+        held = read(data, header).vertex_attributes
+        values = [np.asarray(held[name]) for name in ("_SEEN", "_CONFIDENCE")]
+    else:
+        values = [_packed_bytes(data, name) / 255 for name in ("_SEEN", "_CONFIDENCE")]
+    seen, confidence = (np.ravel(v).astype(np.float64) for v in values)
+    return seen, confidence
+
+
+def _packed_bytes(data: bytes, name: str) -> npt.NDArray[np.uint8]:
+    """An attribute of normalised bytes inside a compressed GLB, (n,)."""
+    document = _document(data)
+    primitive = document.meshes[0].primitives[0]
+    number = getattr(primitive.attributes, name)
+    accessor = document.accessors[number]
+    assert (accessor.componentType, accessor.type, accessor.normalized) == (5121, "SCALAR", True)
+    blob = document.binary_blob()
+    draco = (primitive.extensions or {}).get("KHR_draco_mesh_compression")
+    if draco is None:
+        codec: Any = pytest.importorskip("meshoptimizer")
+        accessor, extension, body = _meshopt_view(document, blob, number)
+        raw = codec.decode_vertex_buffer(extension["count"], extension["byteStride"], body)
+        rows = np.frombuffer(np.ascontiguousarray(raw).tobytes(), np.uint8)
+        return rows.reshape(accessor.count, extension["byteStride"])[:, 0]
+    view = document.bufferViews[draco["bufferView"]]
+    start = view.byteOffset or 0
+    decoded = DracoPy.decode(bytes(blob[start : start + view.byteLength]))
+    (found,) = (a for a in decoded.attributes if a["unique_id"] == draco["attributes"][name])
+    return np.asarray(found["data"], np.uint8).ravel()
+
+
 def attributes(data: bytes) -> set[str]:
     """Names of the vertex attributes of a GLB."""
     attribute = _document(data).meshes[0].primitives[0].attributes
@@ -82,22 +121,23 @@ def _read_meshopt(data: bytes) -> trimesh.Trimesh:
     assert set(document.extensionsRequired) == {"KHR_mesh_quantization", "EXT_meshopt_compression"}
     blob = document.binary_blob()
     primitive = document.meshes[0].primitives[0]
-
-    def packed(number: int) -> tuple[Any, dict[str, Any], bytes]:
-        accessor = document.accessors[number]
-        view = document.bufferViews[accessor.bufferView]
-        extension = view.extensions["EXT_meshopt_compression"]
-        start = extension.get("byteOffset", 0)
-        return accessor, extension, bytes(blob[start : start + extension["byteLength"]])
-
-    accessor, extension, body = packed(primitive.attributes.POSITION)
+    accessor, extension, body = _meshopt_view(document, blob, primitive.attributes.POSITION)
     assert (extension["mode"], extension["byteStride"]) == ("ATTRIBUTES", 8)
     raw = codec.decode_vertex_buffer(extension["count"], 8, body)
     rows = np.frombuffer(np.ascontiguousarray(raw).tobytes(), np.uint16).reshape(-1, 4)
     assert accessor.count == len(rows)
     node = document.nodes[0]
     positions = rows[:, :3] * np.array(node.scale) + np.array(node.translation)
-    accessor, extension, body = packed(primitive.indices)
+    accessor, extension, body = _meshopt_view(document, blob, primitive.indices)
     assert extension["mode"] == "TRIANGLES"
     indices = codec.decode_index_buffer(accessor.count, 4, body)
     return trimesh.Trimesh(positions, np.asarray(indices).reshape(-1, 3), process=False)
+
+
+def _meshopt_view(document: Any, blob: Any, number: int) -> tuple[Any, dict[str, Any], bytes]:
+    """An accessor, the extension of its buffer view, and the compressed bytes."""
+    accessor = document.accessors[number]
+    view = document.bufferViews[accessor.bufferView]
+    extension = view.extensions["EXT_meshopt_compression"]
+    start = extension.get("byteOffset", 0)
+    return accessor, extension, bytes(blob[start : start + extension["byteLength"]])

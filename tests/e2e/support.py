@@ -81,7 +81,7 @@ class Failure:
     retry_seconds: float | None = None
 
 
-def ask(stub: Stub, request: pb.ReconstructRequest, timeout: float = TIMEOUT) -> Answer:
+def ask(stub: Stub, request: pb.ReconstructRequest, timeout: float | None = TIMEOUT) -> Answer:
     """The whole answer to one photo."""
     answer = Answer()
     for event in stub.Reconstruct(request, timeout=timeout):

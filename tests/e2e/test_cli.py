@@ -104,12 +104,15 @@ def test_reconstruct_asks_a_running_server(
     options = ("--detail", "preview", "--format", "ply", "--appearance", "vertex_colours")
     done = _run(
         "reconstruct", photos / "group.jpg", "-o", tmp_path, "--address", server.address,
-        "--max-faces", 1, *options,
+        "--max-faces", 1, "--max-triangles", 5000, "--vertex-quality", *options,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["group_0.ply"]
     assert "face 1 OVER_MAX_FACES" in done.stdout
-    assert trimesh.load_mesh(tmp_path / "group_0.ply").is_watertight
+    mesh = trimesh.load_mesh(tmp_path / "group_0.ply")
+    assert mesh.is_watertight
+    assert 4000 < len(mesh.faces) <= 5000
+    assert b"property uchar seen\n" in (tmp_path / "group_0.ply").read_bytes()
 
 
 def test_photos_of_the_same_name_do_not_overwrite_each_other(

@@ -17,7 +17,7 @@ import pytest
 from protome.embedded import EmbeddedServer
 from protome.v1 import reconstruction_pb2 as pb
 
-from .photos import endless_scans, opened, saved
+from .photos import endless_scans, opened, png, png_chunk, saved
 from .support import (
     MIB,
     OPTIONS,
@@ -150,20 +150,10 @@ def test_damaged_pictures_are_answered_and_harm_nothing(
     assert _restarts(attacked) == 0
 
 
-def _png(width: int, height: int, body: bytes, *, colour: int = 2, depth: int = 8) -> bytes:
-    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
-    chunks = (b"IHDR", header), (b"IDAT", body), (b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(name, data) for name, data in chunks)
-
-
-def _chunk(name: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-
-
 def _text_bomb() -> bytes:
     """A PNG whose compressed text would fill 300 MB."""
-    bomb = _chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(300_000_000), 9))
-    plain = _png(64, 64, zlib.compress(bytes(64 * (1 + 64 * 3))))
+    bomb = png_chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(300_000_000), 9))
+    plain = png(64, 64, zlib.compress(bytes(64 * (1 + 64 * 3))))
     # Behind the header, which ends at byte 33.
     return plain[:33] + bomb + plain[33:]
 
@@ -205,14 +195,14 @@ def test_jpeg_that_lies_about_its_size(
 
 
 BOMBS: dict[str, Callable[[], bytes]] = {
-    "2 gigapixels": lambda: _png(50_000, 50_000, zlib.compress(bytes(10_000_000), 9)),
-    "width of 32 bits": lambda: _png(2**31 - 1, 2**31 - 1, zlib.compress(b"")),
-    "more pixels than the header says": lambda: _png(64, 64, zlib.compress(bytes(200_000_000), 9)),
-    "fewer pixels than the header says": lambda: _png(7000, 7000, zlib.compress(bytes(5000))),
+    "2 gigapixels": lambda: png(50_000, 50_000, zlib.compress(bytes(10_000_000), 9)),
+    "width of 32 bits": lambda: png(2**31 - 1, 2**31 - 1, zlib.compress(b"")),
+    "more pixels than the header says": lambda: png(64, 64, zlib.compress(bytes(200_000_000), 9)),
+    "fewer pixels than the header says": lambda: png(7000, 7000, zlib.compress(bytes(5000))),
     "text": _text_bomb,
     "WebP canvas": lambda: _webp_canvas(16383, 16383),
     "WebP canvas of 24 bits": lambda: _webp_canvas(2**24, 2**24),
-    "16 bits and alpha": lambda: _png(6900, 7200, zlib.compress(bytes(50_000)), colour=6, depth=16),
+    "16 bits and alpha": lambda: png(6900, 7200, zlib.compress(bytes(50_000)), colour=6, depth=16),
 }
 
 
@@ -236,7 +226,7 @@ def test_largest_picture_allowed_is_answered_within_its_time(
     attacked: EmbeddedServer, victim: Stub, sample_photo: bytes, healthy: Answer
 ) -> None:
     """Megapixels of nothing in few bytes: honest, but the most work for its size."""
-    data = _png(4096, 4096, zlib.compress(bytes(4096 * 12_289), 1))
+    data = png(4096, 4096, zlib.compress(bytes(4096 * 12_289), 1))
     began = time.monotonic()
     assert _outcome(victim, data) is grpc.StatusCode.NOT_FOUND
     assert time.monotonic() - began < 10

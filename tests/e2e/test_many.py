@@ -233,9 +233,16 @@ def test_cancelled_stream_leaves_nothing_behind(
 def test_deadline_of_the_stream_ends_it(
     server: EmbeddedServer, stub: Stub, sample_photo: bytes
 ) -> None:
-    pairs: Pairs = [(str(number), heavy(sample_photo, 8)) for number in range(8)]
+    never = threading.Event()
+
+    def pairs() -> Iterator[tuple[str, pb.ReconstructRequest]]:
+        for number in range(8):
+            yield str(number), heavy(sample_photo, 8)
+        never.wait(TIMEOUT)  # photos refused as hopeless must not end the stream before its time
+
     with pytest.raises(grpc.RpcError) as caught:
-        list(stub.ReconstructMany(_messages(pairs), timeout=1.0))
+        list(stub.ReconstructMany(_messages(pairs()), timeout=1.0))
+    never.set()
     assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
     eventually(lambda: in_flight(server) == 0, "no photo in flight")
     assert ask(stub, _preview(sample_photo)).events[-1] == "summary"

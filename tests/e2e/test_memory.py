@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Any
 
 import grpc
@@ -56,7 +57,8 @@ def test_server_and_workers_stay_under_the_limit_under_load(sample_photo: bytes)
 
         watcher = threads.submit(watch)
         try:
-            list(threads.map(lambda request: ask(stub, request).events, requests))
+            # No deadline: on a busy machine the forecast might refuse.
+            list(threads.map(lambda request: ask(stub, request, None).events, requests))
         finally:
             done.set()
         watcher.result()
@@ -83,31 +85,20 @@ def test_memory_does_not_grow_with_every_photo(sample_photo: bytes) -> None:
         assert burst(80) - warm < 40 * MIB
 
 
-@pytest.mark.parametrize(
-    "uploads",
-    [
-        24,
-        pytest.param(
-            40,
-            marks=pytest.mark.xfail(
-                reason="gRPC receives a message whole before it can be refused (README, Limits)",
-                strict=False,
-            ),
-        ),
-    ],
-)
+@pytest.mark.parametrize("channels", [1, 40])
 def test_large_uploads_are_turned_away_before_they_pile_up(
-    sample_photo: bytes, uploads: int
+    sample_photo: bytes, channels: int
 ) -> None:
-    """Clients with 19 MiB each are more than the server may hold at a time."""
+    """Calls with 19 MiB each, of one client or of many, are more than the server may hold."""
+    uploads = 40
     request = pb.ReconstructRequest(image=sample_photo + bytes(19 * MIB))
     peak = 0
-    with (
-        EmbeddedServer(["--max-batch", "1", "--workers", "2"]) as server,
-        grpc.insecure_channel(server.address, options=OPTIONS) as channel,
-    ):
-        stub = Stub(channel)
-        calls = [stub.Reconstruct(request, timeout=60) for _ in range(uploads)]
+    with EmbeddedServer(["--max-batch", "1", "--workers", "2"]) as server, ExitStack() as stack:
+        stubs = [
+            Stub(stack.enter_context(grpc.insecure_channel(server.address, options=OPTIONS)))
+            for _ in range(channels)
+        ]
+        calls = [stubs[n % channels].Reconstruct(request, timeout=60) for n in range(uploads)]
         with ThreadPoolExecutor(uploads) as threads:
             waiting = [threads.submit(_code, call) for call in calls]
             while not all(answer.done() for answer in waiting):

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from protome_export.metric import balanced, landmark_nme, surface_nme
+from protome_export.metric import balanced, landmark_nme, logistic, ranking, surface_nme
 
 SHARED = Path(__file__).parents[3] / "shared" / "eval" / "surface_nme.py"
 
@@ -52,3 +52,20 @@ def test_agrees_with_the_shared_metric() -> None:
     points, surface = _case()
     moved = surface + np.array([2, 1, 30])
     assert surface_nme(points, moved) == pytest.approx(shared.surface_nme(points, moved))
+
+
+def test_logistic_recovers_what_made_the_data() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(0, 1, 20_000)
+    right = rng.random(20_000) < 1 / (1 + np.exp(-(0.5 - 2 * x)))
+    offset, slope = logistic(x, right)
+    assert abs(offset - 0.5) < 0.1
+    assert abs(slope + 2) < 0.1
+    assert np.isfinite(logistic(np.array([-1.0, 1.0]), np.array([True, False]))).all()
+
+
+def test_ranking() -> None:
+    right = np.array([True, True, False])
+    assert ranking(np.array([3.0, 2.0, 1.0]), right) == 1.0
+    assert ranking(np.array([1.0, 1.0, 1.0]), right) == 0.5
+    assert np.isnan(ranking(np.array([1.0]), np.array([True])))

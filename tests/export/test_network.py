@@ -1,7 +1,9 @@
+import numpy as np
 import torch
 
 from protome_export.headmodel import MIRROR68
 from protome_export.network import GuidedNet, Widths
+from protome_export.release import expected_error
 from protome_export.shapespace import ShapeSpace
 
 WIDTHS = Widths((8, 8, 16, 16), (0, 0, 1, 1), (0, 1, 16), 32)
@@ -58,3 +60,20 @@ def test_bfloat16_convolutions_keep_geometry_in_float32(space: ShapeSpace) -> No
         got = net(crops)
     assert got.landmarks.dtype == torch.float32
     assert (got.landmarks - want.landmarks).abs().max() < 3.0
+
+
+def test_expected_error_is_right_on_average(space: ShapeSpace) -> None:
+    net = _net(space)
+    rng = np.random.default_rng(2)
+    crops = rng.integers(0, 255, (12, 192, 192, 3)).astype(np.uint8)
+    truth = rng.uniform(40, 150, (12, 68, 3)).astype(np.float32)
+    constant, width, apart = expected_error(net, crops, truth)
+    truth[..., 2] -= truth[..., 2].mean(1, keepdims=True)
+    x = torch.from_numpy(crops).permute(0, 3, 1, 2).float() / 255
+    with torch.no_grad():
+        out = net.both_ways(x)
+    assert (out.doubt >= 0).all()
+    assert out.doubt[..., 1].max() > 1  # the mirror image disagrees
+    expected = constant + (out.doubt.mean((0, 1)).numpy() * [width, apart]).sum()
+    error = np.linalg.norm(out.landmarks.numpy() - truth, axis=2).mean()
+    assert abs(expected - error) < 1e-2

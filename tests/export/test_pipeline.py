@@ -13,12 +13,23 @@ import onnxruntime as ort
 import pytest
 import torch
 
-from protome_export import evaluate, release
+from protome import stages
+from protome.crops import cut, place
+from protome.engine import Prediction
+from protome.faces import Box
+from protome.faces import Face as Found
+from protome.grid import Level
+from protome.image import Image
+from protome_export import release
+from protome_export.ablation import true_volumes
+from protome_export.batches import Samples, draw_batch
 from protome_export.cli import main
 from protome_export.config import Config, dump_config
-from protome_export.evaluate import Model, evaluate_holdout, to_photo
-from protome_export.faces import Box, crop_matrix, cut
+from protome_export.evaluate import evaluate_holdout
+from protome_export.photos import to_crop, to_photo
+from protome_export.served import Served
 from protome_export.shapespace import Poser, ShapeSpace
+from protome_export.shards import find_shards, read_shard
 from protome_export.train import Trainer, load_weights, make_network
 
 CONFIG = Config(
@@ -92,11 +103,13 @@ def test_exported_model_serves(run: Path, exported: Path) -> None:
     session = ort.InferenceSession(str(exported / "model.onnx"), providers=["CPUExecutionProvider"])
     for n in (1, 3):
         crops = np.random.default_rng(n).integers(0, 255, (n, 192, 192, 3)).astype(np.uint8)
-        occupancy, landmarks, pose = session.run(None, {"crops": crops})
+        occupancy, landmarks, pose, error = session.run(None, {"crops": crops})
         assert occupancy.shape == (n, 100, 96, 96)
         assert occupancy.dtype == np.uint8
         assert landmarks.shape == (n, 68, 3)
         assert landmarks.dtype == np.float32
+        assert error.shape == (n, 68)
+        assert error.dtype == np.float32
         assert pose.shape == (n, 3, 4)
         assert pose.dtype == np.float32
         assert occupancy.max() > 200
@@ -113,10 +126,11 @@ def test_fine_volume_is_the_same_head(run: Path, tmp_path: Path) -> None:
     main(["export", str(run / "run"), "--count", "2", "--fine", str(tmp_path)])
     card = json.loads((tmp_path / "model.json").read_text())
     assert card["outputs"]["FINE"]["shape"] == ["n", 200, 192, 192]
-    crops = np.random.default_rng(3).integers(0, 255, (1, 192, 192, 3)).astype(np.uint8)
-    out = Model(tmp_path / "model.onnx")(crops)
-    pooled = out["fine"][0].reshape(100, 2, 96, 2, 96, 2).mean((1, 3, 5)) > 127
-    standard = out["occupancy"][0] > 127
+    crop = np.random.default_rng(3).integers(0, 255, (192, 192, 3)).astype(np.uint8)
+    model = Served(tmp_path)
+    fine = model.predict(crop, Level.FINE).volumes[Level.FINE]
+    pooled = fine.reshape(100, 2, 96, 2, 96, 2).mean((1, 3, 5)) > 127
+    standard = model.predict(crop).volumes[Level.STANDARD] > 127
     assert (pooled & standard).sum() / (pooled | standard).sum() > 0.97
 
 
@@ -135,10 +149,10 @@ def test_gate_refuses_a_model_that_strays(
     load_weights(network, state["ema"])
     honest = release.write_onnx
 
-    def tampered(net, served, path, half=True, fine=False):  # type: ignore[no-untyped-def]
+    def tampered(net, served, path, half=True, fine=False, trust=(0, 1, 1)):  # type: ignore[no-untyped-def]
         with torch.no_grad():
             net.landmarks.maps.bias[70] += 0.3
-        honest(net, served, path, half, fine)
+        honest(net, served, path, half, fine, trust)
         with torch.no_grad():
             net.landmarks.maps.bias[70] -= 0.3
 
@@ -160,8 +174,6 @@ def test_checkpoint_of_another_network_is_refused(run: Path) -> None:
 def test_evaluation_of_photos_writes_a_report(
     run: Path, exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from protome_export.shards import find_shards, read_shard
-
     shard = read_shard(find_shards(run / "holdout")[0])
     names, points = [], []
     for i in range(3):
@@ -170,11 +182,11 @@ def test_evaluation_of_photos_writes_a_report(
         points.append(shard.labels.landmarks[i] * [1, 1, -1])
     np.savez(tmp_path / "truth.npz", names=names, points=points, yaw_degrees=[0.0, 40.0, 70.0])
     side = 192 / 2.06
-    found = Box(96 - side / 2, 103 - side / 2 - 0.13 * side, side, side, 90.0)
-    boxes = iter([[found], [found], []])
-    monkeypatch.setattr(evaluate, "detect", lambda photo: next(boxes))
+    box = Box(96 - side / 2, 103 - side / 2 - 0.13 * side, side, side)
+    answers = iter([[Found(box, 0.9)], [Found(box, 0.9)], []])
+    monkeypatch.setattr(stages, "detect", lambda image, min_score: next(answers))
     main(
-        ["evaluate", str(exported / "model.onnx"), "--space", str(run / "run" / "space.npz"),
+        ["evaluate", str(exported), "--space", str(run / "run" / "space.npz"),
          "--photos", str(tmp_path), "--landmarks", str(tmp_path / "truth.npz"),
          "--holdout", str(run / "holdout"), "--count", "3", str(tmp_path / "report")]
     )  # fmt: skip
@@ -187,10 +199,48 @@ def test_evaluation_of_photos_writes_a_report(
     assert "1 without a face" in (tmp_path / "report" / "table.md").read_text()
 
 
+def test_ablation_compares_with_an_unguided_volume(
+    run: Path,
+    exported: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    shard = read_shard(find_shards(run / "holdout")[0])
+    cv2.imwrite(str(tmp_path / "p0.png"), shard.images[0][..., ::-1])
+    points = shard.labels.landmarks[:1] * [1, 1, -1]
+    np.savez(tmp_path / "truth.npz", names=["p0"], points=points, yaw_degrees=[0.0])
+    monkeypatch.setattr(
+        stages, "detect", lambda image, min_score: [Found(Box(50, 45, 90, 90), 0.9)]
+    )
+    main(
+        ["ablate", str(run / "run"), str(exported), "--photos", str(tmp_path), "--landmarks",
+         str(tmp_path / "truth.npz"), "--minutes", "0.001", "--count", "2"]
+    )  # fmt: skip
+    rows = [r.split("|") for r in capsys.readouterr().out.splitlines() if r.startswith("|")][2:]
+    assert [r[1].strip() for r in rows][:2] == ["unguided volume, same trunk", "posed mean head"]
+    assert len(rows) == 4
+    assert all(0 <= float(r[2]) <= 1 for r in rows)
+    # Two steps teach the guided network a pose; a volume of its own it has not learned.
+    assert float(rows[2][2]) > float(rows[0][2])
+
+
+def test_unguided_targets_are_the_heads_themselves(run: Path, poser: Poser) -> None:
+    space = _space(run)
+    network = make_network(CONFIG, space).eval()
+    samples = Samples(run / "holdout", poser, space)
+    samples.refresh()
+    still = replace(CONFIG, rotate_degrees=0.0, zoom=0.0, move=0.0, borders=0.0)
+    batch = draw_batch(samples, np.random.default_rng(0), still)
+    volume = true_volumes(network, batch).numpy()
+    marks = (batch.landmarks.numpy()[..., :2] / 2).astype(int).clip(0, 95)
+    covered = [volume[b, :, m[:, 1], m[:, 0]].max(1) > 0.5 for b, m in enumerate(marks)]
+    assert np.mean(covered) > 0.8
+
+
 def test_holdout_scores_the_truth_as_perfect(run: Path, poser: Poser) -> None:
     """A model that answers with the truth has IoU 1, so the comparison itself is right."""
     from protome_export.raster import solid_occupancy
-    from protome_export.shards import find_shards, read_shard
 
     space = _space(run)
     shard = read_shard(find_shards(run / "holdout")[0])
@@ -202,16 +252,13 @@ def test_holdout_scores_the_truth_as_perfect(run: Path, poser: Poser) -> None:
         answers.append((occupancy, shard.labels.landmarks[i] + np.array([0, 0, shift])))
     turn = iter(answers)
 
-    class Oracle(Model):
+    class Oracle(Served):
         def __init__(self) -> None:
             pass
 
-        def __call__(self, crops: np.ndarray) -> dict[str, np.ndarray]:
+        def predict(self, crop: np.ndarray, level: Level = Level.STANDARD) -> Prediction:
             occupancy, landmarks = next(turn)
-            return {
-                "occupancy": (occupancy[None] * 255 + 0.5).astype(np.uint8),
-                "landmarks": landmarks[None],
-            }
+            return Prediction({level: (occupancy * 255 + 0.5).astype(np.uint8)}, landmarks)
 
     scores = evaluate_holdout(Oracle(), run / "holdout", poser, space, 2)
     assert scores["iou"] > 0.995
@@ -221,16 +268,14 @@ def test_holdout_scores_the_truth_as_perfect(run: Path, poser: Poser) -> None:
 
 
 def test_crop_rule_and_its_way_back() -> None:
-    box = Box(40, 50, 80, 100, 90)
-    matrix = crop_matrix(box)
-    centre = matrix[:, :2] @ [80, 100 + 13] + matrix[:, 2]
-    assert np.allclose(centre, [96, 103], atol=1e-4)
+    placement = place(Box(40, 50, 80, 100), release.CROP_RULE)
+    assert np.allclose(to_crop(np.array([[80, 100 + 13]]), placement), [[96, 103]], atol=1e-4)
     photo = np.zeros((300, 240, 3), np.uint8)
     photo[110:114, 78:82] = 255
-    crop = cut(photo, matrix)[..., 0].astype(float)
+    crop = cut(Image(photo, 240, 300), placement)[..., 0].astype(float)
     y, x = np.mgrid[0:192, 0:192] + 0.5
     seen = np.array([(crop * x).sum(), (crop * y).sum(), 0]) / crop.sum()
-    assert np.allclose(to_photo(seen[None], matrix)[0, :2], [80, 112], atol=0.3)
+    assert np.allclose(to_photo(seen[None], placement)[0, :2], [80, 112], atol=0.3)
     assert crop[:, :2].max() == 0  # outside of the photo: black
 
 

@@ -27,7 +27,9 @@ CACHE: Final = Path(__file__).parent.parent / ".cache" / "gltf-validator"
 
 Array = npt.NDArray[Any]
 WIDTHS: Final = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}
-TYPES: Final = {5120: np.int8, 5123: np.uint16, 5125: np.uint32, 5126: np.float32}
+TYPES: Final = {5120: np.int8, 5121: np.uint8, 5123: np.uint16, 5125: np.uint32, 5126: np.float32}
+# What 1 is as a normalised integer.
+FULL: Final = {5120: 127, 5121: 255, 5123: 65535}
 
 
 @dataclass
@@ -126,7 +128,7 @@ class Glb:
         accessor = self.gltf.accessors[index]
         values: F64 = self.accessor(index).astype(np.float64)
         if accessor.normalized:
-            values /= {5120: 127, 5123: 65535}[accessor.componentType]
+            values /= FULL[accessor.componentType]
         if name == "POSITION":
             np.testing.assert_allclose(values.min(axis=0), accessor.min, rtol=1e-6)
             np.testing.assert_allclose(values.max(axis=0), accessor.max, rtol=1e-6)
@@ -150,6 +152,17 @@ class Glb:
             assert self.gltf.accessors[index].count == len(decoded.points)
         assert self.gltf.accessors[self.primitive.indices].count == decoded.faces.size
         return decoded
+
+    def draco_values(self, decoded: Any, name: str) -> F64:
+        """(count, width) numbers of an attribute that Draco has no type for."""
+        extension = self.primitive.extensions["KHR_draco_mesh_compression"]
+        number = extension["attributes"][name]
+        (found,) = (a for a in decoded.attributes if a["unique_id"] == number)
+        accessor = self.gltf.accessors[getattr(self.primitive.attributes, name)]
+        values = np.asarray(found["data"])
+        assert values.dtype == TYPES[accessor.componentType]
+        assert accessor.normalized
+        return np.asarray(values / FULL[accessor.componentType], np.float64)
 
     def picture(self) -> bytes:
         """The texture's file."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import trimesh
 
-from protome.grid import CROP_DEPTH, CROP_SIDE, F64, GRIDS, U8, Level
+from protome.grid import CROP_DEPTH, CROP_SIDE, F32, F64, GRIDS, U8, U32, Level
 from protome.surface import Surface, extract
 
 CENTRE = (CROP_SIDE / 2, CROP_SIDE / 2, CROP_DEPTH / 2)
@@ -69,3 +69,12 @@ def seeded(seed: int) -> np.random.Generator:
 def radii(surface: Surface, centre: tuple[float, float, float] = CENTRE) -> F64:
     """Distance of each vertex from ``centre``."""
     return np.asarray(np.linalg.norm(surface.vertices - np.array(centre), axis=1), np.float64)
+
+
+def facet_normals(vertices: F32, triangles: U32) -> F32:
+    """Area-weighted mean of the facets' normals at each vertex, unit length."""
+    a, b, c = (vertices[triangles[:, i]] for i in range(3))
+    sums = np.zeros_like(vertices)
+    for i in range(3):
+        np.add.at(sums, triangles[:, i], np.cross(b - a, c - a))
+    return np.asarray(sums / np.linalg.norm(sums, axis=1, keepdims=True), np.float32)

@@ -20,7 +20,8 @@ from hypothesis.stateful import (
     rule,
 )
 
-from protome.batcher import Batcher, QueueFull, Ticket
+from protome.batcher import Batch, Batcher, Due, Hopeless, QueueFull, Reason, Ticket
+from protome.fairqueue import Turn
 
 INFINITE = float("inf")
 
@@ -41,22 +42,43 @@ class Rig:
 
     max_batch: int = 3
     capacity: int = 5
+    in_flight: int = 1
+    lanes: int = 1
     clock: Clock = field(default_factory=Clock)
 
     def __post_init__(self) -> None:
         self.batcher: Batcher[int] = Batcher(
-            max_batch=self.max_batch, capacity=self.capacity, clock=self.clock
+            max_batch=self.max_batch,
+            capacity=self.capacity,
+            clock=self.clock,
+            in_flight=self.in_flight,
+            lanes=self.lanes,
         )
 
     def take(self) -> tuple[list[int], list[int]]:
-        batch, expired = self.batcher.take()
-        return [ticket.item for ticket in batch], [ticket.item for ticket in expired]
+        """Items of the next batch, which the engine does at once, and of those that expired."""
+        batch = self.batcher.take()
+        if batch.tickets:
+            self.batcher.done(batch)
+        return items(batch), [ticket.item for ticket in batch.expired]
+
+    def learn(self, size: int, seconds: float) -> None:
+        """Have a batch take some time."""
+        for _ in range(size):
+            self.batcher.put(-1)
+        batch = self.batcher.take()
+        self.clock.now += seconds
+        self.batcher.done(batch)
 
 
-@pytest.mark.parametrize(("max_batch", "capacity"), [(0, 1), (1, 0), (-1, 5)])
-def test_bounds_below_one_are_refused(max_batch: int, capacity: int) -> None:
+def items(batch: Batch[int]) -> list[int]:
+    return [ticket.item for ticket in batch.tickets]
+
+
+@pytest.mark.parametrize(("bounds"), [(0, 1, 1), (1, 0, 1), (-1, 5, 1), (1, 1, 0)])
+def test_bounds_below_one_are_refused(bounds: tuple[int, int, int]) -> None:
     with pytest.raises(ValueError, match="at least 1"):
-        Rig(max_batch, capacity)
+        Rig(*bounds)
 
 
 def test_batches_are_full_and_in_order() -> None:
@@ -84,7 +106,7 @@ def test_a_full_queue_refuses_until_something_leaves() -> None:
 def test_expired_tickets_do_not_take_a_place_in_the_batch() -> None:
     rig = Rig()
     for item, deadline in enumerate([105, 101, INFINITE, 102, INFINITE]):
-        rig.batcher.put(item, deadline)
+        rig.batcher.put(item, Due(deadline))
     rig.clock.now = 102
     assert rig.take() == ([0, 2, 4], [1, 3])
     assert len(rig.batcher) == 0
@@ -92,7 +114,8 @@ def test_expired_tickets_do_not_take_a_place_in_the_batch() -> None:
 
 def test_a_deadline_is_passed_when_it_is_reached() -> None:
     rig = Rig()
-    rig.batcher.put(1, rig.clock.now)
+    rig.batcher.put(1, Due(rig.clock.now + 1))
+    rig.clock.now += 1
     assert rig.take() == ([], [1])
 
 
@@ -127,28 +150,177 @@ def test_age_is_that_of_the_oldest_that_still_waits() -> None:
     assert rig.batcher.oldest_age == 0
 
 
+def test_while_the_engine_is_busy_the_next_batch_grows() -> None:
+    rig = Rig()
+    rig.batcher.put(1)
+    running = rig.batcher.take()
+    assert (items(running), running.reason) == ([1], Reason.IDLE)
+    for item in (2, 3):
+        rig.batcher.put(item)
+        assert items(rig.batcher.take()) == []
+    rig.batcher.done(running)
+    assert items(rig.batcher.take()) == [2, 3]
+
+
+def test_lanes_run_side_by_side() -> None:
+    rig = Rig(lanes=2)
+    rig.learn(1, 1.0)
+    for item in range(3):
+        rig.batcher.put(item)
+        if item < 2:
+            assert items(rig.batcher.take()) == [item]
+    assert items(rig.batcher.take()) == [], "both lanes are taken"
+    rig.clock.now += 0.25
+    assert rig.batcher.wait(Turn()) == pytest.approx(0.75 + 2.0)
+
+
+def test_every_lane_teaches() -> None:
+    rig = Rig(lanes=2)
+    batches = []
+    for item in range(2):
+        rig.batcher.put(item)
+        batches.append(rig.batcher.take())
+    rig.clock.now += 2
+    rig.batcher.done(batches[1])
+    rig.clock.now += 2
+    rig.batcher.done(batches[0])
+    assert rig.batcher.times.predict(1) == pytest.approx(3, rel=0.02)
+
+
+def test_a_second_batch_leaves_early_only_when_full_urgent_or_draining() -> None:
+    rig = Rig(capacity=20, in_flight=2)
+    rig.learn(1, 1.0)
+    rig.batcher.put(1)
+    rig.batcher.take()
+    rig.batcher.put(2)
+    assert items(rig.batcher.take()) == []
+    assert rig.batcher.wake_at == INFINITE
+    rig.batcher.put(3, Due(rig.clock.now + 30))
+    assert items(rig.batcher.take()) == []
+    rig.clock.now = rig.batcher.wake_at
+    urgent = rig.batcher.take()
+    assert (items(urgent), urgent.reason) == ([2, 3], Reason.DEADLINE)
+    rig.batcher.done(urgent)
+    for item in (4, 5, 6):
+        rig.batcher.put(item)
+    full = rig.batcher.take()
+    assert (items(full), full.reason) == ([4, 5, 6], Reason.FULL)
+    for item in (7, 8, 9):
+        rig.batcher.put(item)
+    assert items(rig.batcher.take()) == [], "two are in flight"
+    rig.batcher.done(full)
+    assert items(rig.batcher.take()) == [7, 8, 9]
+    rig = Rig(in_flight=2)
+    rig.batcher.put(1)
+    rig.batcher.take()
+    rig.batcher.put(2)
+    rig.batcher.drain()
+    drained = rig.batcher.take()
+    assert (items(drained), drained.reason) == ([2], Reason.DRAIN)
+
+
+def test_what_cannot_be_done_in_time_is_refused_on_arrival() -> None:
+    rig = Rig(capacity=20)
+    rig.learn(1, 1.0)
+    rig.learn(3, 2.0)
+    assert rig.batcher.wait(Turn()) == pytest.approx(1.0)
+    with pytest.raises(Hopeless) as caught:
+        rig.batcher.put(1, Due(rig.clock.now + 0.9))
+    assert caught.value.wait == pytest.approx(0.1)
+    rig.batcher.put(1, Due(rig.clock.now + 1.1))
+    with pytest.raises(Hopeless):
+        rig.batcher.put(2, Due(rig.clock.now + 2, after=1))
+    for item in range(3):
+        rig.batcher.put(item)
+    # The fifth has a batch of three ahead, then goes with the fourth.
+    assert rig.batcher.wait(Turn()) == pytest.approx(3.5)
+    rig.batcher.take()
+    rig.clock.now += 1
+    assert rig.batcher.wait(Turn()) == pytest.approx(2.5)
+
+
+def test_a_firm_ticket_is_tried_until_its_deadline() -> None:
+    rig = Rig()
+    rig.learn(1, 1.0)
+    rig.batcher.put(1, Due(rig.clock.now + 0.5, firm=True))
+    rig.clock.now += 0.4
+    assert rig.take() == ([1], [])
+
+
+def test_what_got_too_late_in_the_queue_is_not_computed() -> None:
+    rig = Rig()
+    rig.learn(1, 1.0)
+    rig.batcher.put(1, Due(rig.clock.now + 3, after=1))
+    rig.clock.now += 1.5
+    assert rig.take() == ([], [1])
+
+
+def test_failed_batches_teach_nothing() -> None:
+    rig = Rig()
+    rig.learn(1, 1.0)
+    rig.batcher.put(1)
+    batch = rig.batcher.take()
+    rig.clock.now += 0.1
+    rig.batcher.done(batch, failed=True)
+    assert rig.batcher.times.predict(1) == pytest.approx(1.0)
+
+
+def test_the_wait_for_the_batch_before_is_not_learned() -> None:
+    rig = Rig(capacity=20, in_flight=2)
+    for item in range(6):
+        rig.batcher.put(item)
+    first, second = rig.batcher.take(), rig.batcher.take()
+    rig.clock.now += 3
+    rig.batcher.done(first)
+    rig.clock.now += 3
+    rig.batcher.done(second)
+    assert rig.batcher.times.predict(3) == pytest.approx(3)
+
+
+STREAMS = ("a", "b", None)
+
+
 class Schedules(RuleBasedStateMachine):
-    """Random put, withdraw, advance and take, next to a plain model of what must happen."""
+    """Random put, withdraw, advance, take and done, next to a plain model of what must happen."""
 
     tickets: Bundle[Ticket[int]] = Bundle("tickets")
+    in_flight = 1
+    lanes = 1
 
     def __init__(self) -> None:
         super().__init__()
-        self.rig = Rig(max_batch=3, capacity=6)
+        self.rig = Rig(max_batch=3, capacity=6, in_flight=self.in_flight, lanes=self.lanes)
         self.waiting: list[Ticket[int]] = []
+        self.streams: dict[int, str | None] = {}
+        self.running: list[Batch[int]] = []
         self.gone: set[int] = set()
         self.next = 0
 
-    @rule(target=tickets, wait=st.sampled_from([-1.0, 0.0, 0.5, 1.0, 3.0, INFINITE]))
-    def put(self, wait: float) -> Ticket[int] | MultipleResults[Ticket[int]]:
+    @rule(
+        target=tickets,
+        wait=st.sampled_from([-1.0, 0.0, 0.5, 1.0, 3.0, 20.0, INFINITE]),
+        after=st.sampled_from([0.0, 0.5]),
+        firm=st.booleans(),
+        stream=st.sampled_from(STREAMS),
+    )
+    def put(
+        self, wait: float, after: float, firm: bool, stream: str | None
+    ) -> Ticket[int] | MultipleResults[Ticket[int]]:
         item, self.next = self.next, self.next + 1
+        due = Due(self.rig.clock.now + wait, after, firm)
+        batcher = self.rig.batcher
         if len(self.waiting) == 6:
             with pytest.raises(QueueFull):
-                self.rig.batcher.put(item, self.rig.clock.now + wait)
+                batcher.put(item, due, stream=stream)
             return multiple()
-        ticket = self.rig.batcher.put(item, self.rig.clock.now + wait)
+        if not firm and batcher.wait(Turn(stream)) + after > wait + 1e-9:
+            with pytest.raises(Hopeless):
+                batcher.put(item, due, stream=stream)
+            return multiple()
+        ticket = batcher.put(item, due, stream=stream)
         assert ticket.queued_at == self.rig.clock.now
         self.waiting.append(ticket)
+        self.streams[item] = stream
         return ticket
 
     @rule(ticket=tickets)
@@ -169,29 +341,54 @@ class Schedules(RuleBasedStateMachine):
 
     @rule()
     def take(self) -> None:
-        batch, expired = self.rig.batcher.take()
+        batch = self.rig.batcher.take()
         now = self.rig.clock.now
-        left = batch + expired
-        items = [ticket.item for ticket in left]
-        assert len(set(items)) == len(items)
-        assert not self.gone & set(items), "answered twice, or after it was withdrawn"
-        assert len(batch) <= 3
-        assert all(ticket.deadline > now for ticket in batch)
-        assert all(ticket.deadline <= now for ticket in expired)
-        for tickets in (batch, expired):
-            assert [t.item for t in tickets] == sorted(t.item for t in tickets)
-        # First come, first served: those that left are the head of the queue.
-        assert set(left) == set(self.waiting[: len(left)])
-        self.waiting = self.waiting[len(left) :]
-        self.gone |= set(items)
-        # Never idle: a batch is short only when nobody is left.
-        assert len(batch) == 3 or not self.waiting
+        left = [*batch.tickets, *batch.expired]
+        names = [ticket.item for ticket in left]
+        assert len(set(names)) == len(names)
+        assert not self.gone & set(names), "answered twice, or after it was withdrawn"
+        assert len(batch.tickets) <= 3
+        assert all(ticket.due.deadline > now for ticket in batch.tickets), "computed for nobody"
+        for ticket in batch.expired:
+            wait = self.rig.batcher.times.predict(1) + ticket.due.after
+            assert ticket.due.deadline <= now + (0 if ticket.due.firm else wait)
+        self.waiting = [ticket for ticket in self.waiting if ticket not in left]
+        # Never idle: what waits while nothing is in flight leaves, as much as fits.
+        if len(self.running) < self.lanes:
+            assert len(batch.tickets) == 3 or not self.waiting
+        if batch.tickets:
+            assert len(self.running) < max(self.in_flight, self.lanes)
+            assert batch.reason is not Reason.FULL or len(batch.tickets) == 3
+            self.running.append(batch)
+        self.fair(batch)
+        self.gone |= set(names)
+
+    def fair(self, batch: Batch[int]) -> None:
+        """In order within a stream, and no stream twice before another that waits got its turn."""
+        taken = items(batch)
+        for stream in STREAMS[:2]:
+            mine = [item for item in taken if self.streams[item] == stream]
+            later = [t.item for t in self.waiting if self.streams[t.item] == stream]
+            assert mine == sorted(mine)
+            assert not mine or not later or max(mine) < min(later)
+            others = {self.streams[t.item] for t in self.waiting} - {stream, None}
+            if len(mine) >= 2:
+                for other in others:
+                    assert any(self.streams[item] == other for item in taken)
+
+    @precondition(lambda self: self.running)
+    @rule(which=st.integers(0, 7), failed=st.booleans())
+    def done(self, which: int, failed: bool) -> None:
+        batch = self.running.pop(which % len(self.running))
+        self.rig.batcher.done(batch, failed=failed)
 
     @precondition(lambda self: self.waiting)
     @rule()
     def drain(self) -> None:
-        for _ in range(len(self.waiting) + 1):
+        for _ in range(2 * len(self.waiting) + 2):
             self.take()
+            if self.running:
+                self.done(0, False)
         assert not self.waiting
 
     @invariant()
@@ -200,13 +397,27 @@ class Schedules(RuleBasedStateMachine):
 
     @invariant()
     def the_age_is_right(self) -> None:
-        expected = self.rig.clock.now - self.waiting[0].queued_at if self.waiting else 0
-        assert self.rig.batcher.oldest_age == expected
+        first = min((ticket.queued_at for ticket in self.waiting), default=self.rig.clock.now)
+        assert self.rig.batcher.oldest_age == self.rig.clock.now - first
 
 
+class Pairs(Schedules):
+    """The same with two batches in flight."""
+
+    in_flight = 2
+
+
+class Lanes(Schedules):
+    """The same with two lanes."""
+
+    lanes = 2
+
+
+TestLanes = Lanes.TestCase
 TestSchedules = Schedules.TestCase
-TestSchedules.settings = settings(
-    max_examples=150, stateful_step_count=40, deadline=None, derandomize=True, database=None
+TestPairs = Pairs.TestCase
+TestSchedules.settings = TestPairs.settings = TestLanes.settings = settings(
+    max_examples=120, stateful_step_count=40, deadline=None, derandomize=True, database=None
 )
 
 

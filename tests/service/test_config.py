@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from protome.config import PREFIX, Config, ConfigError, add_flags, load
+from protome.config import PREFIX, Config, ConfigError, add_flags, cores, load
 
 NAMES = [option.name for option in dataclasses.fields(Config)]
 
@@ -190,6 +190,6 @@ def test_the_config_is_frozen() -> None:
 
 def test_zero_means_one_for_each_core() -> None:
     assert Config().worker_count >= 1
-    assert Config().thread_count >= 1
+    assert cores() >= 1
     assert Config(workers=3).worker_count == 3
-    assert Config(inference_threads=5).thread_count == 5
+    assert Config(workers=0).worker_count == cores()

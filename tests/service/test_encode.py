@@ -25,9 +25,10 @@ from protome.encode import (
     choose,
     encode,
 )
-from protome.grid import CROP_SIDE, F64, U8, Level
+from protome.grid import CROP_SIDE, F64, U8, Frame, Level
 from protome.mesh import Appearance, Mesh, dress
 from protome.surface import extract
+from protome.vertex_quality import VertexQuality, judge
 
 from .readers import Array, Glb, Validator, install_validator, load
 from .shapes import sphere_volume
@@ -53,6 +54,16 @@ def meshes() -> dict[Appearance, Mesh]:
     ball = sphere_volume(30.0, (80, 110, 45), Level.PREVIEW)
     surface = extract(np.maximum(ball, sphere_volume(20.0, (120, 80, 60), Level.PREVIEW)))
     return {appearance: dress(surface, appearance, crop()) for appearance in Appearance}
+
+
+@pytest.fixture(scope="module")
+def judged() -> dict[Appearance, Mesh]:
+    """The same with the quality of each vertex, of many different values."""
+    ball = sphere_volume(30.0, (80, 110, 45), Level.PREVIEW)
+    surface = extract(np.maximum(ball, sphere_volume(20.0, (120, 80, 60), Level.PREVIEW)))
+    confidence = ((surface.vertices[:, 0] + surface.vertices[:, 1]) / 400).astype(np.float32)
+    quality = VertexQuality(judge(surface, Frame()).seen, confidence)
+    return {look: dress(surface, look, crop(), quality=quality) for look in Appearance}
 
 
 @pytest.fixture(scope="session")
@@ -332,6 +343,65 @@ def test_stl_holds_the_triangles(meshes: dict[Appearance, Mesh]) -> None:
     np.testing.assert_allclose(read.triangles, mesh.positions[mesh.triangles], atol=EXACT)
     facets = np.frombuffer(data, np.dtype([("n", "<f4", 3), ("rest", "V38")]), offset=84)["n"]
     assert np.einsum("ij,ij->i", facets, read.face_normals).min() > 0.99
+
+
+@pytest.mark.parametrize(("compression", "appearance"), GLBS)
+def test_a_glb_carries_the_quality_of_each_vertex(
+    judged: dict[Appearance, Mesh], compression: Compression, appearance: Appearance
+) -> None:
+    mesh = judged[appearance]
+    assert mesh.quality is not None
+    read = Glb(glb(mesh, compression, appearance))
+    assert {"_SEEN", "_CONFIDENCE"} <= read.names()
+    if compression is DRACO:
+        decoded = read.draco()
+        positions = np.asarray(decoded.points)
+        seen, confidence = (
+            read.draco_values(decoded, name)[:, 0] for name in ("_SEEN", "_CONFIDENCE")
+        )
+    else:
+        positions = read.attribute("POSITION")
+        seen, confidence = (read.attribute(name)[:, 0] for name in ("_SEEN", "_CONFIDENCE"))
+    assert set(np.unique(seen)) == {0.0, 1.0}
+    nearest = cKDTree(mesh.positions).query(positions)[1]
+    np.testing.assert_array_equal(seen, mesh.quality.seen[nearest])
+    step = 1e-6 if compression is NONE else 0.5 / 255 + 1e-6
+    np.testing.assert_allclose(confidence, mesh.quality.confidence[nearest], atol=step)
+
+
+def test_vertex_quality_adds_little_to_a_compressed_mesh(
+    meshes: dict[Appearance, Mesh], judged: dict[Appearance, Mesh]
+) -> None:
+    bare = Appearance.NONE
+    for compression in (DRACO, MESHOPT):
+        more = len(glb(judged[bare], compression, bare)) - len(glb(meshes[bare], compression, bare))
+        assert 0 < more < 3 * len(judged[bare].positions)
+
+
+@pytest.mark.parametrize(("compression", "appearance"), GLBS)
+def test_the_validator_takes_vertex_quality(
+    judged: dict[Appearance, Mesh],
+    compression: Compression,
+    appearance: Appearance,
+    validator: Validator,
+    tmp_path: Path,
+) -> None:
+    (report,) = validator.check(tmp_path, [glb(judged[appearance], compression, appearance)])
+    issues = report["issues"]
+    assert (issues["numErrors"], issues["numWarnings"]) == (0, 0), issues["messages"]
+
+
+def test_trimesh_reads_the_quality_from_glb_and_ply(judged: dict[Appearance, Mesh]) -> None:
+    mesh = judged[Appearance.VERTEX_COLOURS]
+    assert mesh.quality is not None
+    read = load(glb(mesh, NONE, Appearance.VERTEX_COLOURS), "glb").vertex_attributes
+    np.testing.assert_array_equal(np.ravel(read["_SEEN"]), mesh.quality.seen)
+    np.testing.assert_array_equal(np.ravel(read["_CONFIDENCE"]), mesh.quality.confidence)
+    ply = encode(mesh, Encoding(Format.PLY, NONE, Appearance.VERTEX_COLOURS)).data
+    rows = load(ply, "ply").metadata["_ply_raw"]["vertex"]["data"]
+    np.testing.assert_array_equal(rows["seen"].ravel(), mesh.quality.seen)
+    np.testing.assert_array_equal(rows["confidence"].ravel(), mesh.quality.confidence)
+    assert b"property uchar seen\nproperty float confidence\n" in ply
 
 
 @pytest.mark.parametrize("format_", [Format.PLY, Format.OBJ, Format.STL])

@@ -10,13 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from protome import engine as engine_module
 from protome.crops import cut, place
 from protome.engine import Engine
 from protome.faces import detect
 from protome.grid import GRIDS, U8
 from protome.image import Image
 from protome.model import Model, ModelError
+from protome.session import out_of_memory
 
 from .shapes import seeded
 
@@ -90,24 +90,20 @@ class Session:
     def __init__(self, model: Model, provider: str) -> None:
         self.sizes: list[int] = []
         self._model = model
-        self._provider = provider
+        self.provider = provider
 
-    def get_providers(self) -> list[str]:
-        return [self._provider]
-
-    def run(
-        self, names: Sequence[str], inputs: dict[str, U8], options: object
-    ) -> list[npt.NDArray[Any]]:
-        (batch,) = inputs.values()
+    def run(self, batch: U8, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
         self.sizes.append(len(batch))
         levels = {name: level for level, name in self._model.outputs.items()}
         rows = batch[:, 0, 0, 0]
-        return [
-            np.broadcast_to(rows[:, None, None, None], (len(batch), *GRIDS[levels[name]].shape))
+        return {
+            name: np.broadcast_to(
+                rows[:, None, None, None], (len(batch), *GRIDS[levels[name]].shape)
+            )
             if name in levels
             else np.zeros((len(batch), 68, 3), np.float32)
             for name in names
-        ]
+        }
 
 
 @pytest.fixture(params=["CPUExecutionProvider", "CUDAExecutionProvider"])
@@ -115,7 +111,7 @@ def faked(
     request: pytest.FixtureRequest, model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[Engine, Session]:
     session = Session(model, request.param)
-    monkeypatch.setattr(engine_module, "_session", lambda *args: session)
+    monkeypatch.setattr("protome.engine.Session", lambda *args: session)
     return Engine(replace(model, landmarks=None, pose=None), max_batch=8), session
 
 
@@ -141,9 +137,27 @@ def test_a_network_that_answers_otherwise_is_refused(
     faked: tuple[Engine, Session], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine, session = faked
-    monkeypatch.setattr(session, "run", lambda *args: [np.zeros((1, 9, 9, 9), np.uint8)])
+    wrong = np.zeros((1, 9, 9, 9), np.uint8)
+    monkeypatch.setattr(session, "run", lambda batch, names: dict.fromkeys(names, wrong))
     with pytest.raises(ModelError, match="the network gave"):
         volumes(engine, [np.zeros((192, 192, 3), np.uint8)])
+
+
+def test_a_gpu_is_given_larger_batches_two_at_a_time(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for provider, facts in {
+        "CPUExecutionProvider": (4, 1),
+        "CUDAExecutionProvider": (32, 2),
+    }.items():
+        session = Session(model, provider)
+        monkeypatch.setattr("protome.engine.Session", lambda *args, made=session: made)
+        engine = Engine(model)
+        assert (engine.max_batch, engine.in_flight) == facts
+        assert Engine(model, max_batch=7, in_flight=3).in_flight == 3
+        own = provider == "CPUExecutionProvider"
+        assert Engine(model, threads=2, cores=8).in_flight == (4 if own else 2)
+        assert Engine(model, threads=2, cores=8).lanes == (4 if own else 1)
 
 
 def test_bytes_that_are_no_network_are_refused(model: Model) -> None:
@@ -152,7 +166,69 @@ def test_bytes_that_are_no_network_are_refused(model: Model) -> None:
 
 
 def test_cuda_is_insisted_on_when_asked_for(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("protome.engine.ort.get_available_providers", lambda: [])
+    monkeypatch.setattr("protome.session.ort.get_available_providers", lambda: [])
     with pytest.raises(ModelError, match="CUDA"):
         Engine(model, provider="cuda")
     assert Engine(model, provider="auto").provider == "CPUExecutionProvider"
+
+
+class ShortOfMemory:
+    """A session whose device has room for a few rows, as ONNX Runtime says it."""
+
+    def __init__(self, session: Any, room: int) -> None:
+        self._session = session
+        self._room = room
+        self.sizes: list[int] = []
+
+    def run(self, batch: U8, names: Sequence[str]) -> dict[str, Any]:
+        self.sizes.append(len(batch))
+        if len(batch) > self._room:
+            raise RuntimeError("bfc_arena.cc: Failed to allocate memory for requested buffer")
+        return dict(self._session.run(batch, names))
+
+
+def test_a_batch_that_does_not_fit_is_split_and_the_next_is_smaller(
+    engine: Engine, crops: list[U8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crops = crops[:4]
+    whole = volumes(engine, crops)
+    short = ShortOfMemory(engine._session, 2)
+    monkeypatch.setattr(engine, "_session", short)
+    monkeypatch.setattr(engine, "_most", engine.max_batch)
+    for together, alone in zip(volumes(engine, crops), whole, strict=True):
+        assert np.abs(together.astype(int) - alone).max() <= 1
+    # What failed once is not tried again.
+    assert short.sizes == [4, 2, 2]
+    volumes(engine, crops)
+    assert short.sizes == [4, 2, 2, 2, 2]
+
+
+def test_no_room_for_a_single_face_is_an_error(
+    engine: Engine, crops: list[U8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "_session", ShortOfMemory(engine._session, 0))
+    monkeypatch.setattr(engine, "_most", engine.max_batch)
+    with pytest.raises(RuntimeError, match="allocate"):
+        volumes(engine, crops[:3])
+
+
+def test_other_errors_are_not_taken_for_a_lack_of_memory() -> None:
+    assert out_of_memory(RuntimeError("CUDA error 2: out of memory"))
+    assert not out_of_memory(RuntimeError("CUDA error 700: an illegal memory access"))
+
+
+def test_a_face_of_which_the_network_says_no_numbers_is_marked(
+    engine: Engine, crops: list[U8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = engine._session
+    assert engine.model.landmarks is not None
+
+    class Confused:
+        def run(self, batch: U8, names: Sequence[str]) -> dict[str, Any]:
+            values = {name: value.copy() for name, value in real.run(batch, names).items()}
+            values[str(engine.model.landmarks)][1, 3] = np.nan
+            return values
+
+    monkeypatch.setattr(engine, "_session", Confused())
+    found = engine.run(crops[:3], engine.model.levels)
+    assert [prediction.sound for prediction in found] == [True, False, True]

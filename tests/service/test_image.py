@@ -292,11 +292,21 @@ def test_a_reduced_picture_stays_in_place(orientation: int) -> None:
     assert (x, y) == pytest.approx((416, 216), abs=0.7)
 
 
-@pytest.mark.parametrize("size", [(9000, 20), (20, 9000), (3201, 17)])
+@pytest.mark.parametrize("size", [(9000, 20), (20, 9000), (3201, 17), (65000, 16), (16, 65000)])
 def test_a_very_long_jpeg_is_decoded(size: tuple[int, int]) -> None:
     got = read(save(Pillow.new("RGB", size, (9, 99, 199)), "JPEG"))
     assert (got.width, got.height) == size
     assert np.abs(got.pixels.astype(int) - (9, 99, 199)).max() <= LOSSY
+
+
+def test_a_png_with_a_wrong_checksum_of_its_pixels_is_broken() -> None:
+    data = bytearray(save(Pillow.new("RGB", (64, 64), (9, 99, 199)), "PNG"))
+    length_at = data.index(b"IDAT") - 4
+    length = int.from_bytes(data[length_at : length_at + 4])
+    read(bytes(data))
+    data[length_at + 8 + length] ^= 1
+    with pytest.raises(BrokenImage, match="checksum"):
+        read(bytes(data))
 
 
 def test_no_bytes_are_an_invalid_request() -> None:

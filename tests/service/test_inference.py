@@ -12,6 +12,7 @@ from typing import cast
 import numpy as np
 import pytest
 
+from protome.batcher import BatchFacts, Due
 from protome.engine import Engine, Prediction
 from protome.errors import DeadlinePassed, Internal, Overloaded
 from protome.grid import U8, Level
@@ -26,11 +27,16 @@ class FakeEngine:
 
     max_batch = 4
 
-    def __init__(self) -> None:
+    def __init__(self, in_flight: int = 1) -> None:
+        self.in_flight = in_flight
+        self.lanes = 1
         self.batches: list[list[int]] = []
         self.began = threading.Semaphore(0)
         self.go_on = threading.Semaphore(0)
         self.fails: set[int] = set()
+
+    def rows(self, count: int) -> int:
+        return 4 if count == 3 else count
 
     def run(self, crops: Sequence[U8], levels: Sequence[Level]) -> list[Prediction]:
         names = [int(crop.ravel()[0]) for crop in crops]
@@ -48,19 +54,21 @@ class FakeEngine:
 class Bench:
     """An inference over a fake engine."""
 
-    def __init__(self, capacity: int) -> None:
-        self.engine = FakeEngine()
-        self.seen: list[int] = []
+    def __init__(self, capacity: int, in_flight: int = 1) -> None:
+        self.engine = FakeEngine(in_flight)
+        self.seen: list[BatchFacts] = []
         self.inference = Inference(
             cast(Engine, self.engine),
             capacity=capacity,
             on_batch=self.seen.append,
         )
 
-    async def ask(self, name: int, deadline: float = NEVER) -> asyncio.Task[Inferred]:
+    async def ask(
+        self, name: int, deadline: float = NEVER, stream: str | None = None
+    ) -> asyncio.Task[Inferred]:
         """Send a face and let it reach the queue."""
         crop = np.full((1, 1, 3), name, np.uint8)
-        task = asyncio.create_task(self.inference.infer(crop, LEVELS, deadline))
+        task = asyncio.create_task(self.inference.infer(crop, LEVELS, Due(deadline), stream=stream))
         for _ in range(3):
             await asyncio.sleep(0)
         return task
@@ -75,8 +83,8 @@ class Bench:
 
 
 @asynccontextmanager
-async def bench(capacity: int = 8) -> AsyncIterator[Bench]:
-    made = Bench(capacity)
+async def bench(capacity: int = 8, in_flight: int = 1) -> AsyncIterator[Bench]:
+    made = Bench(capacity, in_flight)
     made.inference.start()
     try:
         async with asyncio.timeout(20):
@@ -102,7 +110,8 @@ def test_what_arrives_during_a_batch_makes_up_the_next() -> None:
             assert [name_of(answer) for answer in answers] == [1, 2, 3, 4, 5, 6]
             assert b.engine.batches == [[1], [2, 3, 4, 5], [6]]
             assert [answer.batch_size for answer in answers] == [1, 4, 4, 4, 4, 1]
-            assert b.seen == [1, 4, 1]
+            assert [facts.faces for facts in b.seen] == [1, 4, 1]
+            assert [facts.reason for facts in b.seen] == ["idle", "full", "idle"]
             assert b.inference.queued == 0
 
     asyncio.run(scenario())
@@ -193,6 +202,7 @@ def test_a_caller_that_leaves_during_its_batch_harms_nobody() -> None:
             after = await b.ask(3)
             b.release()
             assert name_of(await after) == 3
+            assert [facts.gone for facts in b.seen] == [0, 1, 0]
 
     asyncio.run(scenario())
 
@@ -211,6 +221,93 @@ def test_a_failing_batch_fails_alone() -> None:
                 assert isinstance(answer, Internal)
                 assert "memory" not in answer.message, "defects are for the log"
             assert name_of(await after) == 6
+
+    asyncio.run(scenario())
+
+
+def test_streams_take_turns() -> None:
+    async def scenario() -> None:
+        async with bench() as b:
+            running = await b.ask(0)
+            await b.began()
+            greedy = [await b.ask(name, stream="greedy") for name in range(1, 7)]
+            modest = [await b.ask(name, stream="modest") for name in (11, 12)]
+            b.release(3)
+            await asyncio.gather(running, *greedy, *modest)
+            assert b.engine.batches == [[0], [1, 11, 2, 12], [3, 4, 5, 6]]
+
+    asyncio.run(scenario())
+
+
+def test_a_face_that_cannot_be_done_in_time_is_refused_on_arrival() -> None:
+    async def scenario() -> None:
+        async with bench() as b:
+            slow = await b.ask(1)
+            await asyncio.sleep(0.2)
+            b.release()
+            await slow
+            assert b.inference.times.predict(1) > 0.15
+            refused = await b.ask(2, time.monotonic() + 0.05)
+            with pytest.raises(Overloaded) as caught:
+                refused.result()
+            assert caught.value.retry_seconds
+            assert b.engine.batches == [[1]]
+
+    asyncio.run(scenario())
+
+
+def test_two_batches_are_in_flight_where_the_engine_takes_them() -> None:
+    async def scenario() -> None:
+        async with bench(capacity=20, in_flight=2) as b:
+            first = await b.ask(0)
+            await b.began()
+            few = [await b.ask(name) for name in (1, 2, 3)]
+            assert b.engine.batches == [[0]], "a small batch would only be in the way"
+            few.append(await b.ask(4))
+            await b.began()
+            assert b.engine.batches == [[0], [1, 2, 3, 4]]
+            more = [await b.ask(name) for name in (5, 6, 7, 8)]
+            assert b.inference.queued == 4, "no third one"
+            b.release(3)
+            answers = await asyncio.gather(first, *few, *more)
+            assert [name_of(answer) for answer in answers] == list(range(9))
+
+    asyncio.run(scenario())
+
+
+def test_an_urgent_face_does_not_wait_for_the_batch_to_fill() -> None:
+    async def scenario() -> None:
+        async with bench(in_flight=2) as b:
+            learned = await b.ask(0)
+            await asyncio.sleep(0.1)
+            b.release()
+            await learned
+            running = await b.ask(1)
+            await b.began()
+            await b.began()
+            urgent = await b.ask(2, time.monotonic() + 1.2)
+            assert b.engine.batches == [[0], [1]]
+            await b.began()
+            assert b.engine.batches == [[0], [1], [2]]
+            b.release(2)
+            await asyncio.gather(running, urgent)
+            assert {str(facts.reason) for facts in b.seen} == {"idle", "deadline"}
+
+    asyncio.run(scenario())
+
+
+def test_draining_holds_nothing_back() -> None:
+    async def scenario() -> None:
+        async with bench(in_flight=2) as b:
+            running = await b.ask(1)
+            await b.began()
+            held = await b.ask(2)
+            assert b.engine.batches == [[1]]
+            b.inference.drain()
+            await b.began()
+            b.release(2)
+            await asyncio.gather(running, held)
+            assert {str(facts.reason) for facts in b.seen} == {"idle", "drain"}
 
     asyncio.run(scenario())
 

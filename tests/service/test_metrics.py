@@ -9,11 +9,24 @@ from prometheus_client import generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
+from protome.batcher import BatchFacts, Reason
 from protome.metrics import STAGES, Metrics
+from protome.timing import Affine
 
 # Types of the default collectors, which name their metrics by the same rules.
 FOREIGN = ("process_", "python_")
-UNITS = ("seconds", "bytes", "faces", "tasks", "info", "total", "flight", "ready", "restarts")
+UNITS = (
+    "seconds",
+    "bytes",
+    "faces",
+    "tasks",
+    "info",
+    "total",
+    "flight",
+    "ready",
+    "restarts",
+    "ratio",
+)
 WRONG_UNITS = re.compile(r"_(ms|milliseconds|minutes|kb|kib|mb|percent)(_|$)")
 
 
@@ -21,13 +34,25 @@ WRONG_UNITS = re.compile(r"_(ms|milliseconds|minutes|kb|kib|mb|percent)(_|$)")
 def metrics() -> Metrics:
     made = Metrics()
     made.describe(version="1", name="net", model="2", digest="ab", provider="CPU")
-    made.watch(queue_faces=lambda: 3, queue_age=lambda: 0.5, queue_tasks=lambda: 2)
+    network = Affine()
+    network.observe(1, 0.03)
+    network.observe(2, 0.05)
+    made.watch(
+        queue_faces=lambda: 3,
+        queue_age=lambda: 0.5,
+        queue_tasks=lambda: 2,
+        backlog=lambda: 1.5,
+        speed=lambda: 2.5,
+        network=network,
+    )
     made.began()
     made.began()
     made.ended("Reconstruct", "OK", 0.2)
     made.first_mesh("Reconstruct", 0.1)
     made.stage("decode", 0.01)
-    made.batch(4)
+    made.batch(BatchFacts(faces=3, rows=4, reason=Reason.FULL, seconds=0.6, gone=1))
+    made.work(1.4)
+    made.wasted(0.3)
     made.photo(2)
     made.mesh(100_000)
     made.worker_restarted()
@@ -77,6 +102,7 @@ def test_labels_do_not_repeat_the_name(metrics: Metrics) -> None:
         for sample in family.samples:
             assert set(sample.labels) <= {
                 "method", "code", "stage", "le", "version", "name", "digest", "execution_provider",
+                "dispatch_reason",
             }  # fmt: skip
 
 
@@ -110,7 +136,14 @@ def test_stages_are_there_before_the_first_request() -> None:
 
 def test_the_rest_is_counted_too(metrics: Metrics) -> None:
     assert value(metrics, "protome_stage_duration_seconds_sum", stage="decode") == 0.01
-    assert value(metrics, "protome_batch_size_faces_sum") == 4
+    assert value(metrics, "protome_batch_size_faces_sum") == 3
+    assert value(metrics, "protome_batch_fill_ratio_sum") == 0.75
+    assert value(metrics, "protome_batch_padding_rows_total") == 1
+    assert value(metrics, "protome_batch_gone_faces_total") == 1
+    assert value(metrics, "protome_batch_dispatches_total", dispatch_reason="full") == 1
+    assert value(metrics, "protome_batch_dispatches_total", dispatch_reason="idle") == 0
+    assert value(metrics, "protome_work_seconds_total") == pytest.approx(2.0)
+    assert value(metrics, "protome_wasted_seconds_total") == pytest.approx(0.5)
     assert value(metrics, "protome_photo_faces_sum") == 2
     assert value(metrics, "protome_mesh_size_bytes_sum") == 100_000
     assert value(metrics, "protome_worker_restarts_total") == 1
@@ -121,6 +154,10 @@ def test_queues_are_read_when_asked(metrics: Metrics) -> None:
     assert value(metrics, "protome_queue_depth_faces") == 3
     assert value(metrics, "protome_queue_age_seconds") == 0.5
     assert value(metrics, "protome_worker_queue_depth_tasks") == 2
+    assert value(metrics, "protome_backlog_seconds") == 1.5
+    assert value(metrics, "protome_speed_ratio") == 2.5
+    assert value(metrics, "protome_network_fixed_seconds") == pytest.approx(0.01)
+    assert value(metrics, "protome_network_face_seconds") == pytest.approx(0.02)
 
 
 def test_what_is_served_is_named(metrics: Metrics) -> None:

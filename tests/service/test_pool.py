@@ -4,26 +4,38 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import io
 import os
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psutil
 import pytest
+from PIL import Image as Pillow
 
 from protome import pool as pool_module
 from protome.crops import CropRule
 from protome.encode import Compression, Encoding, Format
-from protome.errors import Internal, NoFaceFound, NoSurface, UnsupportedFormat, WorkerDied
+from protome.errors import (
+    Internal,
+    NoFaceFound,
+    NoSurface,
+    Overloaded,
+    UnsupportedFormat,
+    WorkerDied,
+    WorkerMemory,
+)
+from protome.fairqueue import Turn
 from protome.grid import U8, Frame, Level
 from protome.image import ImageLimits
 from protome.mesh import Appearance
-from protome.pool import Pool, Rank, Worker
+from protome.pool import Pool, Rank, Terms, Worker
 from protome.stages import BuiltMesh, MeshJob, Photo, PhotoJob
 
 from .shapes import seeded, sphere_volume
@@ -42,6 +54,7 @@ VOLUME = sphere_volume(30.0, level=Level.PREVIEW)
 PORTRAIT = np.zeros((192, 192, 3), np.uint8)
 # Far longer than a task takes, far shorter than a test may.
 PATIENT = 30.0
+BEGIN, FINISH = Terms(Rank.BEGIN), Terms(Rank.FINISH)
 
 
 @pytest.fixture(autouse=True)
@@ -83,15 +96,15 @@ class Rig:
     def restarted(self) -> None:
         self.restarts += 1
 
-    async def build(self, rank: Rank = Rank.FINISH, volume: U8 = VOLUME) -> BuiltMesh:
+    async def build(self, terms: Terms = FINISH, volume: U8 = VOLUME) -> BuiltMesh:
         """A small mesh."""
         facts: BuiltMesh
-        facts, (data,) = await self.pool.run("build", MESH_JOB, [volume, PORTRAIT], rank)
+        facts, (data,) = await self.pool.run("build", MESH_JOB, [volume, PORTRAIT], terms)
         return facts.holding(data.tobytes())
 
-    async def begin(self, rank: Rank = Rank.FINISH) -> asyncio.Task[BuiltMesh]:
+    async def begin(self, terms: Terms = FINISH) -> asyncio.Task[BuiltMesh]:
         """The same in the background, once it got to a worker or into the queue."""
-        task = asyncio.create_task(self.build(rank))
+        task = asyncio.create_task(self.build(terms))
         for _ in range(4):
             await asyncio.sleep(0)
         return task
@@ -129,7 +142,7 @@ def assert_ball(mesh: BuiltMesh) -> None:
 def test_both_stages_give_their_results(sample_photo: bytes) -> None:
     async def scenario(rig: Rig) -> None:
         photo: Photo
-        photo, pictures = await rig.pool.run("prepare", PHOTO_JOB, [sample_photo], Rank.BEGIN)
+        photo, pictures = await rig.pool.run("prepare", PHOTO_JOB, [sample_photo], BEGIN)
         assert (photo.width, len(photo.faces)) == (512, 1)
         assert [picture.shape for picture in pictures] == [(192, 192, 3)] * 2
         assert pictures[0].any()
@@ -141,7 +154,7 @@ def test_both_stages_give_their_results(sample_photo: bytes) -> None:
 
 def test_results_are_copies_that_outlive_the_next_task() -> None:
     async def scenario(rig: Rig) -> None:
-        _, (first,) = await rig.pool.run("build", MESH_JOB, [VOLUME, PORTRAIT], Rank.FINISH)
+        _, (first,) = await rig.pool.run("build", MESH_JOB, [VOLUME, PORTRAIT], FINISH)
         before = first.tobytes()
         await rig.build(volume=sphere_volume(20.0, level=Level.PREVIEW))
         assert first.tobytes() == before
@@ -153,21 +166,21 @@ def test_results_are_copies_that_outlive_the_next_task() -> None:
 def test_a_failing_task_leaves_its_worker_alive(kind: str, sample_photo: bytes) -> None:
     async def errors(rig: Rig) -> None:
         with pytest.raises(UnsupportedFormat) as error:
-            await rig.pool.run("prepare", PHOTO_JOB, [b"GIF89a" + bytes(50)], Rank.BEGIN)
+            await rig.pool.run("prepare", PHOTO_JOB, [b"GIF89a" + bytes(50)], BEGIN)
         assert error.value.facts == {"formats": "JPEG,PNG,WebP"}
         with pytest.raises(NoSurface):
             await rig.build(volume=np.zeros_like(VOLUME))
         job = replace(PHOTO_JOB, min_score=1.1)
         with pytest.raises(NoFaceFound):
-            await rig.pool.run("prepare", job, [sample_photo], Rank.BEGIN)
+            await rig.pool.run("prepare", job, [sample_photo], BEGIN)
 
     async def defects(rig: Rig) -> None:
         for name, inputs in [("no such task", []), ("build", [PORTRAIT])]:
             with pytest.raises(Internal) as error:
-                await rig.pool.run(name, MESH_JOB, inputs, Rank.BEGIN)
+                await rig.pool.run(name, MESH_JOB, inputs, BEGIN)
             assert "Traceback" not in error.value.message
         with pytest.raises(Internal):  # Does not fit into the mailbox.
-            await rig.pool.run("build", MESH_JOB, [np.zeros(17 << 20, np.uint8)], Rank.BEGIN)
+            await rig.pool.run("build", MESH_JOB, [np.zeros(17 << 20, np.uint8)], BEGIN)
 
     async def scenario(rig: Rig) -> None:
         before = pids()
@@ -199,7 +212,7 @@ def test_a_worker_killed_in_a_task_takes_only_that_task_with_it() -> None:
         noise = seeded(0).integers(0, 256, (200, 192, 192), np.uint8)
         job = MeshJob(Level.FINE, MESH_JOB.encoding, MESH_JOB.frame)
         before = {pid: psutil.Process(pid).cpu_times().user for pid in pids()}
-        endless = asyncio.create_task(rig.pool.run("build", job, [noise, PORTRAIT], Rank.FINISH))
+        endless = asyncio.create_task(rig.pool.run("build", job, [noise, PORTRAIT], FINISH))
         tasks = [await rig.begin() for _ in range(4)]
 
         def busy() -> list[int]:
@@ -310,18 +323,78 @@ def test_finishing_goes_before_beginning_and_first_come_before_later() -> None:
             return lambda task: order.append(name)
 
         tasks = []
-        for name, rank in [
-            ("running", Rank.BEGIN),
-            ("begin 1", Rank.BEGIN),
-            ("begin 2", Rank.BEGIN),
-            ("finish 1", Rank.FINISH),
-            ("finish 2", Rank.FINISH),
+        for name, terms in [
+            ("running", BEGIN),
+            ("begin 1", BEGIN),
+            ("begin 2", BEGIN),
+            ("finish 1", FINISH),
+            ("finish 2", FINISH),
         ]:
-            tasks.append(await rig.begin(rank))
+            tasks.append(await rig.begin(terms))
             tasks[-1].add_done_callback(note(name))
         os.kill(worker, signal.SIGCONT)
         await asyncio.gather(*tasks)
         assert order == ["running", "finish 1", "finish 2", "begin 1", "begin 2"]
+
+    play(scenario)
+
+
+def test_streams_take_turns_and_the_background_waits() -> None:
+    async def scenario(rig: Rig) -> None:
+        (worker,) = pids()
+        os.kill(worker, signal.SIGSTOP)
+        order: list[str] = []
+
+        def note(name: str) -> Callable[[asyncio.Task[Any]], None]:
+            return lambda task: order.append(name)
+
+        tasks = []
+        for name, terms in [
+            ("running", BEGIN),
+            ("background", Terms(Rank.BEGIN, Turn(priority=1))),
+            ("a 1", Terms(Rank.BEGIN, Turn("a"))),
+            ("a 2", Terms(Rank.BEGIN, Turn("a"))),
+            ("a 3", Terms(Rank.BEGIN, Turn("a"))),
+            ("b 1", Terms(Rank.BEGIN, Turn("b"))),
+            ("finish", Terms(Rank.FINISH, Turn(priority=1))),
+        ]:
+            tasks.append(await rig.begin(terms))
+            tasks[-1].add_done_callback(note(name))
+        os.kill(worker, signal.SIGCONT)
+        await asyncio.gather(*tasks)
+        assert order == ["running", "finish", "a 1", "b 1", "a 2", "a 3", "background"]
+
+    play(scenario)
+
+
+def test_what_got_too_late_while_it_waited_is_not_begun() -> None:
+    async def scenario(rig: Rig) -> None:
+        (worker,) = pids()
+        os.kill(worker, signal.SIGSTOP)
+        spent: list[float] = []
+        running = await rig.begin()
+        late = await rig.begin(Terms(Rank.FINISH, latest=time.monotonic(), on_spent=spent.append))
+        well = await rig.begin(
+            Terms(Rank.FINISH, latest=time.monotonic() + 60, on_spent=spent.append)
+        )
+        os.kill(worker, signal.SIGCONT)
+        await asyncio.gather(running, well)
+        with pytest.raises(Overloaded):
+            await late
+        assert len(spent) == 1
+        assert spent[0] > 0
+        assert rig.pool.waiting == 0
+
+    play(scenario)
+
+
+def test_time_spent_for_a_caller_that_left_is_told() -> None:
+    async def scenario(rig: Rig) -> None:
+        spent: list[float] = []
+        task = await rig.begin(Terms(Rank.FINISH, on_spent=spent.append))
+        task.cancel()
+        await until(lambda: len(spent) == 1)
+        assert 0 < spent[0] < PATIENT
 
     play(scenario)
 
@@ -378,10 +451,10 @@ def test_a_pool_of_which_one_worker_fails_to_start_does_not_start(
     start = Worker.start.__func__  # type: ignore[attr-defined]
     calls = iter(range(10))
 
-    async def sometimes(cls: type[Worker], mailbox_bytes: int) -> Worker:
+    async def sometimes(cls: type[Worker], mailbox_bytes: int, memory_bytes: int) -> Worker:
         if next(calls) == 1:
             raise WorkerDied("no")
-        made: Worker = await start(cls, mailbox_bytes)
+        made: Worker = await start(cls, mailbox_bytes, memory_bytes)
         return made
 
     monkeypatch.setattr(Worker, "start", classmethod(sometimes))
@@ -424,3 +497,51 @@ def test_closing_right_after_starting_stops_the_workers() -> None:
 
     asyncio.run(main())
     assert pids() == []
+
+
+def test_a_task_that_needs_too_much_memory_fails_alone(sample_photo: bytes) -> None:
+    """The limit is real: a photo that takes more fails, the next finds a fresh worker."""
+    large = io.BytesIO()
+    picture = Pillow.open(io.BytesIO(sample_photo)).resize((4000, 4000))
+    picture.save(large, "PNG", compress_level=1)
+
+    at_rest = _data_at_rest()
+    job = replace(PHOTO_JOB, limits=ImageLimits(1 << 26, 1 << 26, 1 << 26))
+
+    async def main() -> None:
+        restarts: list[int] = []
+        pool = Pool(
+            1,
+            mailbox_bytes=64 << 20,
+            task_seconds=PATIENT,
+            # What it takes at rest, and a little for small photos.
+            memory_bytes=at_rest + (24 << 20),
+            on_restart=lambda: restarts.append(1),
+        )
+        await pool.start()
+        try:
+            for _ in range(2):
+                with pytest.raises(WorkerMemory):
+                    await pool.run("prepare", job, [large.getvalue()], BEGIN)
+                photo, _ = await pool.run("prepare", job, [sample_photo], BEGIN)
+                assert len(photo.faces) == 1
+            assert len(restarts) == 2
+        finally:
+            await pool.close()
+
+    asyncio.run(main())
+
+
+def _data_at_rest() -> int:
+    """VmData of a worker that has done nothing, bytes."""
+
+    async def measure() -> int:
+        worker = await Worker.start(1 << 20)
+        try:
+            status = Path(f"/proc/{worker.process.pid}/status")
+            text = await asyncio.to_thread(status.read_text)
+        finally:
+            await worker.stop()
+        return 1024 * int(text.split("VmData:")[1].split()[0])
+
+    return asyncio.run(measure())

@@ -1,0 +1,231 @@
+"""Every overlay, built with kustomize, is valid, hardened and true to the server."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tomllib
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import yaml
+
+from protome import config, server
+from protome.v1 import reconstruction_pb2 as pb
+
+from .conftest import DEPLOY, Tools, objects, one
+
+OVERLAYS: Final = sorted(path.name for path in (DEPLOY / "overlays").iterdir())
+# GPU pods that scale and speak mutual TLS, as deploy/README.md tells to combine them.
+COMBINED: Final = ("autoscale-hpa", "mtls")
+
+# What the linters say and we do not follow, each with the reason.
+KUBE_SCORE_EXCEPTIONS: Final = {
+    "CPU limit is not set": "throttling in the middle of a batch delays all of its faces",
+    "ImagePullPolicy is not set to Always": "tags are immutable versions; a registry that is "
+    "down must not keep a pod from starting again",
+    "Deployment few replicas": "KEDA says how many, which kube-score does not know of",
+    "Deployment does not have a host podAntiAffinity set": "topologySpreadConstraints do that",
+}
+CHECKOV_EXCEPTIONS: Final = {
+    "CKV_K8S_11": "no CPU limit: as above",
+    "CKV_K8S_15": "no imagePullPolicy Always: as above",
+    "CKV_K8S_43": "the digest is known once the operator has pushed the image: deploy/README.md",
+    "CKV_K8S_35": "paths of certificates in the environment, not secrets",
+}
+
+pytestmark = pytest.mark.timeout(1200)  # The first use of the tools may install them.
+
+
+@pytest.fixture(scope="module", params=[*OVERLAYS, "gpu+" + "+".join(COMBINED)])
+def built(
+    request: pytest.FixtureRequest, tools: Tools, tmp_path_factory: pytest.TempPathFactory
+) -> str:
+    """An overlay as kustomize builds it."""
+    name: str = request.param
+    if name in OVERLAYS:
+        return tools.build(DEPLOY / "overlays" / name)
+    folder = tmp_path_factory.mktemp("combined")
+    # kustomize takes relative paths only.
+    deploy = os.path.relpath(DEPLOY, folder.resolve())
+    kustomization = {
+        "resources": [f"{deploy}/overlays/gpu"],
+        "components": [f"{deploy}/components/{part}" for part in COMBINED],
+    }
+    (folder / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
+    return tools.build(folder)
+
+
+def pod(built: str) -> dict[str, Any]:
+    """The pod template's spec."""
+    spec: dict[str, Any] = one(built, "Deployment")["spec"]["template"]["spec"]
+    return spec
+
+
+def container(built: str) -> dict[str, Any]:
+    """The one container."""
+    (found,) = pod(built)["containers"]
+    result: dict[str, Any] = found
+    return result
+
+
+def settings(built: str) -> config.Config:
+    """The configuration of the pods, by the server's own rules."""
+    name = next(v["configMap"]["name"] for v in pod(built)["volumes"] if "configMap" in v)
+    values = tomllib.loads(one(built, "ConfigMap", name)["data"]["protome.toml"])
+    for variable in container(built).get("env", []):
+        if variable["name"].startswith(config.PREFIX):
+            values[variable["name"].removeprefix(config.PREFIX).lower()] = variable["value"]
+    return config.load(values, {}, None)
+
+
+def test_is_valid(built: str, tools: Tools) -> None:
+    schemas = f"{tools.root}/schemas/{{{{ .ResourceKind }}}}{{{{ .KindSuffix }}}}.json"
+    done = tools.run("kubeconform", "-strict", "-schema-location", schemas, stdin=built)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_validation_can_fail(tools: Tools) -> None:
+    """The schemas of CRDs are closed too: a misspelt field does not get through."""
+    schemas = f"{tools.root}/schemas/{{{{ .ResourceKind }}}}{{{{ .KindSuffix }}}}.json"
+    built = tools.build(DEPLOY / "overlays" / "autoscale-keda")
+    for word in ("pollingInterval", "scrapeTimeout", "minReadySeconds", "unhealthyPodEviction"):
+        done = tools.run(
+            "kubeconform", "-strict", "-schema-location", schemas, stdin=built.replace(word, "x", 1)
+        )
+        assert done.returncode == 1, word
+
+
+def test_kube_score_finds_nothing_new(built: str, tools: Tools) -> None:
+    done = tools.run("kube-score", "score", "--output-format", "ci", "-", stdin=built)
+    lines = done.stdout.splitlines()
+    assert any(line.startswith("[OK]") for line in lines), done.stderr
+    found = [line for line in lines if line.startswith(("[CRITICAL]", "[WARNING]"))]
+    unknown = [line for line in found if not any(known in line for known in KUBE_SCORE_EXCEPTIONS)]
+    assert not unknown
+
+
+def test_checkov_finds_nothing_new(built: str, tools: Tools, tmp_path: Path) -> None:
+    (tmp_path / "built.yaml").write_text(built)
+    done = tools.run(
+        "checkov",
+        *("-d", tmp_path, "--framework", "kubernetes", "--output", "json"),
+        *("--skip-download", "--compact", "--soft-fail"),
+    )
+    results = json.loads(done.stdout)["results"]
+    assert len(results["passed_checks"]) > 50
+    failed = {check["check_id"]: check["check_name"] for check in results["failed_checks"]}
+    assert not {key: name for key, name in failed.items() if key not in CHECKOV_EXCEPTIONS}
+
+
+def test_settings_are_the_servers(built: str) -> None:
+    """Reads them as the server does: an unknown key or a wrong value is an error."""
+    wanted = settings(built)
+    assert wanted.drain_delay >= 5, "endpoints take seconds to forget a pod"
+    assert container(built)["args"] == ["serve", "--config", "/etc/protome/protome.toml"]
+    mounts = {mount["name"]: mount["mountPath"] for mount in container(built)["volumeMounts"]}
+    assert mounts["config"] == "/etc/protome"
+
+
+def test_workers_and_threads_fit_the_cpu_request(built: str) -> None:
+    wanted, cpu = settings(built), int(container(built)["resources"]["requests"]["cpu"])
+    assert 0 < wanted.workers <= cpu
+    assert 0 < wanted.inference_threads <= cpu
+
+
+def test_drain_fits_the_grace_period(built: str) -> None:
+    wanted = settings(built)
+    drain = wanted.drain_delay + wanted.drain_seconds + server.LAST_WORDS
+    # Ten seconds to take the parts down.
+    assert drain + 10 <= pod(built)["terminationGracePeriodSeconds"]
+
+
+def test_probes_ask_for_what_the_server_has(built: str) -> None:
+    assert {"startupProbe", "readinessProbe", "livenessProbe"} <= set(container(built))
+    ports = {port["name"]: port["containerPort"] for port in container(built)["ports"]}
+    wanted = settings(built)
+    assert ports == {"grpc": wanted.port, "metrics": wanted.metrics_port}
+    names = {service.full_name for service in pb.DESCRIPTOR.services_by_name.values()}
+    for kind in ("startupProbe", "readinessProbe", "livenessProbe"):
+        probe = container(built)[kind]
+        if wanted.tls_cert:
+            # Kubelet's gRPC probes cannot do TLS.
+            assert probe["httpGet"]["port"] == "metrics"
+            path = "/healthz" if kind == "livenessProbe" else "/readyz"
+            assert probe["httpGet"]["path"] == path
+        else:
+            assert probe["grpc"]["port"] == wanted.port
+            expected = {""} if kind == "livenessProbe" else names
+            assert probe["grpc"].get("service", "") in expected
+
+
+def test_pods_are_restricted(built: str) -> None:
+    """The restricted Pod Security Standard, and the namespace that enforces it."""
+    spec, main = pod(built), container(built)["securityContext"]
+    assert spec["securityContext"]["runAsNonRoot"] is True
+    assert spec["securityContext"]["runAsUser"] >= 10000
+    assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert main["allowPrivilegeEscalation"] is False
+    assert main["capabilities"] == {"drop": ["ALL"]}
+    assert main["readOnlyRootFilesystem"] is True
+    assert not {"hostNetwork", "hostPID", "hostIPC"} & set(spec)
+    assert all(set(volume) - {"name"} <= {"configMap", "secret", "emptyDir"}
+               for volume in spec["volumes"])  # fmt: skip
+    assert spec["automountServiceAccountToken"] is False
+    assert one(built, "ServiceAccount")["automountServiceAccountToken"] is False
+    labels = one(built, "Namespace")["metadata"]["labels"]
+    assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
+
+
+def test_selectors_select_the_pods(built: str) -> None:
+    labels = one(built, "Deployment")["spec"]["template"]["metadata"]["labels"].items()
+    selectors = [
+        one(built, "Deployment")["spec"]["selector"]["matchLabels"],
+        one(built, "PodDisruptionBudget")["spec"]["selector"]["matchLabels"],
+        one(built, "NetworkPolicy")["spec"]["podSelector"]["matchLabels"],
+        *[rule["labelSelector"]["matchLabels"] for rule in pod(built)["topologySpreadConstraints"]],
+        *[item["spec"]["selector"] for item in objects(built) if item["kind"] == "Service"],
+    ]
+    assert all(selector and selector.items() <= labels for selector in selectors)
+    services = [item for item in objects(built) if item["kind"] == "Service"]
+    assert sorted(item["spec"].get("clusterIP", "") for item in services) == ["", "None"]
+
+
+def test_an_autoscaler_owns_the_number_of_pods(built: str) -> None:
+    kinds = {item["kind"] for item in objects(built)}
+    scaled = bool(kinds & {"HorizontalPodAutoscaler", "ScaledObject"})
+    assert ("replicas" in one(built, "Deployment")["spec"]) is not scaled
+
+
+def test_both_autoscalers_have_the_same_aims(tools: Tools) -> None:
+    hpa = one(tools.build(DEPLOY / "overlays" / "autoscale-hpa"), "HorizontalPodAutoscaler")["spec"]
+    keda = one(tools.build(DEPLOY / "overlays" / "autoscale-keda"), "ScaledObject")["spec"]
+    ours = [metric["pods"]["target"]["averageValue"] for metric in hpa["metrics"]]
+    theirs = [trigger["metadata"]["threshold"] for trigger in keda["triggers"]]
+    assert [quantity(value) for value in ours] == [float(value) for value in theirs]
+    advanced = keda["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
+    assert advanced == hpa["behavior"]
+    assert (hpa["minReplicas"], hpa["maxReplicas"]) == (
+        keda["minReplicaCount"],
+        keda["maxReplicaCount"],
+    )
+
+
+def quantity(text: str) -> float:
+    """A Kubernetes quantity, plain or in thousandths."""
+    return float(text[:-1]) / 1000 if text.endswith("m") else float(text)
+
+
+def test_every_alert_has_a_runbook(tools: Tools) -> None:
+    rules = one(tools.build(DEPLOY / "overlays" / "cpu"), "PrometheusRule")
+    readme = (DEPLOY / "README.md").read_text(encoding="utf-8")
+    anchors = {title.strip().lower() for title in re.findall(r"^#+ (.+)$", readme, re.MULTILINE)}
+    alerts = [r for group in rules["spec"]["groups"] for r in group["rules"] if "alert" in r]
+    assert len(alerts) > 5
+    for alert in alerts:
+        page, _, anchor = alert["annotations"]["runbook_url"].partition("#")
+        assert page.endswith("/deploy/README.md")
+        assert anchor == alert["alert"].lower()
+        assert anchor in anchors

@@ -1,0 +1,332 @@
+"""A server that faces strangers: TLS, tokens, quotas, ids, JSON logs, spans, HTTP set apart."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+import trustme
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
+from protome.auth import new_token
+from protome.client import Client, ReconstructionError, tls
+from protome.embedded import EmbeddedError, EmbeddedServer
+from protome.v1 import reconstruction_pb2 as pb
+
+from .certificates import Files, issue, trusting
+from .support import OPTIONS, SMALL, Answer, Stub, ask, eventually, failure, heavy, http_get
+
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+PARENT = f"00-{TRACE}-00f067aa0ba902b7-01"
+Metadata = tuple[tuple[str, str], ...]
+
+
+class Guarded:
+    """A server with everything that guards it, and its files."""
+
+    def __init__(self, folder: Path) -> None:
+        self.authority = trustme.CA()
+        self.files: Files = issue(folder / "tls", self.authority)
+        tables, self.tokens = "", {}
+        for name, quota in (
+            ("shop", ""),
+            ("trial", "photos_per_second = 0.001\nburst = 2\n"),
+            ("narrow", "concurrent = 1\n"),
+        ):
+            self.tokens[name], table = new_token(name)
+            tables += table + quota
+        self.token_file = folder / "tokens.toml"
+        self.token_file.write_text(tables)
+        self.server = EmbeddedServer(
+            [
+                *SMALL,
+                *("--tls-cert", str(self.files.cert), "--tls-key", str(self.files.key)),
+                *("--token-file", str(self.token_file)),
+                *("--log-format", "json", "--spans", "console"),
+                *("--metrics-host", "127.0.0.2"),
+            ]
+        )
+
+    def of(self, name: str) -> Metadata:
+        """The metadata of a client."""
+        return (("authorization", f"Bearer {self.tokens[name]}"),)
+
+    def records(self) -> list[dict[str, Any]]:
+        """What it logged."""
+        lines = self.server.log.read_text().splitlines()
+        return [json.loads(line) for line in lines if line.startswith('{"time"')]
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+    made = Guarded(tmp_path_factory.mktemp("guarded"))
+    with made.server:
+        yield made
+
+
+@contextlib.contextmanager
+def connected(guarded: Guarded, authority: trustme.CA | None = None) -> Iterator[grpc.Channel]:
+    """A new connection of a client that trusts this authority."""
+    credentials = trusting(authority or guarded.authority)
+    with grpc.secure_channel(guarded.server.address, credentials, options=OPTIONS) as channel:
+        yield channel
+
+
+def _refusal(stub: Stub, metadata: Metadata, photo: bytes = b"x") -> tuple[Any, Metadata]:
+    with pytest.raises(grpc.RpcError) as caught:
+        list(stub.Reconstruct(pb.ReconstructRequest(image=photo), metadata=metadata, timeout=20))
+    trailers: Any = caught.value
+    return failure(caught.value), tuple(trailers.trailing_metadata())
+
+
+def _asked(stub: Stub, photo: bytes, metadata: Metadata) -> Answer:
+    answer = Answer()
+    request = pb.ReconstructRequest(image=photo)
+    for event in stub.Reconstruct(request, metadata=metadata, timeout=60):
+        answer.feed(event)
+    return answer
+
+
+def test_plain_text_is_not_spoken(guarded: Guarded) -> None:
+    with grpc.insecure_channel(guarded.server.address, options=OPTIONS) as channel:
+        with pytest.raises(grpc.RpcError) as caught:
+            ask(Stub(channel), pb.ReconstructRequest(image=b"x"), timeout=20)
+        assert failure(caught.value).code is grpc.StatusCode.UNAVAILABLE
+
+
+def test_clients_of_the_package_get_in(guarded: Guarded, sample_photo: bytes) -> None:
+    token = guarded.tokens["shop"]
+    with Client(guarded.server.address, credentials=tls(guarded.files.ca), token=token) as client:
+        assert client.server_info().version
+        assert client.reconstruct(sample_photo).faces[0].mesh
+    with (
+        Client(guarded.server.address, credentials=tls(guarded.files.ca)) as client,
+        pytest.raises(ReconstructionError) as caught,
+    ):
+        client.reconstruct(sample_photo)
+    assert caught.value.reason == "UNAUTHENTICATED"
+
+
+def test_the_command_gets_in(guarded: Guarded, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text(guarded.tokens["shop"] + "\n")
+    command = [sys.executable, "-m", "protome", "info", "--address", guarded.server.address]
+    command += ["--tls", "--ca", str(guarded.files.ca), "--token-file", str(tmp_path / "token")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "protome-guided" in done.stdout
+
+
+@pytest.mark.parametrize("metadata", [(), (("authorization", "Bearer wrong"),)], ids=str)
+def test_without_a_token_only_health_is_answered(guarded: Guarded, metadata: Metadata) -> None:
+    with connected(guarded) as channel:
+        problem, trailers = _refusal(Stub(channel), (*metadata, ("x-request-id", "mine")))
+        assert (problem.code, problem.reason) == (
+            grpc.StatusCode.UNAUTHENTICATED,
+            "UNAUTHENTICATED",
+        )
+        assert ("x-request-id", "mine") in trailers
+        calls: list[Any] = [
+            lambda: Stub(channel).GetServerInfo(pb.GetServerInfoRequest(), metadata=metadata),
+            lambda: list(Stub(channel).ReconstructMany(iter(()), metadata=metadata)),
+            lambda: list(
+                reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo(
+                    iter([reflection_pb2.ServerReflectionRequest(list_services="")]),
+                    metadata=metadata,
+                )
+            ),
+        ]
+        for call in calls:
+            with pytest.raises(grpc.RpcError) as caught:
+                call()
+            assert failure(caught.value).code is grpc.StatusCode.UNAUTHENTICATED
+        status = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
+        assert status.status == health_pb2.HealthCheckResponse.SERVING
+
+
+def test_a_large_photo_without_a_token_is_refused_unread(guarded: Guarded) -> None:
+    with connected(guarded) as channel:
+        problem, _ = _refusal(Stub(channel), (), bytes(20 << 20))
+        assert problem.code is grpc.StatusCode.UNAUTHENTICATED
+
+
+def test_a_client_over_its_rate_is_told_when_to_come_back(
+    guarded: Guarded, sample_photo: bytes
+) -> None:
+    with connected(guarded) as channel:
+        stub = Stub(channel)
+        for _ in range(2):
+            _asked(stub, sample_photo, guarded.of("trial"))
+        problem, _ = _refusal(stub, guarded.of("trial"), sample_photo)
+        assert problem.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert problem.reason == "QUOTA_EXCEEDED"
+        assert 900 < problem.retry_seconds <= 1000
+        # It is this client's quota, not the server's.
+        _asked(stub, sample_photo, guarded.of("shop"))
+
+
+def test_a_client_with_too_many_photos_in_work_is_refused(
+    guarded: Guarded, sample_photo: bytes
+) -> None:
+    with connected(guarded) as channel:
+        stub = Stub(channel)
+        first = stub.Reconstruct(heavy(sample_photo, 4), metadata=guarded.of("narrow"), timeout=60)
+        next(iter(first))
+        problem, _ = _refusal(stub, guarded.of("narrow"), sample_photo)
+        assert (problem.reason, problem.metadata) == ("QUOTA_EXCEEDED", {"concurrent": "1"})
+        for _ in first:
+            pass
+        _asked(stub, sample_photo, guarded.of("narrow"))
+
+
+def test_ids_come_back_and_stand_in_logs_and_spans(guarded: Guarded, sample_photo: bytes) -> None:
+    given = (("x-request-id", "order-7"), ("traceparent", PARENT), ("tracestate", "a=1"))
+    with connected(guarded) as channel:
+        call: Any = Stub(channel).Reconstruct(
+            pb.ReconstructRequest(image=sample_photo),
+            metadata=(*guarded.of("shop"), *given),
+            timeout=60,
+        )
+        for _ in call:
+            pass
+        early, late = dict(call.initial_metadata()), dict(call.trailing_metadata())
+    assert early["x-request-id"] == late["x-request-id"] == "order-7"
+    assert late["tracestate"] == "a=1"
+    version, trace, span, flags = late["traceparent"].split("-")
+    assert (version, trace, flags) == ("00", TRACE, "01")
+    assert span != PARENT.split("-")[2]
+
+    def mine() -> list[dict[str, Any]]:
+        return [entry for entry in guarded.records() if entry.get("request_id") == "order-7"]
+
+    eventually(lambda: bool(mine()), "the photo is logged")
+    (entry,) = mine()
+    assert (entry["trace_id"], entry["client"], entry["code"]) == (TRACE, "shop", "OK")
+    assert entry["method"] == "Reconstruct"
+    assert entry["seconds"] > 0
+
+    def spans() -> set[str]:
+        blocks = re.findall(r"^\{\n.*?^\}", guarded.server.log.read_text(), re.M | re.S)
+        found = map(json.loads, blocks)
+        return {s["name"] for s in found if s["context"]["trace_id"] == f"0x{TRACE}"}
+
+    stages = {"decode", "detect", "crop", "queue", "inference", "surface", "appearance", "encode"}
+    calls = {"protome.v1.ReconstructionService/Reconstruct", "photo", "worker_queue"}
+    eventually(lambda: spans() == stages | calls, "all spans are exported")
+
+
+def test_failures_carry_the_ids_too(guarded: Guarded) -> None:
+    given = (*guarded.of("shop"), ("traceparent", PARENT))
+    with connected(guarded) as channel:
+        problem, trailers = _refusal(Stub(channel), given)
+    assert problem.reason == "UNSUPPORTED_FORMAT"
+    assert len(dict(trailers)["x-request-id"]) == 32
+    assert dict(trailers)["traceparent"].startswith(f"00-{TRACE}-")
+
+
+def test_http_has_an_address_of_its_own(guarded: Guarded) -> None:
+    port = int(guarded.server.http.split(":")[1])
+    with contextlib.closing(socket.create_connection(("127.0.0.2", port), 5)):
+        pass
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port), 5)
+
+
+def test_tokens_are_replaced_without_a_restart(guarded: Guarded) -> None:
+    token, table = new_token("late")
+    given = (("authorization", f"Bearer {token}"),)
+    with connected(guarded) as channel:
+        stub = Stub(channel)
+        assert _refusal(stub, given)[0].reason == "UNAUTHENTICATED"
+        with guarded.token_file.open("a") as file:
+            file.write(table)
+        eventually(lambda: _refusal(stub, given)[0].reason == "UNSUPPORTED_FORMAT", "it is known")
+        assert _refusal(stub, guarded.of("shop"))[0].reason == "UNSUPPORTED_FORMAT"
+
+
+def test_the_certificate_is_replaced_without_a_restart(
+    guarded: Guarded, sample_photo: bytes
+) -> None:
+    """Last, as it changes what the server shows."""
+    folder = guarded.files.cert.parent
+    other = trustme.CA()
+
+    def trusts(authority: trustme.CA) -> bool:
+        with connected(guarded, authority) as channel:
+            try:
+                grpc.channel_ready_future(channel).result(timeout=5)
+            except grpc.FutureTimeoutError:
+                return False
+            return True
+
+    with connected(guarded) as channel, ThreadPoolExecutor(1) as threads:
+        stub = Stub(channel)
+        old_call = stub.Reconstruct(heavy(sample_photo, 4), metadata=guarded.of("shop"), timeout=60)
+        first = next(iter(old_call))
+        # Broken: the old one stays, and that is logged.
+        good = guarded.files.cert.read_bytes()
+        guarded.files.cert.write_bytes(b"garbage")
+        assert trusts(guarded.authority)
+        errors = [r["message"] for r in guarded.records() if r["level"] == "error"]
+        assert any("new certificate is not used" in message for message in errors)
+        guarded.files.cert.write_bytes(good)
+        # Sound: new connections see it, the call in flight never notices.
+        issue(folder, other)
+        assert trusts(other)
+        assert not trusts(guarded.authority)
+        rest = threads.submit(list, old_call).result(60)
+        assert first.HasField("header")
+        assert rest[-1].HasField("summary")
+        # Nor does the connection.
+        assert _asked(stub, sample_photo, guarded.of("shop")).outcomes() == ["RECONSTRUCTED"]
+
+
+def test_clients_must_show_a_certificate_that_is_vouched_for(
+    tmp_path: Path, sample_photo: bytes
+) -> None:
+    servers, clients, strangers = trustme.CA(), trustme.CA(), trustme.CA()
+    server_files = issue(tmp_path / "server", servers)
+    mine = issue(tmp_path / "client", clients, "client")
+    flags = ("--tls-cert", str(server_files.cert), "--tls-key", str(server_files.key))
+    with EmbeddedServer([*SMALL, *flags, "--tls-client-ca", str(mine.ca)]) as server:
+
+        def outcome(cert: Files | None) -> str:
+            shown = (cert.cert, cert.key) if cert else ()
+            credentials = tls(server_files.ca, *shown)
+            with Client(server.address, credentials=credentials, timeout=20) as client:
+                try:
+                    return client.reconstruct(sample_photo, detail="preview").faces[0].outcome
+                except ReconstructionError as error:
+                    return error.code.name
+
+        assert outcome(mine) == "RECONSTRUCTED"
+        assert outcome(None) == "UNAVAILABLE"
+        assert outcome(issue(tmp_path / "stranger", strangers, "client")) == "UNAVAILABLE"
+        # HTTP stays plain: its listener is for probes.
+        assert http_get(server, "/readyz")[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("flags", "word"),
+    [
+        (("--tls-cert", "cert.pem"), "tls_key"),
+        (("--tls-client-ca", "ca.pem"), "tls_cert"),
+        (("--tls-cert", "no.pem", "--tls-key", "no.pem"), "no.pem"),
+        (("--token-file", "no.toml"), "no.toml"),
+    ],
+)
+def test_a_guard_that_cannot_stand_keeps_the_server_from_starting(
+    flags: tuple[str, ...], word: str
+) -> None:
+    with pytest.raises(EmbeddedError, match=word), EmbeddedServer([*SMALL, *flags]):
+        pass

@@ -1,0 +1,65 @@
+"""A server that faults can be injected into."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import grpc
+import pytest
+
+from protome.embedded import EmbeddedServer
+from protome.v1 import reconstruction_pb2 as pb
+from tests.e2e.photos import opened, saved
+from tests.e2e.support import OPTIONS, Stub, ask, heavy
+
+INJECT = Path(__file__).parent / "inject"
+# Clients that may send slowly.
+SLOW = 4
+Fault = Callable[[str], None]
+
+
+@pytest.fixture(scope="session")
+def photo(sample_photo: bytes) -> bytes:
+    """Small, so that many of them go through."""
+    return saved(opened(sample_photo).resize((200, 200)), "JPEG", quality=90)
+
+
+@pytest.fixture(scope="session")
+def fault_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("faults") / "fault"
+    file.write_text("none")
+    return file
+
+
+@pytest.fixture
+def fault(fault_file: Path) -> Iterator[Fault]:
+    """Tell the server to be at fault; it ends with the test."""
+
+    def inject(what: str) -> None:
+        part = fault_file.with_suffix(".part")
+        part.write_text(what)
+        part.replace(fault_file)
+
+    yield inject
+    inject("none")
+
+
+@pytest.fixture(scope="session")
+def server(fault_file: Path, photo: bytes, sample_photo: bytes) -> Iterator[EmbeddedServer]:
+    """Two workers, tasks of at most two seconds; warm, so that what it takes up has settled."""
+    path = os.pathsep.join(filter(None, [str(INJECT), os.environ.get("PYTHONPATH")]))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", path)
+        patch.setenv("FAULT_FILE", str(fault_file))
+        running = EmbeddedServer(
+            [*("--workers", "2", "--task-seconds", "2", "--slow-uploads", str(SLOW))]
+        )
+        with running, grpc.insecure_channel(running.address, options=OPTIONS) as channel:
+            for _ in range(10):
+                ask(Stub(channel), pb.ReconstructRequest(image=photo))
+            with ThreadPoolExecutor(4) as threads:
+                list(threads.map(lambda _: ask(Stub(channel), heavy(sample_photo, 4)), range(4)))
+            yield running

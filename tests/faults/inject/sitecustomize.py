@@ -1,0 +1,70 @@
+"""Faults inside a server: put on its path by the tests, told by a file what to do from then on.
+
+Python imports a module of this name at startup. The first word of the file that FAULT_FILE names
+is the fault, the second its measure.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+
+FILE = Path(os.environ["FAULT_FILE"])
+
+
+def fault() -> tuple[str, float]:
+    """What to do now."""
+    try:
+        name, _, measure = FILE.read_text().partition(" ")
+    except OSError:
+        # No descriptor is left: another fault than ours.
+        return "none", 0.0
+    return name, float(measure or 0)
+
+
+def break_network() -> None:
+    """The network raises, talks nonsense or finds no memory for more than so many faces."""
+    import numpy as np
+
+    from protome.session import Session
+
+    run = Session.run
+
+    def broken(self, batch, names):  # type: ignore[no-untyped-def]
+        name, measure = fault()
+        if name == "raise":
+            raise RuntimeError("the network is broken")
+        if name == "memory" and len(batch) > measure:
+            raise RuntimeError("CUDA failure 2: out of memory")
+        values = dict(run(self, batch, names))
+        if name == "shape":
+            values = {key: value[:, :-1] for key, value in values.items()}
+        if name == "nan":
+            for key, value in values.items():
+                if value.dtype.kind == "f":
+                    values[key] = np.full_like(value, np.nan)
+        return values
+
+    Session.run = broken  # type: ignore[method-assign]
+
+
+def jump_clock() -> None:
+    """The wall clock is off by so many seconds; so is every other read of it by the reverse."""
+    real, real_ns = time.time, time.time_ns
+    sign = 1
+
+    def jumped() -> float:
+        nonlocal sign
+        name, measure = fault()
+        sign = -sign
+        return real() + sign * measure * (name == "clock")
+
+    time.time = jumped
+    time.time_ns = lambda: real_ns() + int(1e9 * (jumped() - real()))
+
+
+if "serve" in sys.orig_argv:
+    jump_clock()
+    break_network()

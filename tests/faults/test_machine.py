@@ -1,0 +1,103 @@
+"""A full disk, a clock that jumps, a network's file that is damaged."""
+
+from __future__ import annotations
+
+import ast
+import json
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import grpc
+import pytest
+
+from protome.embedded import EmbeddedError, EmbeddedServer
+from protome.model import SHIPPED
+from protome.v1 import reconstruction_pb2 as pb
+from tests.e2e.support import OPTIONS, SMALL, Stub, ask
+
+from .conftest import Fault
+from .load import Load, Rest, heals
+
+SERVICE = Path(__file__).parents[2] / "service"
+# Reads of the wall clock: what they decide moves when it jumps.
+WALL_CLOCK = {"time", "time_ns", "localtime", "now", "utcnow", "today"}
+
+
+def test_a_clock_that_jumps_by_a_day_changes_nothing(
+    server: EmbeddedServer, photo: bytes, fault: Fault
+) -> None:
+    """Calls have no deadline here: gRPC alone reckons those with the wall clock, in the moment a
+    call arrives, and both of its clocks would have to jump between."""
+    before = Rest.of(server)
+    with Load(server, photo, timeout=None) as load:
+        fault("clock 86400")
+        load.progress(10)
+        fault("clock -86400")
+        load.progress(5)
+    assert load.failed == {}
+    heals(server, photo, before)
+
+
+def test_only_spans_read_the_wall_clock() -> None:
+    readers = set()
+    for path in SERVICE.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                owner = node.func.value
+                if isinstance(owner, ast.Name) and owner.id in ("time", "datetime", "date"):
+                    readers |= {path.stem} if node.func.attr in WALL_CLOCK else set()
+    assert readers == {"spans"}
+
+
+def test_a_full_disk_under_the_log(tmp_path: Path, photo: bytes) -> None:
+    """Every write to /dev/full fails as on a full disk."""
+    ports = tmp_path / "ports"
+    command = [sys.executable, "-m", "protome", "serve", "--until-eof", *SMALL]
+    command += ["--host", "127.0.0.1", "--port", "0", "--metrics-host", "127.0.0.1"]
+    command += ["--metrics-port", "0", "--port-file", str(ports), "--log-format", "json"]
+    with Path("/dev/full").open("w") as full:
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=full, stderr=full)
+    try:
+        limit = time.monotonic() + 60
+        while not ports.exists():
+            assert process.poll() is None
+            assert time.monotonic() < limit
+            time.sleep(0.05)
+        address = f"127.0.0.1:{ports.read_text().split()[0]}"
+        with grpc.insecure_channel(address, options=OPTIONS) as channel:
+            for _ in range(3):
+                answer = ask(Stub(channel), pb.ReconstructRequest(image=photo))
+                assert answer.outcomes() == ["RECONSTRUCTED"]
+    finally:
+        process.terminate()
+        process.wait(40)
+    assert process.returncode == 0
+
+
+@pytest.mark.parametrize("share", [0.5, 0.999])
+def test_a_network_cut_short_is_not_served(tmp_path: Path, share: float) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(SHIPPED, folder)
+    data = (folder / "model.onnx").read_bytes()
+    (folder / "model.onnx").write_bytes(data[: int(share * len(data))])
+    with (
+        pytest.raises(EmbeddedError, match="has SHA-256"),
+        EmbeddedServer([*SMALL, "--model-dir", str(folder)]),
+    ):
+        pass
+
+
+def test_a_card_with_another_digest_is_not_served(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(SHIPPED, folder)
+    card = json.loads((folder / "model.json").read_text())
+    card["digest"] = "0" * 64
+    (folder / "model.json").write_text(json.dumps(card))
+    with (
+        pytest.raises(EmbeddedError, match="has SHA-256"),
+        EmbeddedServer([*SMALL, "--model-dir", str(folder)]),
+    ):
+        pass

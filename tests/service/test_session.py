@@ -1,0 +1,40 @@
+"""Sessions: the same values however the arrays get in and out, and the right options."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from protome.model import Model, ModelError
+from protome.session import CUDA, TENSORRT, Session, Setup, _gpu_providers
+
+from .shapes import seeded
+
+
+def test_io_binding_gives_what_a_plain_run_gives(model: Model) -> None:
+    """On the CPU's own memory: that it works on a GPU's takes a GPU."""
+    session = Session(model.onnx, Setup("cpu"), model.input)
+    outputs = list(model.outputs.values())
+    batch = seeded(3).integers(0, 256, (2, 192, 192, 3), dtype=np.uint8)
+    plain, bound = session.run(batch, outputs), session.run_bound(batch, outputs, "cpu")
+    assert list(plain) == list(bound) == outputs
+    for name in outputs:
+        np.testing.assert_array_equal(plain[name], bound[name])
+
+
+def test_tensorrt_keeps_its_engines_where_it_is_told(tmp_path: Path) -> None:
+    folder = tmp_path / "engines"
+    (first, options), (second, _) = _gpu_providers(Setup("tensorrt", engine_cache=str(folder)))
+    assert (first, second) == (TENSORRT, CUDA)
+    assert options["trt_engine_cache_path"] == str(folder)
+    assert folder.is_dir()
+    ((_, plain), _) = _gpu_providers(Setup("tensorrt"))
+    assert "trt_engine_cache_enable" not in plain
+
+
+def test_a_provider_insisted_on_must_work(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("protome.session.ort.get_available_providers", lambda: [])
+    with pytest.raises(ModelError, match="TENSORRT"):
+        Session(model.onnx, Setup("tensorrt"), model.input)

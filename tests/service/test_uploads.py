@@ -1,0 +1,85 @@
+"""Who may send, and when."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from protome.errors import Overloaded
+from protome.uploads import Uploads
+
+
+class Sender:
+    """A client whose message arrives when the test says so."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.message: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    async def receive(self) -> str:
+        self.asked.set()
+        return await self.message
+
+
+async def settle() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+def test_others_wait_for_a_place_in_the_order_they_came() -> None:
+    async def run() -> None:
+        uploads = Uploads(places=2, slow_places=1, patience=60)
+        senders = [Sender() for _ in range(4)]
+        reads = [asyncio.create_task(uploads.read(sender.receive)) for sender in senders]
+        await settle()
+        assert [sender.asked.is_set() for sender in senders] == [True, True, False, False]
+        senders[1].message.set_result("second")
+        await settle()
+        assert await reads[1] == "second"
+        assert [sender.asked.is_set() for sender in senders] == [True, True, True, False]
+        # One that gives up or fails frees its place too.
+        reads[0].cancel()
+        senders[2].message.set_exception(OSError("gone"))
+        await settle()
+        assert senders[0].message.cancelled()
+        assert senders[3].asked.is_set()
+        with pytest.raises(OSError, match="gone"):
+            await reads[2]
+        senders[3].message.set_result("last")
+        assert await reads[3] == "last"
+
+    asyncio.run(run())
+
+
+def test_slow_ones_hold_up_nobody_and_the_slowest_goes() -> None:
+    async def run() -> None:
+        uploads = Uploads(places=1, slow_places=2, patience=0.01)
+        slow = [Sender() for _ in range(3)]
+        reads = [asyncio.create_task(uploads.read(sender.receive)) for sender in slow]
+        with pytest.raises(Overloaded) as caught:
+            await asyncio.wait_for(reads[0], 5)
+        assert caught.value.retry_seconds
+        quick = Sender()
+        quick.message.set_result("quick")
+        assert await asyncio.wait_for(uploads.read(quick.receive), 5) == "quick"
+        slow[1].message.set_result("at last")
+        assert await reads[1] == "at last"
+        reads[2].cancel()
+        await settle()
+        assert slow[2].message.cancelled()
+
+    asyncio.run(run())
+
+
+def test_several_that_get_slow_at_once_end_as_many() -> None:
+    async def run() -> None:
+        uploads = Uploads(places=6, slow_places=2, patience=0.01)
+        reads = [asyncio.create_task(uploads.read(Sender().receive)) for _ in range(6)]
+        done, waiting = await asyncio.wait(reads, timeout=0.5)
+        assert (len(done), len(waiting)) == (4, 2)
+        assert all(isinstance(read.exception(), Overloaded) for read in done)
+        for read in waiting:
+            read.cancel()
+
+    asyncio.run(run())
