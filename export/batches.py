@@ -114,7 +114,31 @@ def draw_batch(samples: Samples, rng: np.random.Generator, c: Config) -> Batch:
         coefficients[b] = k
     marks[..., 2] -= marks[..., 2].mean(1, keepdims=True)
     x = torch.from_numpy(crops).permute(0, 3, 1, 2).float() / 255
-    return Batch(_photometric(x, rng), torch.from_numpy(marks), torch.from_numpy(coefficients))
+    x = _photometric(_shade(_cover(x, rng, c.covered), rng, c.shaded), rng)
+    return Batch(x, torch.from_numpy(marks), torch.from_numpy(coefficients))
+
+
+def _cover(x: Tensor, rng: np.random.Generator, share: float) -> Tensor:
+    """A share of the crops with an ellipse of another crop over them: what hides real faces has
+    texture, and often is skin or hair."""
+    grid = torch.linspace(-1, 1, x.shape[-1])
+    row, column = torch.meshgrid(grid, grid, indexing="ij")
+    covered = x.clone()
+    for b in np.flatnonzero(rng.random(len(x)) < share):
+        cx, cy = rng.uniform(-0.9, 0.9, 2)
+        wide, high = rng.uniform(0.12, 0.5, 2)
+        inside = ((column - cx) / wide) ** 2 + ((row - cy) / high) ** 2 < 1
+        other = x[int(rng.integers(len(x)))].roll(int(rng.integers(x.shape[-1])), 2)
+        covered[b] = torch.where(inside, other, x[b])
+    return covered
+
+
+def _shade(x: Tensor, rng: np.random.Generator, share: float) -> Tensor:
+    """Smooth light and shadow over a share of the crops."""
+    n = len(x)
+    depth = np.where(rng.random((n, 1, 1, 1)) < share, rng.uniform(0.1, 0.7, (n, 1, 1, 1)), 0)
+    exponent = torch.from_numpy(rng.normal(0, 1, (n, 1, 3, 3)) * depth).float()
+    return x * fn.interpolate(exponent, x.shape[-2:], mode="bicubic", align_corners=True).exp()
 
 
 def _photometric(x: Tensor, rng: np.random.Generator) -> Tensor:
@@ -126,8 +150,10 @@ def _photometric(x: Tensor, rng: np.random.Generator) -> Tensor:
 
     x = x * some(0.6, 0.7, 1.3, 1) + some(0.5, -0.1, 0.1, 0)
     x = x * some(0.35, 0.88, 1.12, 1, 3)
-    x = x.clamp(1e-4, 1) ** some(0.4, 0.65, 1.5, 1)
-    x = torch.lerp(x, x.mean(1, keepdim=True).expand_as(x), some(0.12, 1, 1, 0))
+    x = x.clamp(1e-4, 1) ** some(0.4, 0.55, 1.9, 1)
+    grey = torch.from_numpy(rng.dirichlet((2.0, 3.0, 1.5), n)).float()  # any film's response
+    grey = (x * grey[:, :, None, None]).sum(1, keepdim=True)
+    x = torch.lerp(x, grey.expand_as(x), some(0.2, 1, 1, 0))
     blur = fn.avg_pool2d(fn.pad(x, (1, 1, 1, 1), mode="replicate"), 3, 1)
     x = torch.lerp(x, blur, some(0.25, 0.3, 1.0, 0))
     if rng.random() < 0.9:
@@ -135,6 +161,8 @@ def _photometric(x: Tensor, rng: np.random.Generator) -> Tensor:
             h, w = (int(v) for v in rng.integers(5, 32, 2))
             y, q = int(rng.integers(0, INPUT - h)), int(rng.integers(0, INPUT - w))
             x[b, :, y : y + h, q : q + w] = torch.from_numpy(rng.random((3, 1, 1))).float()
+    few = fn.interpolate(fn.avg_pool2d(x, 4), x.shape[-2:], mode="bilinear")
+    x = torch.lerp(x, few, some(0.08, 0.5, 1.0, 0))
     grain = torch.from_numpy(rng.standard_normal(x.shape, dtype=np.float32))
     return (x + grain * some(0.4, 0, 0.05, 0)).clamp(0, 1)
 

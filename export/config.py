@@ -38,6 +38,7 @@ class Config:
     amp: bool = False
     landmark_weight: float = 10.0
     vertex_weight: float = 10.0
+    depth_weight: float = 0.0  # of the depth behind the nearest point, beside the vertices'
     shape_weight: float = 1.0
     save_every: int = 500
     landmark_beta: float = 0.05  # of the smooth L1 loss, over 96 px: L1 beyond it
@@ -46,6 +47,8 @@ class Config:
     zoom: float = 0.08
     move: float = 5.0
     borders: float = 0.25  # share of crops with black borders
+    covered: float = 0.2  # share of crops with a piece of another over them
+    shaded: float = 0.35  # share of crops under uneven light
 
 
 def load_config(path: Path) -> Config:

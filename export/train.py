@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as fn
+from numpy.typing import NDArray
 from torch import Tensor
 
 from .batches import Batch, Loader, Samples, draw_batch
@@ -32,11 +33,19 @@ _COLUMNS = (
 
 
 def open_space(config: Config) -> ShapeSpace:
-    """The run's shape space: built once, kept in its folder."""
+    """The run's shape space, kept in its folder: built once, or that of the weights to start
+    from, whose coefficients mean nothing in another.
+
+    Raises:
+        FileNotFoundError: ``init`` has no ``space.npz`` beside it.
+    """
     path = Path(config.out) / "space.npz"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        build_space(load_head(config.head), config.modes, config.space_heads).save(path)
+        if config.init:
+            ShapeSpace.load(Path(config.init).parent / "space.npz").save(path)
+        else:
+            build_space(load_head(config.head), config.modes, config.space_heads).save(path)
     return ShapeSpace.load(path)
 
 
@@ -72,6 +81,17 @@ def _pose(r: Tensor, s: Tensor, t: Tensor, vertices: Tensor) -> Tensor:
     return vertices @ (r * s[:, None, None]).transpose(1, 2) + t[:, None]
 
 
+def probes(space: ShapeSpace) -> NDArray[np.int64]:
+    """Vertex indices at which posed heads are compared: the landmarks and every sixth."""
+    return np.concatenate([space.landmarks, np.arange(0, len(space.mean), 6)]).astype(np.int64)
+
+
+def _depth(vertices: Tensor) -> Tensor:
+    """(B, P, 3) -> (B, P): depth behind the nearest vertex."""
+    z = vertices[..., 2]
+    return z - z.amin(1, keepdim=True)
+
+
 def losses(net: GuidedNet, out: Output, batch: Batch, probe: Tensor, c: Config) -> Terms:
     """probe: vertex indices at which the posed head is compared; all distances over 96 px."""
     truth = umeyama(batch.landmarks, net.canonical68)
@@ -87,10 +107,12 @@ def losses(net: GuidedNet, out: Output, batch: Batch, probe: Tensor, c: Config) 
         out.landmarks / _HALF, batch.landmarks / _HALF, beta=c.landmark_beta
     )
     vertex = fn.smooth_l1_loss(ours / _HALF, goal / _HALF, beta=c.landmark_beta)
+    # Where the volume has them: by the nearest point, not by the landmarks' mean.
+    depth = fn.smooth_l1_loss(_depth(ours) / _HALF, _depth(goal) / _HALF, beta=c.landmark_beta)
     # The residual on its own, in the re-posed target: it need not pay for the pose.
     own, true = head(out.coefficients), head(batch.coefficients)
     shape = fn.smooth_l1_loss(own * (6.2 / _HALF), true * (6.2 / _HALF), beta=0.05)
-    total = c.landmark_weight * landmark + c.vertex_weight * vertex
+    total = c.landmark_weight * landmark + c.vertex_weight * (vertex + c.depth_weight * depth)
     total = total + c.vertex_weight * c.shape_weight * shape
     with torch.no_grad():
         cosine = ((out.rotation * truth[0]).sum((1, 2)) - 1) / 2
@@ -175,7 +197,7 @@ class Trainer:
     def _validate(self, batches: list[Batch]) -> tuple[float, float]:
         """Mean landmark error (px) and rotation error (degrees) of the EMA network."""
         error, degrees = [], []
-        probe = torch.arange(0, len(self.space.mean), 25)
+        probe = torch.from_numpy(probes(self.space))
         for b in batches:
             with torch.no_grad():
                 out = self.ema(b.crops.to(self.device))
@@ -213,12 +235,19 @@ class Trainer:
         held = Samples(Path(c.holdout), self.poser, self.space)
         held.refresh(1)
         rng = np.random.default_rng(5)
-        still = Config(batch=c.batch, rotate_degrees=0.1, zoom=1e-3, move=0.1, borders=0.0)
+        still = Config(
+            batch=c.batch,
+            rotate_degrees=0.1,
+            zoom=1e-3,
+            move=0.1,
+            borders=0.0,
+            covered=0.0,
+            shaded=0.0,
+        )
         fixed = [draw_batch(held, rng, still) for _ in range(4)] if held.shards else []
         loader = Loader(samples, c, c.seed + 1000 + self.step)
         threading.Thread(target=self._watch, args=(samples,), daemon=True).start()
-        landmarks = torch.from_numpy(self.space.landmarks.astype(np.int64))
-        drawn = torch.Generator().manual_seed(c.seed + self.step)
+        probe = torch.from_numpy(probes(self.space))
         before, began, mark = self.spent, time.time(), time.time()
         seen: list[list[float]] = []
         with (self.out / "log.csv").open("a", newline="") as log:
@@ -226,8 +255,7 @@ class Trainer:
             if not log.tell():
                 writer.writerow(_COLUMNS)
             while self.step < c.steps and self.spent < c.minutes * 60 and not self._stopped:
-                some = torch.randint(len(self.space.mean), (256,), generator=drawn)
-                terms = self._advance(loader.next(), torch.cat([landmarks, some]))
+                terms = self._advance(loader.next(), probe)
                 seen.append([float(v.detach()) for v in vars(terms).values()])
                 self.spent = before + time.time() - began
                 if self.step % 100 == 0 or self.step == c.steps:

@@ -72,6 +72,8 @@ def test_training_learns_logs_and_resumes(run: Path) -> None:
         rotate_degrees=0.5,
         zoom=0.01,
         move=0.5,
+        covered=0.0,
+        shaded=0.0,
     )
     trainer = Trainer(config)
     before = {k: v.clone() for k, v in trainer.net.state_dict().items()}
