@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -38,3 +41,22 @@ def test_a_provider_insisted_on_must_work(model: Model, monkeypatch: pytest.Monk
     monkeypatch.setattr("protome.session.ort.get_available_providers", lambda: [])
     with pytest.raises(ModelError, match="TENSORRT"):
         Session(model.onnx, Setup("tensorrt"), model.input)
+
+
+WATCH = """
+import os, sys
+class Watch:
+    def find_spec(self, name, path=None, target=None):
+        if name == "onnxruntime":
+            print(os.environ.get("ORT_DISABLE_TELEMETRY"))
+sys.meta_path.insert(0, Watch())
+import protome.server
+"""
+
+
+def test_telemetry_is_off_before_the_runtime_loads() -> None:
+    bare = {k: v for k, v in os.environ.items() if k != "ORT_DISABLE_TELEMETRY"}
+    done = subprocess.run(
+        [sys.executable, "-c", WATCH], env=bare, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["1"]
