@@ -12,6 +12,7 @@ import base64
 import contextlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -95,7 +96,14 @@ class Ghz:
         self._many.write_text(json.dumps(settings), encoding="utf-8")
 
     def version(self) -> str:
-        """As ghz says it."""
+        """Of its module, as Go wrote it into the program: it says "dev" itself when built so."""
+        if go := shutil.which("go"):
+            done = subprocess.run(
+                [go, "version", "-m", self._program], stdout=subprocess.PIPE, text=True
+            )
+            found = re.search(r"github\.com/bojand/ghz\s+(v\S+)", done.stdout)
+            if found:
+                return f"ghz {found[1]}"
         done = subprocess.run([self._program, "--version"], capture_output=True, text=True)
         return f"ghz {(done.stdout + done.stderr).strip()}"
 

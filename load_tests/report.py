@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
 
-from scenarios import Kind, Scenario
+from scenarios import DEADLINE_SECONDS, Kind, Scenario
 
 PERCENTILES: Final = (50, 95, 99)
 
@@ -148,6 +148,9 @@ def _latency(axes: Any, results: Sequence[Result], kind: Kind, label: str) -> No
             color=shade,
             label=f"p{percentile}",
         )
+    late = [point.scenario.load for point in points if "deadline" in point.scenario.name]
+    if late:
+        axes.axvspan(late[0], late[-1], color="#eeeeee", label=f"deadline {DEADLINE_SECONDS} s")
     axes.set(xlabel=label, ylabel="latency, ms", title="Latency of good answers", ylim=(0, None))
     axes.grid(alpha=0.3)
     axes.legend()
@@ -180,4 +183,4 @@ def _statuses(axes: Any, results: Sequence[Result]) -> None:
     axes.invert_yaxis()
     axes.tick_params(axis="y", labelsize=7)
     axes.set(xlabel="% of calls", title="Ended with")
-    axes.legend(fontsize=7, loc="lower left")
+    axes.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=len(codes))
