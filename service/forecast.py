@@ -150,8 +150,12 @@ class Forecast:
         self._window_began = self._clock()
         self._window_work = 0.0
 
-    def _retire(self, work: float) -> None:
+    def _retire(self, work: float, *, known: bool) -> None:
         if len(self._places) < self._crowd:
+            return
+        if not known:
+            # Counted as no work at all it would look as if the line stood still.
+            self._open_window()
             return
         self._window_work += work
         seconds = self._clock() - self._window_began
@@ -167,7 +171,9 @@ class Place:
         self.order = order
         self.firm = firm
         self._forecast = forecast
-        self._prepare, self._network, self._meshes = forecast._estimate(order)
+        self._prepare, self._network, self._meshes = estimate = forecast._estimate(order)
+        # False for the first photos of all, which came before any stage's time was learned.
+        self._known = min(estimate) > 0
         self._began: float | None = None
         self._first = 0.0
 
@@ -197,7 +203,7 @@ class Place:
         forecast._prepare.observe(max(1, self.order.size), seconds)
         if not self.order.faces:
             forecast._faces.observe(faces)
-        forecast._retire(self._prepare)
+        forecast._retire(self._prepare, known=self._known)
         self._began = forecast._clock() - seconds
         self._first = seconds + forecast._network.predict(1)
         self._prepare = 0.0
@@ -207,14 +213,14 @@ class Place:
     def inferred(self) -> None:
         """A face is through the network."""
         work = min(self._network, self._forecast._network.predict(1))
-        self._forecast._retire(work)
+        self._forecast._retire(work, known=self._known)
         self._network -= work
 
     def built(self, kind: Hashable, seconds: float) -> None:
         """A mesh is built."""
         forecast = self._forecast
         work = min(self._meshes, forecast.mesh_seconds([kind]))
-        forecast._retire(work)
+        forecast._retire(work, known=self._known)
         self._meshes -= work
         self._took(seconds, done=True)
         forecast._mesh.setdefault(kind, Mean()).observe(seconds)

@@ -75,23 +75,24 @@ class Service:
 
     def memory(self) -> int:
         """Resident bytes of the server and its workers, shared pages counted once."""
-        return sum(map(_resident, _family(self.server.process.pid)))
+        return sum(map(_resident, family(self.server.process.pid)))
 
     def cpu_seconds(self) -> float:
         """Processor time that the server and its workers have taken."""
-        return sum(map(_cpu_seconds, _family(self.server.process.pid)))
+        return sum(map(cpu_seconds, family(self.server.process.pid)))
 
     def _watch(self) -> None:
         while not self._stop.wait(SAMPLE_SECONDS):
             self.peak = max(self.peak, self.memory())
 
 
-def _family(pid: int) -> Iterator[int]:
+def family(pid: int) -> Iterator[int]:
+    """A process and all that it started, as far as they run."""
     yield pid
     for thread in Path(f"/proc/{pid}/task").glob("*/children"):
         with contextlib.suppress(OSError):
             for child in thread.read_text().split():
-                yield from _family(int(child))
+                yield from family(int(child))
 
 
 def _resident(pid: int) -> int:
@@ -102,7 +103,8 @@ def _resident(pid: int) -> int:
     return 0
 
 
-def _cpu_seconds(pid: int) -> float:
+def cpu_seconds(pid: int) -> float:
+    """Processor time that a process has taken, 0 if it is gone."""
     with contextlib.suppress(OSError):
         # Behind the name, which may hold anything, the 12th and 13th are user and system time.
         after = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

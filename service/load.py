@@ -13,16 +13,39 @@ import json
 import random
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from .client import AsyncClient, ReconstructionError, make_request
 from .v1 import reconstruction_pb2 as pb
 
 # A call without a deadline of its own must still end some day, seconds.
 PATIENCE: Final = 120.0
+
+
+class Caller(Protocol):
+    """What is asked, as :class:`client.AsyncClient` is; others answer with the same events."""
+
+    async def server_info(self) -> object:
+        """Returns once connected."""
+
+    def events(self, request: pb.ReconstructRequest) -> AsyncIterator[pb.ReconstructResponse]:
+        """The events of an answer.
+
+        Raises:
+            ReconstructionError: the call failed.
+        """
+
+
+Connect = Callable[[str, float], AbstractAsyncContextManager[Caller]]
+
+
+def connect(address: str, timeout: float) -> AbstractAsyncContextManager[Caller]:
+    """Calls of Protome at an address, with a deadline of so many seconds."""
+    return AsyncClient(address, timeout=timeout)
 
 
 @dataclass(frozen=True)
@@ -58,9 +81,11 @@ class Tally:
     """What came of it, of the calls that count.
 
     Attributes:
+        calls: made, also those that do not count.
         good: answers complete and in time.
         seconds: counted.
         latencies: of each good answer, seconds.
+        first_bytes: seconds until the first byte of a mesh of each good answer.
         stage_sums: what the stages of each good answer took together, seconds.
         refusals: seconds until each RESOURCE_EXHAUSTED.
         codes: of those that failed.
@@ -68,9 +93,11 @@ class Tally:
         cpu_seconds: of this process a second of the whole run.
     """
 
+    calls: int = 0
     good: int = 0
     seconds: float = 0.0
     latencies: list[float] = field(default_factory=list)
+    first_bytes: list[float] = field(default_factory=list)
     stage_sums: list[float] = field(default_factory=list)
     refusals: list[float] = field(default_factory=list)
     codes: dict[str, int] = field(default_factory=dict)
@@ -79,10 +106,16 @@ class Tally:
 
 
 class Load:
-    """One load on one server."""
+    """One load on one server.
 
-    def __init__(self, spec: Spec) -> None:
+    Args:
+        spec: what to do.
+        connect: makes calls of the server.
+    """
+
+    def __init__(self, spec: Spec, connect: Connect = connect) -> None:
         self._spec = spec
+        self._connect = connect
         self._tally = Tally()
         requests = [make_request(Path(p).read_bytes(), **spec.options) for p in spec.photos]
         self._requests = itertools.cycle(requests)
@@ -90,7 +123,7 @@ class Load:
     async def run(self) -> Tally:
         """Do it."""
         spec = self._spec
-        async with AsyncClient(spec.address, timeout=spec.deadline or PATIENCE) as client:
+        async with self._connect(spec.address, spec.deadline or PATIENCE) as client:
             # The connection is made before the clock runs.
             await client.server_info()
             cpu, self._began = time.process_time(), time.monotonic()
@@ -100,7 +133,7 @@ class Load:
         self._tally.seconds = spec.seconds if not spec.calls else whole
         return self._tally
 
-    async def _closed(self, client: AsyncClient) -> None:
+    async def _closed(self, client: Caller) -> None:
         spec = self._spec
         end = self._began + spec.ramp + spec.seconds
         left = itertools.count(spec.calls - 1, -1)
@@ -116,7 +149,7 @@ class Load:
         # All are answered in the end: given up halfway, they would cost time and not count.
         await asyncio.gather(*(one() for _ in range(spec.clients)))
 
-    async def _open(self, client: AsyncClient) -> None:
+    async def _open(self, client: Caller) -> None:
         spec = self._spec
         gaps = random.Random(spec.seed)
         end = self._began + spec.ramp + spec.seconds
@@ -131,12 +164,15 @@ class Load:
                 await asyncio.sleep(max(0.0, moment - time.monotonic()))
                 group.create_task(self._call(client, in_window))
 
-    async def _call(self, client: AsyncClient, counts: Callable[[float, float], bool]) -> None:
+    async def _call(self, client: Caller, counts: Callable[[float, float], bool]) -> None:
+        self._tally.calls += 1
         began = time.monotonic()
-        code, summary, size = "OK", pb.Summary(), 0
+        code, summary, size, first = "OK", pb.Summary(), 0, 0.0
         try:
             async for event in client.events(next(self._requests)):
                 size += len(event.chunk.data)
+                if size and not first:
+                    first = time.monotonic()
                 if event.HasField("summary"):
                     summary = event.summary
         except ReconstructionError as error:
@@ -149,6 +185,7 @@ class Load:
             tally.good += 1
             tally.bytes_ += size
             tally.latencies.append(ended - began)
+            tally.first_bytes.append((first or ended) - began)
             tally.stage_sums.append(stage_sum(summary))
         else:
             tally.codes[code] = tally.codes.get(code, 0) + 1
@@ -167,10 +204,10 @@ def stage_sum(summary: pb.Summary) -> float:
     return total
 
 
-def main() -> None:
+def main(connect: Connect = connect) -> None:
     """Serve loads until standard input ends."""
     for line in sys.stdin:
-        tally = asyncio.run(Load(Spec(**json.loads(line))).run())
+        tally = asyncio.run(Load(Spec(**json.loads(line)), connect).run())
         print(json.dumps(dataclasses.asdict(tally)), flush=True)
 
 

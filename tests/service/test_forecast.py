@@ -51,6 +51,20 @@ def test_an_empty_line_lets_anybody_in() -> None:
     assert rig.enter(0.001).firm
 
 
+def test_a_burst_on_a_fresh_server_teaches_no_wrong_speed() -> None:
+    rig = Rig()
+    rig.network = Affine()
+    rig.forecast = Forecast(workers=2, network=rig.network, clock=lambda: rig.now)
+    burst = [rig.enter() for _ in range(20)]
+    # Nothing is known of their stages yet; they take over a window of saturation.
+    for place in burst:
+        rig.network.observe(1, NETWORK)
+        rig.finish(place)
+    assert rig.forecast.speed == 2
+    waiting = [rig.enter(20.0) for _ in range(20)]
+    assert len(waiting) == 20
+
+
 def test_the_backlog_is_what_is_left_to_do() -> None:
     rig = Rig()
     first, second = rig.enter(), rig.enter()

@@ -1,0 +1,62 @@
+"""The machine that something was measured on, for reports."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from protome.config import cores
+
+PACKAGES: Final = ("protome", "onnxruntime", "onnxruntime-gpu", "grpcio", "numpy")
+
+
+def cpu_model() -> str:
+    """What the processor calls itself."""
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def memory_gib() -> float:
+    """Of the machine."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
+
+
+def load_average() -> str:
+    """Over 1 and 5 minutes."""
+    one, five, _ = os.getloadavg()
+    return f"{one:.1f} over 1 minute, {five:.1f} over 5"
+
+
+def versions(more: Sequence[str] = ()) -> str:
+    """Of Python and of the packages that are installed."""
+    found = [f"Python {platform.python_version()}"]
+    for name in (*PACKAGES, *more):
+        try:
+            found.append(f"{name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return ", ".join(found)
+
+
+def describe(before: str, packages: Sequence[str] = (), programs: Sequence[str] = ()) -> str:
+    """A list in Markdown.
+
+    Args:
+        before: the load average when the measurement began.
+        packages: to name with their versions besides the service's own.
+        programs: likewise, as they are to be printed.
+    """
+    lines = [
+        f"{cpu_model()}, {cores()} cores, {memory_gib():.0f} GiB, Linux {platform.release()}",
+        ", ".join([versions(packages), *programs]),
+        f"load average before: {before}; after: {load_average()}",
+    ]
+    return "\n".join(f"* {line}" for line in lines)

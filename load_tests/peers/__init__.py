@@ -1,0 +1,1 @@
+"""Protome's stages behind other servers, under the same load as Protome."""

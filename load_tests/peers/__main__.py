@@ -1,0 +1,239 @@
+"""Protome and what one would take instead, one after the other under the same load.
+
+``python -m peers [--report FOLDER]`` in ``load_tests``, with the ``[peers]`` extra. All have the
+same photo, stages, network and cores; each answers with the same bytes, which is checked.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import functools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import grpc
+from cluster.nodes import free_port
+from machine import describe, load_average
+
+from protome.answer import ReconstructionError, make_request
+from protome.config import cores
+from protome.harness import cpu_seconds, family
+from protome.load import Spec, Tally
+from protome.pool import ONE_THREAD
+from protome.sample import SAMPLE
+
+from .http import mesh
+from .stages import MAX_BATCH, OPTIONS, Stages
+from .table import Point, markdown, row
+
+HERE: Final = Path(__file__).parents[1]
+START_SECONDS: Final = 90.0
+UNAVAILABLE: Final = grpc.StatusCode.UNAVAILABLE
+CLIENTS: Final = (1, 8, 32)
+# Of what Protome made with 8 clients, calls a second.
+OPEN: Final = (0.7, 1.5)
+# In closed loops nobody gives up.
+PATIENCE: Final = 60.0
+
+
+@dataclass(frozen=True)
+class System:
+    """A server to measure.
+
+    Attributes:
+        name: in the table.
+        how: it is called, see :data:`http.CONNECT`.
+        module: that serves.
+        flags: of it; {port}, {cores}, {seconds} (of a call), {ms} and {queue} (calls that may
+            wait, where a server can bound them) are filled in.
+    """
+
+    name: str
+    how: str
+    module: str
+    flags: str
+
+
+MOSEC: Final = (
+    "--address 127.0.0.1 --port {port} --cores {cores} --timeout {ms} --capacity {queue} "
+    "--log-level error"
+)
+LITSERVE: Final = "--port {port} --cores {cores} --timeout {seconds}"
+SYSTEMS: Final = (
+    System(
+        "Protome",
+        "grpc",
+        "protome",
+        "serve --host 127.0.0.1 --port {port} --metrics-host 127.0.0.1 --metrics-port 0 "
+        "--provider cpu --workers {cores} --max-batches {cores} --inference-threads 1 "
+        f"--max-batch {MAX_BATCH} --log-level error",
+    ),
+    System("Mosec, pipeline", "mosec", "peers.mosec_server", MOSEC + " --stages 3"),
+    System("Mosec, one stage", "mosec", "peers.mosec_server", MOSEC + " --stages 1"),
+    System("LitServe, batches", "litserve", "peers.litserve_server", LITSERVE),
+    System("LitServe, no batches", "litserve", "peers.litserve_server", LITSERVE + " --batch 1"),
+)
+
+
+class Server:
+    """A server, which stands still when it is not measured: some cost something when idle."""
+
+    def __init__(self, system: System, process: subprocess.Popen[bytes], address: str) -> None:
+        self._system = system
+        self._process = process
+        self._address = address
+
+    def ready(self, log: Path) -> None:
+        """Wait for the first good answer, and hold it against the others'.
+
+        Raises:
+            RuntimeError: none came, or it is another mesh than Protome's stages make.
+        """
+        request = make_request(SAMPLE.read_bytes(), **OPTIONS)
+        limit = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                data = mesh(self._system.how, self._address, request)
+                break
+            except (ReconstructionError, OSError) as error:
+                ended = self._process.poll() is not None or time.monotonic() > limit
+                unready = getattr(error, "code", UNAVAILABLE) is UNAVAILABLE
+                if ended or not unready:
+                    said = log.read_text(errors="replace")[-2000:]
+                    raise RuntimeError(f"{self._system.name} serves not: {error}\n{said}") from None
+                time.sleep(0.2)
+        if data != expected():
+            raise RuntimeError(f"{self._system.name} answers with another mesh")
+        self._signal(signal.SIGSTOP)
+
+    def load(self, label: str, **spec: Any) -> Point:
+        """Put a load on it; arguments as :class:`protome.load.Spec`."""
+        task = Spec(self._address, [str(SAMPLE)], dict(OPTIONS), **spec)
+        self._signal(signal.SIGCONT)
+        before = self._cpu_seconds()
+        done = subprocess.run(
+            [sys.executable, "-m", "peers.http", self._system.how],
+            input=json.dumps(asdict(task)),
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+            env=environment(),
+        )
+        spent = self._cpu_seconds() - before
+        self._signal(signal.SIGSTOP)
+        tally = Tally(**json.loads(done.stdout))
+        point = Point.of(self._system.name, label, tally, spent)
+        print(row(point), file=sys.stderr, flush=True)
+        return point
+
+    def close(self) -> None:
+        """End it, with all that it started."""
+        self._signal(signal.SIGCONT)
+        self._process.send_signal(signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(5)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+    def _signal(self, number: int) -> None:
+        for pid in list(family(self._process.pid)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+    def _cpu_seconds(self) -> float:
+        return sum(map(cpu_seconds, family(self._process.pid)))
+
+
+def environment() -> dict[str, str]:
+    """Of servers and generators: our modules, and one thread a process."""
+    paths = [str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, **ONE_THREAD, "PYTHONPATH": os.pathsep.join(paths)}
+
+
+@contextlib.contextmanager
+def serving(system: System, seconds: float, queue: int, log: Path) -> Iterator[Server]:
+    """A server for a while; ``seconds`` and ``queue`` as in :class:`System`."""
+    port = free_port()
+    flags = system.flags.format(
+        port=port, cores=cores(), seconds=seconds, ms=int(1000 * seconds), queue=queue
+    )
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", system.module, *flags.split()],
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=environment(),
+            # A group of its own, which can be ended with all that it started.
+            start_new_session=True,
+        )
+    server = Server(system, process, f"127.0.0.1:{port}")
+    try:
+        server.ready(log)
+        yield server
+    finally:
+        server.close()
+
+
+@functools.cache
+def expected() -> bytes:
+    """The mesh of the photo, from the stages alone."""
+    stages = Stages()
+    return stages.build(stages.infer([stages.prepare(SAMPLE.read_bytes())])[0])
+
+
+def compare(systems: Sequence[System], seconds: float, deadline: float, log: Path) -> list[Point]:
+    """All loads, each on all systems one after the other; the first sets the open loops' rates."""
+    points: list[Point] = []
+    with contextlib.ExitStack() as stack:
+        servers = [stack.enter_context(serving(s, PATIENCE, 1024, log)) for s in systems]
+        for clients in CLIENTS:
+            label = f"{clients} client" + "s" * (clients > 1)
+            # Long enough for the first to be answered: until then only the first stage is busy.
+            ramp = max(1.0, clients / 10)
+            points += [s.load(label, clients=clients, seconds=seconds, ramp=ramp) for s in servers]
+    rate = points[CLIENTS.index(8) * len(systems)].rate
+    with contextlib.ExitStack() as stack:
+        # Half: those that wait in a full queue are then still answered in time.
+        queue = max(8, int(deadline * rate / 2))
+        servers = [stack.enter_context(serving(s, deadline, queue, log)) for s in systems]
+        for part in OPEN:
+            label = f"{part * rate:.0f}/s, deadline {deadline:.0f} s"
+            spec = {"rate": part * rate, "seconds": seconds, "ramp": deadline, "deadline": deadline}
+            points += [server.load(label, **spec) for server in servers]
+    return points
+
+
+def main() -> None:
+    """Print the table, or write it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=5.0, help="of each load")
+    parser.add_argument("--deadline", type=float, default=2.0, help="in open loops, seconds")
+    parser.add_argument("--only", default="", help="systems with this in their name")
+    parser.add_argument("--report", type=Path, help="folder to write peers.md to")
+    args = parser.parse_args()
+    before = load_average()
+    systems = [system for system in SYSTEMS if args.only.lower() in system.name.lower()]
+    log = Path(os.environ.get("TMPDIR", "/tmp")) / f"peers-{os.getpid()}.log"
+    try:
+        points = compare(systems, args.seconds, args.deadline, log)
+    finally:
+        log.unlink(missing_ok=True)
+    text = markdown(points, describe(before, ("mosec", "litserve", "aiohttp")))
+    if args.report:
+        args.report.mkdir(parents=True, exist_ok=True)
+        (args.report / "peers.md").write_text(text, encoding="utf-8")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+"""What came of the loads, as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Self
+
+from first_byte import quantile
+
+from protome.config import cores
+from protome.load import Tally
+
+
+@dataclass(frozen=True)
+class Point:
+    """A system under a load.
+
+    Attributes:
+        system: its name.
+        load: its name.
+        rate: good answers a second; in an open loop those in time.
+        p50, p95, p99: of the latency of good answers, seconds.
+        first_p50: until the first byte of the mesh, seconds.
+        failed: calls that ended otherwise, by gRPC's status.
+        cpu_seconds: processor time of the server a call that it was sent.
+        generator: cores that the load generator used.
+    """
+
+    system: str
+    load: str
+    rate: float
+    p50: float
+    p95: float
+    p99: float
+    first_p50: float
+    failed: Mapping[str, int]
+    cpu_seconds: float
+    generator: float
+
+    @classmethod
+    def of(cls, system: str, load: str, tally: Tally, cpu_seconds: float) -> Self:
+        """From what the generator counted and the processor time of the server meanwhile."""
+        return cls(
+            system,
+            load,
+            tally.good / tally.seconds,
+            quantile(tally.latencies, 0.5),
+            quantile(tally.latencies, 0.95),
+            quantile(tally.latencies, 0.99),
+            quantile(tally.first_bytes, 0.5),
+            dict(tally.codes),
+            cpu_seconds / max(1, tally.calls),
+            tally.cpu_seconds,
+        )
+
+
+HEAD: Final = """\
+# Protome and peers
+
+The same photo, stages, network and answer (checked byte by byte) behind each, on the same {cores}
+cores: {cores} processes for each stage beside the network, or {cores} that do everything, and
+{cores} batches at a time on one thread each. One generator, which has its part of the cores, puts
+each load on one server after the other, while the others stand still. In the last two loads calls
+come at random moments and have a deadline: answers a second are those in time.
+
+{machine}
+
+| load | server | answers/s | p50 ms | p95 ms | p99 ms | first byte p50 ms | ended otherwise \
+| server's core ms a call | generator's cores |
+|---|---|---|---|---|---|---|---|---|---|
+"""
+
+
+def markdown(points: Sequence[Point], machine: str) -> str:
+    """The report: a row for each system under each load, the loads together."""
+    loads = list(dict.fromkeys(point.load for point in points))
+    rows = [row(point) for load in loads for point in points if point.load == load]
+    return HEAD.format(cores=cores(), machine=machine) + "\n".join(rows) + "\n"
+
+
+def row(point: Point) -> str:
+    """Of the table."""
+    times = (point.p50, point.p95, point.p99, point.first_p50)
+    failed = ", ".join(f"{code} {count}" for code, count in sorted(point.failed.items()))
+    cells = (
+        point.load,
+        point.system,
+        f"{point.rate:.1f}",
+        *(f"{1e3 * seconds:.0f}" for seconds in times),
+        failed or "-",
+        f"{1e3 * point.cpu_seconds:.0f}",
+        f"{point.generator:.2f}",
+    )
+    return f"| {' | '.join(cells)} |"
