@@ -66,10 +66,23 @@ class Server:
             StartupError, ModelError, WorkerDied: the server cannot start.
         """
         try:
-            await self.startup()
+            await self._unless_stopped()
             await self.main_loop()
         finally:
             await self.shutdown()
+
+    async def _unless_stopped(self) -> None:
+        """Start up, or give that up when told to stop."""
+        starting = asyncio.create_task(self.startup())
+        stopped = asyncio.create_task(self._stop.wait())
+        try:
+            await asyncio.wait({starting, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            if starting.done():
+                await starting
+        finally:
+            stopped.cancel()
+            starting.cancel()
+            await asyncio.gather(starting, return_exceptions=True)
 
     async def startup(self) -> None:
         """Bring up the parts from the inside out; ready is last."""
@@ -138,6 +151,7 @@ class Server:
             max_streams=config.max_streams,
             max_stream_photos=config.max_stream_photos,
             send_seconds=config.send_seconds,
+            receive_seconds=config.receive_seconds,
         )
         self._metrics.watch(
             queue_faces=lambda: self._inference.queued,
@@ -146,6 +160,7 @@ class Server:
             backlog=lambda: forecast.backlog,
             speed=lambda: forecast.speed,
             network=self._inference.times,
+            batch_cap=lambda: engine.cap,
         )
         self._metrics.describe(
             version=__version__,

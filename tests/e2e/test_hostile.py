@@ -251,7 +251,7 @@ def test_random_bytes_behind_magic_numbers(victim: Stub) -> None:
 
 def test_picture_that_takes_too_long_loses_its_worker_and_no_more(sample_photo: bytes) -> None:
     with (
-        EmbeddedServer([*SMALL, "--task-seconds", "2"]) as server,
+        EmbeddedServer([*SMALL, "--task-seconds", "2", "--max-scans", "10000"]) as server,
         grpc.insecure_channel(server.address, options=OPTIONS) as channel,
     ):
         stub = Stub(channel)

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from protome.cap import Cap
 from protome.crops import cut, place
 from protome.engine import Engine
 from protome.faces import detect
@@ -112,7 +113,9 @@ def faked(
 ) -> tuple[Engine, Session]:
     session = Session(model, request.param)
     monkeypatch.setattr("protome.engine.Session", lambda *args: session)
-    return Engine(replace(model, landmarks=None, pose=None), max_batch=8), session
+    return Engine(
+        replace(model, landmarks=None, pose=None, landmark_error=None), max_batch=8
+    ), session
 
 
 def test_batches_are_padded_to_buckets_on_cuda_only(faked: tuple[Engine, Session]) -> None:
@@ -194,7 +197,7 @@ def test_a_batch_that_does_not_fit_is_split_and_the_next_is_smaller(
     whole = volumes(engine, crops)
     short = ShortOfMemory(engine._session, 2)
     monkeypatch.setattr(engine, "_session", short)
-    monkeypatch.setattr(engine, "_most", engine.max_batch)
+    monkeypatch.setattr(engine, "_cap", Cap(engine.max_batch))
     for together, alone in zip(volumes(engine, crops), whole, strict=True):
         assert np.abs(together.astype(int) - alone).max() <= 1
     # What failed once is not tried again.
@@ -207,7 +210,7 @@ def test_no_room_for_a_single_face_is_an_error(
     engine: Engine, crops: list[U8], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine, "_session", ShortOfMemory(engine._session, 0))
-    monkeypatch.setattr(engine, "_most", engine.max_batch)
+    monkeypatch.setattr(engine, "_cap", Cap(engine.max_batch))
     with pytest.raises(RuntimeError, match="allocate"):
         volumes(engine, crops[:3])
 
