@@ -32,6 +32,23 @@ _JPEG_ONCE: Final = {0xE0: b"JFIF\0", 0xE1: b"Exif\0\0", 0xEE: b"Adobe"}
 _PNG_ONCE: Final = {b"IHDR", b"PLTE", b"tRNS", b"eXIf"}
 
 
+def format_of(data: bytes) -> str:
+    """JPEG, PNG or WEBP, by the file's first bytes.
+
+    Raises:
+        UnsupportedFormat: none of them.
+    """
+    if data.startswith(JPEG_MAGIC):
+        return "JPEG"
+    if data.startswith(PNG_MAGIC):
+        return "PNG"
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "WEBP"
+    raise UnsupportedFormat(
+        "the bytes are not a JPEG, PNG or WebP picture", formats="JPEG,PNG,WebP"
+    )
+
+
 def stripped(data: bytes, max_scans: int = MAX_SCANS) -> bytes:
     """A JPEG or PNG without what its decoder does not need; a WebP as it is.
 
@@ -43,15 +60,10 @@ def stripped(data: bytes, max_scans: int = MAX_SCANS) -> bytes:
         UnsupportedFormat: not one of the formats.
         BrokenImage: it is damaged, or has too many parts or scans.
     """
-    if data.startswith(JPEG_MAGIC):
+    format_ = format_of(data)
+    if format_ == "JPEG":
         return _jpeg(data, max_scans)
-    if data.startswith(PNG_MAGIC):
-        return _png(data)
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return data
-    raise UnsupportedFormat(
-        "the bytes are not a JPEG, PNG or WebP picture", formats="JPEG,PNG,WebP"
-    )
+    return _png(data) if format_ == "PNG" else data
 
 
 def webp_size(data: bytes) -> tuple[int, int] | None:
@@ -60,7 +72,7 @@ def webp_size(data: bytes) -> tuple[int, int] | None:
     Its decoder takes memory for all of them before they could be asked of it.
     """
     kind, body = data[12:16], data[20:30]
-    if data[:4] != b"RIFF" or data[8:12] != b"WEBP" or len(body) < 10:
+    if format_of(data) != "WEBP" or len(body) < 10:
         return None
     if kind == b"VP8X":
         return int.from_bytes(body[4:7], "little") + 1, int.from_bytes(body[7:10], "little") + 1

@@ -14,10 +14,10 @@ from typing import Final
 
 import cv2
 import numpy as np
-from PIL import ExifTags, ImageFile
+from PIL import ExifTags, ImageFile, UnidentifiedImageError
 from PIL import Image as Pillow
 
-from .container import MAX_SCANS, stripped, webp_size
+from .container import MAX_SCANS, format_of, stripped, webp_size
 from .errors import BrokenImage, ImageTooLarge, InvalidRequest
 from .grid import U8
 
@@ -121,7 +121,12 @@ def _open(data: bytes) -> Pillow.Image:
     except MemoryError:
         raise
     except Exception as error:
-        raise BrokenImage(f"the picture's header cannot be read: {error}") from None
+        # Pillow names our buffer's address where it knows no more.
+        why = "" if isinstance(error, UnidentifiedImageError) else f": {error}"
+        format_ = format_of(data)
+        raise BrokenImage(
+            f"the header of the {format_} picture cannot be read{why}", format=format_
+        ) from None
 
 
 def _check_size(format_: str, size: tuple[int, int], limits: ImageLimits) -> None:
