@@ -21,7 +21,7 @@ PLACES: Final = 4
 PATIENCE: Final = 2.0
 # The most that it shrinks to when many wait, of 1: then 4 places move on 40 times a second.
 LEAST_PATIENCE: Final = 0.05
-MAX_WAITING: Final = 1024
+MAX_WAITING: Final = 256
 SECONDS: Final = 60.0
 
 

@@ -49,13 +49,13 @@ def fault(fault_file: Path) -> Iterator[Fault]:
 
 @pytest.fixture(scope="session")
 def server(fault_file: Path, photo: bytes, sample_photo: bytes) -> Iterator[EmbeddedServer]:
-    """Two workers, tasks of at most two seconds; warm, so that what it takes up has settled."""
+    """Two workers, tasks of at most four seconds; warm, so that what it takes up has settled."""
     path = os.pathsep.join(filter(None, [str(INJECT), os.environ.get("PYTHONPATH")]))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", path)
         patch.setenv("FAULT_FILE", str(fault_file))
         running = EmbeddedServer(
-            [*("--workers", "2", "--task-seconds", "2", "--slow-uploads", str(SLOW))]
+            [*("--workers", "2", "--task-seconds", "4", "--slow-uploads", str(SLOW))]
         )
         with running, grpc.insecure_channel(running.address, options=OPTIONS) as channel:
             for _ in range(10):
