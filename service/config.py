@@ -103,6 +103,9 @@ class Config:
         8, "photos of one ReconstructMany stream worked on at a time", low=1
     )
 
+    max_connections: int = _option(
+        4096, "connections of clients at a time; fewer where fewer files may be open", low=1
+    )
     max_connection_calls: int = _option(
         1024, "calls of one connection at a time; gRPC clients wait with more", low=1
     )

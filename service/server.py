@@ -20,6 +20,7 @@ from . import __version__, call, logs, selftest
 from .auth import TokenFileError, Tokens
 from .budget import Budget
 from .config import MIB, Config, cores
+from .descriptors import room_for
 from .engine import Engine
 from .forecast import Forecast
 from .gate import Gate
@@ -233,6 +234,9 @@ class Server:
 
     async def _listen(self) -> None:
         config = self._config
+        connections = room_for(config.max_connections)
+        if connections < config.max_connections:
+            log.warning("too few files may be open: %d connections at most", connections)
         self._grpc = grpc.aio.server(
             options=[
                 # Photos a little over our limit get our own error, with the limit in it.
@@ -245,6 +249,8 @@ class Server:
                 # Clients may ask us as well, between calls too.
                 ("grpc.keepalive_permit_without_calls", 1),
                 ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+                # Descriptors are left for workers to be replaced, and for probes.
+                ("grpc.max_allowed_incoming_connections", connections),
                 ("grpc.max_concurrent_streams", config.max_connection_calls),
                 # Clients come back through DNS or the balancer, and so find servers that are new.
                 # Calls in flight are not cut: there is no bound on the grace.
