@@ -106,6 +106,9 @@ class Config:
     max_connections: int = _option(
         4096, "connections of clients at a time; fewer where fewer files may be open", low=1
     )
+    max_calls: int = _option(
+        16384, "calls open at a time, those of health among them; more are refused unread", low=1
+    )
     max_connection_calls: int = _option(
         1024, "calls of one connection at a time; gRPC clients wait with more", low=1
     )

@@ -257,6 +257,7 @@ class Server:
                 ("grpc.max_connection_age_ms", round(1e3 * config.connection_seconds)),
                 ("grpc.max_connection_idle_ms", round(1e3 * config.idle_seconds)),
             ],
+            maximum_concurrent_rpcs=config.max_calls,
             interceptors=[
                 Gate(
                     service=SERVICE,

@@ -12,6 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from protome.embedded import EmbeddedServer
 from protome.v1 import reconstruction_pb2 as pb
@@ -196,3 +198,24 @@ def test_more_calls_of_a_connection_than_may_be(photo: bytes) -> None:
             streams = [client.half("Reconstruct") for _ in range(6)]
             assert client.ended(4, 10) == set(streams[2:])
         assert ask(Stub(channel), request).events[-1] == "summary"
+
+
+def test_more_open_calls_than_may_be_are_refused_and_forgotten(photo: bytes) -> None:
+    """Watches of health need no token and no photo, and never end."""
+    most = 30
+    with EmbeddedServer([*SMALL, "--max-calls", str(most)]) as server, _connect(server) as channel:
+        request = pb.ReconstructRequest(image=photo, detail=pb.DETAIL_LEVEL_PREVIEW)
+        ask(Stub(channel), request)
+        before = Rest.of(server)
+        with _connect(server) as hostile:
+            health = health_pb2_grpc.HealthStub(hostile)
+            watches = [health.Watch(health_pb2.HealthCheckRequest()) for _ in range(4 * most)]
+            eventually(lambda: sum(watch.done() for watch in watches) >= 3 * most, "refused")
+            refused = [watch for watch in watches if watch.done()]
+            assert {watch.code() for watch in refused} == {grpc.StatusCode.RESOURCE_EXHAUSTED}
+            with pytest.raises(grpc.RpcError) as caught:
+                ask(Stub(channel), request)
+            assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+            # Probes have a listener of their own.
+            assert metric(server, "protome_ready") == 1
+        heals(server, photo, before)
