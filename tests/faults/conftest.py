@@ -60,13 +60,14 @@ def server(fault_file: Path, photo: bytes, sample_photo: bytes) -> Iterator[Embe
         with running, grpc.insecure_channel(running.address, options=OPTIONS) as channel:
             for _ in range(10):
                 ask(Stub(channel), pb.ReconstructRequest(image=photo))
+            # Large meshes, whichever worker gets them, and full batches on every lane.
+            many = heavy(sample_photo, 16)
+            many.detail = pb.DETAIL_LEVEL_PREVIEW
+            requests = [heavy(sample_photo, 4)] * 4 + [many] * 4
             settled = 0
             with ThreadPoolExecutor(4) as threads:
-                # Chance decides which worker gets the large ones.
                 for _ in range(8):
-                    list(
-                        threads.map(lambda _: ask(Stub(channel), heavy(sample_photo, 4)), range(4))
-                    )
+                    list(threads.map(lambda request: ask(Stub(channel), request, None), requests))
                     if memory(running) < settled + 8 * MIB:
                         break
                     settled = memory(running)
