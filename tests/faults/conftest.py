@@ -63,10 +63,10 @@ def server(fault_file: Path, photo: bytes, sample_photo: bytes) -> Iterator[Embe
             # Large meshes, whichever worker gets them, and full batches on every lane.
             many = heavy(sample_photo, 16)
             many.detail = pb.DETAIL_LEVEL_PREVIEW
-            requests = [heavy(sample_photo, 4)] * 4 + [many] * 4
+            requests = [heavy(sample_photo, 4)] * 4 + [many] * 2
             settled = 0
             with ThreadPoolExecutor(4) as threads:
-                for _ in range(8):
+                for _ in range(3):
                     list(threads.map(lambda request: ask(Stub(channel), request, None), requests))
                     if memory(running) < settled + 8 * MIB:
                         break
