@@ -89,6 +89,12 @@ class Config:
         "bytes held for the photos being worked on; over that, new ones are rejected",
         low=1,
     )
+    receive_seconds: float = _option(
+        60.0,
+        "a client that takes longer to send its photo, or leaves its stream idle for so long, "
+        "is hung up on",
+        low=0.1,
+    )
     slow_uploads: int = _option(
         32, "photos that may arrive slowly at a time; one more ends the slowest", low=1
     )
@@ -97,6 +103,12 @@ class Config:
         8, "photos of one ReconstructMany stream worked on at a time", low=1
     )
 
+    max_connections: int = _option(
+        4096, "connections of clients at a time; fewer where fewer files may be open", low=1
+    )
+    max_calls: int = _option(
+        16384, "calls open at a time, those of health among them; more are refused unread", low=1
+    )
     max_connection_calls: int = _option(
         1024, "calls of one connection at a time; gRPC clients wait with more", low=1
     )
@@ -114,6 +126,9 @@ class Config:
         "largest PNG or WebP, which have to be decoded whole, pixels",
         low=1,
         high=1 << 30,
+    )
+    max_scans: int = _option(
+        100, "scans of a progressive JPEG, each of which costs a pass over its pixels", low=1
     )
     max_faces: int = _option(16, "faces of one photo", low=1, high=64)
     min_face_pixels: int = _option(20, "width of the smallest face, photo pixels", low=1)

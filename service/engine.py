@@ -9,6 +9,7 @@ from typing import Final
 
 import numpy as np
 
+from .cap import Cap
 from .grid import CROP_SIDE, F32, GRIDS, U8, Level
 from .model import Model, ModelError
 from .session import CPU, Choice, Session, Setup, out_of_memory
@@ -16,6 +17,8 @@ from .session import CPU, Choice, Session, Setup, out_of_memory
 log = logging.getLogger(__name__)
 
 BUCKETS: Final = (1, 2, 4, 8, 16, 32)
+# Crop pixels beyond which nothing the network says of a face is about that face.
+ABSURD: Final = 1e5
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +30,8 @@ class Prediction:
         landmarks: (68, 3) float32 in crop coordinates, or None.
         pose: (3, 4) float32 from the head's own frame to crop coordinates, or None.
         landmark_error: (68,) float32 expected error of each landmark, crop pixels, or None.
-        sound: whether all that it says are numbers.
+        sound: whether all that it says are numbers that can be meant: finite, no axis of length 0,
+            no negative error.
     """
 
     volumes: Mapping[Level, U8]
@@ -74,8 +78,12 @@ class Engine:
         self.in_flight = in_flight or (max(1, cores // threads) if on_cpu else 2)
         # Runs on a CPU have cores of their own; those on a GPU take turns.
         self.lanes = self.in_flight if on_cpu else 1
-        # Lowered when the device's memory is not enough for more.
-        self._most = self.max_batch
+        self._cap = Cap(self.max_batch)
+
+    @property
+    def cap(self) -> int:
+        """Faces run at a time: fewer than ``max_batch`` for a while after memory was not enough."""
+        return self._cap.value
 
     @property
     def buckets(self) -> tuple[int, ...]:
@@ -102,17 +110,19 @@ class Engine:
         Raises:
             ModelError: the network gave something else than its card says.
         """
-        if len(crops) > self._most:
+        if len(crops) > self._cap.value:
             half = len(crops) // 2
             return self.run(crops[:half], levels) + self.run(crops[half:], levels)
         try:
-            return self._run(crops, levels)
+            predictions = self._run(crops, levels)
         except Exception as error:
             if len(crops) == 1 or not out_of_memory(error):
                 raise
-            self._most = min(self._most, len(crops) // 2)
-            log.warning("no memory for %d faces, now at most %d: %s", len(crops), self._most, error)
+            self._cap.failed(len(crops))
+            log.warning("no memory for %d faces, now at most %d: %s", len(crops), self.cap, error)
             return self.run(crops, levels)
+        self._cap.worked()
+        return predictions
 
     def _run(self, crops: Sequence[U8], levels: Sequence[Level]) -> list[Prediction]:
         model = self.model
@@ -120,9 +130,16 @@ class Engine:
         for row, crop in zip(batch, crops, strict=False):
             row[...] = crop
         names = [model.outputs[level] for level in levels]
-        extras = (model.landmarks, model.pose, model.landmark_error)
-        names += [name for name in extras if name is not None]
+        extras = (
+            (model.landmarks, (68, 3)),
+            (model.pose, (3, 4)),
+            (model.landmark_error, (68,)),
+        )
+        names += [name for name, _ in extras if name is not None]
         values = self._session.run(batch, names)
+        for name, shape in extras:
+            if name is not None and values[name].shape != (len(batch), *shape):
+                raise ModelError(f"the network gave {name} of {values[name].shape}")
         for level in levels:
             volumes = values[model.outputs[level]]
             if volumes.shape != (len(batch), *GRIDS[level].shape) or volumes.dtype != np.uint8:
@@ -131,7 +148,7 @@ class Engine:
             _prediction(
                 # Copies: a view would keep the whole batch in memory for its slowest face.
                 {level: values[model.outputs[level]][row].copy() for level in levels},
-                [None if name is None else values[name][row] for name in extras],
+                [None if name is None else values[name][row] for name, _ in extras],
             )
             for row in range(len(crops))
         ]
@@ -145,5 +162,10 @@ class Engine:
 
 def _prediction(volumes: Mapping[Level, U8], extras: Sequence[F32 | None]) -> Prediction:
     landmarks, pose, error = extras
-    sound = all(value is None or bool(np.isfinite(value).all()) for value in extras)
+    # Written so that NaN fails.
+    sound = all(value is None or bool((np.abs(value) < ABSURD).all()) for value in extras)
+    if pose is not None:
+        sound = sound and bool(np.abs(pose[:, :3]).max(axis=0).min() > 0)
+    if error is not None:
+        sound = sound and bool((error >= 0).all())
     return Prediction(volumes, landmarks, pose, error, sound)

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-import struct
 import warnings
-import zlib
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,12 +17,11 @@ import numpy as np
 from PIL import ExifTags, ImageFile, UnidentifiedImageError
 from PIL import Image as Pillow
 
-from .errors import BrokenImage, ImageTooLarge, InvalidRequest, UnsupportedFormat
+from .container import MAX_SCANS, format_of, stripped, webp_size
+from .errors import BrokenImage, ImageTooLarge, InvalidRequest
 from .grid import U8
 
-# JPEG covers MPO, what many phones write: a JPEG with more pictures behind the first.
 FORMATS: Final = ("JPEG", "PNG", "WEBP")
-PNG_MAGIC: Final = b"\x89PNG\r\n\x1a\n"
 MIN_SIDE: Final = 16
 BACKDROP: Final = (255, 255, 255)
 
@@ -63,11 +60,13 @@ class ImageLimits:
         max_bytes: largest file.
         max_pixels: largest width x height.
         max_unscaled_pixels: the same for PNG and WebP, which have to be decoded whole.
+        max_scans: most scans of a JPEG, each of which goes over all pixels.
     """
 
     max_bytes: int
     max_pixels: int
     max_unscaled_pixels: int
+    max_scans: int = MAX_SCANS
 
     def check_bytes(self, count: int) -> None:
         """Raises :class:`ImageTooLarge` for a file of ``count`` bytes over the limit."""
@@ -97,13 +96,14 @@ def decode(data: bytes, limits: ImageLimits, *, enough: int) -> Image:
     if not data:
         raise InvalidRequest("image is empty", field="image")
     limits.check_bytes(len(data))
+    kept = stripped(data, limits.max_scans)
+    if (claimed := webp_size(data)) is not None:
+        _check_size("WEBP", claimed, limits)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        photo = _open(data)
+        photo = _open(kept)
         with photo:
-            _check_size(photo, limits)
-            if photo.format == "PNG":
-                _check_png(data)
+            _check_size(str(photo.format), photo.size, limits)
             try:
                 return _load(photo, enough)
             except MemoryError:
@@ -118,24 +118,25 @@ def decode(data: bytes, limits: ImageLimits, *, enough: int) -> Image:
 def _open(data: bytes) -> Pillow.Image:
     try:
         return Pillow.open(io.BytesIO(data), formats=FORMATS)
-    except UnidentifiedImageError:
-        raise UnsupportedFormat(
-            "the bytes are not a JPEG, PNG or WebP picture", formats="JPEG,PNG,WebP"
-        ) from None
     except MemoryError:
         raise
     except Exception as error:
-        raise BrokenImage(f"the picture's header cannot be read: {error}") from None
+        # Pillow names our buffer's address where it knows no more.
+        why = "" if isinstance(error, UnidentifiedImageError) else f": {error}"
+        format_ = format_of(data)
+        raise BrokenImage(
+            f"the header of the {format_} picture cannot be read{why}", format=format_
+        ) from None
 
 
-def _check_size(photo: Pillow.Image, limits: ImageLimits) -> None:
-    width, height = photo.size
+def _check_size(format_: str, size: tuple[int, int], limits: ImageLimits) -> None:
+    width, height = size
     name, limit = "max_image_pixels", limits.max_pixels
-    if photo.format in ("PNG", "WEBP") and limits.max_unscaled_pixels < limit:
+    if format_ in ("PNG", "WEBP") and limits.max_unscaled_pixels < limit:
         name, limit = "max_unscaled_pixels", limits.max_unscaled_pixels
     if width * height > limit:
         raise ImageTooLarge(
-            f"the {photo.format} has {width} x {height} pixels, the limit is {limit} in all",
+            f"the {format_} has {width} x {height} pixels, the limit is {limit} in all",
             width=width,
             height=height,
             **{name: limit},
@@ -146,18 +147,6 @@ def _check_size(photo: Pillow.Image, limits: ImageLimits) -> None:
             field="image",
             min_side=MIN_SIDE,
         )
-
-
-def _check_png(data: bytes) -> None:
-    """Check the pixels' checksums (PNG, 5.3), which Pillow leaves out."""
-    view = memoryview(data)
-    at = len(PNG_MAGIC)
-    while at + 8 <= len(data):
-        length, kind = struct.unpack_from(">I4s", view, at)
-        end = at + 8 + length
-        if kind == b"IDAT" and view[end : end + 4] != zlib.crc32(view[at + 4 : end]).to_bytes(4):
-            raise BrokenImage("the PNG picture has a wrong checksum", format="PNG")
-        at = end + 4
 
 
 def _load(photo: Pillow.Image, enough: int) -> Image:

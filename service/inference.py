@@ -209,7 +209,7 @@ class Inference:
                 continue
             if not prediction.sound:
                 log.error("the network gave something that is no number")
-                _fail(ticket, Internal("the network failed"))
+                _fail(ticket, Internal("the network gave something that is no number"))
                 continue
             waited = began - ticket.queued_at
             ticket.item.answer.set_result(Inferred(prediction, len(tickets), waited, seconds))

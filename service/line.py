@@ -171,7 +171,10 @@ class Line:
     ) -> None:
         self._config = config
         self._limits = ImageLimits(
-            config.max_image_bytes, config.max_image_pixels, config.max_unscaled_pixels
+            config.max_image_bytes,
+            config.max_image_pixels,
+            config.max_unscaled_pixels,
+            config.max_scans,
         )
         self._budget = budget
         self._model = model

@@ -120,6 +120,11 @@ class Metrics:
         self._queue_faces = Gauge(
             "protome_queue_depth_faces", "Faces waiting for the network.", registry=r
         )
+        self._batch_cap = Gauge(
+            "protome_batch_cap_faces",
+            "Faces run at a time: fewer than max_batch for a while after memory was not enough.",
+            registry=r,
+        )
         self._queue_age = Gauge(
             "protome_queue_age_seconds", "Wait so far of the oldest face in the queue.", registry=r
         )
@@ -150,6 +155,7 @@ class Metrics:
         backlog: Callable[[], float],
         speed: Callable[[], float],
         network: Affine,
+        batch_cap: Callable[[], float],
     ) -> None:
         """Read the queues and what was learned whenever the metrics are asked for."""
         self._backlog.set_function(backlog)
@@ -157,6 +163,7 @@ class Metrics:
         self._network_a.set_function(lambda: network.a)
         self._network_b.set_function(lambda: network.b)
         self._queue_faces.set_function(queue_faces)
+        self._batch_cap.set_function(batch_cap)
         self._queue_age.set_function(queue_age)
         self._queue_tasks.set_function(queue_tasks)
 

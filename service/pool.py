@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 # One core a worker: libraries that start threads of their own would fight over the cores.
 ONE_THREAD: Final = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 START_SECONDS: Final = 60.0
+# How often a worker is tried that does not start while the server does.
+START_TRIES: Final = 3
 MAX_REPLY: Final = 1 << 20
 REPLY_MODULES: Final = frozenset(
     f"{__package__}.{name}"
@@ -275,18 +277,29 @@ class Pool:
         Raises:
             WorkerDied: one could not be started.
         """
-        starts = await asyncio.gather(
-            *(Worker.start(self._mailbox_bytes, self._memory_bytes) for _ in range(self._count)),
-            return_exceptions=True,
-        )
-        workers = [start for start in starts if isinstance(start, Worker)]
-        for start in starts:
-            if isinstance(start, BaseException):
-                await asyncio.gather(*(worker.stop() for worker in workers))
-                raise start
+        starts = [asyncio.create_task(self._start_one()) for _ in range(self._count)]
+        try:
+            workers = await asyncio.gather(*starts)
+        except BaseException:
+            for start in starts:
+                start.cancel()
+            for started in await asyncio.gather(*starts, return_exceptions=True):
+                if isinstance(started, Worker):
+                    await started.stop()
+            raise
         self._keepers = [asyncio.create_task(self._keep(worker)) for worker in workers]
         # A keeper cancelled before its first step would never stop its worker.
         await asyncio.sleep(0)
+
+    async def _start_one(self) -> Worker:
+        for left in reversed(range(START_TRIES)):
+            try:
+                return await Worker.start(self._mailbox_bytes, self._memory_bytes)
+            except WorkerDied as error:
+                if not left:
+                    raise
+                log.warning("%s; trying again", error)
+        raise AssertionError("the last try returns or raises")
 
     async def close(self) -> None:
         """Stop all workers; tasks still waiting are answered with :class:`WorkerDied`."""

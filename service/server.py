@@ -20,6 +20,7 @@ from . import __version__, call, logs, selftest
 from .auth import TokenFileError, Tokens
 from .budget import Budget
 from .config import MIB, Config, cores
+from .descriptors import room_for
 from .engine import Engine
 from .forecast import Forecast
 from .gate import Gate
@@ -66,10 +67,23 @@ class Server:
             StartupError, ModelError, WorkerDied: the server cannot start.
         """
         try:
-            await self.startup()
+            await self._unless_stopped()
             await self.main_loop()
         finally:
             await self.shutdown()
+
+    async def _unless_stopped(self) -> None:
+        """Start up, or give that up when told to stop."""
+        starting = asyncio.create_task(self.startup())
+        stopped = asyncio.create_task(self._stop.wait())
+        try:
+            await asyncio.wait({starting, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            if starting.done():
+                await starting
+        finally:
+            stopped.cancel()
+            starting.cancel()
+            await asyncio.gather(starting, return_exceptions=True)
 
     async def startup(self) -> None:
         """Bring up the parts from the inside out; ready is last."""
@@ -138,6 +152,7 @@ class Server:
             max_streams=config.max_streams,
             max_stream_photos=config.max_stream_photos,
             send_seconds=config.send_seconds,
+            receive_seconds=config.receive_seconds,
         )
         self._metrics.watch(
             queue_faces=lambda: self._inference.queued,
@@ -146,6 +161,7 @@ class Server:
             backlog=lambda: forecast.backlog,
             speed=lambda: forecast.speed,
             network=self._inference.times,
+            batch_cap=lambda: engine.cap,
         )
         self._metrics.describe(
             version=__version__,
@@ -218,6 +234,9 @@ class Server:
 
     async def _listen(self) -> None:
         config = self._config
+        connections = room_for(config.max_connections)
+        if connections < config.max_connections:
+            log.warning("too few files may be open: %d connections at most", connections)
         self._grpc = grpc.aio.server(
             options=[
                 # Photos a little over our limit get our own error, with the limit in it.
@@ -230,12 +249,15 @@ class Server:
                 # Clients may ask us as well, between calls too.
                 ("grpc.keepalive_permit_without_calls", 1),
                 ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+                # Descriptors are left for workers to be replaced, and for probes.
+                ("grpc.max_allowed_incoming_connections", connections),
                 ("grpc.max_concurrent_streams", config.max_connection_calls),
                 # Clients come back through DNS or the balancer, and so find servers that are new.
                 # Calls in flight are not cut: there is no bound on the grace.
                 ("grpc.max_connection_age_ms", round(1e3 * config.connection_seconds)),
                 ("grpc.max_connection_idle_ms", round(1e3 * config.idle_seconds)),
             ],
+            maximum_concurrent_rpcs=config.max_calls,
             interceptors=[
                 Gate(
                     service=SERVICE,

@@ -64,6 +64,7 @@ class Servicer:
         max_streams: ReconstructMany streams open at a time.
         max_stream_photos: photos of one ReconstructMany stream worked on at a time.
         send_seconds: how long a message may wait for the client to take it.
+        receive_seconds: how long a photo may take to arrive, or a stream be idle.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class Servicer:
         max_streams: int,
         max_stream_photos: int,
         send_seconds: float,
+        receive_seconds: float,
     ) -> None:
         self._line = line
         self._wire = wire
@@ -89,7 +91,8 @@ class Servicer:
         self._max_streams = max_streams
         self._max_stream_photos = max_stream_photos
         self._send_seconds = send_seconds
-        self._uploads = Uploads(slow_places=slow_uploads)
+        self._receive_seconds = receive_seconds
+        self._uploads = Uploads(slow_places=slow_uploads, seconds=receive_seconds)
         self._photos = 0
         self._streams = 0
         self._idle = asyncio.Event()
@@ -220,12 +223,16 @@ class Servicer:
                 working.pop(request_id, None)
                 places.release()
 
-        problem: InvalidRequest | None = None
+        problem: ProtomeError | None = None
         async with asyncio.TaskGroup() as group:
             while True:
                 # Reading waits for a place: that is the flow control towards the client.
                 await places.acquire()
-                message = await anext(photos, None)
+                try:
+                    message = await self._next(photos, working.values())
+                except ClientGone as gone:
+                    problem = gone
+                    break
                 if message is None:
                     break
                 problem = _bad_id(message.request_id, working)
@@ -237,6 +244,30 @@ class Servicer:
                 working[message.request_id] = group.create_task(serve(message))
         if problem is not None:
             raise problem
+
+    async def _next(
+        self,
+        photos: AsyncIterator[pb.ReconstructManyRequest],
+        working: Collection[asyncio.Task[None]],
+    ) -> pb.ReconstructManyRequest | None:
+        """The next photo of a stream, None after the last.
+
+        Raises:
+            ClientGone: none came for long, while none was in work: the client may have stopped in
+                the middle of one, and gRPC holds that half.
+        """
+        reading = asyncio.ensure_future(anext(photos, None))
+        try:
+            while not reading.done():
+                seconds = None if working else self._receive_seconds
+                done, _ = await asyncio.wait(
+                    {reading, *working}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED
+                )
+                if not done:
+                    raise ClientGone(f"no photo came for {self._receive_seconds} s")
+            return reading.result()
+        finally:
+            reading.cancel()
 
     async def _photo(
         self,

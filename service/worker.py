@@ -8,8 +8,11 @@ the socket does, or after a task its memory was not enough for, which libraries 
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import pickle
 import resource
+import signal
 import socket
 import struct
 import sys
@@ -27,6 +30,7 @@ from .stages import build, prepare, warm_up
 LENGTH: Final = struct.Struct(">I")
 # Sent when a task has arrived: a worker that dies before has not touched it.
 TAKEN: Final = b"\x06"
+PR_SET_PDEATHSIG: Final = 1
 TASKS: Final[dict[str, Callable[..., Any]]] = {"prepare": prepare, "build": build}
 
 
@@ -54,6 +58,7 @@ class Reply:
 
 def main(argv: Sequence[str]) -> None:
     """Serve tasks until the pool closes the socket."""
+    _die_with_parent()
     # One core a worker: the pool runs as many workers as there are cores.
     cv2.setNumThreads(1)
     channel = socket.socket(fileno=int(argv[0]))
@@ -70,6 +75,12 @@ def main(argv: Sequence[str]) -> None:
             _send(channel, reply)
             if isinstance(reply.error, WorkerMemory):
                 break
+
+
+def _die_with_parent() -> None:
+    """However the server ends, also while a task runs or this process is stopped (Linux)."""
+    with contextlib.suppress(AttributeError, OSError):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _do(task: Task, mailbox: Mailbox) -> Reply:

@@ -16,6 +16,7 @@ import pytest
 
 from protome.embedded import EmbeddedServer
 from protome.v1 import reconstruction_pb2 as pb
+from tests.hostile import FILES
 
 from .photos import endless_scans, opened, png, png_chunk, saved
 from .support import (
@@ -30,6 +31,7 @@ from .support import (
     in_flight,
     memory,
     metric,
+    refused,
     workers,
 )
 
@@ -222,6 +224,30 @@ def test_bombs_are_refused_before_they_take_up_memory(
     assert _restarts(attacked) == 0
 
 
+@pytest.mark.parametrize("kind", ["ok", "BROKEN_IMAGE", "IMAGE_TOO_LARGE", "UNSUPPORTED_FORMAT"])
+def test_files_made_to_cost_much_cost_little(
+    attacked: EmbeddedServer, victim: Stub, sample_photo: bytes, healthy: Answer, kind: str
+) -> None:
+    """Polyglots, bombs in metadata, endless parts, several pictures: see tests/hostile.py."""
+    peak = 0
+    slow = {}
+    for name, (expected, make) in FILES.items():
+        if expected != kind:
+            continue
+        data = make()
+        began = time.monotonic()
+        problem = refused(victim, pb.ReconstructRequest(image=data))
+        if time.monotonic() - began > 10:
+            slow[name] = time.monotonic() - began
+        # The pictures themselves are of one colour.
+        assert problem.reason == ("NO_FACE_FOUND" if kind == "ok" else kind), name
+        peak = max(peak, memory(attacked))
+    assert slow == {}
+    assert peak < 1500 * MIB
+    _sound(attacked, victim, sample_photo, healthy)
+    assert _restarts(attacked) == 0
+
+
 def test_largest_picture_allowed_is_answered_within_its_time(
     attacked: EmbeddedServer, victim: Stub, sample_photo: bytes, healthy: Answer
 ) -> None:
@@ -251,7 +277,7 @@ def test_random_bytes_behind_magic_numbers(victim: Stub) -> None:
 
 def test_picture_that_takes_too_long_loses_its_worker_and_no_more(sample_photo: bytes) -> None:
     with (
-        EmbeddedServer([*SMALL, "--task-seconds", "2"]) as server,
+        EmbeddedServer([*SMALL, "--task-seconds", "2", "--max-scans", "10000"]) as server,
         grpc.insecure_channel(server.address, options=OPTIONS) as channel,
     ):
         stub = Stub(channel)

@@ -32,7 +32,7 @@ from .support import (
 
 @pytest.fixture(scope="module")
 def own() -> Iterator[EmbeddedServer]:
-    with EmbeddedServer(["--max-batch", "1", "--workers", "3"]) as running:
+    with EmbeddedServer(["--max-batch", "1", "--workers", "3", "--max-scans", "10000"]) as running:
         yield running
 
 

@@ -13,7 +13,7 @@ import pytest
 from protome.embedded import EmbeddedServer
 from protome.v1 import reconstruction_pb2 as pb
 from tests.e2e.photos import opened, saved
-from tests.e2e.support import OPTIONS, Stub, ask, heavy
+from tests.e2e.support import MIB, OPTIONS, Stub, ask, heavy, memory
 
 INJECT = Path(__file__).parent / "inject"
 # Clients that may send slowly.
@@ -49,17 +49,26 @@ def fault(fault_file: Path) -> Iterator[Fault]:
 
 @pytest.fixture(scope="session")
 def server(fault_file: Path, photo: bytes, sample_photo: bytes) -> Iterator[EmbeddedServer]:
-    """Two workers, tasks of at most two seconds; warm, so that what it takes up has settled."""
+    """Two workers, tasks of at most four seconds; warm, so that what it takes up has settled."""
     path = os.pathsep.join(filter(None, [str(INJECT), os.environ.get("PYTHONPATH")]))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", path)
         patch.setenv("FAULT_FILE", str(fault_file))
         running = EmbeddedServer(
-            [*("--workers", "2", "--task-seconds", "2", "--slow-uploads", str(SLOW))]
+            [*("--workers", "2", "--task-seconds", "4", "--slow-uploads", str(SLOW))]
         )
         with running, grpc.insecure_channel(running.address, options=OPTIONS) as channel:
             for _ in range(10):
                 ask(Stub(channel), pb.ReconstructRequest(image=photo))
+            # Large meshes, whichever worker gets them, and full batches on every lane.
+            many = heavy(sample_photo, 16)
+            many.detail = pb.DETAIL_LEVEL_PREVIEW
+            requests = [heavy(sample_photo, 4)] * 4 + [many] * 2
+            settled = 0
             with ThreadPoolExecutor(4) as threads:
-                list(threads.map(lambda _: ask(Stub(channel), heavy(sample_photo, 4)), range(4)))
+                for _ in range(3):
+                    list(threads.map(lambda request: ask(Stub(channel), request, None), requests))
+                    if memory(running) < settled + 8 * MIB:
+                        break
+                    settled = memory(running)
             yield running

@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
 import resource
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
 
+import grpc
 import psutil
 import pytest
 
 from protome.embedded import EmbeddedServer
-from tests.e2e.support import MIB, eventually, metric, workers
+from protome.v1 import reconstruction_pb2 as pb
+from tests.e2e.support import (
+    MIB,
+    SMALL,
+    Stub,
+    ask,
+    cancel,
+    eventually,
+    heavy,
+    in_flight,
+    is_worker,
+    metric,
+    workers,
+)
 
 from .load import Load, Rest, heals
 
@@ -36,7 +56,7 @@ def test_a_worker_that_stops_answering(server: EmbeddedServer, photo: bytes) -> 
         workers(server)[0].suspend()
         # The other one goes on meanwhile, and after task_seconds there are two again.
         load.progress(3)
-        eventually(lambda: _restarts(server) == restarts + 1, "it is replaced", 10)
+        eventually(lambda: _restarts(server) == restarts + 1, "it is replaced", 20)
         load.progress(3)
     assert set(load.failed) <= {"WORKER_HUNG"}
     assert sum(load.failed.values()) <= 1
@@ -65,3 +85,122 @@ def test_no_shared_memory_for_a_new_worker(
         load.progress(3)
     assert set(load.failed) <= {"WORKER_DIED", "UNAVAILABLE"}
     heals(server, photo, before)
+
+
+def test_a_worker_that_is_stopped_while_its_clients_leave(
+    server: EmbeddedServer, photo: bytes, sample_photo: bytes
+) -> None:
+    """What it holds comes back once it was replaced, though nobody waits for it any more."""
+    before, restarts = Rest.of(server), _restarts(server)
+    with Load(server, photo) as load, grpc.insecure_channel(server.address) as channel:
+        calls = [Stub(channel).Reconstruct(heavy(sample_photo, 2), timeout=60) for _ in range(4)]
+        eventually(lambda: in_flight(server) >= 4, "they are in work")
+        stopped = workers(server)[0]
+        stopped.suspend()
+        for call in calls:
+            cancel(call)
+        eventually(lambda: _restarts(server) == restarts + 1, "it is replaced", 20)
+        assert not stopped.is_running() or stopped.status() == psutil.STATUS_ZOMBIE
+        load.progress(3)
+    assert set(load.failed) <= {"WORKER_HUNG"}
+    assert sum(load.failed.values()) <= 1
+    heals(server, photo, before)
+
+
+def test_all_workers_killed_at_once_and_their_successors_too(
+    server: EmbeddedServer, photo: bytes
+) -> None:
+    before = Rest.of(server)
+    with Load(server, photo) as load:
+        for _ in range(3):
+            gone = {worker.pid for worker in workers(server)}
+            for pid in gone:
+                psutil.Process(pid).kill()
+            eventually(
+                lambda g=gone: bool({w.pid for w in workers(server)} - g),  # type: ignore[misc]
+                "another is starting",
+            )
+        load.progress(3)
+    assert set(load.failed) <= {"WORKER_DIED"}
+    heals(server, photo, before)
+
+
+def test_a_worker_that_dies_while_the_server_starts_is_replaced(
+    photo: bytes, tmp_path: Path
+) -> None:
+    ports = tmp_path / "ports"
+    with serving(ports) as process:
+        eventually(lambda: bool(_starting(process)), "a worker is starting")
+        _starting(process)[0].kill()
+        eventually(lambda: ports.exists() or process.poll() is not None, "it serves", 60)
+        assert process.poll() is None
+        with grpc.insecure_channel(f"127.0.0.1:{ports.read_text().split()[0]}") as channel:
+            answer = ask(Stub(channel), pb.ReconstructRequest(image=photo))
+            assert answer.outcomes() == ["RECONSTRUCTED"]
+        assert len(_starting(process)) == 2
+        process.terminate()
+        assert process.wait(20) == 0
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.4, 0.8, 1.6])
+def test_sigterm_while_it_starts_ends_it_soon(tmp_path: Path, seconds: float) -> None:
+    """Somewhere between its first worker and the first photo, as fast as the machine is."""
+    with serving(tmp_path / "ports") as process:
+        eventually(lambda: len(_starting(process)) == 2, "its workers are starting")
+        children = _starting(process)
+        time.sleep(seconds)
+        began = time.monotonic()
+        process.terminate()
+        assert process.wait(20) == 0
+        assert time.monotonic() - began < 10
+        eventually(lambda: not any(child.is_running() for child in children), "they are gone", 5)
+
+
+def test_a_killed_server_leaves_no_worker_though_it_is_stopped(
+    sample_photo: bytes, tmp_path: Path
+) -> None:
+    """It hears of nothing any more: the system ends it."""
+    ports = tmp_path / "ports"
+    with serving(ports) as process:
+        eventually(ports.exists, "it serves", 60)
+        children = _starting(process)
+        for child in children:
+            child.suspend()
+        with grpc.insecure_channel(f"127.0.0.1:{ports.read_text().split()[0]}") as channel:
+            call = Stub(channel).Reconstruct(pb.ReconstructRequest(image=sample_photo), timeout=60)
+            process.kill()
+            process.wait(10)
+            eventually(lambda: not any(map(_runs, children)), "they are gone", 10)
+            cancel(call)
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _starting(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    """Its workers, at work or not yet."""
+    return [child for child in psutil.Process(process.pid).children() if is_worker(child)]
+
+
+@contextlib.contextmanager
+def serving(ports: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A server from its first moment on."""
+    command = [sys.executable, "-m", "protome", "serve", "--until-eof", *SMALL]
+    command += ["--host", "127.0.0.1", "--port", "0", "--metrics-host", "127.0.0.1"]
+    command += ["--metrics-port", "0", "--port-file", str(ports), "--drain-delay", "0"]
+    quiet = subprocess.DEVNULL
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=quiet, stderr=quiet) as process:
+        children: list[psutil.Process] = []
+        try:
+            yield process
+        finally:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                children = psutil.Process(process.pid).children()
+            process.kill()
+            for child in children:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    child.kill()

@@ -11,6 +11,10 @@ from PIL import ExifTags, Image
 
 from protome.sample import SAMPLE
 from protome.v1 import reconstruction_pb2 as pb
+from tests.hostile import FILES
+
+# As long as the documented runs take.
+LONGEST: Final = 16_384
 
 KINDS: Final[dict[str, tuple[str, str, dict[str, Any]]]] = {
     "jpeg": ("JPEG", "RGB", {"quality": 60}),
@@ -29,7 +33,7 @@ KINDS: Final[dict[str, tuple[str, str, dict[str, Any]]]] = {
 
 
 def pictures() -> dict[str, bytes]:
-    """Files of about a kilobyte, with EXIF, and one that shows a face."""
+    """Files of about a kilobyte, with EXIF, one that shows a face, and hostile ones."""
     face = Image.open(SAMPLE).convert("RGB").crop((120, 20, 340, 240))
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = 6
@@ -43,7 +47,8 @@ def pictures() -> dict[str, bytes]:
         found[f"animated-{format_}"] = _saved(
             frames[0], format_, {"save_all": True, "append_images": frames[1:]}
         )
-    return found
+    hostile = {name.replace(" ", "-"): make() for name, (_, make) in FILES.items()}
+    return found | {name: data for name, data in hostile.items() if len(data) <= LONGEST}
 
 
 def messages() -> dict[str, bytes]:

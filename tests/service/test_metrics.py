@@ -44,6 +44,7 @@ def metrics() -> Metrics:
         backlog=lambda: 1.5,
         speed=lambda: 2.5,
         network=network,
+        batch_cap=lambda: 16,
     )
     made.began()
     made.began()

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from protome.errors import Overloaded
-from protome.uploads import Uploads
+from protome.errors import ClientGone, Overloaded
+from protome.uploads import MAX_WAITING, Uploads
 
 
 class Sender:
@@ -81,5 +81,57 @@ def test_several_that_get_slow_at_once_end_as_many() -> None:
         assert all(isinstance(read.exception(), Overloaded) for read in done)
         for read in waiting:
             read.cancel()
+
+    asyncio.run(run())
+
+
+def test_what_does_not_arrive_is_given_up_and_its_place_with_it() -> None:
+    async def run() -> None:
+        uploads = Uploads(places=1, slow_places=1, patience=0.01, seconds=0.05)
+        for _ in range(3):
+            sender = Sender()
+            with pytest.raises(ClientGone):
+                await uploads.read(sender.receive)
+            assert sender.message.cancelled()
+        fast = Sender()
+        fast.message.set_result("fast")
+        assert await uploads.read(fast.receive) == "fast"
+
+    asyncio.run(run())
+
+
+def test_the_more_wait_the_less_patience_there_is() -> None:
+    """With all of it for each, the last of these would wait for 40 seconds."""
+
+    async def run() -> None:
+        uploads = Uploads(places=1, slow_places=400, patience=0.2)
+        silent = [asyncio.create_task(uploads.read(Sender().receive)) for _ in range(200)]
+        await settle()
+        last = Sender()
+        last.message.set_result("last")
+        async with asyncio.timeout(20):
+            assert await uploads.read(last.receive) == "last"
+        for task in silent:
+            task.cancel()
+        await asyncio.gather(*silent, return_exceptions=True)
+
+    asyncio.run(run())
+
+
+def test_not_everybody_may_wait() -> None:
+    async def run() -> None:
+        uploads = Uploads(places=1, slow_places=1, patience=60)
+        waiting = [
+            asyncio.create_task(uploads.read(Sender().receive)) for _ in range(1 + MAX_WAITING)
+        ]
+        await settle()
+        with pytest.raises(Overloaded):
+            await uploads.read(Sender().receive)
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        fast = Sender()
+        fast.message.set_result("fast")
+        assert await uploads.read(fast.receive) == "fast"
 
     asyncio.run(run())

@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+NO_NUMBERS = {"nan": float("nan"), "infinite": float("inf"), "beyond": 3e38}
 FILE = Path(os.environ["FAULT_FILE"])
 
 
@@ -26,7 +27,6 @@ def fault() -> tuple[str, float]:
 
 def break_network() -> None:
     """The network raises, talks nonsense or finds no memory for more than so many faces."""
-    import numpy as np
 
     from protome.session import Session
 
@@ -41,10 +41,13 @@ def break_network() -> None:
         values = dict(run(self, batch, names))
         if name == "shape":
             values = {key: value[:, :-1] for key, value in values.items()}
-        if name == "nan":
+        if name in NO_NUMBERS:
             for key, value in values.items():
                 if value.dtype.kind == "f":
-                    values[key] = np.full_like(value, np.nan)
+                    wrong = value.copy()
+                    # Of all faces, or of the first of each batch.
+                    wrong[: 1 if measure else None] = NO_NUMBERS[name]
+                    values[key] = wrong
         return values
 
     Session.run = broken  # type: ignore[method-assign]
