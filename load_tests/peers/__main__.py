@@ -53,8 +53,8 @@ class System:
         name: in the table.
         how: it is called, see :data:`http.CONNECT`.
         module: that serves.
-        flags: of it; {port}, {cores}, {seconds} (of a call), {ms} and {queue} (calls that may
-            wait, where a server can bound them) are filled in.
+        flags: of it; {port}, {cores}, {ms} (of a call) and, so that what waited can still be
+            answered in time, {queue} (calls that may wait) or {wait} (seconds) are filled in.
     """
 
     name: str
@@ -67,7 +67,7 @@ MOSEC: Final = (
     "--address 127.0.0.1 --port {port} --cores {cores} --timeout {ms} --capacity {queue} "
     "--log-level error"
 )
-LITSERVE: Final = "--port {port} --cores {cores} --timeout {seconds}"
+LITSERVE: Final = "--port {port} --cores {cores} --timeout {wait}"
 SYSTEMS: Final = (
     System(
         "Protome",
@@ -165,7 +165,7 @@ def serving(system: System, seconds: float, queue: int, log: Path) -> Iterator[S
     """A server for a while; ``seconds`` and ``queue`` as in :class:`System`."""
     port = free_port()
     flags = system.flags.format(
-        port=port, cores=cores(), seconds=seconds, ms=int(1000 * seconds), queue=queue
+        port=port, cores=cores(), ms=int(1000 * seconds), queue=queue, wait=seconds / 2
     )
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -216,7 +216,7 @@ def compare(systems: Sequence[System], seconds: float, deadline: float, log: Pat
 def main() -> None:
     """Print the table, or write it."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=5.0, help="of each load")
+    parser.add_argument("--seconds", type=float, default=4.0, help="of each load")
     parser.add_argument("--deadline", type=float, default=2.0, help="in open loops, seconds")
     parser.add_argument("--only", default="", help="systems with this in their name")
     parser.add_argument("--report", type=Path, help="folder to write peers.md to")
