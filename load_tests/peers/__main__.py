@@ -239,6 +239,8 @@ def main() -> None:
     parser.add_argument("--only", default="", help="systems with this in their name")
     parser.add_argument("--report", type=Path, help="folder to write peers.md to")
     args = parser.parse_args()
+    # Stopped servers must not outlive us, however we are ended.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     before = load_average()
     systems = [system for system in SYSTEMS if args.only.lower() in system.name.lower()]
     with tempfile.TemporaryDirectory(prefix="protome-peers-") as folder:
