@@ -104,9 +104,10 @@ def _resident(pid: int) -> int:
 
 
 def cpu_seconds(pid: int) -> float:
-    """Processor time that a process has taken, 0 if it is gone."""
+    """Processor time of a process and of its children that ended, 0 if it is gone itself."""
     with contextlib.suppress(OSError):
-        # Behind the name, which may hold anything, the 12th and 13th are user and system time.
+        # Behind the name, which may hold anything, the 12th and 13th are user and system time,
+        # the two after them those of children.
         after = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(after[11]) + int(after[12])) / os.sysconf("SC_CLK_TCK")
+        return sum(map(int, after[11:15])) / os.sysconf("SC_CLK_TCK")
     return 0.0

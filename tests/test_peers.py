@@ -24,7 +24,7 @@ from protome.sample import SAMPLE
 @pytest.mark.parametrize("system", SYSTEMS[1:], ids=lambda system: system.name)
 def test_a_peer_answers_with_the_same_mesh(system: System, tmp_path: Path) -> None:
     # Entering waits for the answer and compares it.
-    with serving(system, PATIENCE, 64, tmp_path / "log") as server:
+    with serving(system, PATIENCE, 64, tmp_path) as server:
         point = server.load("1 client", clients=1, calls=3)
     assert not point.failed
     assert 0 < point.first_p50 <= point.p50 <= point.p99

@@ -14,6 +14,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -32,7 +33,7 @@ from protome.pool import ONE_THREAD
 from protome.sample import SAMPLE
 
 from .http import mesh
-from .stages import MAX_BATCH, OPTIONS, Stages
+from .stages import MAX_BATCH, OPTIONS, READY, Stages
 from .table import Point, markdown, row
 
 HERE: Final = Path(__file__).parents[1]
@@ -53,13 +54,15 @@ class System:
         name: in the table.
         how: it is called, see :data:`http.CONNECT`.
         module: that serves.
-        flags: of it; {port}, {cores}, {seconds} (of a call), {ms} and {queue} (calls that may
-            wait, where a server can bound them) are filled in.
+        processes: that say they are ready, for each core.
+        flags: of it; {port}, {cores}, {ms} (of a call) and, so that what waited can still be
+            answered in time, {queue} (calls that may wait) or {wait} (seconds) are filled in.
     """
 
     name: str
     how: str
     module: str
+    processes: int
     flags: str
 
 
@@ -67,20 +70,21 @@ MOSEC: Final = (
     "--address 127.0.0.1 --port {port} --cores {cores} --timeout {ms} --capacity {queue} "
     "--log-level error"
 )
-LITSERVE: Final = "--port {port} --cores {cores} --timeout {seconds}"
+LITSERVE: Final = "--port {port} --cores {cores} --timeout {wait}"
 SYSTEMS: Final = (
     System(
         "Protome",
         "grpc",
         "protome",
+        0,
         "serve --host 127.0.0.1 --port {port} --metrics-host 127.0.0.1 --metrics-port 0 "
         "--provider cpu --workers {cores} --max-batches {cores} --inference-threads 1 "
         f"--max-batch {MAX_BATCH} --log-level error",
     ),
-    System("Mosec, pipeline", "mosec", "peers.mosec_server", MOSEC + " --stages 3"),
-    System("Mosec, one stage", "mosec", "peers.mosec_server", MOSEC + " --stages 1"),
-    System("LitServe, batches", "litserve", "peers.litserve_server", LITSERVE),
-    System("LitServe, no batches", "litserve", "peers.litserve_server", LITSERVE + " --batch 1"),
+    System("Mosec, pipeline", "mosec", "peers.mosec_server", 3, MOSEC + " --stages 3"),
+    System("Mosec, one stage", "mosec", "peers.mosec_server", 1, MOSEC + " --stages 1"),
+    System("LitServe, batches", "litserve", "peers.litserve_server", 1, LITSERVE),
+    System("LitServe, no batches", "litserve", "peers.litserve_server", 1, LITSERVE + " --batch 1"),
 )
 
 
@@ -93,17 +97,21 @@ class Server:
         self._address = address
 
     def ready(self, log: Path) -> None:
-        """Wait for the first good answer, and hold it against the others'.
+        """Wait for all its processes and a good answer, and hold that against the others'.
 
         Raises:
             RuntimeError: none came, or it is another mesh than Protome's stages make.
         """
         request = make_request(SAMPLE.read_bytes(), **OPTIONS)
         limit = time.monotonic() + START_SECONDS
+        wanted = self._system.processes * cores()
         while True:
             try:
                 data = mesh(self._system.how, self._address, request)
-                break
+                if log.read_text(errors="replace").count(READY) >= wanted:
+                    break
+                if time.monotonic() > limit:
+                    raise RuntimeError(f"{self._system.name} has not {wanted} processes ready")
             except (ReconstructionError, OSError) as error:
                 ended = self._process.poll() is not None or time.monotonic() > limit
                 unready = getattr(error, "code", UNAVAILABLE) is UNAVAILABLE
@@ -161,11 +169,19 @@ def environment() -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def serving(system: System, seconds: float, queue: int, log: Path) -> Iterator[Server]:
-    """A server for a while; ``seconds`` and ``queue`` as in :class:`System`."""
+def serving(system: System, seconds: float, queue: int, folder: Path) -> Iterator[Server]:
+    """A server for a while.
+
+    Args:
+        system: which.
+        seconds: a call may take.
+        queue: calls that may wait.
+        folder: for its log.
+    """
+    log = folder / f"{system.name}.log"
     port = free_port()
     flags = system.flags.format(
-        port=port, cores=cores(), seconds=seconds, ms=int(1000 * seconds), queue=queue
+        port=port, cores=cores(), ms=int(1000 * seconds), queue=queue, wait=seconds / 2
     )
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -191,11 +207,13 @@ def expected() -> bytes:
     return stages.build(stages.infer([stages.prepare(SAMPLE.read_bytes())])[0])
 
 
-def compare(systems: Sequence[System], seconds: float, deadline: float, log: Path) -> list[Point]:
+def compare(
+    systems: Sequence[System], seconds: float, deadline: float, folder: Path
+) -> list[Point]:
     """All loads, each on all systems one after the other; the first sets the open loops' rates."""
     points: list[Point] = []
     with contextlib.ExitStack() as stack:
-        servers = [stack.enter_context(serving(s, PATIENCE, 1024, log)) for s in systems]
+        servers = [stack.enter_context(serving(s, PATIENCE, 1024, folder)) for s in systems]
         for clients in CLIENTS:
             label = f"{clients} client" + "s" * (clients > 1)
             # Long enough for the first to be answered: until then only the first stage is busy.
@@ -205,7 +223,7 @@ def compare(systems: Sequence[System], seconds: float, deadline: float, log: Pat
     with contextlib.ExitStack() as stack:
         # Half: those that wait in a full queue are then still answered in time.
         queue = max(8, int(deadline * rate / 2))
-        servers = [stack.enter_context(serving(s, deadline, queue, log)) for s in systems]
+        servers = [stack.enter_context(serving(s, deadline, queue, folder)) for s in systems]
         for part in OPEN:
             label = f"{part * rate:.0f}/s, deadline {deadline:.0f} s"
             spec = {"rate": part * rate, "seconds": seconds, "ramp": deadline, "deadline": deadline}
@@ -216,18 +234,17 @@ def compare(systems: Sequence[System], seconds: float, deadline: float, log: Pat
 def main() -> None:
     """Print the table, or write it."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=5.0, help="of each load")
+    parser.add_argument("--seconds", type=float, default=4.0, help="of each load")
     parser.add_argument("--deadline", type=float, default=2.0, help="in open loops, seconds")
     parser.add_argument("--only", default="", help="systems with this in their name")
     parser.add_argument("--report", type=Path, help="folder to write peers.md to")
     args = parser.parse_args()
+    # Stopped servers must not outlive us, however we are ended.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     before = load_average()
     systems = [system for system in SYSTEMS if args.only.lower() in system.name.lower()]
-    log = Path(os.environ.get("TMPDIR", "/tmp")) / f"peers-{os.getpid()}.log"
-    try:
-        points = compare(systems, args.seconds, args.deadline, log)
-    finally:
-        log.unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory(prefix="protome-peers-") as folder:
+        points = compare(systems, args.seconds, args.deadline, Path(folder))
     text = markdown(points, describe(before, ("mosec", "litserve", "aiohttp")))
     if args.report:
         args.report.mkdir(parents=True, exist_ok=True)

@@ -15,6 +15,8 @@ from .stages import MAX_BATCH, Face, Stages
 
 # The least there is, milliseconds: a batch that waits longer gains nothing on a CPU.
 BATCH_WAIT = 1
+# Of one task, seconds: a worker that takes longer is killed. Otherwise that is a call's timeout.
+TASK_SECONDS = 20
 
 
 class Raw(Worker):  # type: ignore[misc]
@@ -87,13 +89,17 @@ def main() -> None:
     args, _ = parser.parse_known_args()
     server = Server()
     if args.stages == 1:
-        server.append_worker(Whole, num=args.cores)
+        server.append_worker(Whole, num=args.cores, timeout=TASK_SECONDS)
     else:
-        server.append_worker(Prepare, num=args.cores)
+        server.append_worker(Prepare, num=args.cores, timeout=TASK_SECONDS)
         server.append_worker(
-            Infer, num=args.cores, max_batch_size=MAX_BATCH, max_wait_time=BATCH_WAIT
+            Infer,
+            num=args.cores,
+            max_batch_size=MAX_BATCH,
+            max_wait_time=BATCH_WAIT,
+            timeout=TASK_SECONDS,
         )
-        server.append_worker(Build, num=args.cores)
+        server.append_worker(Build, num=args.cores, timeout=TASK_SECONDS)
     server.run()
 
 

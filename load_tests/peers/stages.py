@@ -30,6 +30,8 @@ OPTIONS: Final[Mapping[str, Any]] = {
 }
 # The most faces in a batch: Protome's own choice on the CPU.
 MAX_BATCH: Final = 4
+# Each process says so once it can take photos.
+READY: Final = "the stages are ready"
 
 # What travels from one stage to the next: the part of the crop that shows the photo, the crop for
 # the network or what became of it, and the portrait that colours are taken from.
@@ -69,6 +71,8 @@ class Stages:
             self._engine = Engine(self._model, provider="cpu", threads=1, max_batch=MAX_BATCH)
             self._engine.warm_up()
         warm_up()
+        # Servers answer as soon as one of their processes can; the runner waits for all.
+        print(READY, flush=True)
 
     def prepare(self, photo: bytes) -> Face:
         """Bytes → image → faces → crop, of the largest face.
