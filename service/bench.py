@@ -29,7 +29,11 @@ LOADS: Final = (0.5, 0.8, 1.0, 1.5, 3.0)
 # Longest sides of the mixed set, made from the built-in photo.
 SIDES: Final = (256, 512, 1024, 2048)
 # What is asked of every photo: what the clients ask for by default.
-OPTIONS: Final[Mapping[str, Any]] = {"detail": "standard", "appearance": "texture"}
+OPTIONS: Final[Mapping[str, Any]] = {
+    "detail": "standard",
+    "appearance": "texture",
+    "compressions": ["meshopt"],
+}
 # Every photo of ours has one face and one mesh.
 BUILT: Final = "protome_mesh_size_bytes_count"
 # The cheapest there is, for many requests.
