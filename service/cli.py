@@ -218,7 +218,7 @@ def _bench(args: argparse.Namespace) -> int:
     plan = QUICK if args.quick else Plan()
     if args.requests is not None:
         plan = dataclasses.replace(plan, requests=args.requests)
-    report = bench(plan)
+    report = bench(plan, lambda part: print(f"bench: {part}", file=sys.stderr, flush=True))
     print(json.dumps(report, indent=1) if args.json else table(report))
     return 0
 
