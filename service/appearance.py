@@ -65,15 +65,17 @@ def texture(surface: Surface, crop: U8, frame: Frame = WHOLE) -> Texture:
     side = crop.shape[0]
     seen = visibility(surface, frame)
     spread = _spread(surface.vertices, _sample(crop, surface.vertices), seen)
-    front = (seen > 0)[surface.triangles].all(axis=1)
+    triangles = surface.triangles.astype(np.intp)
+    visible = seen > 0
+    front = visible.take(triangles.T).all(axis=0)
     # Towards the rim the photo fades into the colour that goes on behind it: no visible seam.
-    fade = _splat(surface.vertices[seen > 0], np.c_[spread, seen][seen > 0], side)
+    fade = _splat(surface.vertices[visible], np.c_[spread, seen][visible], side)
     weight = fade[:, :, 3:]
     left = _to_u8(weight * crop + (1 - weight) * fade[:, :, :3])
-    right = _to_u8(_splat(surface.vertices[seen <= 0], spread[seen <= 0], side))
+    right = _to_u8(_splat(surface.vertices[~visible], spread[~visible], side))
     # Vertices used by both halves are split; numbers of the back half follow the front half's.
     n = len(surface.vertices)
-    corner = surface.triangles.astype(np.int64) + np.where(front, 0, n)[:, None]
+    corner = triangles + np.where(front, 0, n)[:, None]
     hit = np.zeros(2 * n, np.bool_)
     hit[corner] = True
     used = np.flatnonzero(hit)

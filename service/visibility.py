@@ -73,21 +73,25 @@ def _depth_map(surface: Surface) -> F32:
 
 def _between(surface: Surface) -> Iterator[F32]:
     """Points on the large triangles, a cell apart at most, (n, 3) each time."""
-    corners = surface.vertices[surface.triangles]
-    edges = np.linalg.norm(corners[:, :, :2] - np.roll(corners[:, :, :2], 1, axis=1), axis=2)
-    longest = edges.max(axis=1)
-    pieces = np.where(longest > LONG, np.ceil(longest / CELL), 0).astype(np.int64)
-    for count in np.unique(pieces[pieces > 0]).tolist():
+    corners = surface.triangles.T.astype(np.intp)
+    x, y = (surface.vertices[:, axis].take(corners) for axis in (0, 1))
+    square = (x - x[[1, 2, 0]]) ** 2 + (y - y[[1, 2, 0]]) ** 2
+    longest = square.max(axis=0)
+    large = np.flatnonzero(longest > LONG**2)
+    pieces = np.ceil(np.sqrt(longest[large]) / CELL).astype(np.int64)
+    for count in np.unique(pieces).tolist():
         i, j = np.indices((count + 1, count + 1)).reshape(2, -1) / count
         weights = np.stack([1 - i - j, i, j], axis=1)[i + j < 1 + 1e-9].astype(np.float32)
-        yield (weights @ corners[pieces == count]).reshape(-1, 3)
+        chosen = surface.triangles[large[pieces == count]]
+        yield (weights @ surface.vertices[chosen]).reshape(-1, 3)
 
 
 def _smooth(values: F32, triangles: U32, rounds: int = 3) -> F32:
     """Average values of vertices with their neighbours: a ripple of the surface is no rim."""
-    corners = triangles.ravel()
-    degree = np.maximum(np.bincount(corners, minlength=len(values)), 1)
+    corners = triangles.T.astype(np.intp)
+    flat = corners.ravel()
+    degree = np.maximum(np.bincount(flat, minlength=len(values)), 1)
     for _ in range(rounds):
-        around = np.repeat(values[triangles].mean(axis=1), 3)
-        values = (np.bincount(corners, around, len(values)) / degree).astype(np.float32)
+        around = np.tile(values.take(corners).sum(axis=0) / 3, 3)
+        values = (np.bincount(flat, around, len(values)) / degree).astype(np.float32)
     return values
