@@ -32,6 +32,9 @@ OPTIONS: Final = [
 ]
 # Fast to start and small: for tests that need a server of their own.
 SMALL: Final = ("--max-batch", "1", "--workers", "2")
+# Before a command: a process inherits the peak memory of the one that started it (getrusage(2)); a
+# shell in between keeps that of pytest out.
+OWN_PEAK: Final = ("sh", "-c", '"$@"; exit $?', "sh")
 
 F64 = npt.NDArray[np.float64]
 Stub = pb_grpc.ReconstructionServiceStub

@@ -9,12 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.support import OWN_PEAK
+
 from .corpus import write
 
 ROOT = Path(__file__).parents[2]
-# libFuzzer's limit is on the peak memory, which a process inherits from the one that started it
-# (getrusage(2)); a shell in between keeps that of pytest out.
-SHELL = ("sh", "-c", '"$@"; exit $?', "sh")
 
 
 @pytest.mark.parametrize("kind", ["photo", "message"])
@@ -23,7 +22,14 @@ def test_no_input_is_more_than_the_line_can_take(kind: str, tmp_path: Path) -> N
     write(kind, tmp_path / "corpus")
     flags = ["-max_total_time=5", "-timeout=20", "-rss_limit_mb=2048", "-max_len=16384"]
     done = subprocess.run(
-        [*SHELL, sys.executable, "-m", f"tests.fuzz.fuzz_{kind}", str(tmp_path / "corpus"), *flags],
+        [
+            *OWN_PEAK,
+            sys.executable,
+            "-m",
+            f"tests.fuzz.fuzz_{kind}",
+            str(tmp_path / "corpus"),
+            *flags,
+        ],
         cwd=ROOT,
         capture_output=True,
         text=True,
