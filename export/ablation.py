@@ -19,11 +19,11 @@ from torch import Tensor, nn
 
 from .batches import Batch, Loader, Samples
 from .config import Config
-from .geometry import DEPTH, NEAREST, umeyama
+from .geometry import DEPTH, umeyama
+from .heldout import held_out, iou
 from .metric import balanced, surface_nme
 from .network import GuidedNet, Output, Trunk, Widths
 from .photos import labelled, to_photo, to_uint8
-from .raster import solid_occupancy
 from .served import Served, surface_of
 from .shapespace import Poser
 from .shards import Shard
@@ -125,14 +125,10 @@ def holdout_iou(
     volumes: Volumes, shard: Shard, poser: Poser, triangles: NDArray[np.int32], count: int
 ) -> float:
     """Mean IoU over the first `count` samples of a shard."""
-    index = np.arange(min(count, len(shard.images)))
-    truth = poser.crop_frame(shard.labels, index)
-    truth[..., 2] += NEAREST - truth[..., 2].min(1, keepdims=True)
-    found = []
-    for i in index:
-        want = solid_occupancy(truth[i], triangles) > 0.5
-        got = _volume(volumes, np.asarray(shard.images[i])) > 127
-        found.append((want & got).sum() / max((want | got).sum(), 1))
+    found = [
+        iou(true > 0.5, _volume(volumes, crop) > 127)
+        for crop, _, true in held_out(shard, poser, triangles, count)
+    ]
     return float(np.mean(found))
 
 

@@ -11,13 +11,12 @@ import numpy as np
 
 from protome.grid import Level
 
-from .geometry import NEAREST
 from .headmodel import Floats
+from .heldout import held_out, iou
 from .identity import CROP
 from .metric import balanced, logistic, ranking
 from .photos import MEASURES, Face, to_uint8
 from .pixels import write_image
-from .raster import solid_occupancy
 from .release import front_depth
 from .served import Served, surface_of
 from .shapespace import Poser, ShapeSpace
@@ -30,22 +29,15 @@ def evaluate_holdout(
 ) -> dict[str, float]:
     """Synthetic hold-out: IoU, front depth and surface distance (px), landmark error (px)."""
     shard = read_shard(find_shards(folder)[0])
-    index = np.arange(min(count, len(shard.images)))
-    truth = poser.crop_frame(shard.labels, index)
-    truth[..., 2] += NEAREST - truth[..., 2].min(1, keepdims=True)
     rows = []
-    for i in index:
-        out = served.predict(np.array(shard.images[i]))
+    for crop, head, true in held_out(shard, poser, space.triangles, count):
+        out = served.predict(crop)
         assert out.landmarks is not None
-        want = to_uint8(solid_occupancy(truth[i], space.triangles))
-        got = out.volumes[Level.STANDARD]
-        inside, found = want > 127, got > 127
-        iou = (inside & found).sum() / max((inside | found).sum(), 1)
+        want, got = to_uint8(true), out.volumes[Level.STANDARD]
         gap = np.abs(front_depth(want[None]) - front_depth(got[None]))
-        marks = truth[i, poser.solid.on_jaw]
-        off = np.linalg.norm(marks - out.landmarks, axis=1).mean()
-        vertices, _ = surface_of(got)
-        rows.append([iou, np.nanmean(gap), _surface_distance(truth[i], vertices), off])
+        off = np.linalg.norm(head[poser.solid.on_jaw] - out.landmarks, axis=1).mean()
+        distance = _surface_distance(head, surface_of(got)[0])
+        rows.append([iou(want > 127, got > 127), np.nanmean(gap), distance, off])
     mean = np.mean(rows, 0)
     names = ("iou", "front_depth_px", "surface_distance_px", "landmark_3d_px")
     return {n: float(v) for n, v in zip(names, mean, strict=True)} | {"count": float(len(rows))}

@@ -1,0 +1,33 @@
+"""Synthetic samples that were not trained on, with their true heads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .geometry import NEAREST
+from .headmodel import Floats
+from .raster import solid_occupancy
+from .shapespace import Poser
+from .shards import Shard
+
+U8 = NDArray[np.uint8]
+
+
+def held_out(
+    shard: Shard, poser: Poser, triangles: NDArray[np.int32], count: int
+) -> Iterator[tuple[U8, Floats, Floats]]:
+    """The first samples of a shard: crop (192, 192, 3); the head's vertices (N, 3) in the crop
+    frame, the nearest NEAREST px into the volume; its occupancy (100, 96, 96)."""
+    index = np.arange(min(count, len(shard.images)))
+    heads = poser.crop_frame(shard.labels, index)
+    heads[..., 2] += NEAREST - heads[..., 2].min(1, keepdims=True)
+    for i in index:
+        yield np.array(shard.images[i]), heads[i], solid_occupancy(heads[i], triangles)
+
+
+def iou(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:
+    """Intersection over union."""
+    return float((first & second).sum() / max((first | second).sum(), 1))
