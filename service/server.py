@@ -16,7 +16,7 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from . import __version__, call, logs, selftest
+from . import __version__, call, heap, logs, selftest
 from .auth import TokenFileError, Tokens
 from .budget import Budget
 from .config import MIB, Config, cores
@@ -47,6 +47,10 @@ LAST_WORDS: Final = 1.0
 
 class StartupError(Exception):
     """The server cannot start; the message says why."""
+
+
+# How often to look whether freed memory can be given back.
+TRIM_SECONDS: Final = 3.0
 
 
 class Server:
@@ -185,8 +189,19 @@ class Server:
         self._announce()
 
     async def main_loop(self) -> None:
-        """Wait for the signal to stop; everything else happens in the parts."""
-        await self._stop.wait()
+        """Until the signal to stop; everything else happens in the parts.
+
+        What a burst left free is given back once it is over: the C library would keep it, in
+        pieces here and there.
+        """
+        worked = 0
+        while not self._stop.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(TRIM_SECONDS):
+                    await self._stop.wait()
+            if self._servicer.idle and self._servicer.taken != worked:
+                worked = self._servicer.taken
+                await asyncio.to_thread(heap.trim)
 
     async def shutdown(self) -> None:
         """Say NOT_SERVING, let the calls in flight finish, take the parts down."""

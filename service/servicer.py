@@ -94,10 +94,21 @@ class Servicer:
         self._receive_seconds = receive_seconds
         self._uploads = Uploads(slow_places=slow_uploads, seconds=receive_seconds)
         self._photos = 0
+        self._taken = 0
         self._streams = 0
         self._idle = asyncio.Event()
         self._idle.set()
         self._draining = False
+
+    @property
+    def idle(self) -> bool:
+        """Whether no photo is being worked on."""
+        return not self._photos
+
+    @property
+    def taken(self) -> int:
+        """Photos that were begun, ever."""
+        return self._taken
 
     async def drain(self, seconds: float) -> None:
         """Take no new photos; returns when those in flight are answered, or after ``seconds``."""
@@ -320,6 +331,7 @@ class Servicer:
         """
         with contextlib.nullcontext() if client is None else client.photo():
             self._photos += 1
+            self._taken += 1
             self._idle.clear()
             try:
                 yield
