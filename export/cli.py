@@ -49,6 +49,12 @@ def _train(args: argparse.Namespace) -> None:
     trainer.run()
 
 
+def _blend(args: argparse.Namespace) -> None:
+    from .train import blend
+
+    blend(args.run, args.other, args.out, args.share)
+
+
 def _evaluate(args: argparse.Namespace) -> None:
     from .evaluate import evaluate_holdout, table, write_report
     from .headmodel import load_head
@@ -178,6 +184,13 @@ def build_parser() -> argparse.ArgumentParser:
     p = commands.add_parser("train", help="train, or resume, the run of a config")
     p.add_argument("config", type=Path)
     p.set_defaults(command=_train)
+
+    p = commands.add_parser("blend", help="weights between a run and what it started from")
+    p.add_argument("run", type=Path)
+    p.add_argument("other", type=Path, help="the checkpoint it started from")
+    p.add_argument("out", type=Path)
+    p.add_argument("--share", type=float, default=0.5, help="of the other")
+    p.set_defaults(command=_blend)
 
     p = commands.add_parser("evaluate", help="score an exported model")
     p.add_argument("model", type=Path, help="folder with model.onnx and model.json")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import csv
 import math
+import shutil
 import threading
 import time
 from dataclasses import dataclass
@@ -64,6 +65,21 @@ def load_weights(network: GuidedNet, state: dict[str, Tensor]) -> None:
 
 def _learned(network: GuidedNet) -> dict[str, Tensor]:
     return {k: v for k, v in network.state_dict().items() if not k.startswith("voxeliser.")}
+
+
+def blend(run: Path, other: Path, out: Path, share: float = 0.5) -> None:
+    """A run whose averaged weights lie between those of ``run`` and the checkpoint it started from
+    (Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022), to be exported."""
+    first = torch.load(run / "checkpoint.pt", map_location="cpu", weights_only=True)
+    second = torch.load(other, map_location="cpu", weights_only=True)["ema"]
+    mixed = {
+        k: torch.lerp(v.float(), second[k].float(), share) if v.dtype.is_floating_point else v
+        for k, v in first["ema"].items()
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    torch.save({"ema": mixed, "step": first["step"]}, out / "checkpoint.pt")
+    for name in ("config.toml", "space.npz"):
+        shutil.copyfile(run / name, out / name)
 
 
 @dataclass

@@ -88,6 +88,20 @@ def test_training_learns_logs_and_resumes(run: Path) -> None:
     assert torch.load(run / "longer" / "checkpoint.pt", weights_only=True)["step"] == 61
 
 
+def test_blend_lies_between(run: Path, tmp_path: Path) -> None:
+    checkpoint = run / "run" / "checkpoint.pt"
+    ours = torch.load(checkpoint, weights_only=True)["ema"]
+    theirs = {k: v + 1 if v.dtype.is_floating_point else v for k, v in ours.items()}
+    torch.save({"ema": theirs}, tmp_path / "other.pt")
+    out = tmp_path / "out"
+    main(["blend", str(run / "run"), str(tmp_path / "other.pt"), str(out), "--share", "0.25"])
+    mixed = torch.load(out / "checkpoint.pt", weights_only=True)["ema"]
+    for key, value in ours.items():
+        if value.dtype.is_floating_point:
+            torch.testing.assert_close(mixed[key], value.float() + 0.25)
+    assert (out / "space.npz").read_bytes() == (run / "run" / "space.npz").read_bytes()
+
+
 @pytest.fixture(scope="module")
 def exported(run: Path) -> Path:
     main(["export", str(run / "run"), "--count", "4", "--version", "0.0.1", str(run / "release")])
