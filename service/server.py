@@ -199,6 +199,7 @@ class Server:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(TRIM_SECONDS):
                     await self._stop.wait()
+                return
             if self._servicer.idle and self._servicer.taken != worked:
                 worked = self._servicer.taken
                 await asyncio.to_thread(heap.trim)

@@ -103,7 +103,7 @@ class Servicer:
     @property
     def idle(self) -> bool:
         """Whether no photo is being worked on."""
-        return not self._photos
+        return self._idle.is_set()
 
     @property
     def taken(self) -> int:

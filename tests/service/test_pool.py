@@ -313,27 +313,36 @@ def test_a_task_cancelled_while_it_runs_gives_its_worker_back() -> None:
     play(scenario)
 
 
+async def _order(rig: Rig, queue: Sequence[tuple[str, Terms]]) -> list[str]:
+    """The order in which tasks end that came in this one while the worker stood still."""
+    (worker,) = pids()
+    os.kill(worker, signal.SIGSTOP)
+    order: list[str] = []
+
+    def note(name: str) -> Callable[[asyncio.Task[Any]], None]:
+        return lambda task: order.append(name)
+
+    tasks = []
+    for name, terms in queue:
+        tasks.append(await rig.begin(terms))
+        tasks[-1].add_done_callback(note(name))
+    os.kill(worker, signal.SIGCONT)
+    await asyncio.gather(*tasks)
+    return order
+
+
 def test_finishing_goes_before_beginning_and_first_come_before_later() -> None:
     async def scenario(rig: Rig) -> None:
-        (worker,) = pids()
-        os.kill(worker, signal.SIGSTOP)
-        order: list[str] = []
-
-        def note(name: str) -> Callable[[asyncio.Task[Any]], None]:
-            return lambda task: order.append(name)
-
-        tasks = []
-        for name, terms in [
-            ("running", BEGIN),
-            ("begin 1", BEGIN),
-            ("begin 2", BEGIN),
-            ("finish 1", FINISH),
-            ("finish 2", FINISH),
-        ]:
-            tasks.append(await rig.begin(terms))
-            tasks[-1].add_done_callback(note(name))
-        os.kill(worker, signal.SIGCONT)
-        await asyncio.gather(*tasks)
+        order = await _order(
+            rig,
+            [
+                ("running", BEGIN),
+                ("begin 1", BEGIN),
+                ("begin 2", BEGIN),
+                ("finish 1", FINISH),
+                ("finish 2", FINISH),
+            ],
+        )
         assert order == ["running", "finish 1", "finish 2", "begin 1", "begin 2"]
 
     play(scenario)
@@ -341,27 +350,18 @@ def test_finishing_goes_before_beginning_and_first_come_before_later() -> None:
 
 def test_streams_take_turns_and_the_background_waits() -> None:
     async def scenario(rig: Rig) -> None:
-        (worker,) = pids()
-        os.kill(worker, signal.SIGSTOP)
-        order: list[str] = []
-
-        def note(name: str) -> Callable[[asyncio.Task[Any]], None]:
-            return lambda task: order.append(name)
-
-        tasks = []
-        for name, terms in [
-            ("running", BEGIN),
-            ("background", Terms(Rank.BEGIN, Turn(priority=1))),
-            ("a 1", Terms(Rank.BEGIN, Turn("a"))),
-            ("a 2", Terms(Rank.BEGIN, Turn("a"))),
-            ("a 3", Terms(Rank.BEGIN, Turn("a"))),
-            ("b 1", Terms(Rank.BEGIN, Turn("b"))),
-            ("finish", Terms(Rank.FINISH, Turn(priority=1))),
-        ]:
-            tasks.append(await rig.begin(terms))
-            tasks[-1].add_done_callback(note(name))
-        os.kill(worker, signal.SIGCONT)
-        await asyncio.gather(*tasks)
+        order = await _order(
+            rig,
+            [
+                ("running", BEGIN),
+                ("background", Terms(Rank.BEGIN, Turn(priority=1))),
+                ("a 1", Terms(Rank.BEGIN, Turn("a"))),
+                ("a 2", Terms(Rank.BEGIN, Turn("a"))),
+                ("a 3", Terms(Rank.BEGIN, Turn("a"))),
+                ("b 1", Terms(Rank.BEGIN, Turn("b"))),
+                ("finish", Terms(Rank.FINISH, Turn(priority=1))),
+            ],
+        )
         assert order == ["running", "finish", "a 1", "b 1", "a 2", "a 3", "background"]
 
     play(scenario)
