@@ -25,7 +25,7 @@ from .metric import balanced, surface_nme
 from .network import GuidedNet, Output, Trunk, Widths
 from .photos import labelled, to_photo, to_uint8
 from .served import Served, surface_of
-from .shapespace import Poser
+from .shapespace import Poser, ShapeSpace
 from .shards import Shard
 
 Volumes = Callable[[Tensor], Tensor]
@@ -55,7 +55,7 @@ def true_volumes(net: GuidedNet, batch: Batch) -> Tensor:
     r, s, t = umeyama(batch.landmarks, net.canonical68)
     doubt = batch.landmarks[..., :2] * 0
     truth = Output(batch.landmarks, r, s, t, batch.coefficients, doubt)
-    vertices, _ = net.placed(net.posed(truth))
+    vertices, _ = net.placed(truth)
     volume: Tensor = net.voxeliser(vertices)
     return volume
 
@@ -94,7 +94,7 @@ def variants(guided: GuidedNet, unguided: UnguidedNet) -> dict[str, Volumes]:
     """The table's rows: crops (n, 3, 192, 192) -> occupancy (n, 100, 96, 96)."""
 
     def solid(out: Output, bare: bool) -> Tensor:
-        volume: Tensor = guided.voxeliser(guided.placed(guided.posed(out, bare))[0])
+        volume: Tensor = guided.voxeliser(guided.placed(out, bare)[0])
         return volume
 
     return {
@@ -122,12 +122,12 @@ def _volume(volumes: Volumes, crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def holdout_iou(
-    volumes: Volumes, shard: Shard, poser: Poser, triangles: NDArray[np.int32], count: int
+    volumes: Volumes, shard: Shard, poser: Poser, space: ShapeSpace, count: int
 ) -> float:
     """Mean IoU over the first `count` samples of a shard."""
     found = [
         iou(true > 0.5, _volume(volumes, crop) > 127)
-        for crop, _, true in held_out(shard, poser, triangles, count)
+        for crop, _, true in held_out(shard, poser, space, count)
     ]
     return float(np.mean(found))
 

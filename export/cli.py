@@ -110,7 +110,7 @@ def _ablate(args: argparse.Namespace) -> None:
     shard = read_shard(find_shards(Path(config.holdout))[0])
     served, rows = Served(args.model), []
     for name, volumes in variants(guided, unguided).items():
-        iou = holdout_iou(volumes, shard, poser, space.triangles, args.count)
+        iou = holdout_iou(volumes, shard, poser, space, args.count)
         rows.append(Row(name, iou, *photos_nme(volumes, served, args.photos, args.landmarks)))
     print(table(rows))
 

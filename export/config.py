@@ -38,9 +38,12 @@ class Config:
     amp: bool = False
     landmark_weight: float = 10.0
     vertex_weight: float = 10.0
-    depth_weight: float = 0.0  # of the depth behind the nearest point, beside the vertices'
+    depth_weight: float = (
+        0.0  # of the depth behind the mean head's nearest point, beside the vertices'
+    )
     shape_weight: float = 1.0
     save_every: int = 500
+    dropout: float = 0.0  # of what the shape head is told
     landmark_beta: float = 0.05  # of the smooth L1 loss, over 96 px: L1 beyond it
     rotate_degrees: float = 9.0
     any_roll: float = 0.0  # share of crops turned by anything up to 90 degrees

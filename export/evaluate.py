@@ -30,7 +30,7 @@ def evaluate_holdout(
     """Synthetic hold-out: IoU, front depth and surface distance (px), landmark error (px)."""
     shard = read_shard(find_shards(folder)[0])
     rows = []
-    for crop, head, true in held_out(shard, poser, space.triangles, count):
+    for crop, head, true in held_out(shard, poser, space, count):
         out = served.predict(crop)
         assert out.landmarks is not None
         want, got = to_uint8(true), out.volumes[Level.STANDARD]

@@ -9,7 +9,9 @@ import torch
 from torch import Tensor, nn
 
 DEPTH, GRID, CROP = 100, 96, 192
-NEAREST = 3.0  # px of the volume's depth at which the head's nearest point lies
+# px of the volume's depth: where the nearest point of the posed mean head lies, and the least at
+# which the head's own may (one with a long nose is moved back to it).
+NEAREST, LEAST = 4.0, 1.0
 
 
 @dataclass(frozen=True)
@@ -28,19 +30,28 @@ STANDARD = Grid(GRID, DEPTH, 2.0, 1.0, 2.6)
 FINE = Grid(2 * GRID, 2 * DEPTH, 1.0, 0.5, 1.7)
 
 
-def umeyama(landmarks: Tensor, canonical: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def umeyama(
+    landmarks: Tensor, canonical: Tensor, weights: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
     """Least-squares similarity (Umeyama 1991): landmarks = s R canonical + t.
 
-    landmarks (B, 68, 3) px; canonical (68, 3) cm, centred. Returns rotation (B, 3, 3), scale (B,)
-    px per cm, translation (B, 3) px. The polar factor comes from Newton-Schulz steps on the
-    covariance: matrix products only, no SVD.
+    landmarks (B, 68, 3) px; canonical (68, 3) or (B, 68, 3) cm; weights (B, 68) of the squared
+    distances, None: all the same. Returns rotation (B, 3, 3), scale (B,) px per cm, translation
+    (B, 3) px. The polar factor comes from Newton-Schulz steps on the covariance: matrix products
+    only, no SVD.
     """
-    t = landmarks.mean(1)
-    m = (landmarks - t[:, None]).transpose(1, 2) @ canonical
+    canonical = canonical.expand_as(landmarks)
+    if weights is None:
+        weights = torch.ones_like(landmarks[..., 0])
+    w = (weights / weights.sum(1, keepdim=True))[..., None]
+    centre, middle = (w * landmarks).sum(1), (w * canonical).sum(1)
+    own = canonical - middle[:, None]
+    m = (landmarks - centre[:, None]).transpose(1, 2) @ (w * own)
     x = m / (m.square().sum((1, 2)).sqrt()[:, None, None] + 1e-6) * 1.7
     for _ in range(14):
         x = 1.5 * x - 0.5 * x @ (x.transpose(1, 2) @ x)
-    s = (x * m).sum((1, 2)) / canonical.square().sum()
+    s = (x * m).sum((1, 2)) / (w * own.square()).sum((1, 2))
+    t = centre - s[:, None] * (x @ middle[..., None])[..., 0]
     return x, s, t
 
 

@@ -7,25 +7,29 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from .geometry import NEAREST
+from .geometry import LEAST, NEAREST
 from .headmodel import Floats
 from .raster import solid_occupancy
-from .shapespace import Poser
+from .shapespace import Poser, ShapeSpace, similarity
 from .shards import Shard
 
 U8 = NDArray[np.uint8]
 
 
 def held_out(
-    shard: Shard, poser: Poser, triangles: NDArray[np.int32], count: int
+    shard: Shard, poser: Poser, space: ShapeSpace, count: int
 ) -> Iterator[tuple[U8, Floats, Floats]]:
     """The first samples of a shard: crop (192, 192, 3); the head's vertices (N, 3) in the crop
-    frame, the nearest NEAREST px into the volume; its occupancy (100, 96, 96)."""
+    frame, placed along z as the network places its own (see `GuidedNet.placed`); its occupancy
+    (100, 96, 96)."""
     index = np.arange(min(count, len(shard.images)))
     heads = poser.crop_frame(shard.labels, index)
-    heads[..., 2] += NEAREST - heads[..., 2].min(1, keepdims=True)
+    r, s, t = similarity(shard.labels.landmarks[index].astype(np.float32), space.canonical68)
+    template = (space.mean @ r[:, 2].T * s).min(0) + t[:, 2]
+    shift = np.maximum(NEAREST - template, LEAST - heads[..., 2].min(1))
+    heads[..., 2] += shift[:, None].astype(np.float32)
     for i in index:
-        yield np.array(shard.images[i]), heads[i], solid_occupancy(heads[i], triangles)
+        yield np.array(shard.images[i]), heads[i], solid_occupancy(heads[i], space.triangles)
 
 
 def iou(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:

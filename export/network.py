@@ -1,8 +1,9 @@
 """The guided network: crop -> 68 3D landmarks -> pose -> shape -> posed head -> occupancy.
 
-The trunk sees the crop at 96x96. Landmarks come by soft-argmax from heatmaps, the pose from
+The trunk sees the crop at 96x96. Landmarks come by soft-argmax from heatmaps, a first pose from
 them by least squares, and a shape head adds what is this face's own to the mean head: a linear
-residual in the modes of the shape space. The posed head is voxelised inside the graph.
+residual in the modes of the shape space. The pose is then that of this very head, each landmark
+weighing as much as its heat is narrow. The posed head is voxelised inside the graph.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import torch
 import torch.nn.functional as fn
 from torch import Tensor, nn
 
-from .geometry import CROP, NEAREST, Voxeliser, umeyama
+from .geometry import CROP, LEAST, NEAREST, Voxeliser, umeyama
 from .headmodel import MIRROR68
 from .shapespace import ShapeSpace
 
@@ -161,8 +162,9 @@ class ShapeHead(nn.Module):
     """Coefficients from the face's code, the features at the landmarks and the landmarks
     themselves in the canonical frame."""
 
-    def __init__(self, w: Widths, modes: int) -> None:
+    def __init__(self, w: Widths, modes: int, dropout: float) -> None:
         super().__init__()
+        self.dropout = dropout
         self.local = nn.Linear(68 * w.decoder[2], 96)
         self.hidden = nn.Linear(w.code + 96 + 204, 256)
         self.out = nn.Linear(256, modes)
@@ -171,6 +173,7 @@ class ShapeHead(nn.Module):
 
     def forward(self, code: Tensor, local: Tensor, residual: Tensor) -> Tensor:
         x = torch.cat([code, fn.relu(self.local(local.flatten(1))), residual.flatten(1)], 1)
+        x = fn.dropout(x, self.dropout, self.training)
         out: Tensor = self.out(fn.relu(self.hidden(x)))
         return out
 
@@ -181,21 +184,26 @@ class GuidedNet(nn.Module):
     mean: Tensor
     modes: Tensor
     canonical68: Tensor
+    modes68: Tensor
     mirror: Tensor
     mirror68: Tensor
 
-    def __init__(self, space: ShapeSpace, widths: Widths, amp: bool = False) -> None:
+    def __init__(
+        self, space: ShapeSpace, widths: Widths, amp: bool = False, dropout: float = 0.0
+    ) -> None:
         super().__init__()
         self.amp = amp  # bfloat16 in the convolutions; geometry stays float32
         canonical = torch.from_numpy(space.canonical68)
         self.trunk = Trunk(widths)
         self.landmarks = LandmarkHead(widths.decoder[2], canonical)
-        self.shape = ShapeHead(widths, len(space.modes))
+        self.shape = ShapeHead(widths, len(space.modes), dropout)
         self.voxeliser = Voxeliser(space.mean, space.triangles)
         self.register_buffer("mean", torch.from_numpy(space.mean), persistent=False)
         modes = torch.from_numpy(space.modes.reshape(len(space.modes), -1))
         self.register_buffer("modes", modes, persistent=False)
         self.register_buffer("canonical68", canonical, persistent=False)
+        modes68 = torch.from_numpy(space.modes[:, space.landmarks].reshape(len(space.modes), -1))
+        self.register_buffer("modes68", modes68, persistent=False)
         mirror = torch.from_numpy(space.mirror.T.copy())
         self.register_buffer("mirror", mirror, persistent=False)
         self.register_buffer("mirror68", torch.from_numpy(MIRROR68), persistent=False)
@@ -217,7 +225,15 @@ class GuidedNet(nn.Module):
         coefficients = self.shape(code, local, canonical - self.canonical68)
         width = self.landmarks.width(heat, raw[..., :2]) * _HALF
         doubt = torch.stack([width, torch.zeros_like(width)], -1)
-        return Output(landmarks, r, s, t, coefficients, doubt)
+        return Output(landmarks, *self._pose(landmarks, coefficients, width), coefficients, doubt)
+
+    def _pose(
+        self, landmarks: Tensor, coefficients: Tensor, width: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The similarity from the head with these coefficients to its landmarks (B, 68, 3), each
+        weighted by the inverse of its heat's variance; width (B, 68) px."""
+        own = self.canonical68 + (coefficients @ self.modes68).view(-1, 68, 3)
+        return umeyama(landmarks, own, 1 / width.square())
 
     def both_ways(self, crops: Tensor) -> Output:
         """The mean of what the crops and their mirror images say (twice the trunk's work)."""
@@ -229,9 +245,9 @@ class GuidedNet(nn.Module):
         width, twin_width = both.doubt[..., 0].chunk(2)
         width = (width + twin_width[:, self.mirror68]) / 2
         doubt = torch.stack([width, (marks - twins).square().sum(-1).sqrt()], -1)
-        r, s, t = umeyama(landmarks, self.canonical68)
         k, twin = both.coefficients.chunk(2)
-        return Output(landmarks, r, s, t, (k + twin @ self.mirror) / 2, doubt)
+        k = (k + twin @ self.mirror) / 2
+        return Output(landmarks, *self._pose(landmarks, k, width), k, doubt)
 
     def canonical_vertices(self, coefficients: Tensor) -> Tensor:
         """(B, K) -> (B, N, 3) cm: mean head plus the residual."""
@@ -245,9 +261,13 @@ class GuidedNet(nn.Module):
         scaled = out.rotation * out.scale[:, None, None]
         return v @ scaled.transpose(1, 2) + out.translation[:, None]
 
-    def placed(self, vertices: Tensor) -> tuple[Tensor, Tensor]:
-        """Posed vertices moved along z so that the nearest lies NEAREST px into the volume, and
-        that offset (B, 3)."""
-        shift = NEAREST - vertices[..., 2].amin(1)
+    def placed(self, out: Output, bare: bool = False) -> tuple[Tensor, Tensor]:
+        """Posed vertices moved along z into the volume, and that offset (B, 3): the nearest point
+        of the mean head at this pose lies at NEAREST px, unless the head's own came before
+        LEAST."""
+        vertices = self.posed(out, bare)
+        template = vertices if bare else self.posed(out, bare=True)
+        shift = NEAREST - template[..., 2].amin(1)
+        shift = torch.maximum(shift, LEAST - vertices[..., 2].amin(1))
         offset = torch.stack([torch.zeros_like(shift), torch.zeros_like(shift), shift], 1)
         return vertices + offset[:, None], offset

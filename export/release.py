@@ -20,7 +20,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from protome.crops import CropRule
 
-from .geometry import CROP, DEPTH, FINE, GRID, NEAREST
+from .geometry import CROP, DEPTH, FINE, GRID, LEAST, NEAREST
 from .identity import SCALE
 from .network import GuidedNet
 
@@ -108,7 +108,7 @@ class ServedNet(nn.Module):
     def forward(self, crops: Tensor) -> tuple[Tensor, ...]:
         x = crops.permute(0, 3, 1, 2).to(self.dtype) * (1 / 255)
         out = self.net.both_ways(x)
-        vertices, origin = self.net.placed(self.net.posed(out))
+        vertices, origin = self.net.placed(out)
         # Vertices of the posed head, not the heatmaps' points: they know the face's shape.
         landmarks = vertices[:, self.served]
         scaled = out.rotation * out.scale[:, None, None]
@@ -302,7 +302,8 @@ def describe(
         "conventions": {
             "input": "RGB",
             "occupancy": "depth, y, x; 255 inside, surface at 127.5; columns every 2 px from 1, "
-            f"slices every 1 px from 0.5; the head's nearest point lies at {NEAREST} px",
+            f"slices every 1 px from 0.5; the nearest point of the mean head at the same pose lies "
+            f"at {NEAREST} px, unless the head's own would come before {LEAST} px",
             "landmarks": "68 points in Multi-PIE order, 0-16 along the jaw itself; crop px, z away "
             "from the camera, same origin as the slices",
             "landmark_error": "crop px each landmark is expected to be off: the heatmaps' width "

@@ -52,7 +52,7 @@ def open_space(config: Config) -> ShapeSpace:
 
 def make_network(config: Config, space: ShapeSpace) -> GuidedNet:
     widths = Widths(config.encoder, config.blocks, config.decoder, config.code)
-    return GuidedNet(space, widths, config.amp)
+    return GuidedNet(space, widths, config.amp, config.dropout)
 
 
 def load_weights(network: GuidedNet, state: dict[str, Tensor]) -> None:
@@ -102,10 +102,9 @@ def probes(space: ShapeSpace) -> NDArray[np.int64]:
     return np.concatenate([space.landmarks, np.arange(0, len(space.mean), 6)]).astype(np.int64)
 
 
-def _depth(vertices: Tensor) -> Tensor:
-    """(B, P, 3) -> (B, P): depth behind the nearest vertex."""
-    z = vertices[..., 2]
-    return z - z.amin(1, keepdim=True)
+def _nearest(net: GuidedNet, r: Tensor, s: Tensor, t: Tensor) -> Tensor:
+    """(B, 1): depth of the nearest point of the mean head at a pose."""
+    return ((r[:, 2] @ net.mean.T) * s[:, None] + t[:, 2:]).amin(1, keepdim=True)
 
 
 def losses(net: GuidedNet, out: Output, batch: Batch, probe: Tensor, c: Config) -> Terms:
@@ -123,8 +122,12 @@ def losses(net: GuidedNet, out: Output, batch: Batch, probe: Tensor, c: Config) 
         out.landmarks / _HALF, batch.landmarks / _HALF, beta=c.landmark_beta
     )
     vertex = fn.smooth_l1_loss(ours / _HALF, goal / _HALF, beta=c.landmark_beta)
-    # Where the volume has them: by the nearest point, not by the landmarks' mean.
-    depth = fn.smooth_l1_loss(_depth(ours) / _HALF, _depth(goal) / _HALF, beta=c.landmark_beta)
+    # Where the volume has them: by the nearest point of the posed mean head.
+    depth = fn.smooth_l1_loss(
+        (ours[..., 2] - _nearest(net, out.rotation, out.scale, out.translation)) / _HALF,
+        (goal[..., 2] - _nearest(net, *truth)) / _HALF,
+        beta=c.landmark_beta,
+    )
     # The residual on its own, in the re-posed target: it need not pay for the pose.
     own, true = head(out.coefficients), head(batch.coefficients)
     shape = fn.smooth_l1_loss(own * (6.2 / _HALF), true * (6.2 / _HALF), beta=0.05)

@@ -30,6 +30,22 @@ def test_umeyama_is_the_least_squares_fit(space: ShapeSpace) -> None:
         assert np.abs(a - b.numpy()).max() < 2e-3
 
 
+def test_umeyama_weighs_landmarks(space: ShapeSpace) -> None:
+    """One that is far off counts for nothing without weight; each head may have its own shape."""
+    rng = np.random.default_rng(3)
+    own = space.canonical68 + rng.normal(0, 0.4, (2, 68, 3))
+    r, t = rotation(-30, 12, 8), np.array([80, 90, 5])
+    points, weights = 6.0 * own @ r.T + t, np.ones((2, 68))
+    points[:, 5] += 40
+    weights[:, 5] = 0
+    given = [torch.from_numpy(a.astype(np.float32)) for a in (points, own, weights)]
+    got = umeyama(*given)
+    assert np.abs(got[0].numpy() - r).max() < 1e-4
+    assert np.abs(got[1].numpy() - 6.0).max() < 1e-3
+    assert np.abs(got[2].numpy() - t).max() < 1e-2
+    assert np.abs(umeyama(given[0], given[1])[0].numpy() - r).max() > 1e-3
+
+
 def _posed(space: ShapeSpace, yaw: float) -> np.ndarray:
     v = 6.2 * space.mean @ rotation(yaw, 8, 3).T + np.array([96, 100, 0])
     v[:, 2] += 3 - v[:, 2].min()

@@ -1,6 +1,8 @@
 import numpy as np
+import pytest
 import torch
 
+from protome_export.geometry import LEAST, NEAREST
 from protome_export.headmodel import MIRROR68
 from protome_export.network import GuidedNet, Widths
 from protome_export.release import expected_error
@@ -21,13 +23,29 @@ def test_untrained_network_poses_the_mean_head(space: ShapeSpace) -> None:
     net = GuidedNet(space, WIDTHS).eval()
     with torch.no_grad():
         out = net(torch.zeros(2, 3, 192, 192))
-        vertices, offset = net.placed(net.posed(out))
+        vertices, offset = net.placed(out)
         volume = net.voxeliser(vertices)
     assert volume.shape == (2, 100, 96, 96)
-    assert torch.allclose(vertices[..., 2].amin(1), torch.full((2,), 3.0), atol=1e-4)
+    assert torch.allclose(vertices[..., 2].amin(1), torch.full((2,), NEAREST), atol=1e-4)
     assert torch.allclose(net.posed(out, bare=True) + offset[:, None], vertices)
     filled = float(volume[0].sum()) * 4 / 6.2**3
     assert 200 < filled < 6000  # cm3: a head
+
+
+def test_a_head_that_comes_before_the_volume_is_moved_back(space: ShapeSpace) -> None:
+    net = GuidedNet(space, WIDTHS).eval()
+    with torch.no_grad():
+        out = net(torch.zeros(1, 3, 192, 192))
+        offsets, nearest = [], []
+        for size in (0.0, 1.0, 40.0):
+            out.coefficients = torch.full((1, len(space.modes)), size)
+            vertices, offset = net.placed(out)
+            offsets.append(float(offset[0, 2]))
+            nearest.append(float(vertices[..., 2].min()))
+    assert offsets[0] == offsets[1] < offsets[2]  # the mean head's place, but for the last
+    assert nearest[0] == pytest.approx(NEAREST, abs=1e-4)
+    assert nearest[1] > LEAST
+    assert nearest[2] == pytest.approx(LEAST, abs=1e-3)
 
 
 def test_both_ways_is_equivariant_under_mirroring(space: ShapeSpace) -> None:

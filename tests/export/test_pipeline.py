@@ -26,6 +26,7 @@ from protome_export.batches import Samples, draw_batch
 from protome_export.cli import main
 from protome_export.config import Config, dump_config
 from protome_export.evaluate import evaluate_holdout
+from protome_export.geometry import umeyama
 from protome_export.photos import to_crop, to_photo
 from protome_export.served import Served
 from protome_export.shapespace import Poser, ShapeSpace
@@ -263,7 +264,13 @@ def test_holdout_scores_the_truth_as_perfect(run: Path, poser: Poser) -> None:
     answers = []
     for i in range(2):
         v = poser.crop_frame(shard.labels, np.array([i]))[0]
-        shift = 3 - v[:, 2].min()
+        # The mean head, turned as this one is, begins at 4 px; the head itself not before 1.
+        pose = umeyama(
+            torch.from_numpy(shard.labels.landmarks[i : i + 1].astype(np.float32)),
+            torch.from_numpy(space.canonical68),
+        )
+        r, s, t = (part[0].numpy() for part in pose)
+        shift = max(4 - (s * space.mean @ r.T + t)[:, 2].min(), 1 - v[:, 2].min())
         occupancy = solid_occupancy(v + np.array([0, 0, shift]), space.triangles)
         answers.append((occupancy, shard.labels.landmarks[i] + np.array([0, 0, shift])))
     turn = iter(answers)
