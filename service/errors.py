@@ -34,12 +34,13 @@ class ProtomeError(Exception):
         self.facts: Mapping[str, str] = {key: str(value) for key, value in facts.items()}
 
     def __reduce__(self) -> tuple[object, ...]:
-        return (_rebuild, (type(self), self.message, self.retry_seconds, dict(self.facts)))
+        return (rebuild, (type(self), self.message, self.retry_seconds, dict(self.facts)))
 
 
-def _rebuild(
+def rebuild(
     kind: type[ProtomeError], message: str, retry_seconds: float | None, facts: dict[str, str]
 ) -> ProtomeError:
+    """What a pickled error is made of again."""
     return kind(message, retry_seconds=retry_seconds, **facts)
 
 

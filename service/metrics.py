@@ -110,6 +110,9 @@ class Metrics:
         self._restarts = Counter(
             "protome_worker_restarts", "Worker processes that had to be replaced.", registry=r
         )
+        self._workers = Gauge(
+            "protome_workers", "Worker processes that are there, at work or idle.", registry=r
+        )
         self._unauthenticated = Counter(
             "protome_unauthenticated_calls",
             "Calls turned away for want of a token that is known.",
@@ -152,6 +155,7 @@ class Metrics:
         queue_faces: Callable[[], float],
         queue_age: Callable[[], float],
         queue_tasks: Callable[[], float],
+        workers: Callable[[], float],
         backlog: Callable[[], float],
         speed: Callable[[], float],
         network: Affine,
@@ -166,6 +170,7 @@ class Metrics:
         self._batch_cap.set_function(batch_cap)
         self._queue_age.set_function(queue_age)
         self._queue_tasks.set_function(queue_tasks)
+        self._workers.set_function(workers)
 
     def describe(self, *, version: str, name: str, model: str, digest: str, provider: str) -> None:
         """State what is served."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import enum
 import functools
 import io
@@ -21,7 +22,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from .errors import Internal, Overloaded, WorkerDied, WorkerHung
+from .errors import Internal, Overloaded, ProtomeError, WorkerDied, WorkerHung, rebuild
 from .fairqueue import FairQueue, Turn
 from .grid import U8
 from .mailbox import Mailbox, Parcel
@@ -32,6 +33,9 @@ log = logging.getLogger(__name__)
 # One core a worker: libraries that start threads of their own would fight over the cores.
 ONE_THREAD: Final = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 START_SECONDS: Final = 60.0
+# How long the successor of a worker may take to start: one that hangs must not leave its place
+# empty for long. Twice as long with each that was too slow, up to the above: so may be the machine.
+SUCCESSOR_SECONDS: Final = 10.0
 # How often a worker is tried that does not start while the server does.
 START_TRIES: Final = 3
 MAX_REPLY: Final = 1 << 20
@@ -54,9 +58,21 @@ class _Unpickler(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         """A class of the line, or an error."""
-        if module in REPLY_MODULES and (name == "_rebuild" or name[:1].isupper()):
-            return super().find_class(module, name)
+        # Pickle takes names with dots for attributes of attributes, which lead anywhere.
+        if module in REPLY_MODULES and name.isidentifier():
+            found = super().find_class(module, name)
+            if found is rebuild or _is_plain(found, module):
+                return found
         raise pickle.UnpicklingError(f"{module}.{name} is no part of a reply")
+
+
+def _is_plain(found: object, module: str) -> bool:
+    """Whether it is a class that holds data and does nothing."""
+    return (
+        isinstance(found, type)
+        and found.__module__ == module
+        and (dataclasses.is_dataclass(found) or issubclass(found, enum.Enum | ProtomeError))
+    )
 
 
 class Worker:
@@ -78,12 +94,15 @@ class Worker:
         self._alive = True
 
     @classmethod
-    async def start(cls, mailbox_bytes: int, memory_bytes: int = 0) -> Worker:
+    async def start(
+        cls, mailbox_bytes: int, memory_bytes: int = 0, seconds: float = START_SECONDS
+    ) -> Worker:
         """Start a process and wait until it is ready.
 
         Args:
             mailbox_bytes: size of its mailbox.
             memory_bytes: most memory of its own it may take; 0: no limit.
+            seconds: that it may take to be ready.
 
         Raises:
             WorkerDied: it ended, or was not ready in time.
@@ -94,6 +113,7 @@ class Worker:
         except BaseException:
             mailbox.close()
             raise
+        process: asyncio.subprocess.Process | None = None
         try:
             with theirs:
                 process = await asyncio.create_subprocess_exec(
@@ -106,19 +126,23 @@ class Worker:
                     # Ctrl-C is for the server, which then drains its workers.
                     start_new_session=True,
                 )
+            reader, writer = await asyncio.open_connection(sock=ours)
         except BaseException:
+            if process is not None:
+                process.kill()
             ours.close()
             mailbox.close()
             raise
-        reader, writer = await asyncio.open_connection(sock=ours)
         worker = cls(process, reader, writer, mailbox)
         try:
-            async with asyncio.timeout(START_SECONDS):
+            async with asyncio.timeout(seconds):
                 await worker._read()
         except BaseException as error:
             await worker.stop()
             if isinstance(error, asyncio.CancelledError):
                 raise
+            if isinstance(error, TimeoutError):
+                raise WorkerHung(f"a worker process did not start within {seconds} s") from None
             raise WorkerDied(f"a worker process did not start: {error}") from None
         return worker
 
@@ -160,8 +184,11 @@ class Worker:
         except (OSError, EOFError):
             self.kill()
             raise WorkerDied("the worker process died") from None
-        except (pickle.UnpicklingError, ValueError):
-            # It parses what strangers send: if it talks nonsense it is not trusted any more.
+        except (ProtomeError, NotTakenError):
+            raise
+        except Exception:
+            # It parses what strangers send: if it talks nonsense, of whatever kind, it is not
+            # trusted any more.
             self.kill()
             raise WorkerDied("the worker process sent nonsense") from None
         finally:
@@ -188,7 +215,7 @@ class Worker:
         if length > MAX_REPLY:
             raise ValueError(f"a reply of {length} bytes")
         reply = _Unpickler(io.BytesIO(await self._reader.readexactly(length))).load()
-        if not isinstance(reply, Reply):
+        if not isinstance(reply, Reply) or not isinstance(reply.error, ProtomeError | None):
             raise pickle.UnpicklingError(f"{type(reply)} is no reply")
         return reply
 
@@ -268,6 +295,7 @@ class Pool:
         self._on_wait = on_wait
         self._idle: list[Worker] = []
         self._waiting: FairQueue[_Waiter] = FairQueue()
+        self._ready: list[Worker] = []
         self._keepers: list[asyncio.Task[None]] = []
         self._closing = False
 
@@ -298,6 +326,7 @@ class Pool:
             except WorkerDied as error:
                 if not left:
                     raise
+                self._on_restart()
                 log.warning("%s; trying again", error)
         raise AssertionError("the last try returns or raises")
 
@@ -315,6 +344,11 @@ class Pool:
     def waiting(self) -> int:
         """Tasks in the queue."""
         return len(self._waiting)
+
+    @property
+    def ready(self) -> int:
+        """Workers that are there, at work or idle."""
+        return sum(worker.alive for worker in tuple(self._ready))
 
     async def run(
         self, name: str, job: object, inputs: Sequence[U8 | bytes], terms: Terms
@@ -381,9 +415,11 @@ class Pool:
         """Keep one place of the pool filled until cancelled."""
         try:
             while True:
+                self._ready.append(worker)
                 self._release(worker)
                 code = await worker.process.wait()
                 log.warning("worker %d ended with %s; replacing it", worker.process.pid, code)
+                self._ready.remove(worker)
                 self._idle = [other for other in self._idle if other is not worker]
                 await worker.stop()
                 self._on_restart()
@@ -394,9 +430,17 @@ class Pool:
             await worker.stop()
 
     async def _replace(self) -> Worker:
+        seconds = SUCCESSOR_SECONDS
         while True:
             try:
-                return await Worker.start(self._mailbox_bytes, self._memory_bytes)
-            except (WorkerDied, OSError) as error:
+                return await Worker.start(self._mailbox_bytes, self._memory_bytes, seconds)
+            except WorkerDied as error:
+                # There was one, and it had to be replaced like any other.
+                self._on_restart()
                 log.error("cannot start a worker: %s", error)
-                await asyncio.sleep(YOUNG_SECONDS)
+                if isinstance(error, WorkerHung):
+                    seconds = min(2 * seconds, START_SECONDS)
+            except Exception as error:
+                # Whatever it is that the machine lacks: giving up would cost the place for good.
+                log.error("cannot start a worker: %r", error)
+            await asyncio.sleep(YOUNG_SECONDS)

@@ -162,6 +162,7 @@ class Server:
             queue_faces=lambda: self._inference.queued,
             queue_age=lambda: self._inference.oldest_age,
             queue_tasks=lambda: self._pool.waiting,
+            workers=lambda: self._pool.ready,
             backlog=lambda: forecast.backlog,
             speed=lambda: forecast.speed,
             network=self._inference.times,

@@ -155,9 +155,19 @@ def in_flight(server: EmbeddedServer) -> float:
 
 
 def workers(server: EmbeddedServer) -> list[psutil.Process]:
-    """The worker processes of a server."""
+    """The worker processes of a server, oldest first: the last may be starting still.
+
+    Not by their ids, which begin again at the bottom once they are used up.
+    """
     children = psutil.Process(server.process.pid).children(recursive=True)
-    return [child for child in children if is_worker(child)]
+    return sorted(filter(is_worker, children), key=psutil.Process.create_time)
+
+
+def whole(server: EmbeddedServer, count: int, seconds: float = 20.0) -> None:
+    """Wait until so many workers are ready: one that is starting only has a process."""
+    eventually(
+        lambda: metric(server, "protome_workers") == count, f"{count} workers are ready", seconds
+    )
 
 
 def is_worker(process: psutil.Process) -> bool:

@@ -125,6 +125,7 @@ def test_every_promised_series_is_there(
         "protome_mesh_size_bytes": "histogram",
         "protome_requests_in_flight": "gauge",
         "protome_worker_restarts": "counter",
+        "protome_workers": "gauge",
         "protome_ready": "gauge",
         "protome_model_info": "gauge",
         "protome_build_info": "gauge",

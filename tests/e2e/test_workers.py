@@ -26,6 +26,7 @@ from .support import (
     heavy,
     in_flight,
     metric,
+    whole,
     workers,
 )
 
@@ -58,6 +59,7 @@ def _healed(server: EmbeddedServer, gone: set[int]) -> None:
         return len({worker.pid for worker in workers(server)} - gone) == 3
 
     eventually(full, "three live workers")
+    whole(server, 3)
 
 
 def test_killed_under_a_request_fails_that_one_only(
@@ -122,8 +124,7 @@ def test_all_workers_killed_at_once_come_back(
             assert outcome.events[-1] == "summary"
     _healed(own, gone)
     assert in_flight(own) == 0
-    # Fewer than three if one was still starting, in the place of another that had died.
-    assert before + 1 <= _restarts(own) <= before + 3
+    assert _restarts(own) == before + 3
     assert ask(own_stub, photo).mesh() == alone
 
 

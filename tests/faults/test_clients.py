@@ -28,6 +28,7 @@ from tests.e2e.support import (
     heavy,
     in_flight,
     metric,
+    whole,
     workers,
 )
 
@@ -151,7 +152,7 @@ def test_more_connections_than_may_be_leave_room_for_what_the_server_needs(photo
         assert Rest.of(server).descriptors <= before.descriptors + most
         workers(server)[0].kill()
         eventually(lambda: metric(server, "protome_worker_restarts_total") == 1, "it is noticed")
-        eventually(lambda: len(workers(server)) == 2, "it is replaced")
+        whole(server, 2)
         # Who was there before is served.
         assert ask(Stub(channel), pb.ReconstructRequest(image=photo)).events[-1] == "summary"
         stack.close()

@@ -27,6 +27,7 @@ from tests.e2e.support import (
     in_flight,
     is_worker,
     metric,
+    whole,
     workers,
 )
 
@@ -42,8 +43,10 @@ def test_workers_that_are_killed(server: EmbeddedServer, photo: bytes) -> None:
     with Load(server, photo) as load:
         for killed in range(1, 4):
             workers(server)[0].kill()
-            eventually(lambda k=killed: _restarts(server) >= restarts + k, "it is replaced")  # type: ignore[misc]
+            eventually(lambda k=killed: _restarts(server) >= restarts + k, "it is noticed")  # type: ignore[misc]
+            whole(server, 2)
             load.progress(3)
+    assert _restarts(server) == restarts + 3
     # Each takes one photo with it at most, or a face of it.
     assert set(load.failed) <= {"WORKER_DIED"}
     assert sum(load.failed.values()) <= 3
@@ -56,7 +59,8 @@ def test_a_worker_that_stops_answering(server: EmbeddedServer, photo: bytes) -> 
         workers(server)[0].suspend()
         # The other one goes on meanwhile, and after task_seconds there are two again.
         load.progress(3)
-        eventually(lambda: _restarts(server) == restarts + 1, "it is replaced", 20)
+        eventually(lambda: _restarts(server) == restarts + 1, "it is ended", 20)
+        whole(server, 2)
         load.progress(3)
     assert set(load.failed) <= {"WORKER_HUNG"}
     assert sum(load.failed.values()) <= 1
@@ -81,7 +85,7 @@ def test_no_shared_memory_for_a_new_worker(
             load.progress(3)
         finally:
             process.rlimit(limit, normal)
-        eventually(lambda: len(workers(server)) == 2, "there are two again")
+        whole(server, 2)
         load.progress(3)
     assert set(load.failed) <= {"WORKER_DIED", "UNAVAILABLE"}
     heals(server, photo, before)
@@ -99,10 +103,30 @@ def test_a_worker_that_is_stopped_while_its_clients_leave(
         stopped.suspend()
         for call in calls:
             cancel(call)
-        eventually(lambda: _restarts(server) == restarts + 1, "it is replaced", 20)
+        eventually(lambda: _restarts(server) == restarts + 1, "it is ended", 20)
+        whole(server, 2)
         assert not stopped.is_running() or stopped.status() == psutil.STATUS_ZOMBIE
         load.progress(3)
     assert set(load.failed) <= {"WORKER_HUNG"}
+    assert sum(load.failed.values()) <= 1
+    heals(server, photo, before)
+
+
+def test_a_successor_that_dies_while_it_starts_is_counted_too(
+    server: EmbeddedServer, photo: bytes
+) -> None:
+    before, restarts = Rest.of(server), _restarts(server)
+    with Load(server, photo) as load:
+        for killed in range(1, 4):
+            # The first is at work, those after it are starting.
+            eventually(lambda: len(workers(server)) == 2, "another is starting")
+            assert metric(server, "protome_workers") == (2 if killed == 1 else 1)
+            workers(server)[-1].kill()
+            eventually(lambda k=killed: _restarts(server) == restarts + k, "it is counted")  # type: ignore[misc]
+        load.progress(3)
+        whole(server, 2)
+    assert _restarts(server) == restarts + 3
+    assert set(load.failed) <= {"WORKER_DIED"}
     assert sum(load.failed.values()) <= 1
     heals(server, photo, before)
 

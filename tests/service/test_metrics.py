@@ -25,6 +25,7 @@ UNITS = (
     "flight",
     "ready",
     "restarts",
+    "workers",
     "ratio",
 )
 WRONG_UNITS = re.compile(r"_(ms|milliseconds|minutes|kb|kib|mb|percent)(_|$)")
@@ -41,6 +42,7 @@ def metrics() -> Metrics:
         queue_faces=lambda: 3,
         queue_age=lambda: 0.5,
         queue_tasks=lambda: 2,
+        workers=lambda: 4,
         backlog=lambda: 1.5,
         speed=lambda: 2.5,
         network=network,
@@ -155,6 +157,7 @@ def test_queues_are_read_when_asked(metrics: Metrics) -> None:
     assert value(metrics, "protome_queue_depth_faces") == 3
     assert value(metrics, "protome_queue_age_seconds") == 0.5
     assert value(metrics, "protome_worker_queue_depth_tasks") == 2
+    assert value(metrics, "protome_workers") == 4
     assert value(metrics, "protome_backlog_seconds") == 1.5
     assert value(metrics, "protome_speed_ratio") == 2.5
     assert value(metrics, "protome_network_fixed_seconds") == pytest.approx(0.01)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import io
 import os
+import pickle
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
@@ -34,9 +36,11 @@ from protome.errors import (
 from protome.fairqueue import Turn
 from protome.grid import U8, Frame, Level
 from protome.image import ImageLimits
+from protome.mailbox import Mailbox, Parcel
 from protome.mesh import Appearance
 from protome.pool import Pool, Rank, Terms, Worker
 from protome.stages import BuiltMesh, MeshJob, Photo, PhotoJob
+from protome.worker import LENGTH, TAKEN, Reply
 
 from .shapes import seeded, sphere_volume
 
@@ -257,6 +261,112 @@ def test_a_worker_killed_at_rest_is_replaced_before_the_next_task() -> None:
         await healed(rig, [victim], count=1)
 
     play(scenario)
+
+
+def test_a_successor_that_dies_while_it_starts_is_counted_too() -> None:
+    """Its process is there long before it is ready."""
+
+    async def scenario(rig: Rig) -> None:
+        gone: list[int] = []
+
+        def another() -> bool:
+            return bool(set(pids()) - set(gone))
+
+        for killed in range(1, 4):
+            await until(another)
+            assert rig.pool.ready == (1 if killed == 1 else 0)
+            gone += pids()
+            os.kill(gone[-1], signal.SIGKILL)
+            await until(lambda k=killed: rig.restarts == k)  # type: ignore[misc]
+        await healed(rig, gone, count=1)
+        assert rig.pool.ready == 1
+
+    play(scenario)
+
+
+def test_a_successor_that_hangs_while_it_starts_leaves_its_place_to_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Soon at first; on a slow machine, where all are too slow, each has longer than the last."""
+    monkeypatch.setattr(pool_module, "SUCCESSOR_SECONDS", 0.5)
+
+    async def scenario(rig: Rig) -> None:
+        (victim,) = pids()
+        os.kill(victim, signal.SIGKILL)
+        await until(lambda: bool(set(pids()) - {victim}))
+        (hanging,) = pids()
+        os.kill(hanging, signal.SIGSTOP)
+        began = time.monotonic()
+        await until(lambda: rig.restarts >= 2)
+        assert time.monotonic() - began < 5
+        await until(lambda: rig.pool.ready == 1)
+        assert hanging not in pids()
+        assert_ball(await rig.build())
+
+    play(scenario)
+
+
+def _global(module: str, name: str) -> bytes:
+    """Pickle's opcode for a global (protocol 4), which may have dots."""
+    texts = (b"\x8c" + bytes((len(text),)) + text.encode() for text in (module, name))
+    return b"".join(texts) + b"\x93"
+
+
+def _called(callee: bytes, argument: str) -> bytes:
+    return callee + b"\x8c" + bytes((len(argument),)) + argument.encode() + b"\x85R"
+
+
+NONSENSE = {
+    "no pickle": b"\xff" * 40,
+    "empty": b"",
+    "not a reply": pickle.dumps([1, 2, 3]),
+    "an error that is none": pickle.dumps(Reply(error="no")),  # type: ignore[arg-type]
+    "outputs that are no parcels": pickle.dumps(Reply(outputs=(1, 2))),  # type: ignore[arg-type]
+    "outputs from beyond": pickle.dumps(Reply(outputs=(Parcel(1 << 40, (1 << 40,)),))),
+    "outputs before the start": pickle.dumps(Reply(outputs=(Parcel(-64, (8,)),))),
+    "a shape of no numbers": pickle.dumps(Reply(outputs=(Parcel(0, ("a",)),))),  # type: ignore[arg-type]
+    "a class that is not there": b"\x80\x04" + _global("protome.stages", "Nothing") + b".",
+    "a function": b"\x80\x04" + _called(_global("os", "system"), "true") + b".",
+    "a way to the built-ins": b"\x80\x04"
+    + _called(
+        _called(_global("protome.mailbox", "Mailbox.__init__.__builtins__.get"), "eval"),
+        "__import__('os').abort()",
+    )
+    + b".",
+    "a class that acts": b"\x80\x04" + _global("protome.mailbox", "Mailbox") + b".",
+    "the module's own import": b"\x80\x04" + _global("protome.stages", "Sequence") + b".",
+}
+
+
+class _Liar:
+    """A process, and the end of its socket, that says what it is told to."""
+
+    def __init__(self, reply: bytes) -> None:
+        self.killed = 0
+        self.pid = -1
+        self.returncode = None
+        self.reader = asyncio.StreamReader()
+        self.reader.feed_data(TAKEN + LENGTH.pack(len(reply)) + reply)
+
+    def write(self, data: bytes) -> None:
+        """The task, which nobody does."""
+
+    def kill(self) -> None:
+        self.killed += 1
+
+
+@pytest.mark.parametrize("kind", NONSENSE)
+def test_a_worker_that_talks_nonsense_is_ended(kind: str) -> None:
+    """It may be in the hands of whoever sent the photo."""
+
+    async def main() -> None:
+        liar: Any = _Liar(NONSENSE[kind])
+        mailbox = Mailbox.create(1 << 20)
+        with contextlib.closing(mailbox), pytest.raises(WorkerDied):
+            await Worker(liar, liar.reader, liar, mailbox).call("build", None, [b"photo"], PATIENT)
+        assert liar.killed
+
+    asyncio.run(main())
 
 
 def test_a_hanging_worker_is_replaced_and_only_its_task_lost() -> None:
