@@ -35,7 +35,8 @@ from protome.fairqueue import Turn
 from protome.grid import U8, Frame, Level
 from protome.image import ImageLimits
 from protome.mesh import Appearance
-from protome.pool import Pool, Rank, Terms, Worker
+from protome.pool import Pool, Rank, Terms
+from protome.process import Worker
 from protome.stages import BuiltMesh, MeshJob, Photo, PhotoJob
 
 from .shapes import seeded, sphere_volume
