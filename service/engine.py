@@ -126,9 +126,13 @@ class Engine:
 
     def _run(self, crops: Sequence[U8], levels: Sequence[Level]) -> list[Prediction]:
         model = self.model
-        batch = np.zeros((self.rows(len(crops)), CROP_SIDE, CROP_SIDE, 3), np.uint8)
-        for row, crop in zip(batch, crops, strict=False):
-            row[...] = crop
+        rows = self.rows(len(crops))
+        if rows == 1:
+            batch = crops[0][None]
+        else:
+            batch = np.zeros((rows, CROP_SIDE, CROP_SIDE, 3), np.uint8)
+            for row, crop in zip(batch, crops, strict=False):
+                row[...] = crop
         names = [model.outputs[level] for level in levels]
         extras = (
             (model.landmarks, (68, 3)),
@@ -146,8 +150,7 @@ class Engine:
                 raise ModelError(f"the network gave {volumes.dtype} {volumes.shape}")
         return [
             _prediction(
-                # Copies: a view would keep the whole batch in memory for its slowest face.
-                {level: values[model.outputs[level]][row].copy() for level in levels},
+                {level: _row(values[model.outputs[level]], row) for level in levels},
                 [None if name is None else values[name][row] for name, _ in extras],
             )
             for row in range(len(crops))
@@ -158,6 +161,12 @@ class Engine:
         crop = np.zeros((CROP_SIDE, CROP_SIDE, 3), np.uint8)
         for bucket in self.buckets:
             self.run([crop] * bucket, self.model.levels)
+
+
+def _row(batch: U8, row: int) -> U8:
+    """A face's part, in memory of its own: a view would keep the others' too."""
+    own: U8 = batch[0] if len(batch) == 1 else batch[row].copy()
+    return own
 
 
 def _prediction(volumes: Mapping[Level, U8], extras: Sequence[F32 | None]) -> Prediction:

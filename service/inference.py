@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Collection, Hashable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from .batcher import Batch, Batcher, BatchFacts, Due, Hopeless, QueueFull, Ticket
@@ -67,10 +67,10 @@ class Inference:
             in_flight=engine.in_flight,
             lanes=engine.lanes,
         )
-        self._wake = asyncio.Event()
         self._threads = ThreadPoolExecutor(engine.in_flight, thread_name_prefix="engine")
-        self._loop: asyncio.Task[None] | None = None
-        self._serving: set[asyncio.Task[None]] = set()
+        self._running: set[Future[list[Prediction]]] = set()
+        self._open = False
+        self._due: asyncio.Handle | None = None
 
     @property
     def queued(self) -> int:
@@ -89,19 +89,18 @@ class Inference:
 
     def start(self) -> None:
         """Begin to take batches."""
-        self._loop = asyncio.create_task(self._run())
-        self._loop.add_done_callback(self._ended)
+        self._open = True
+        self._soon()
 
     def drain(self) -> None:
         """The server is shutting down: hold nothing back."""
         self._batcher.drain()
-        self._wake.set()
+        self._soon()
 
     async def close(self) -> None:
         """Stop after the batches in flight; faces still waiting get no answer."""
-        if self._loop is not None:
-            self._loop.cancel()
-            await asyncio.gather(self._loop, *self._serving, return_exceptions=True)
+        self._open = False
+        await asyncio.gather(*map(asyncio.wrap_future, self._running), return_exceptions=True)
         self._threads.shutdown()
 
     async def infer(
@@ -138,61 +137,74 @@ class Inference:
             raise Overloaded(
                 "the face cannot be done before the deadline", retry_seconds=hopeless.wait
             ) from None
-        self._wake.set()
+        self._soon()
         try:
             return await answer
         finally:
             # No effect once it was answered; frees the place when the caller was cancelled.
             self._batcher.withdraw(ticket)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and task.exception() is not None:
-            log.critical("inference ended", exc_info=task.exception())
-            self._on_failure()
+    def _soon(self) -> None:
+        """Look for a batch once everybody had a chance who would put a face in at this moment."""
+        if isinstance(self._due, asyncio.TimerHandle):
+            self._due.cancel()
+        elif self._due is not None:
+            return
+        self._due = asyncio.get_running_loop().call_soon(self._dispatch)
 
-    async def _run(self) -> None:
-        while True:
-            batch = self._batcher.take()
-            for ticket in batch.expired:
-                _fail(ticket, DeadlinePassed("the deadline cannot be met any more"))
-            if batch.tickets:
-                serving = asyncio.create_task(self._serve(batch))
-                self._serving.add(serving)
-                serving.add_done_callback(self._serving.discard)
-                serving.add_done_callback(self._ended)
-                continue
-            await self._sleep(self._batcher.wake_at)
-
-    async def _sleep(self, until: float) -> None:
-        """Until something changed, or the time has come."""
+    def _dispatch(self) -> None:
+        """Send all batches off that should leave now."""
+        self._due = None
+        if not self._open:
+            return
         try:
-            async with asyncio.timeout(
-                None if until == float("inf") else max(0.0, until - time.monotonic())
-            ):
-                await self._wake.wait()
-        except TimeoutError:
-            pass
-        self._wake.clear()
-
-    async def _serve(self, batch: Batch[_Item]) -> None:
-        began = time.monotonic()
-        tickets = batch.tickets
-        crops = [ticket.item.crop for ticket in tickets]
-        levels = sorted({level for ticket in tickets for level in ticket.item.levels})
-        loop = asyncio.get_running_loop()
-        failed = True
-        try:
-            predictions = await loop.run_in_executor(self._threads, self._engine.run, crops, levels)
-            failed = False
+            while self._next():
+                pass
         except Exception:
-            log.exception("a batch of %d failed", len(tickets))
-            for ticket in tickets:
+            self._ended()
+            return
+        if (until := self._batcher.wake_at) < float("inf"):
+            seconds = max(0.0, until - time.monotonic())
+            self._due = asyncio.get_running_loop().call_later(seconds, self._dispatch)
+
+    def _next(self) -> bool:
+        """Send a batch off; False if none should leave."""
+        batch = self._batcher.take()
+        for ticket in batch.expired:
+            _fail(ticket, DeadlinePassed("the deadline cannot be met any more"))
+        if not batch.tickets:
+            return False
+        began = time.monotonic()
+        crops = [ticket.item.crop for ticket in batch.tickets]
+        levels = sorted({level for ticket in batch.tickets for level in ticket.item.levels})
+        run = self._threads.submit(self._engine.run, crops, levels)
+        self._running.add(run)
+        loop = asyncio.get_running_loop()
+        run.add_done_callback(
+            lambda run: loop.call_soon_threadsafe(self._served, batch, began, run)
+        )
+        return True
+
+    def _served(self, batch: Batch[_Item], began: float, run: Future[list[Prediction]]) -> None:
+        self._running.discard(run)
+        error = run.exception()
+        self._batcher.done(batch, failed=error is not None)
+        self._soon()
+        if error is not None:
+            log.error("a batch of %d failed", len(batch.tickets), exc_info=error)
+            for ticket in batch.tickets:
                 _fail(ticket, Internal("the network failed"))
             return
-        finally:
-            self._batcher.done(batch, failed=failed)
-            self._wake.set()
-        self._answer(tickets, predictions, began, batch.reason)
+        try:
+            self._answer(batch.tickets, run.result(), began, batch.reason)
+        except Exception:
+            self._ended()
+
+    def _ended(self) -> None:
+        """A defect of ours: nobody would be answered any more."""
+        log.critical("inference ended", exc_info=True)
+        self._open = False
+        self._on_failure()
 
     def _answer(
         self,

@@ -324,7 +324,9 @@ class Line:
         latest = trip.place.mesh_by(kind)
         terms = Terms(Rank.FINISH, request.turn, latest, trip.spent.worker)
         facts: BuiltMesh
-        facts, (data,) = await self._pool.run("build", job, [volume, face.portrait], terms)
+        facts, (data,) = await self._pool.run(
+            "build", job, [volume, face.portrait], terms, U8.tobytes
+        )
         seconds = facts.surface_seconds + facts.appearance_seconds + facts.encode_seconds
         trip.place.built(kind, seconds)
         self._stages(
@@ -333,7 +335,7 @@ class Line:
             encode=facts.encode_seconds,
         )
         self._metrics.mesh(len(data))
-        return facts.holding(data.tobytes())
+        return facts.holding(data)
 
     def _stages(self, **seconds: float) -> None:
         """Stages that ran one after the other and ended now."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import mmap
 import os
+import struct
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from .errors import Internal
 from .grid import U8
 
 ALIGN: Final = 64
+NUMBER: Final = struct.Struct("=Q")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +47,15 @@ class Parcel:
 
 
 class Mailbox:
-    """A block of shared memory; ``fd`` opens the same block in another process."""
+    """A block of shared memory; ``fd`` opens the same block in another process.
+
+    Behind its ``size`` bytes lies the number of the task that the worker took last.
+    """
 
     def __init__(self, fd: int, size: int) -> None:
         self.fd = fd
         self.size = size
-        self._memory = mmap.mmap(fd, size)
+        self._memory = mmap.mmap(fd, size + NUMBER.size)
 
     @classmethod
     def create(cls, size: int) -> Mailbox:
@@ -61,11 +66,21 @@ class Mailbox:
             with tempfile.TemporaryFile() as file:
                 fd = os.dup(file.fileno())
         try:
-            os.ftruncate(fd, size)
+            os.ftruncate(fd, size + NUMBER.size)
             return cls(fd, size)
         except BaseException:
             os.close(fd)
             raise
+
+    @property
+    def taken(self) -> int:
+        """Number of the task that the worker took last; one that dies before has not touched it."""
+        number: int = NUMBER.unpack_from(self._memory, self.size)[0]
+        return number
+
+    @taken.setter
+    def taken(self, number: int) -> None:
+        NUMBER.pack_into(self._memory, self.size, number)
 
     def put(self, arrays: Sequence[U8 | bytes | memoryview], start: int = 0) -> list[Parcel]:
         """Copy arrays in, one behind the other from ``start`` on.

@@ -27,7 +27,7 @@ from .grid import U8, Level
 from .image import ImageLimits
 from .line import Request
 from .model import Model, load_model
-from .pool import ONE_THREAD
+from .process import ONE_THREAD
 from .sample import SAMPLE
 from .stages import MeshJob, Photo, PhotoJob, build, prepare
 from .wire import Wire

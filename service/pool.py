@@ -8,232 +8,32 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import enum
 import functools
-import io
 import logging
-import os
-import pickle
-import socket
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-from .errors import Internal, Overloaded, ProtomeError, WorkerDied, WorkerHung, rebuild
+import numpy as np
+
+from .errors import Overloaded, WorkerDied, WorkerHung
 from .fairqueue import FairQueue, Turn
 from .grid import U8
-from .mailbox import Mailbox, Parcel
-from .worker import LENGTH, TAKEN, Reply, Task
+from .process import START_SECONDS, Answer, NotTakenError, Take, Worker
 
 log = logging.getLogger(__name__)
 
-# One core a worker: libraries that start threads of their own would fight over the cores.
-ONE_THREAD: Final = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-START_SECONDS: Final = 60.0
 # How long the successor of a worker may take to start: one that hangs must not leave its place
-# empty for long. Twice as long with each that was too slow, up to the above: so may be the machine.
+# empty for long. Twice as long with each that was too slow, up to what the first ones may take.
 SUCCESSOR_SECONDS: Final = 10.0
 # How often a worker is tried that does not start while the server does.
 START_TRIES: Final = 3
-MAX_REPLY: Final = 1 << 20
-REPLY_MODULES: Final = frozenset(
-    f"{__package__}.{name}"
-    for name in ("crops", "errors", "faces", "grid", "mailbox", "stages", "worker")
-)
 # Priorities below this fit between two ranks.
 PRIORITIES: Final = 16
 # Pause before replacing a worker that died young, so that a broken machine is not kept busy.
 YOUNG_SECONDS: Final = 2.0
-
-
-class NotTakenError(Exception):
-    """The worker was dead before it took the task; another can have it."""
-
-
-class _Unpickler(pickle.Unpickler):
-    """Makes nothing but the plain data that a worker answers with."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        """A class of the line, or an error."""
-        # Pickle takes names with dots for attributes of attributes, which lead anywhere.
-        if module in REPLY_MODULES and name.isidentifier():
-            found = super().find_class(module, name)
-            if found is rebuild or _is_plain(found, module):
-                return found
-        raise pickle.UnpicklingError(f"{module}.{name} is no part of a reply")
-
-
-def _is_plain(found: object, module: str) -> bool:
-    """Whether it is a class that holds data and does nothing."""
-    return (
-        isinstance(found, type)
-        and found.__module__ == module
-        and (dataclasses.is_dataclass(found) or issubclass(found, enum.Enum | ProtomeError))
-    )
-
-
-class Worker:
-    """One worker process, its socket and its mailbox."""
-
-    def __init__(
-        self,
-        process: asyncio.subprocess.Process,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-        mailbox: Mailbox,
-    ) -> None:
-        self.process = process
-        self.started = time.monotonic()
-        self._reader = reader
-        self._writer = writer
-        self._mailbox = mailbox
-        self._stopped = False
-        self._alive = True
-
-    @classmethod
-    async def start(
-        cls, mailbox_bytes: int, memory_bytes: int = 0, seconds: float = START_SECONDS
-    ) -> Worker:
-        """Start a process and wait until it is ready.
-
-        Args:
-            mailbox_bytes: size of its mailbox.
-            memory_bytes: most memory of its own it may take; 0: no limit.
-            seconds: that it may take to be ready.
-
-        Raises:
-            WorkerDied: it ended, or was not ready in time.
-        """
-        mailbox = Mailbox.create(mailbox_bytes)
-        try:
-            ours, theirs = socket.socketpair()
-        except BaseException:
-            mailbox.close()
-            raise
-        process: asyncio.subprocess.Process | None = None
-        try:
-            with theirs:
-                process = await asyncio.create_subprocess_exec(
-                    sys.executable,
-                    *("-m", f"{__package__}.worker"),
-                    *map(str, (theirs.fileno(), mailbox.fd, mailbox.size, memory_bytes)),
-                    pass_fds=(theirs.fileno(), mailbox.fd),
-                    stdin=asyncio.subprocess.DEVNULL,
-                    env={**os.environ, **ONE_THREAD},
-                    # Ctrl-C is for the server, which then drains its workers.
-                    start_new_session=True,
-                )
-            reader, writer = await asyncio.open_connection(sock=ours)
-        except BaseException:
-            if process is not None:
-                process.kill()
-            ours.close()
-            mailbox.close()
-            raise
-        worker = cls(process, reader, writer, mailbox)
-        try:
-            async with asyncio.timeout(seconds):
-                await worker._read()
-        except BaseException as error:
-            await worker.stop()
-            if isinstance(error, asyncio.CancelledError):
-                raise
-            if isinstance(error, TimeoutError):
-                raise WorkerHung(f"a worker process did not start within {seconds} s") from None
-            raise WorkerDied(f"a worker process did not start: {error}") from None
-        return worker
-
-    @property
-    def alive(self) -> bool:
-        """Whether the process runs."""
-        if not self._alive or self.process.returncode is not None:
-            return False
-        # Asked of the system: the event loop hears of a death only a moment later.
-        try:
-            gone = os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-        except ChildProcessError:
-            return False
-        return gone is None
-
-    async def call(
-        self, name: str, job: object, inputs: Sequence[U8 | bytes], seconds: float
-    ) -> tuple[Any, list[U8]]:
-        """Do a task; ``seconds`` is the longest it may take.
-
-        Returns:
-            The task's result and copies of its outputs.
-
-        Raises:
-            ProtomeError: the task's own, or :class:`WorkerDied`, or :class:`Internal`.
-        """
-        used: list[Parcel] = []
-        try:
-            parcels = self._mailbox.put(inputs)
-            used += parcels
-            async with asyncio.timeout(seconds):
-                await self._hand_over(Task(name, job, parcels))
-                reply = await self._read()
-            outputs = [self._mailbox.look(parcel).copy() for parcel in reply.outputs]
-            used += reply.outputs
-        except TimeoutError:
-            self.kill()
-            raise WorkerHung(f"the task took over {seconds} s", limit_seconds=seconds) from None
-        except (OSError, EOFError):
-            self.kill()
-            raise WorkerDied("the worker process died") from None
-        except (ProtomeError, NotTakenError):
-            raise
-        except Exception:
-            # It parses what strangers send: if it talks nonsense, of whatever kind, it is not
-            # trusted any more.
-            self.kill()
-            raise WorkerDied("the worker process sent nonsense") from None
-        finally:
-            self._mailbox.wipe(used)
-        if reply.error is not None:
-            raise reply.error
-        if reply.fault:
-            log.error("a task failed in a worker:\n%s", reply.fault)
-            raise Internal("a task failed in a worker")
-        return reply.result, outputs
-
-    async def _hand_over(self, task: Task) -> None:
-        body = pickle.dumps(task, pickle.HIGHEST_PROTOCOL)
-        try:
-            self._writer.write(LENGTH.pack(len(body)) + body)
-            if await self._reader.readexactly(len(TAKEN)) != TAKEN:
-                raise ValueError("no acknowledgement")
-        except (OSError, EOFError):
-            self.kill()
-            raise NotTakenError from None
-
-    async def _read(self) -> Reply:
-        (length,) = LENGTH.unpack(await self._reader.readexactly(LENGTH.size))
-        if length > MAX_REPLY:
-            raise ValueError(f"a reply of {length} bytes")
-        reply = _Unpickler(io.BytesIO(await self._reader.readexactly(length))).load()
-        if not isinstance(reply, Reply) or not isinstance(reply.error, ProtomeError | None):
-            raise pickle.UnpicklingError(f"{type(reply)} is no reply")
-        return reply
-
-    def kill(self) -> None:
-        """End the process now."""
-        self._alive = False
-        if self.process.returncode is None:
-            self.process.kill()
-
-    async def stop(self) -> None:
-        """End the process and free what it held; more than once is fine."""
-        if self._stopped:
-            return
-        self._stopped = True
-        self._writer.close()
-        self.kill()
-        await self.process.wait()
-        self._mailbox.close()
 
 
 class Rank(enum.IntEnum):
@@ -351,9 +151,14 @@ class Pool:
         return sum(worker.alive for worker in tuple(self._ready))
 
     async def run(
-        self, name: str, job: object, inputs: Sequence[U8 | bytes], terms: Terms
-    ) -> tuple[Any, list[U8]]:
-        """Do a task on the next free worker; see :meth:`Worker.call`.
+        self,
+        name: str,
+        job: object,
+        inputs: Sequence[U8 | bytes],
+        terms: Terms,
+        take: Take = np.ndarray.copy,
+    ) -> Answer:
+        """Do a task on the next free worker; see :meth:`process.Worker.ask`.
 
         Raises:
             Overloaded: it got too late to begin while the task waited.
@@ -366,16 +171,17 @@ class Pool:
             worker = await self._acquire(terms)
             handed = time.monotonic()
             self._on_wait(handed - began)
-            call = asyncio.create_task(worker.call(name, job, inputs, self._task_seconds))
-            call.add_done_callback(functools.partial(self._finished, worker, handed, terms))
             with contextlib.suppress(NotTakenError):
-                return await asyncio.shield(call)
+                return await worker.ask(
+                    name,
+                    job,
+                    inputs,
+                    take=take,
+                    seconds=self._task_seconds,
+                    on_end=functools.partial(self._finished, worker, handed, terms),
+                )
 
-    def _finished(
-        self, worker: Worker, began: float, terms: Terms, call: asyncio.Task[Any]
-    ) -> None:
-        if not call.cancelled():
-            call.exception()  # Seen, also when the caller is gone.
+    def _finished(self, worker: Worker, began: float, terms: Terms) -> None:
         terms.on_spent(time.monotonic() - began)
         self._release(worker)
 

@@ -1,9 +1,9 @@
 """A worker process: takes one task at a time from its socket, does it, answers.
 
-Messages are a 4-byte big-endian length and a pickle; arrays travel through the mailbox. A task
-is acknowledged with one byte, then answered. Started by
-the pool as ``python -m protome.worker SOCKET_FD MAILBOX_FD MAILBOX_SIZE MEMORY_LIMIT``; ends when
-the socket does, or after a task its memory was not enough for, which libraries may not have borne.
+Messages are a 4-byte big-endian length and a pickle; arrays travel through the mailbox, which also
+says which task was taken last. Started by the pool as
+``python -m protome.worker SOCKET_FD MAILBOX_FD MAILBOX_SIZE MEMORY_LIMIT``; ends when the socket
+does, or after a task its memory was not enough for, which libraries may not have borne.
 """
 
 from __future__ import annotations
@@ -28,16 +28,18 @@ from .mailbox import Mailbox, Parcel
 from .stages import build, prepare, warm_up
 
 LENGTH: Final = struct.Struct(">I")
-# Sent when a task has arrived: a worker that dies before has not touched it.
-TAKEN: Final = b"\x06"
 PR_SET_PDEATHSIG: Final = 1
 TASKS: Final[dict[str, Callable[..., Any]]] = {"prepare": prepare, "build": build}
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What a worker is asked: the name of a stage, its job, where its inputs lie."""
+    """What a worker is asked: the name of a stage, its job, where its inputs lie.
 
+    ``number`` tells it from the worker's other tasks.
+    """
+
+    number: int
     name: str
     job: object
     inputs: Sequence[Parcel]
@@ -70,7 +72,7 @@ def main(argv: Sequence[str]) -> None:
         warm_up()
         _send(channel, Reply())  # Ready.
         while (task := _receive(channel)) is not None:
-            channel.sendall(TAKEN)
+            mailbox.taken = task.number
             reply = _do(task, mailbox)
             _send(channel, reply)
             if isinstance(reply.error, WorkerMemory):
@@ -95,6 +97,9 @@ def _do(task: Task, mailbox: Mailbox) -> Reply:
         return Reply(error=WorkerMemory("the task needs more memory than a worker may take"))
     except Exception:
         return Reply(fault=traceback.format_exc())
+    finally:
+        # Here, where they are still in the core's cache.
+        mailbox.wipe(task.inputs)
 
 
 def _send(channel: socket.socket, reply: Reply) -> None:

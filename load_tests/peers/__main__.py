@@ -29,7 +29,7 @@ from protome.answer import ReconstructionError, make_request
 from protome.config import cores
 from protome.harness import cpu_seconds, family
 from protome.load import Spec, Tally
-from protome.pool import ONE_THREAD
+from protome.process import ONE_THREAD
 from protome.sample import SAMPLE
 
 from .http import mesh

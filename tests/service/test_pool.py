@@ -38,9 +38,10 @@ from protome.grid import U8, Frame, Level
 from protome.image import ImageLimits
 from protome.mailbox import Mailbox, Parcel
 from protome.mesh import Appearance
-from protome.pool import Pool, Rank, Terms, Worker
+from protome.pool import Pool, Rank, Terms
+from protome.process import Worker
 from protome.stages import BuiltMesh, MeshJob, Photo, PhotoJob
-from protome.worker import LENGTH, TAKEN, Reply
+from protome.worker import Reply
 
 from .shapes import seeded, sphere_volume
 
@@ -339,17 +340,18 @@ NONSENSE = {
 
 
 class _Liar:
-    """A process, and the end of its socket, that says what it is told to."""
+    """A process, and its end of the socket, that says what it is told to."""
 
     def __init__(self, reply: bytes) -> None:
         self.killed = 0
         self.pid = -1
         self.returncode = None
-        self.reader = asyncio.StreamReader()
-        self.reader.feed_data(TAKEN + LENGTH.pack(len(reply)) + reply)
+        self.heard: Callable[[bytes | Exception], None] = lambda _: None
+        self._reply = reply
 
-    def write(self, data: bytes) -> None:
+    def say(self, body: bytes) -> None:
         """The task, which nobody does."""
+        asyncio.get_running_loop().call_soon(lambda: self.heard(self._reply))
 
     def kill(self) -> None:
         self.killed += 1
@@ -362,8 +364,16 @@ def test_a_worker_that_talks_nonsense_is_ended(kind: str) -> None:
     async def main() -> None:
         liar: Any = _Liar(NONSENSE[kind])
         mailbox = Mailbox.create(1 << 20)
-        with contextlib.closing(mailbox), pytest.raises(WorkerDied):
-            await Worker(liar, liar.reader, liar, mailbox).call("build", None, [b"photo"], PATIENT)
+        with contextlib.closing(mailbox):
+            worker = Worker(liar, liar, mailbox)
+            answer = worker.ask(
+                *("build", None, [b"photo"]),
+                take=np.ndarray.copy,
+                seconds=PATIENT,
+                on_end=lambda: None,
+            )
+            with pytest.raises(WorkerDied, match="nonsense"):
+                await answer
         assert liar.killed
 
     asyncio.run(main())
