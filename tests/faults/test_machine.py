@@ -16,11 +16,12 @@ import pytest
 from protome.embedded import EmbeddedError, EmbeddedServer
 from protome.model import SHIPPED
 from protome.v1 import reconstruction_pb2 as pb
-from tests.e2e.support import OPTIONS, SMALL, Stub, ask
+from tests.e2e.support import OPTIONS, SMALL, Stub, ask, eventually, refused
 
 from .conftest import Fault
 from .load import Load, Rest, heals
 
+INVALID = grpc.StatusCode.INVALID_ARGUMENT
 SERVICE = Path(__file__).parents[2] / "service"
 # Reads of the wall clock: what they decide moves when it jumps.
 WALL_CLOCK = {"time", "time_ns", "localtime", "now", "utcnow", "today"}
@@ -71,6 +72,32 @@ def test_a_full_disk_under_the_log(tmp_path: Path, photo: bytes) -> None:
             for _ in range(3):
                 answer = ask(Stub(channel), pb.ReconstructRequest(image=photo))
                 assert answer.outcomes() == ["RECONSTRUCTED"]
+    finally:
+        process.terminate()
+        process.wait(40)
+    assert process.returncode == 0
+
+
+def test_a_log_that_nobody_reads(tmp_path: Path, photo: bytes) -> None:
+    """A pipe holds 64 KiB, which these photos fill many times over; then its reader is gone."""
+    ports = tmp_path / "ports"
+    command = [sys.executable, "-m", "protome", "serve", "--until-eof", *SMALL]
+    command += ["--host", "127.0.0.1", "--port", "0", "--metrics-host", "127.0.0.1"]
+    command += ["--metrics-port", "0", "--port-file", str(ports), "--drain-delay", "0"]
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(command, stdin=pipe, stdout=subprocess.DEVNULL, stderr=pipe)
+    assert process.stderr is not None
+    try:
+        eventually(ports.exists, "it serves", 60)
+        address = f"127.0.0.1:{ports.read_text().split()[0]}"
+        with grpc.insecure_channel(address, options=OPTIONS) as channel:
+            for _ in range(1500):
+                assert refused(Stub(channel), pb.ReconstructRequest(image=b"no")).code is INVALID
+            answer = ask(Stub(channel), pb.ReconstructRequest(image=photo), timeout=20)
+            assert answer.outcomes() == ["RECONSTRUCTED"]
+            process.stderr.close()
+            answer = ask(Stub(channel), pb.ReconstructRequest(image=photo), timeout=20)
+            assert answer.outcomes() == ["RECONSTRUCTED"]
     finally:
         process.terminate()
         process.wait(40)
