@@ -265,14 +265,15 @@ class Servicer:
         """
         reading = asyncio.ensure_future(context.read())
         try:
-            with self._uploads.relieved(reading, working):
-                while not reading.done():
-                    seconds = None if working else self._receive_seconds
+            while not reading.done():
+                seconds = None if working else self._receive_seconds
+                # Anew with each photo that is answered: until then it was not the client's turn.
+                with self._uploads.relieved(reading, working):
                     done, _ = await asyncio.wait(
                         {reading, *working}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED
                     )
-                    if not done:
-                        raise ClientGone(f"no photo came for {self._receive_seconds} s")
+                if not done:
+                    raise ClientGone(f"no photo came for {self._receive_seconds} s")
         finally:
             reading.cancel()
         if reading.cancelled():

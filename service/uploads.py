@@ -32,7 +32,7 @@ LOOK_SECONDS: Final = 0.05
 # Until a call that ended has given back what it held.
 GONE_SECONDS: Final = 3.0
 # A read that began later is no slow one.
-YOUNG_SECONDS: Final = 1.0
+YOUNG_SECONDS: Final = 0.25
 # So many messages too many end also those for whom something is being done.
 DIRE: Final = 16
 

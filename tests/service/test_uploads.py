@@ -179,7 +179,7 @@ def test_who_has_just_begun_is_not_slow() -> None:
         uploads = Uploads(slow_places=8, patience=0.01, pressure=lambda: 1, largest=1)
         sender = Sender()
         read = asyncio.create_task(uploads.read(sender.receive))
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.1)
         sender.message.set_result("fast")
         assert await read == "fast"
 
