@@ -15,6 +15,7 @@ from typing import Final
 from .call import CURRENT
 
 TEXT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s%(call)s"
+STANDARD_ERROR: Final = 2
 # Lines that may wait to be written, and how long the end waits for them, seconds.
 ROOM: Final = 10_000
 LAST_SECONDS: Final = 1.0
@@ -26,7 +27,12 @@ def set_up(level: str, format_: str) -> None:
     """Log to standard error."""
     # gRPC's own lines come from the threads that serve connections: nobody may hold those up.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    handler = PatientHandler(sys.stderr.fileno())
+    # Where it was closed, what is opened next must not take its place.
+    while (spare := os.open(os.devnull, os.O_RDWR)) <= STANDARD_ERROR:
+        pass
+    os.close(spare)
+    known = sys.stderr is not None
+    handler = PatientHandler(STANDARD_ERROR) if known else logging.NullHandler()
     handler.setFormatter(JsonFormatter() if format_ == "json" else TextFormatter(TEXT))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
 

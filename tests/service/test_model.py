@@ -111,7 +111,8 @@ def test_json_that_is_no_card(folder: Path, text: str) -> None:
     ],
     ids=[
         "no digest", "no name", "no rule", "no anchor", "wide side", "zero side", "negative side",
-        "drop is nan", "no outputs", "list of outputs", "unknown level", "turned output",
+        "endless side", "slope is nan", "drop is nan", "no outputs", "list of outputs",
+        "unknown level", "turned output",
         "float output", "nameless output", "turned input", "shapeless input", "half input",
         "wrong digest", "wrong landmarks", "wrong pose",
     ],
