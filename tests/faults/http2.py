@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import struct
 import time
@@ -33,7 +34,30 @@ def frame(kind: int, flags: int, stream: int, body: bytes = b"") -> bytes:
 
 def field(name: str, value: str) -> bytes:
     """A header, literal and without an index (RFC 7541, 6.2.2)."""
-    return b"\0" + b"".join(bytes((len(text),)) + text.encode() for text in (name, value))
+    return b"\0" + text(name.encode()) + text(value.encode())
+
+
+def text(value: bytes) -> bytes:
+    """A string of a header (RFC 7541, 5.2)."""
+    if len(value) < 127:
+        return bytes((len(value),)) + value
+    size, rest = b"\x7f", len(value) - 127
+    while rest >= 128:
+        size, rest = size + bytes((rest % 128 + 128,)), rest // 128
+    return size + bytes((rest,)) + value
+
+
+def call(method: str) -> bytes:
+    """The headers of a call."""
+    headers = {
+        ":method": "POST",
+        ":scheme": "http",
+        ":path": SERVICE + method,
+        ":authority": "protome",
+        "te": "trailers",
+        "content-type": "application/grpc",
+    }
+    return b"".join(field(name, value) for name, value in headers.items())
 
 
 class Client:
@@ -73,23 +97,21 @@ class Client:
             return True
         return True
 
+    def say(self, data: bytes, times: int = 1) -> None:
+        """Send bytes, legal or not; the server may hang up meanwhile."""
+        self._socket.settimeout(10)
+        with contextlib.suppress(ConnectionError):
+            for _ in range(times):
+                self._socket.sendall(data)
+
     def half(self, method: str, share: int = 1000, size: int = 100_000) -> int:
         """Begin a call with ``share`` bytes of a message of ``size``; its stream."""
         stream, self._next = self._next, self._next + 2
         self._windows[stream] = self._initial - share - 5
         self._windows[0] -= share + 5
-        headers = {
-            ":method": "POST",
-            ":scheme": "http",
-            ":path": SERVICE + method,
-            ":authority": "protome",
-            "te": "trailers",
-            "content-type": "application/grpc",
-        }
-        block = b"".join(field(name, value) for name, value in headers.items())
         message = b"\0" + struct.pack(">I", size) + bytes(share)
         self._socket.sendall(
-            frame(HEADERS, END_HEADERS, stream, block) + frame(DATA, 0, stream, message)
+            frame(HEADERS, END_HEADERS, stream, call(method)) + frame(DATA, 0, stream, message)
         )
         return stream
 
