@@ -180,7 +180,7 @@ def read(file: Path) -> dict[str, Allowance]:
     """
     try:
         tables = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise TokenFileError(f"cannot read {file}: {error}") from None
     return {name: _allowance(f"{file}: {name}", name, table) for name, table in tables.items()}
 
@@ -208,9 +208,10 @@ def _is_digest(value: object) -> bool:
 
 def _number(where: str, table: Mapping[str, Any], key: str, default: float) -> float:
     value = table.get(key, default)
-    if type(value) not in (int, float) or not value > 0:
-        raise TokenFileError(f"{where}: {key} must be a number over 0")
-    return float(value)
+    with contextlib.suppress(OverflowError):
+        if type(value) in (int, float) and float(value) > 0:
+            return float(value)
+    raise TokenFileError(f"{where}: {key} must be a number over 0")
 
 
 def _signature(file: Path) -> tuple[int, int, int] | None:

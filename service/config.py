@@ -89,6 +89,11 @@ class Config:
         "bytes held for the photos being worked on; over that, new ones are rejected",
         low=1,
     )
+    max_unread_bytes: int = _option(
+        256 * MIB,
+        "bytes of photos that may have arrived in part; over that, the slowest uploads end",
+        low=1,
+    )
     receive_seconds: float = _option(
         60.0,
         "a client that takes longer to send its photo, or leaves its stream idle for so long, "

@@ -155,11 +155,12 @@ def _load(photo: Pillow.Image, enough: int) -> Image:
     if step > 1:
         # A JPEG is decoded at 1/2, 1/4 or 1/8, never below what is asked for.
         photo.draft(None, (max(1, width // step), max(1, height // step)))
+    # First: to look for EXIF in a PNG loads it too, and a second try passes over what is damaged.
+    photo.load()
     orientation = 1
     # A damaged EXIF block is no reason to refuse the picture.
     with contextlib.suppress(Exception):
         orientation = int(photo.getexif().get(ExifTags.Base.Orientation, 1))
-    photo.load()
     drawn = round(width / photo.size[0])
     rest = max(1, step // drawn)
     pixels = _to_rgb(photo, rest)

@@ -90,7 +90,7 @@ def load_model(folder: Path = SHIPPED) -> Model:
     try:
         onnx = (folder / "model.onnx").read_bytes()
         card = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelError(f"cannot read the model in {folder}: {error}") from None
     digest = hashlib.sha256(onnx).hexdigest()
     try:
@@ -123,7 +123,10 @@ def load_model(folder: Path = SHIPPED) -> Model:
         reliance = None
         if "confidence" in card:
             keys = ("offset", "slope", "within")
-            reliance = Reliance(*(float(card["confidence"][key]) for key in keys))
+            numbers = [float(card["confidence"][key]) for key in keys]
+            if not all(map(math.isfinite, numbers)):
+                raise ModelError(f"model.json: {numbers} tell no confidence")
+            reliance = Reliance(*numbers)
         return Model(
             onnx,
             name=str(card["name"]),
@@ -139,7 +142,7 @@ def load_model(folder: Path = SHIPPED) -> Model:
             landmark_error=extras.get("landmark_error"),
             reliance=reliance,
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise ModelError(f"{folder / 'model.json'} is not a model card: {error!r}") from None
 
 

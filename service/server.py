@@ -34,6 +34,7 @@ from .servicer import SERVICE, Servicer
 from .surface import BACKEND, COMPILED
 from .tls import Certificates, TlsError, TlsFiles
 from .trace import PlainTracer, Tracer
+from .uploads import Uploads
 from .wire import Wire
 
 log = logging.getLogger(__name__)
@@ -139,12 +140,18 @@ class Server:
         )
         self._inference.start()
         await selftest.check(model, engine, self._pool, folder)
-        budget = Budget(config.max_held_bytes)
+        self._budget = budget = Budget(config.max_held_bytes)
         forecast = Forecast(
             workers=config.worker_count, network=self._inference.times, clock=time.monotonic
         )
         line = Line(config, model, self._pool, self._inference, self._metrics, budget, forecast)
         wire = Wire(config, model)
+        self._uploads = Uploads(
+            slow_places=config.slow_uploads,
+            seconds=config.receive_seconds,
+            pressure=self._unread,
+            largest=config.max_image_bytes + MESSAGE_MARGIN,
+        )
         self._servicer = Servicer(
             line=line,
             wire=wire,
@@ -152,7 +159,7 @@ class Server:
             budget=budget,
             info=wire.server_info(__version__, engine.provider),
             max_requests=config.max_requests,
-            slow_uploads=config.slow_uploads,
+            uploads=self._uploads,
             max_streams=config.max_streams,
             max_stream_photos=config.max_stream_photos,
             send_seconds=config.send_seconds,
@@ -177,6 +184,7 @@ class Server:
         )
         if not COMPILED:
             log.warning("the surface kernel is not built: %s takes many times as long", BACKEND)
+        self._rest = heap.in_use()
         await self._listen()
         await self._set_ready(True)
         log.info(
@@ -204,6 +212,8 @@ class Server:
             if self._servicer.idle and self._servicer.taken != worked:
                 worked = self._servicer.taken
                 await asyncio.to_thread(heap.trim)
+                if self._servicer.idle and self._uploads.idle:
+                    self._rest = heap.in_use()
 
     async def shutdown(self) -> None:
         """Say NOT_SERVING, let the calls in flight finish, take the parts down."""
@@ -243,6 +253,12 @@ class Server:
         if self._tokens is not None and self._certificates is None:
             log.warning("tokens are asked for over plain text: TLS must end in front of this port")
         self._tracer = _tracer(config)
+
+    def _unread(self) -> int:
+        """Bytes over the limit that nobody has asked for yet: what gRPC holds of messages that
+        have arrived in part. What is worked on is in there up to three times."""
+        limit = self._config.max_unread_bytes + 3 * self._budget.held
+        return heap.in_use() - self._rest - limit
 
     def _waited(self, seconds: float) -> None:
         """A task waited so long for a worker."""

@@ -6,12 +6,12 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Hashable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Hashable, Iterator
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import grpc
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 
 from . import status
 from .answering import Context, Write, answering, deadline_of
@@ -47,6 +47,7 @@ OURS: Final = (
     grpc.StatusCode.UNAVAILABLE,
 )
 
+M = TypeVar("M", bound=Message)
 Send = Callable[[pb.ReconstructResponse], Awaitable[None]]
 
 
@@ -60,7 +61,7 @@ class Servicer:
         budget: bytes held for clients.
         info: the answer to GetServerInfo.
         max_requests: photos worked on at a time, over all calls.
-        slow_uploads: photos that may arrive slowly at a time.
+        uploads: who may send.
         max_streams: ReconstructMany streams open at a time.
         max_stream_photos: photos of one ReconstructMany stream worked on at a time.
         send_seconds: how long a message may wait for the client to take it.
@@ -76,7 +77,7 @@ class Servicer:
         budget: Budget,
         info: pb.GetServerInfoResponse,
         max_requests: int,
-        slow_uploads: int,
+        uploads: Uploads,
         max_streams: int,
         max_stream_photos: int,
         send_seconds: float,
@@ -92,7 +93,7 @@ class Servicer:
         self._max_stream_photos = max_stream_photos
         self._send_seconds = send_seconds
         self._receive_seconds = receive_seconds
-        self._uploads = Uploads(slow_places=slow_uploads, seconds=receive_seconds)
+        self._uploads = uploads
         self._photos = 0
         self._taken = 0
         self._streams = 0
@@ -122,7 +123,8 @@ class Servicer:
         """The methods for a server.
 
         Reconstruct is served as if photos were streamed, which on the wire is the same: so its
-        message is read only when there is a place for it.
+        message is read only when there is a place for it. All messages are parsed here, so that
+        those that cannot be are an error of ours.
         """
         return grpc.method_handlers_generic_handler(
             SERVICE,
@@ -132,12 +134,12 @@ class Servicer:
                 ),
                 "ReconstructMany": grpc.stream_stream_rpc_method_handler(
                     self.ReconstructMany,
-                    pb.ReconstructManyRequest.FromString,
+                    None,
                     pb.ReconstructManyResponse.SerializeToString,
                 ),
                 "GetServerInfo": grpc.unary_unary_rpc_method_handler(
                     self.GetServerInfo,
-                    pb.GetServerInfoRequest.FromString,
+                    None,
                     pb.GetServerInfoResponse.SerializeToString,
                 ),
             },
@@ -156,25 +158,22 @@ class Servicer:
                 raise
             await self._photo("Reconstruct", call, message, deadline, write)
 
-    async def ReconstructMany(
-        self, requests: AsyncIterator[pb.ReconstructManyRequest], context: Context
-    ) -> None:
+    async def ReconstructMany(self, requests: object, context: Context) -> None:
         """Many photos over one stream; see the contract."""
+        del requests
         async with answering(context) as (call, write):
             if self._streams >= self._max_streams:
                 raise Overloaded(f"{self._streams} streams are open", max_streams=self._streams)
             self._streams += 1
             try:
-                await self._photos_of(requests, call, deadline_of(context), write)
+                await self._photos_of(context, call, deadline_of(context), write)
             finally:
                 self._streams -= 1
 
-    async def GetServerInfo(
-        self, request: pb.GetServerInfoRequest, context: Context
-    ) -> pb.GetServerInfoResponse:
+    async def GetServerInfo(self, request: bytes, context: Context) -> pb.GetServerInfoResponse:
         """What this server is; see the contract."""
-        del request
         async with answering(context):
+            _parsed(pb.GetServerInfoRequest, request)
             return self._info
 
     async def _receive(self, context: Context) -> pb.ReconstructRequest:
@@ -189,14 +188,11 @@ class Servicer:
             raise InvalidRequest("the call has no message")
         # Before it is parsed, which copies the photo.
         self._admit(len(raw))
-        try:
-            return pb.ReconstructRequest.FromString(raw)
-        except DecodeError:
-            raise InvalidRequest("the message is no ReconstructRequest") from None
+        return _parsed(pb.ReconstructRequest, raw)
 
     async def _photos_of(
         self,
-        requests: AsyncIterator[pb.ReconstructManyRequest],
+        context: Context,
         call: Call,
         deadline: float,
         write: Write,
@@ -206,7 +202,6 @@ class Servicer:
         writing = asyncio.Lock()
         places = asyncio.Semaphore(self._max_stream_photos)
         working: dict[str, asyncio.Task[None]] = {}
-        photos = aiter(requests)
 
         async def send(message: pb.ReconstructManyResponse) -> None:
             async with writing:
@@ -240,15 +235,16 @@ class Servicer:
                 # Reading waits for a place: that is the flow control towards the client.
                 await places.acquire()
                 try:
-                    message = await self._next(photos, working.values())
-                except ClientGone as gone:
-                    problem = gone
+                    message = await self._next(context, working.values())
+                    if message is None:
+                        break
+                    _check_id(message.request_id, working)
+                except (ClientGone, Overloaded) as late:
+                    problem = late
                     break
-                if message is None:
-                    break
-                problem = _bad_id(message.request_id, working)
-                if problem is not None:
+                except InvalidRequest as bad:
                     # Which photo an answer belongs to could no longer be told: the stream ends.
+                    problem = bad
                     for photo in working.values():
                         photo.cancel()
                     break
@@ -257,28 +253,33 @@ class Servicer:
             raise problem
 
     async def _next(
-        self,
-        photos: AsyncIterator[pb.ReconstructManyRequest],
-        working: Collection[asyncio.Task[None]],
+        self, context: Context, working: Collection[asyncio.Task[None]]
     ) -> pb.ReconstructManyRequest | None:
         """The next photo of a stream, None after the last.
 
         Raises:
             ClientGone: none came for long, while none was in work: the client may have stopped in
                 the middle of one, and gRPC holds that half.
+            Overloaded: too much of others is held like that.
+            InvalidRequest: it is none.
         """
-        reading = asyncio.ensure_future(anext(photos, None))
+        reading = asyncio.ensure_future(context.read())
         try:
             while not reading.done():
                 seconds = None if working else self._receive_seconds
-                done, _ = await asyncio.wait(
-                    {reading, *working}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED
-                )
+                # Anew with each photo that is answered: until then it was not the client's turn.
+                with self._uploads.relieved(reading, working):
+                    done, _ = await asyncio.wait(
+                        {reading, *working}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED
+                    )
                 if not done:
                     raise ClientGone(f"no photo came for {self._receive_seconds} s")
-            return reading.result()
         finally:
             reading.cancel()
+        if reading.cancelled():
+            raise Overloaded("the photo came too slowly while many others were sent")
+        raw = reading.result()
+        return _parsed(pb.ReconstructManyRequest, raw) if isinstance(raw, bytes) else None
 
     async def _photo(
         self,
@@ -385,6 +386,18 @@ class Servicer:
         return pb.ReconstructResponse(summary=self._wire.summary(event))
 
 
+def _parsed(kind: type[M], raw: bytes) -> M:
+    """A message of this kind.
+
+    Raises:
+        InvalidRequest: the bytes are none.
+    """
+    try:
+        return kind.FromString(raw)
+    except DecodeError:
+        raise InvalidRequest(f"the message is no {kind.DESCRIPTOR.name}") from None
+
+
 def _log(method: str, code: grpc.StatusCode, problem: ProtomeError | None, seconds: float) -> None:
     """A line for each photo."""
     facts = {"method": method, "code": code.name, "seconds": round(seconds, 4)}
@@ -406,12 +419,11 @@ def _with_id(request_id: str, event: pb.ReconstructResponse) -> pb.ReconstructMa
     )
 
 
-def _bad_id(request_id: str, open_ids: Collection[str]) -> InvalidRequest | None:
-    if 1 <= len(request_id) <= MAX_ID and request_id not in open_ids:
-        return None
-    return InvalidRequest(
-        f"request_id must have 1 to {MAX_ID} characters and not be in use", field="request_id"
-    )
+def _check_id(request_id: str, open_ids: Collection[str]) -> None:
+    if not 1 <= len(request_id) <= MAX_ID or request_id in open_ids:
+        raise InvalidRequest(
+            f"request_id must have 1 to {MAX_ID} characters and not be in use", field="request_id"
+        )
 
 
 def _late(code: grpc.StatusCode, deadline: float) -> grpc.StatusCode:

@@ -15,7 +15,7 @@ from protome.embedded import EmbeddedServer
 from protome.v1 import reconstruction_pb2 as pb
 
 from .photos import opened, saved, scenery
-from .support import MIB, OPTIONS, SMALL, Failure, Stub, ask, metric, refused
+from .support import MIB, OPTIONS, SMALL, Failure, Stub, ask, failure, metric, refused
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 
@@ -158,13 +158,20 @@ def test_message_beyond_the_transport_limit_is_refused_and_the_server_goes_on(
     assert ask(stub, pb.ReconstructRequest(image=sample_photo)).outcomes() == ["RECONSTRUCTED"]
 
 
+@pytest.mark.parametrize("method", ["Reconstruct", "ReconstructMany", "GetServerInfo"])
+@pytest.mark.parametrize(
+    "garbage",
+    [b"\xff\xff\xff\xff garbage", b"\x0a\xff\xff\xff\xff\x0f", b"\x0a\x03\xff\xfe\xfd\x12\x80"],
+)
 def test_garbage_instead_of_a_message(
-    channel: grpc.Channel, stub: Stub, sample_photo: bytes
+    channel: grpc.Channel, stub: Stub, sample_photo: bytes, method: str, garbage: bytes
 ) -> None:
-    call = channel.unary_stream("/protome.v1.ReconstructionService/Reconstruct", bytes, bytes)
+    """No wire format, a field longer than the message, text that is not UTF-8."""
+    call = channel.unary_stream(f"/protome.v1.ReconstructionService/{method}", bytes, bytes)
     with pytest.raises(grpc.RpcError) as caught:
-        list(call(b"\xff\xff\xff\xff garbage", timeout=20))
-    assert caught.value.code() in (grpc.StatusCode.INTERNAL, INVALID, grpc.StatusCode.UNKNOWN)
+        list(call(garbage, timeout=20))
+    problem = failure(caught.value)
+    assert (problem.code, problem.reason) == (INVALID, "INVALID_REQUEST")
     assert ask(stub, pb.ReconstructRequest(image=sample_photo)).outcomes() == ["RECONSTRUCTED"]
 
 

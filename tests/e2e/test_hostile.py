@@ -16,7 +16,7 @@ import pytest
 
 from protome.embedded import EmbeddedServer
 from protome.v1 import reconstruction_pb2 as pb
-from tests.hostile import FILES
+from tests.hostile import FILES, ODD
 
 from .photos import endless_scans, opened, png, png_chunk, saved
 from .support import (
@@ -244,6 +244,22 @@ def test_files_made_to_cost_much_cost_little(
         peak = max(peak, memory(attacked))
     assert slow == {}
     assert peak < 1500 * MIB
+    _sound(attacked, victim, sample_photo, healthy)
+    assert _restarts(attacked) == 0
+
+
+def test_odd_files_are_answered_as_they_deserve(
+    attacked: EmbeddedServer, victim: Stub, sample_photo: bytes, healthy: Answer
+) -> None:
+    request = pb.ReconstructRequest(detail=pb.DETAIL_LEVEL_PREVIEW)
+    outcomes = {}
+    for name, (_, make) in ODD.items():
+        request.image = make()
+        outcomes[name] = refused(victim, request).reason
+    assert outcomes == {
+        name: "NO_FACE_FOUND" if expected == "ok" else expected
+        for name, (expected, _) in ODD.items()
+    }
     _sound(attacked, victim, sample_photo, healthy)
     assert _restarts(attacked) == 0
 

@@ -34,6 +34,9 @@ IN_STREAM: Final = 3
 ALONE: Final = 2
 # How soon after a fault the server must be as before, seconds.
 HEALED: Final = 10.0
+# How soon memory that was taken meanwhile is back: the server gives it up once it has had nothing
+# to do for a while.
+SETTLED: Final = 30.0
 
 
 def sound(answer: Answer) -> bool:
@@ -200,6 +203,6 @@ def heals(server: EmbeddedServer, photo: bytes, before: Rest, room: int = 64 * M
         )
 
     try:
-        eventually(as_before, "as before", HEALED)
+        eventually(as_before, "as before", SETTLED)
     except AssertionError:
         raise AssertionError(f"{Rest.of(server)}, before: {before}") from None

@@ -11,16 +11,18 @@ import time
 from pathlib import Path
 
 import grpc
+import psutil
 import pytest
 
 from protome.embedded import EmbeddedError, EmbeddedServer
 from protome.model import SHIPPED
 from protome.v1 import reconstruction_pb2 as pb
-from tests.e2e.support import OPTIONS, SMALL, Stub, ask
+from tests.e2e.support import OPTIONS, SMALL, Stub, ask, eventually, refused
 
 from .conftest import Fault
 from .load import Load, Rest, heals
 
+INVALID = grpc.StatusCode.INVALID_ARGUMENT
 SERVICE = Path(__file__).parents[2] / "service"
 # Reads of the wall clock: what they decide moves when it jumps.
 WALL_CLOCK = {"time", "time_ns", "localtime", "now", "utcnow", "today"}
@@ -38,6 +40,20 @@ def test_a_clock_that_jumps_by_a_day_changes_nothing(
         fault("clock -86400")
         load.progress(5)
     assert load.failed == {}
+    heals(server, photo, before)
+
+
+def test_a_server_that_was_stopped_goes_on(server: EmbeddedServer, photo: bytes) -> None:
+    """For longer than a task may take, as when a machine sleeps: what was in work may be lost."""
+    before = Rest.of(server)
+    process = psutil.Process(server.process.pid)
+    with Load(server, photo, timeout=60) as load:
+        process.suspend()
+        time.sleep(6)
+        process.resume()
+        load.progress(5)
+    assert set(load.failed) <= {"WORKER_HUNG"}
+    assert sum(load.failed.values()) <= 2
     heals(server, photo, before)
 
 
@@ -71,6 +87,51 @@ def test_a_full_disk_under_the_log(tmp_path: Path, photo: bytes) -> None:
             for _ in range(3):
                 answer = ask(Stub(channel), pb.ReconstructRequest(image=photo))
                 assert answer.outcomes() == ["RECONSTRUCTED"]
+    finally:
+        process.terminate()
+        process.wait(40)
+    assert process.returncode == 0
+
+
+def test_a_log_that_nobody_reads(tmp_path: Path, photo: bytes) -> None:
+    """A pipe holds 64 KiB, which these photos fill many times over; then its reader is gone."""
+    ports = tmp_path / "ports"
+    command = [sys.executable, "-m", "protome", "serve", "--until-eof", *SMALL]
+    command += ["--host", "127.0.0.1", "--port", "0", "--metrics-host", "127.0.0.1"]
+    command += ["--metrics-port", "0", "--port-file", str(ports), "--drain-delay", "0"]
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(command, stdin=pipe, stdout=subprocess.DEVNULL, stderr=pipe)
+    assert process.stderr is not None
+    try:
+        eventually(ports.exists, "it serves", 60)
+        address = f"127.0.0.1:{ports.read_text().split()[0]}"
+        with grpc.insecure_channel(address, options=OPTIONS) as channel:
+            for _ in range(1500):
+                assert refused(Stub(channel), pb.ReconstructRequest(image=b"no")).code is INVALID
+            answer = ask(Stub(channel), pb.ReconstructRequest(image=photo), timeout=20)
+            assert answer.outcomes() == ["RECONSTRUCTED"]
+            process.stderr.close()
+            answer = ask(Stub(channel), pb.ReconstructRequest(image=photo), timeout=20)
+            assert answer.outcomes() == ["RECONSTRUCTED"]
+    finally:
+        process.terminate()
+        process.wait(40)
+    assert process.returncode == 0
+
+
+def test_without_standard_streams(tmp_path: Path, photo: bytes) -> None:
+    """What it opens first then gets their descriptors."""
+    ports = tmp_path / "ports"
+    command = [sys.executable, "-m", "protome", "serve", *SMALL, "--host", "127.0.0.1"]
+    command += ["--port", "0", "--metrics-host", "127.0.0.1", "--metrics-port", "0"]
+    command += ["--port-file", str(ports), "--drain-delay", "0"]
+    process = subprocess.Popen(["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *command])
+    try:
+        eventually(lambda: ports.exists() or process.poll() is not None, "it serves", 60)
+        address = f"127.0.0.1:{ports.read_text().split()[0]}"
+        with grpc.insecure_channel(address, options=OPTIONS) as channel:
+            answer = ask(Stub(channel), pb.ReconstructRequest(image=photo))
+            assert answer.outcomes() == ["RECONSTRUCTED"]
     finally:
         process.terminate()
         process.wait(40)

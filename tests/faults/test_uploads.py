@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grpc
@@ -11,7 +12,7 @@ import pytest
 
 from protome.embedded import EmbeddedServer
 from protome.v1 import reconstruction_pb2 as pb
-from tests.e2e.support import OPTIONS, SMALL, Stub, ask, eventually, failure, memory
+from tests.e2e.support import MIB, OPTIONS, SMALL, Stub, ask, eventually, failure, memory
 
 from .http2 import Client
 from .load import Load, Rest, heals
@@ -96,6 +97,32 @@ def test_streams_that_stop_in_a_photo_give_their_places_back(
         # What was sent of the photos is gone with the calls.
         assert memory(strict) < before.memory + (64 << 20)
     heals(strict, photo, before)
+
+
+def test_many_streams_that_stop_in_a_photo_hold_little(photo: bytes) -> None:
+    """Without a limit it were 160 MiB for receive_seconds; those at work do not notice."""
+    flags = ["--max-unread-bytes", str(32 * MIB), "--max-image-bytes", str(12 * MIB)]
+    with EmbeddedServer([*SMALL, *flags]) as server, contextlib.ExitStack() as stack:
+        with grpc.insecure_channel(server.address, options=OPTIONS) as channel:
+            for _ in range(5):
+                ask(Stub(channel), pb.ReconstructRequest(image=photo))
+        before = Rest.of(server)
+        clients = [stack.enter_context(Client(server)) for _ in range(16)]
+        with Load(server, photo) as load, ThreadPoolExecutor(16) as threads:
+
+            def stalls(client: Client) -> bool:
+                stream = client.half("ReconstructMany", size=12 * MIB)
+                client.pour(stream, 10 * MIB, 5)
+                return bool(client.ended(1, 8))
+
+            ends = [threads.submit(stalls, client) for client in clients]
+            eventually(lambda: sum(end.done() for end in ends) >= 11, "most are ended", 20)
+            load.progress(3)
+            # Until there is room.
+            eventually(lambda: memory(server) < before.memory + 128 * MIB, "it is given back")
+            stack.close()
+        assert load.failed == {}
+        heals(server, photo, before)
 
 
 def test_a_stream_in_work_is_not_idle(strict: EmbeddedServer, photo: bytes) -> None:

@@ -11,7 +11,7 @@ from PIL import ExifTags, Image
 
 from protome.sample import SAMPLE
 from protome.v1 import reconstruction_pb2 as pb
-from tests.hostile import FILES
+from tests.hostile import FILES, ODD
 
 # As long as the documented runs take.
 LONGEST: Final = 16_384
@@ -47,7 +47,7 @@ def pictures() -> dict[str, bytes]:
         found[f"animated-{format_}"] = _saved(
             frames[0], format_, {"save_all": True, "append_images": frames[1:]}
         )
-    hostile = {name.replace(" ", "-"): make() for name, (_, make) in FILES.items()}
+    hostile = {name.replace(" ", "-"): make() for name, (_, make) in (FILES | ODD).items()}
     return found | {name: data for name, data in hostile.items() if len(data) <= LONGEST}
 
 

@@ -2,6 +2,10 @@
  *
  * The kernel is included as it is, with an allocator that can be told to fail.
  * Usage: fuzz ROUNDS SEED
+ *
+ * With coverage to guide it, from the root of a checkout:
+ *   clang -g -O1 -DLIBFUZZER -fsanitize=fuzzer,address,undefined -Iservice/kernel \
+ *       tests/service/fuzz_marching_cubes.c -lm -o fuzz && ./fuzz -max_total_time=28800 -max_len=4096
  */
 
 #include <assert.h>
@@ -28,13 +32,6 @@ static void *test_realloc(void *old, size_t size) { return refuse() ? NULL : rea
 #undef calloc
 #undef realloc
 
-static uint64_t state;
-
-static uint32_t draw(uint32_t below) {
-    state = state * 6364136223846793005U + 1442695040888963407U;
-    return (uint32_t)((state >> 33) % below);
-}
-
 static void check(const mc_mesh *mesh, const size_t shape[3], const float voxel[3]) {
     for (size_t i = 0; i < 3 * mesh->triangle_count; i++)
         assert(mesh->triangles[i] < mesh->vertex_count);
@@ -47,6 +44,55 @@ static void check(const mc_mesh *mesh, const size_t shape[3], const float voxel[
         }
         assert(fabsf(square - 1) < 1e-3F);
     }
+}
+
+static const float VOXEL[3] = {1.0F, 0.25F, 3.0F};
+
+static void run(const uint8_t *volume, const size_t shape[3], int largest) {
+    mc_mesh mesh;
+    assert(mc_extract(volume, shape, VOXEL, largest, &mesh) == MC_OK);
+    check(&mesh, shape, VOXEL);
+    const size_t triangles = mesh.triangle_count;
+    mc_free(&mesh);
+    /* Without memory at any one point it gives up cleanly. */
+    for (long failing = 0;; failing++) {
+        allocations_left = failing;
+        const mc_status status = mc_extract(volume, shape, VOXEL, 1, &mesh);
+        const int enough = allocations_left >= 0;
+        allocations_left = -1;
+        if (status == MC_OK) {
+            assert(enough || triangles == 0);
+            mc_free(&mesh);
+            break;
+        }
+        assert(status == MC_NO_MEMORY && !mesh.vertices && !mesh.normals && !mesh.triangles);
+    }
+}
+
+#ifdef LIBFUZZER
+
+/* Three sides, whether to keep the largest piece only, and the samples, over again if too few. */
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    static int prepared;
+    if (!prepared) mc_prepare();
+    prepared = 1;
+    if (size < 5) return 0;
+    const size_t shape[3] = {data[0] % 20, data[1] % 20, data[2] % 70};
+    const size_t n = shape[0] * shape[1] * shape[2];
+    uint8_t *volume = malloc(n ? n : 1);
+    for (size_t i = 0; i < n; i++) volume[i] = data[4 + i % (size - 4)];
+    run(volume, shape, data[3] & 1);
+    free(volume);
+    return 0;
+}
+
+#else
+
+static uint64_t state;
+
+static uint32_t draw(uint32_t below) {
+    state = state * 6364136223846793005U + 1442695040888963407U;
+    return (uint32_t)((state >> 33) % below);
 }
 
 static uint8_t *random_volume(const size_t shape[3]) {
@@ -69,31 +115,13 @@ static uint8_t *random_volume(const size_t shape[3]) {
 static void fuzz(void) {
     static const size_t longest[] = {1, 2, 5, 20, 70, 200};
     size_t shape[3], n = 1;
-    const float voxel[3] = {1.0F, 0.25F, 3.0F};
     for (int a = 0; a < 3; a++) {
         shape[a] = draw(12) ? 1 + draw((uint32_t)longest[draw(6)]) : draw(3);
         if (n * shape[a] > 10000) shape[a] = 1;
         n *= shape[a];
     }
     uint8_t *volume = random_volume(shape);
-    mc_mesh mesh;
-    assert(mc_extract(volume, shape, voxel, (int)draw(2), &mesh) == MC_OK);
-    check(&mesh, shape, voxel);
-    const size_t triangles = mesh.triangle_count;
-    mc_free(&mesh);
-    /* Without memory at any one point it gives up cleanly. */
-    for (long failing = 0;; failing++) {
-        allocations_left = failing;
-        const mc_status status = mc_extract(volume, shape, voxel, 1, &mesh);
-        const int enough = allocations_left >= 0;
-        allocations_left = -1;
-        if (status == MC_OK) {
-            assert(enough || triangles == 0);
-            mc_free(&mesh);
-            break;
-        }
-        assert(status == MC_NO_MEMORY && !mesh.vertices && !mesh.normals && !mesh.triangles);
-    }
+    run(volume, shape, (int)draw(2));
     free(volume);
 }
 
@@ -122,3 +150,5 @@ int main(int argc, char **argv) {
     printf("%ld volumes\n", rounds);
     return 0;
 }
+
+#endif

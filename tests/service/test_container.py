@@ -23,6 +23,7 @@ from tests.hostile import (
     FILES,
     JPEG,
     MAX_BYTES,
+    ODD,
     PNG,
     RGB,
     SIDE,
@@ -55,6 +56,16 @@ except ProtomeError as error:
     outcome = error.reason
 print(outcome, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10)
 """
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_what_is_wrong_in_a_small_file_is_not_passed_over(name: str) -> None:
+    expected, make = ODD[name]
+    try:
+        outcome = "ok" if decode(make(), LIMITS, enough=1600).pixels.size else "empty"
+    except ProtomeError as error:
+        outcome = error.reason
+    assert outcome == expected
 
 
 @pytest.mark.parametrize("name", FILES)

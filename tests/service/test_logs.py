@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
+import time
 
 from protome.call import Call, running
-from protome.logs import TEXT, JsonFormatter, TextFormatter
+from protome.logs import TEXT, JsonFormatter, PatientHandler, TextFormatter
 
 
 def record(message: str = "hello %s", **extra: object) -> logging.LogRecord:
@@ -57,3 +59,29 @@ def test_what_a_client_calls_its_photo_does_not_look_like_a_line_of_text() -> No
         line = TextFormatter(TEXT).format(record())
     assert "\n" not in line
     assert line.endswith("hello you [id] [a\\n2026-01-01 ERROR forged]")
+
+
+def test_nobody_waits_for_a_reader_that_does_not_read() -> None:
+    reader, writer = os.pipe()
+    handler = PatientHandler(writer, room=100)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    began = time.monotonic()
+    for number in range(3000):
+        handler.emit(record("line %s " + str(number) + " of some length" * 8))
+    handler.flush()
+    assert time.monotonic() - began < 5
+    seen = b""
+    while b"lines of the log were lost" not in seen:
+        seen += os.read(reader, 1 << 16)
+    lines = seen.decode().splitlines()
+    told = [int(line.split()[0]) for line in lines if "were lost" in line]
+    kept = [int(line.split()[2]) for line in lines if "were lost" not in line]
+    # In order; those that found no room are counted.
+    assert kept == sorted(set(kept))
+    assert len(kept) >= 100
+    assert sum(told) > 1000
+    os.close(reader)
+    # A pipe that was closed is like a full disk.
+    handler.emit(record())
+    handler.flush()
+    os.close(writer)

@@ -76,7 +76,7 @@ def test_a_truncated_card_is_noticed(folder: Path) -> None:
         load_model(folder)
 
 
-@pytest.mark.parametrize("text", ["[]", "null", "5", '"x"', "{}", "\ufeff{}"])
+@pytest.mark.parametrize("text", ["[]", "null", "5", '"x"', "{}", "\ufeff{}", "[" * 100_000])
 def test_json_that_is_no_card(folder: Path, text: str) -> None:
     (folder / "model.json").write_text(text, encoding="utf-8")
     with pytest.raises(ModelError):
@@ -93,6 +93,8 @@ def test_json_that_is_no_card(folder: Path, text: str) -> None:
         lambda card: card["crop_rule"].update(side="wide"),
         lambda card: card["crop_rule"].update(side=0),
         lambda card: card["crop_rule"].update(side=-2.0),
+        lambda card: card["crop_rule"].update(side=10**400),
+        lambda card: card["confidence"].update(slope=float("nan")),
         lambda card: card["crop_rule"].update(drop=float("nan")),
         lambda card: card.update(outputs={}),
         lambda card: card.update(outputs=[]),
@@ -109,7 +111,8 @@ def test_json_that_is_no_card(folder: Path, text: str) -> None:
     ],
     ids=[
         "no digest", "no name", "no rule", "no anchor", "wide side", "zero side", "negative side",
-        "drop is nan", "no outputs", "list of outputs", "unknown level", "turned output",
+        "endless side", "slope is nan", "drop is nan", "no outputs", "list of outputs",
+        "unknown level", "turned output",
         "float output", "nameless output", "turned input", "shapeless input", "half input",
         "wrong digest", "wrong landmarks", "wrong pose",
     ],

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from protome import uploads as uploads_module
 from protome.errors import ClientGone, Overloaded
 from protome.uploads import MAX_WAITING, Uploads
 
@@ -133,5 +134,53 @@ def test_not_everybody_may_wait() -> None:
         fast = Sender()
         fast.message.set_result("fast")
         assert await uploads.read(fast.receive) == "fast"
+
+    asyncio.run(run())
+
+
+def test_under_pressure_those_that_wait_the_longest_for_nothing_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As many as make up for it, at once; those whose clients wait for us are spared."""
+    monkeypatch.setattr(uploads_module, "YOUNG_SECONDS", 0.1)
+    too_many = -1
+
+    async def run() -> None:
+        nonlocal too_many
+        uploads = Uploads(
+            places=8, slow_places=8, patience=0.01, pressure=lambda: too_many, largest=10
+        )
+        busy = asyncio.ensure_future(Sender().receive())
+        with uploads.relieved(busy, ["a photo"]):
+            senders = [Sender() for _ in range(5)]
+            reads = [asyncio.create_task(uploads.read(sender.receive)) for sender in senders]
+            await asyncio.sleep(0.3)
+            assert not any(read.done() for read in reads)
+            assert not uploads.idle
+            too_many = 11
+            done, _ = await asyncio.wait(reads, timeout=0.5)
+            assert done == set(reads[:2])
+            assert all(isinstance(read.exception(), Overloaded) for read in done)
+            too_many = 160
+            await asyncio.wait(reads, timeout=5)
+            assert all(read.done() for read in reads)
+            assert not busy.done()
+            # Nobody is left but the one that is busy.
+            too_many = 161
+            await asyncio.wait([busy], timeout=5)
+            assert busy.cancelled()
+        assert uploads.idle
+
+    asyncio.run(run())
+
+
+def test_who_has_just_begun_is_not_slow() -> None:
+    async def run() -> None:
+        uploads = Uploads(slow_places=8, patience=0.01, pressure=lambda: 1, largest=1)
+        sender = Sender()
+        read = asyncio.create_task(uploads.read(sender.receive))
+        await asyncio.sleep(0.1)
+        sender.message.set_result("fast")
+        assert await read == "fast"
 
     asyncio.run(run())
