@@ -64,12 +64,24 @@ class Node:
             self._server.__exit__()
             self._server = None
 
-    def metric(self, name: str) -> float:
-        """The sum of a metric over its labels."""
+    def metric(self, name: str, /, **labels: str) -> float:
+        """The sum of a metric over its labels, or over those series that have these."""
         with urllib.request.urlopen(f"http://{self.http}/metrics", timeout=10) as answer:
             text = answer.read().decode()
         families = text_string_to_metric_families(text)
-        return sum(s.value for family in families for s in family.samples if s.name == name)
+        return sum(
+            sample.value
+            for family in families
+            for sample in family.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        )
+
+    def await_photos(self, more: int) -> None:
+        """Until it has answered so many more."""
+        begun = self.metric("protome_requests_total")
+        eventually(
+            lambda: self.metric("protome_requests_total") >= begun + more, "photos come to it", 60
+        )
 
 
 class Headless(BaseResolver):  # type: ignore[misc]
@@ -166,6 +178,8 @@ class Cluster:
 defaults
   mode http
   timeout connect 2s
+  # Slow is not down: without it a check may take as long as from one to the next.
+  timeout check 5s
   timeout client 60s
   timeout server 60s
 frontend grpc
