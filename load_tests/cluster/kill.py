@@ -16,7 +16,7 @@ from protome.sample import SAMPLE
 
 from . import calls
 from .calls import Call
-from .nodes import Cluster
+from .nodes import Cluster, Node
 
 AFTER: Final = 4.0
 
@@ -49,6 +49,7 @@ def kill(cluster: Cluster, *, parallel: int = 12) -> Outcome:
     """Kill the first server while the shipped client, with its service config, makes calls."""
     request = make_request(SAMPLE.read_bytes(), detail="standard")
     victim, *others = cluster.nodes
+    before = sum(map(_unwell, others))
     with (
         Client(cluster.target) as client,
         calls.callers(client.channel, request, parallel) as made,
@@ -59,11 +60,11 @@ def kill(cluster: Cluster, *, parallel: int = 12) -> Outcome:
         killed = time.time()
         victim.kill()
         time.sleep(AFTER)
-    unwell = sum(
-        node.metric("protome_requests_total") - node.metric("protome_requests_total", code="OK")
-        for node in others
-    )
-    return Outcome(made, killed, in_flight, unwell)
+    return Outcome(made, killed, in_flight, sum(map(_unwell, others)) - before)
+
+
+def _unwell(node: Node) -> float:
+    return node.metric("protome_requests_total") - node.metric("protome_requests_total", code="OK")
 
 
 def check(outcome: Outcome) -> None:
@@ -89,15 +90,16 @@ def main() -> None:
         "| failed, all UNAVAILABLE, answer begun | open at the kill, answered |"
     )
     print("|---|---|---|---|---|---|")
-    for number in range(1, times + 1):
-        with Cluster(size) as cluster:
+    with Cluster(size) as cluster:
+        for number in range(1, times + 1):
             outcome = kill(cluster)
-        row = (number, size, len(outcome.calls), f"{outcome.in_flight:.0f}")
-        print("|", " | ".join(map(str, row)), end="")
-        print(f" | {len(outcome.failed)} | {len(outcome.survived)} |", flush=True)
-        for call in outcome.failed:
-            print(f"{call.ended - outcome.killed:.3f} s after: {call}", file=sys.stderr)
-        check(outcome)
+            row = (number, size, len(outcome.calls), f"{outcome.in_flight:.0f}")
+            print("|", " | ".join(map(str, row)), end="")
+            print(f" | {len(outcome.failed)} | {len(outcome.survived)} |", flush=True)
+            for call in outcome.failed:
+                print(f"{call.ended - outcome.killed:.3f} s after: {call}", file=sys.stderr)
+            check(outcome)
+            cluster.nodes[0].start()
 
 
 if __name__ == "__main__":
