@@ -10,13 +10,13 @@ import contextlib
 import json
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import grpc
 
-from protome.client import SERVICE_CONFIG
+from protome.client import SERVICE_CONFIG, ReconstructionError
 from protome.v1 import reconstruction_pb2 as pb
 from protome.v1 import reconstruction_pb2_grpc as pb_grpc
 
@@ -40,12 +40,17 @@ class Call:
     answered: bool
 
 
-@contextlib.contextmanager
-def callers(
-    channel: grpc.Channel, request: pb.ReconstructRequest, parallel: int
-) -> Iterator[list[Call]]:
-    """So many clients that ask again and again; the list grows until all have their last answer."""
+def events(
+    channel: grpc.Channel, request: pb.ReconstructRequest
+) -> Callable[[], Iterable[pb.ReconstructResponse]]:
+    """How to ask for a photo and see each part of the answer as it comes."""
     stub = pb_grpc.ReconstructionServiceStub(channel)
+    return lambda: stub.Reconstruct(request, timeout=SECONDS)
+
+
+@contextlib.contextmanager
+def callers(ask_once: Callable[[], Iterable[object]], parallel: int) -> Iterator[list[Call]]:
+    """So many clients that ask again and again; the list grows until all have their last answer."""
     calls: list[Call] = []
     over = threading.Event()
 
@@ -53,8 +58,10 @@ def callers(
         while not over.is_set():
             began, answered, code, said = time.time(), False, "OK", ""
             try:
-                for _ in stub.Reconstruct(request, timeout=SECONDS):
+                for _ in ask_once():
                     answered = True
+            except ReconstructionError as error:
+                code, said = error.code.name, str(error)
             except grpc.RpcError as error:
                 code, said = error.code().name, error.details() or ""
             calls.append(Call(began, time.time(), code, said, answered))

@@ -71,7 +71,7 @@ def rollout(cluster: Cluster, programs: Path, *, parallel: int = 2) -> dict[str,
         channel = stack.enter_context(calls.without_health(cluster.target))
         clients = [loads["health"].pid, os.getpid()]
         events: list[tuple[float, str]] = []
-        with calls.callers(channel, request, parallel) as made:
+        with calls.callers(calls.events(channel, request), parallel) as made:
             for node in cluster.nodes:
                 _await_clients(node, clients)
                 events.append((time.time(), f"SIGTERM to {node.host}"))
