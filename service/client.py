@@ -91,8 +91,9 @@ class _Attempts:
     def again(self, error: ReconstructionError, assembler: Assembler) -> bool:
         """Whether to try once more. A server that gives a reason would have it again."""
         broken = error.code is grpc.StatusCode.UNAVAILABLE and not error.reason
+        begun = error.begun or assembler.result is not None
         self._left -= 1
-        return broken and assembler.result is not None and self._left >= 0
+        return broken and begun and self._left >= 0
 
 
 def _metadata(token: str | None) -> tuple[tuple[str, str], ...] | None:

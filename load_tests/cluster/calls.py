@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import grpc
 
@@ -30,7 +30,7 @@ class Call:
     Attributes:
         code: the gRPC status it ended with.
         said: its message.
-        answered: whether any part of an answer had come.
+        answered: whether an answer had begun to come, if only its metadata.
     """
 
     began: float
@@ -63,7 +63,9 @@ def callers(ask_once: Callable[[], Iterable[object]], parallel: int) -> Iterator
             except ReconstructionError as error:
                 code, said = error.code.name, str(error)
             except grpc.RpcError as error:
-                code, said = error.code().name, error.details() or ""
+                call: Any = error
+                code, said = call.code().name, call.details() or ""
+                answered = answered or bool(call.initial_metadata())
             calls.append(Call(began, time.time(), code, said, answered))
 
     threads = [threading.Thread(target=ask, daemon=True) for _ in range(parallel)]

@@ -154,6 +154,15 @@ def test_workers_and_threads_fit_the_cpu_request(built: str) -> None:
     assert 0 < wanted.inference_threads <= cpu
 
 
+def test_workers_at_their_worst_fit_the_memory_limit(built: str) -> None:
+    """Else the kernel would end the whole pod for the photo of one worker."""
+    wanted, limit = settings(built), container(built)["resources"]["limits"]["memory"]
+    assert limit.endswith("Gi")
+    assert wanted.worker_memory > 0
+    server_itself = 512 << 20
+    assert wanted.workers * wanted.worker_memory + server_itself <= int(limit[:-2]) << 30
+
+
 def test_drain_fits_the_grace_period(built: str) -> None:
     wanted = settings(built)
     drain = wanted.drain_delay + wanted.drain_seconds + server.LAST_WORDS

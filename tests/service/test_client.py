@@ -21,8 +21,14 @@ SERVICE = pb.DESCRIPTOR.services_by_name["ReconstructionService"].full_name
 class Breaking:
     """Breaks off so many answers in the middle, with trailers if it has any."""
 
-    def __init__(self, times: int, trailers: tuple[tuple[str, str | bytes], ...] = ()) -> None:
-        self.times, self.trailers = times, trailers
+    def __init__(
+        self,
+        times: int,
+        trailers: tuple[tuple[str, str | bytes], ...] = (),
+        *,
+        before_header: bool = False,
+    ) -> None:
+        self.times, self.trailers, self.before_header = times, trailers, before_header
         self.timeouts: list[float] = []
 
     def reconstruct(
@@ -31,11 +37,15 @@ class Breaking:
         """Header, and the end if it gets there."""
         del request
         self.timeouts.append(context.time_remaining())
-        yield pb.ReconstructResponse(header=pb.Header())
+        context.send_initial_metadata((("x-request-id", "id"),))
+        if not self.before_header:
+            yield pb.ReconstructResponse(header=pb.Header())
         if len(self.timeouts) <= self.times:
             time.sleep(1.5)
             context.set_trailing_metadata(self.trailers)
             context.abort(grpc.StatusCode.UNAVAILABLE, "gone")
+        if self.before_header:
+            yield pb.ReconstructResponse(header=pb.Header())
         yield pb.ReconstructResponse(summary=pb.Summary())
 
 
@@ -71,9 +81,10 @@ def ask(address: str, blocking: bool) -> None:
     asyncio.run(run())
 
 
+@pytest.mark.parametrize("before_header", [True, False])
 @pytest.mark.parametrize("blocking", [True, False])
-def test_answer_that_breaks_off_is_asked_for_once_more(blocking: bool) -> None:
-    servicer = Breaking(1)
+def test_answer_that_breaks_off_is_asked_for_once_more(blocking: bool, before_header: bool) -> None:
+    servicer = Breaking(1, before_header=before_header)
     with serving(servicer) as address:
         ask(address, blocking)
     first, second = servicer.timeouts
