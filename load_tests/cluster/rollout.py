@@ -74,6 +74,7 @@ def rollout(cluster: Cluster, programs: Path, *, parallel: int = 2) -> dict[str,
         with calls.callers(calls.events(channel, request), parallel) as made:
             for node in cluster.nodes:
                 _await_clients(node, clients)
+            for node in cluster.nodes:
                 events.append((time.time(), f"SIGTERM to {node.host}"))
                 assert node.terminate() == 0
                 events.append((time.time(), f"{node.host} has ended"))
@@ -100,7 +101,7 @@ def _await_clients(node: Node, clients: Sequence[int]) -> None:
     eventually(
         lambda: all(_connected(client, node.address) for client in clients), "clients connect", 60
     )
-    node.await_photos(6)
+    node.await_photos(3)
 
 
 def _connected(process: int, address: str) -> bool:
