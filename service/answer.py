@@ -30,7 +30,10 @@ class ReconstructionError(Exception):
         reason: machine-readable, such as ``BROKEN_IMAGE``; empty if the failure is gRPC's own.
         facts: such as the limit that was passed.
         retry_seconds: when to try again, or None.
+        begun: whether the answer had begun, so that gRPC has not tried again by itself.
     """
+
+    begun = False
 
     def __init__(
         self,
@@ -227,7 +230,10 @@ def translate(error: grpc.RpcError) -> ReconstructionError:
                 reason, facts = info.reason, dict(info.metadata)
             elif detail.Unpack(again):
                 retry = again.retry_delay.seconds + again.retry_delay.nanos / 1e9
-    return _error(call.code(), call.details() or "", reason, facts, retry)
+    failure = _error(call.code(), call.details() or "", reason, facts, retry)
+    # The server sends some before its first message.
+    failure.begun = bool(call.initial_metadata())
+    return failure
 
 
 def from_message(error: pb.Error) -> ReconstructionError:

@@ -7,6 +7,7 @@ with Client("localhost:50051") as client:
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -70,6 +71,29 @@ def tls(
     """
     files = (None if path is None else path.read_bytes() for path in (ca, key, cert))
     return grpc.ssl_channel_credentials(*files)
+
+
+class _Attempts:
+    """An answer that breaks off with its connection is asked for once more.
+
+    gRPC itself asks again only while nothing of the answer has come.
+    """
+
+    def __init__(self, seconds: float | None) -> None:
+        self._until = None if seconds is None else time.monotonic() + seconds
+        self._left = 1
+
+    @property
+    def timeout(self) -> float | None:
+        """Seconds that are left for the next attempt."""
+        return None if self._until is None else max(self._until - time.monotonic(), 1e-3)
+
+    def again(self, error: ReconstructionError, assembler: Assembler) -> bool:
+        """Whether to try once more. A server that gives a reason would have it again."""
+        broken = error.code is grpc.StatusCode.UNAVAILABLE and not error.reason
+        begun = error.begun or assembler.result is not None
+        self._left -= 1
+        return broken and begun and self._left >= 0
 
 
 def _metadata(token: str | None) -> tuple[tuple[str, str], ...] | None:
@@ -137,15 +161,24 @@ class Client:
     ) -> Reconstruction:
         """Reconstruct the faces of one photo; options as in :func:`make_request`.
 
+        If its connection breaks off in the middle of the answer it is asked for once more.
+
         Raises:
             NoFaceFound: the photo shows no face.
             ReconstructionError: the server failed or refused.
             CorruptAnswer: the answer is damaged.
         """
-        assembler = Assembler()
-        for event in self.events(make_request(image, **options), timeout):
-            assembler.feed(event)
-        return finished(assembler)
+        request, attempts = make_request(image, **options), _Attempts(timeout or self.timeout)
+        while True:
+            assembler = Assembler()
+            try:
+                for event in self.events(request, attempts.timeout):
+                    assembler.feed(event)
+            except ReconstructionError as error:
+                if attempts.again(error, assembler):
+                    continue
+                raise
+            return finished(assembler)
 
 
 class AsyncClient:
@@ -209,10 +242,17 @@ class AsyncClient:
         self, image: bytes, *, timeout: float | None = None, **options: Unpack[Options]
     ) -> Reconstruction:
         """As :meth:`Client.reconstruct`."""
-        assembler = Assembler()
-        async for event in self.events(make_request(image, **options), timeout):
-            assembler.feed(event)
-        return finished(assembler)
+        request, attempts = make_request(image, **options), _Attempts(timeout or self.timeout)
+        while True:
+            assembler = Assembler()
+            try:
+                async for event in self.events(request, attempts.timeout):
+                    assembler.feed(event)
+            except ReconstructionError as error:
+                if attempts.again(error, assembler):
+                    continue
+                raise
+            return finished(assembler)
 
     async def reconstruct_many(
         self,

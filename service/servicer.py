@@ -40,6 +40,9 @@ MAX_ID: Final = 128
 # How much earlier than our reckoning gRPC may end a call at its deadline, seconds.
 CLOCK_SLACK: Final = 0.05
 
+# What gRPC may take to hand over the calls that it has taken in, seconds.
+HANDOVER: Final = 0.1
+
 # Statuses that are not the client's doing.
 OURS: Final = (
     grpc.StatusCode.INTERNAL,
@@ -97,13 +100,14 @@ class Servicer:
         self._photos = 0
         self._taken = 0
         self._streams = 0
+        self._busy = 0
         self._idle = asyncio.Event()
         self._idle.set()
         self._draining = False
 
     @property
     def idle(self) -> bool:
-        """Whether no photo is being worked on."""
+        """Whether no photo is being received or worked on."""
         return self._idle.is_set()
 
     @property
@@ -112,11 +116,16 @@ class Servicer:
         return self._taken
 
     async def drain(self, seconds: float) -> None:
-        """Take no new photos; returns when those in flight are answered, or after ``seconds``."""
+        """Finish: returns when all is answered, or after ``seconds``.
+
+        Calls that came in before clients were told to go elsewhere are answered, those whose photo
+        is still on its way too; streams, which may be endless, bring no new photos.
+        """
         self._draining = True
         self._line.drain()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
+                await asyncio.sleep(HANDOVER)
                 await self._idle.wait()
 
     def handlers(self) -> grpc.GenericRpcHandler[Any, Any]:
@@ -148,6 +157,10 @@ class Servicer:
     async def Reconstruct(self, requests: object, context: Context) -> None:
         """One photo; see the contract."""
         del requests
+        with self._working():
+            await self._reconstruct(context)
+
+    async def _reconstruct(self, context: Context) -> None:
         async with answering(context) as (call, write):
             # At once: gRPC reckons it with the wall clock, which may jump.
             deadline = deadline_of(context)
@@ -297,6 +310,8 @@ class Servicer:
         self._metrics.began()
         with running(replace(call, span=call.span.child("photo"))) as photo:
             try:
+                if self._draining and stream is not None:
+                    raise Draining("the server is shutting down")
                 # Not len(image): reading the field would copy the photo.
                 self._admit(message.ByteSize())
                 with self._counted(call.client):
@@ -330,20 +345,27 @@ class Servicer:
         Raises:
             OverQuota: it is too much for the client.
         """
-        with contextlib.nullcontext() if client is None else client.photo():
+        with contextlib.nullcontext() if client is None else client.photo(), self._working():
             self._photos += 1
             self._taken += 1
-            self._idle.clear()
             try:
                 yield
             finally:
                 self._photos -= 1
-                if not self._photos:
-                    self._idle.set()
+
+    @contextlib.contextmanager
+    def _working(self) -> Iterator[None]:
+        """Something that is not to be left unfinished."""
+        self._busy += 1
+        self._idle.clear()
+        try:
+            yield
+        finally:
+            self._busy -= 1
+            if not self._busy:
+                self._idle.set()
 
     def _admit(self, size: int) -> None:
-        if self._draining:
-            raise Draining("the server is shutting down")
         if self._photos >= self._max_requests:
             raise Overloaded(
                 f"{self._photos} photos are being worked on", max_requests=self._max_requests

@@ -19,6 +19,9 @@ from .v1 import reconstruction_pb2 as pb
 
 DOMAIN: Final = "protome"
 DETAILS_KEY: Final = "grpc-status-details-bin"
+# Clients retry CANCELLED, since gRPC ends calls with it that meet a server's stop. This one is no
+# such call.
+NO_RETRY: Final = ("grpc-retry-pushback-ms", "-1")
 
 CODES: Final[Mapping[type[ProtomeError], grpc.StatusCode]] = {
     errors.InvalidRequest: grpc.StatusCode.INVALID_ARGUMENT,
@@ -45,14 +48,15 @@ def code(error: ProtomeError) -> grpc.StatusCode:
     return CODES[type(error)]
 
 
-def trailers(error: ProtomeError) -> tuple[tuple[str, bytes], ...]:
+def trailers(error: ProtomeError) -> tuple[tuple[str, str | bytes], ...]:
     """Trailing metadata that carries the google.rpc.Status of ``error``."""
     info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.facts)
     details = [_pack(info)]
     if error.retry_seconds is not None:
         details.append(_pack(error_details_pb2.RetryInfo(retry_delay=_delay(error))))
     status = status_pb2.Status(code=code(error).value[0], message=error.message, details=details)
-    return ((DETAILS_KEY, status.SerializeToString()),)
+    told = (DETAILS_KEY, status.SerializeToString())
+    return (told, NO_RETRY) if isinstance(error, errors.ClientGone) else (told,)
 
 
 def as_message(error: ProtomeError) -> pb.Error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import signal
@@ -62,6 +63,11 @@ class Load:
         self._process = subprocess.Popen([*command, target], env=env)
 
     @property
+    def pid(self) -> int:
+        """Its process."""
+        return self._process.pid
+
+    @property
     def running(self) -> bool:
         """Whether calls are still being made."""
         return self._process.poll() is None
@@ -86,3 +92,21 @@ def failed(report: dict[str, Any]) -> dict[str, int]:
     """Failed calls of a report, by status."""
     codes: dict[str, int] = report["statusCodeDistribution"]
     return {code: count for code, count in codes.items() if code != "OK"}
+
+
+def lost(report: dict[str, Any]) -> list[tuple[float, str]]:
+    """(when it ended, status and message) of each failed call; seconds of time.time()."""
+    return [
+        (_seconds(call["timestamp"]), f"{call['status']} {call['error']}")
+        for call in report["details"]
+        if call["status"] != "OK"
+    ]
+
+
+def _seconds(timestamp: str) -> float:
+    # Nanoseconds, of which Python takes six digits.
+    whole, _, rest = timestamp.partition(".")
+    digits = len(rest) - len(rest.lstrip("0123456789"))
+    return datetime.datetime.fromisoformat(
+        f"{whole}.{rest[:digits][:6]:0<6}{rest[digits:]}"
+    ).timestamp()

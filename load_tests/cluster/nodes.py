@@ -29,6 +29,7 @@ SMALL: Final = (
     *("--drain-delay", "1", "--drain-seconds", "20"),
 )
 NAME: Final = "protome.test"
+BEGUN: Final = ("protome_requests_total", "protome_requests_in_flight")
 
 
 class Node:
@@ -64,12 +65,24 @@ class Node:
             self._server.__exit__()
             self._server = None
 
-    def metric(self, name: str) -> float:
-        """The sum of a metric over its labels."""
+    def metric(self, *names: str, **labels: str) -> float:
+        """The sum of metrics over their labels, or over those series that have these."""
         with urllib.request.urlopen(f"http://{self.http}/metrics", timeout=10) as answer:
             text = answer.read().decode()
         families = text_string_to_metric_families(text)
-        return sum(s.value for family in families for s in family.samples if s.name == name)
+        return sum(
+            sample.value
+            for family in families
+            for sample in family.samples
+            if sample.name in names and labels.items() <= sample.labels.items()
+        )
+
+    def await_photos(self, more: int) -> None:
+        """Until it has answered so many more."""
+        begun = self.metric("protome_requests_total")
+        eventually(
+            lambda: self.metric("protome_requests_total") >= begun + more, "photos come to it", 60
+        )
 
 
 class Headless(BaseResolver):  # type: ignore[misc]
@@ -130,9 +143,9 @@ class Cluster:
         """All nodes, for gRPC clients whose resolver takes a list (C core, so Python)."""
         return "ipv4:" + ",".join(node.address for node in self.nodes)
 
-    def photos(self) -> list[float]:
-        """Photos that each node has answered since it started."""
-        return [node.metric("protome_requests_total") for node in self.nodes]
+    def begun(self) -> list[float]:
+        """Photos that each node has begun since it started."""
+        return [node.metric(*BEGUN) for node in self.nodes]
 
     @contextlib.contextmanager
     def dns(self) -> Iterator[str]:
@@ -166,6 +179,8 @@ class Cluster:
 defaults
   mode http
   timeout connect 2s
+  # Slow is not down: without it a check may take as long as from one to the next.
+  timeout check 5s
   timeout client 60s
   timeout server 60s
 frontend grpc

@@ -1,58 +1,134 @@
 """Restart every server, one after the other, under load: no call may fail.
 
-Run in load_tests: ``python -m cluster.rollout [SERVERS]``
+Three kinds of clients at the same time, each as its users would set it up:
+
+* ``health``: ghz balances by itself and watches health, as the service config asks for;
+* ``proxy``: ghz behind HAProxy, which asks for /readyz;
+* ``retries``: a client that balances by itself and cannot watch health. Some of its calls meet the
+  server's stop on their way; gRPC ends those as CANCELLED, and the service config has them retried.
+
+The first two have nothing to retry: ghz counts attempts.
+
+Run in load_tests: ``python -m cluster.rollout [SERVERS [TIMES]]``
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from .ghz import Load, failed, tools
+import psutil
+
+from protome.client import make_request
+from protome.sample import SAMPLE
+
+from . import calls
+from .ghz import Load, lost, tools
 from .nodes import Cluster, Node, eventually
 
 
-def rollout(cluster: Cluster, programs: Path, way: str, *, parallel: int = 4) -> dict[str, Any]:
-    """Restart all servers of a cluster as a Deployment would; ghz's report."""
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of the calls of one kind of clients.
+
+    Attributes:
+        lost: (when, status and message) of each that failed.
+    """
+
+    count: int
+    lost: Sequence[tuple[float, str]]
+
+
+def rollout(cluster: Cluster, programs: Path, *, parallel: int = 2) -> dict[str, Outcome]:
+    """Restart all servers of a cluster as a Deployment would; what each kind of clients saw.
+
+    Args:
+        cluster: of two servers at least.
+        programs: where ghz and HAProxy are.
+        parallel: calls at a time, of each kind of clients.
+    """
+    request = make_request(SAMPLE.read_bytes(), detail="preview", appearance="none")
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        target = stack.enter_context(
-            cluster.dns() if way == "round_robin" else cluster.proxy(programs / "haproxy")
-        )
-        load = Load(programs / "ghz", target, folder, parallel=parallel, stop=("-z", "10m"))
-        stack.callback(load.kill)
-        time.sleep(2)
-        for node in cluster.nodes:
-            _await_calls(node)
-            assert node.terminate() == 0
-            node.start()
-            # As minReadySeconds does: the next one goes once clients have come back to this one.
-            _await_calls(node)
-        load.interrupt()
-        return load.result()
+        loads = {}
+        for kind, program, target in (
+            ("health", "ghz-health", cluster.dns()),
+            ("proxy", "ghz", cluster.proxy(programs / "haproxy")),
+        ):
+            (folder / kind).mkdir()
+            loads[kind] = Load(
+                *(programs / program, stack.enter_context(target), folder / kind),
+                parallel=parallel,
+                stop=("-z", "10m"),
+            )
+            stack.callback(loads[kind].kill)
+        channel = stack.enter_context(calls.without_health(cluster.target))
+        clients = [loads["health"].pid, os.getpid()]
+        events: list[tuple[float, str]] = []
+        with calls.callers(calls.events(channel, request), parallel) as made:
+            for node in cluster.nodes:
+                _await_clients(node, clients)
+            for node in cluster.nodes:
+                events.append((time.time(), f"SIGTERM to {node.host}"))
+                assert node.terminate() == 0
+                events.append((time.time(), f"{node.host} has ended"))
+                node.start()
+                events.append((time.time(), f"{node.host} is ready"))
+                # As minReadySeconds does: the next one goes once clients are back at this one.
+                _await_clients(node, clients)
+        failed = [(c.ended, f"{c.code} {c.said}") for c in calls.failed(made)]
+        outcomes = {"retries": Outcome(len(made), failed)}
+        for kind, load in loads.items():
+            load.interrupt()
+            report = load.result()
+            outcomes[kind] = Outcome(report["count"], lost(report))
+    for kind, outcome in outcomes.items():
+        for moment, said in outcome.lost:
+            before = [event for event in events if event[0] <= moment] or events[:1]
+            after = f"{moment - before[-1][0]:.3f} s after {before[-1][1]}"
+            print(f"{kind} lost a call {after}: {said}", file=sys.stderr)
+    return outcomes
 
 
-def _await_calls(node: Node) -> None:
-    eventually(lambda: node.metric("protome_requests_total") >= 3, "calls come to it", 60)
+def _await_clients(node: Node, clients: Sequence[int]) -> None:
+    """Until these processes are connected to a server, and it has answered some photos."""
+    eventually(
+        lambda: all(_connected(client, node.address) for client in clients), "clients connect", 60
+    )
+    node.await_photos(3)
+
+
+def _connected(process: int, address: str) -> bool:
+    return any(
+        connection.status == psutil.CONN_ESTABLISHED
+        and connection.raddr
+        # Python's gRPC has sockets for both protocols.
+        and f"{connection.raddr.ip.removeprefix('::ffff:')}:{connection.raddr.port}" == address
+        for connection in psutil.Process(process).net_connections("tcp")
+    )
 
 
 def main() -> None:
-    """Print a row for each way of balancing."""
+    """Print a row for each rollout and kind of clients."""
     size = int(sys.argv[1]) if len(sys.argv) > 1 else 4
+    times = int(sys.argv[2]) if len(sys.argv) > 2 else 1
     programs = tools()
-    print("| servers | balanced by | calls while all were restarted | failed | p99 |")
+    print("| rollout | servers | clients | calls | failed |")
     print("|---|---|---|---|---|")
-    for way in ("round_robin", "haproxy"):
-        with Cluster(size) as cluster:
-            report = rollout(cluster, programs, way)
-        tail = next(p["latency"] for p in report["latencyDistribution"] if p["percentage"] == 99)
-        count, lost = report["count"], failed(report)
-        print(f"| {size} | {way} | {count} | {lost or 0} | {tail / 1e9:.2f} s |", flush=True)
-        assert not lost
+    any_lost = False
+    with Cluster(size) as cluster:
+        for number in range(1, times + 1):
+            for kind, outcome in rollout(cluster, programs).items():
+                any_lost = any_lost or bool(outcome.lost)
+                row = (number, size, kind, outcome.count, len(outcome.lost))
+                print("|", " | ".join(map(str, row)), "|", flush=True)
+    assert not any_lost
 
 
 if __name__ == "__main__":

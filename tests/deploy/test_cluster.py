@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
+from collections.abc import Iterator
 
 import pytest
 from cluster.autoscale import Aim, desired
 from cluster.balance import spread
-from cluster.ghz import failed
 from cluster.kill import check, kill
 from cluster.nodes import Cluster
 from cluster.rollout import rollout
@@ -21,19 +20,29 @@ from .conftest import Tools
 pytestmark = pytest.mark.timeout(1200)  # The first use of the tools may install them.
 
 
-def test_restarting_every_server_under_load_fails_no_call(tools: Tools) -> None:
-    """Spread by a proxy first, then by the client, with the service config that ships."""
-    with Cluster(2) as cluster:
-        counts, _ = spread(cluster, tools.root / "bin", "haproxy", 40)
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    """Two servers; the last test to use them kills one."""
+    with Cluster(2) as running:
+        yield running
+
+
+def test_calls_spread_evenly(tools: Tools, cluster: Cluster) -> None:
+    for way in ("round_robin", "haproxy"):
+        counts, _ = spread(cluster, tools.root / "bin", way, 40)
         assert len(counts) == 2
-        report = rollout(cluster, tools.root / "bin", "round_robin")
-    assert report["count"] > 20
-    assert failed(report) == {}
 
 
-def test_killing_a_server_fails_only_what_it_had_begun_to_answer() -> None:
-    with Cluster(2) as cluster:
-        check(asyncio.run(kill(cluster)))
+def test_restarting_every_server_under_load_fails_no_call(tools: Tools, cluster: Cluster) -> None:
+    outcomes = rollout(cluster, tools.root / "bin")
+    assert set(outcomes) == {"health", "proxy", "retries"}
+    for kind, outcome in outcomes.items():
+        assert outcome.count > 20, kind
+        assert not outcome.lost, kind
+
+
+def test_killing_a_server_fails_only_what_it_had_begun_to_answer(cluster: Cluster) -> None:
+    check(kill(cluster))
 
 
 def test_service_config_names_methods_of_the_contract() -> None:

@@ -37,11 +37,13 @@ pytestmark = pytest.mark.timeout(1200)  # The first use of the tools may install
 
 @pytest.fixture(scope="module")
 def image(tools: Tools, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
-    """The CPU image, its Dockerfile carried out on a bare Debian."""
+    """The image, its Dockerfile carried out on a bare Debian: `VARIANT=cuda pytest ...` for CUDA's,
+    which takes gigabytes."""
     base = tools.root / "debian"
     if not (allowed() and base.exists()) and not os.environ.get("CI"):
         pytest.skip("carrying out a Dockerfile needs root and mmdebstrap")
-    builder = Builder(base, ROOT, tmp_path_factory.mktemp("image"), {"VERSION": __version__})
+    arguments = {"VERSION": __version__, "VARIANT": os.environ.get("VARIANT", "cpu")}
+    builder = Builder(base, ROOT, tmp_path_factory.mktemp("image"), arguments)
     with builder.build(DOCKERFILE) as built:
         yield built
 

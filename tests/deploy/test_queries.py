@@ -103,21 +103,43 @@ def selectors(node: Any) -> Iterator[promql_parser.VectorSelector]:
         yield from selectors(child)
 
 
+def problems(text: str, exported: dict[str, set[str]], recorded: set[str]) -> list[str]:
+    """What an expression asks for that nobody has."""
+    found = list(selectors(promql_parser.parse(text)))
+    # The walk above misses no series that stands in the text.
+    written = set(re.findall(r"\b(?:protome|process)[_:][\w:]+", text))
+    wrong = [] if found and {s.name for s in found} == written else [f"not all of {written}"]
+    for selector in found:
+        if selector.name not in exported and selector.name not in recorded:
+            wrong.append(f"no series {selector.name}")
+        known = exported.get(selector.name or "", set()) | TARGET_LABELS
+        labels = {matcher.name for matcher in selector.matchers.matchers}
+        wrong += [f"no label {label}" for label in sorted(labels - known)]
+    return wrong
+
+
 def test_queries_name_only_what_is_exported(
     expressions: dict[str, str], rules: list[dict[str, Any]], exported: dict[str, set[str]]
 ) -> None:
     recorded = {rule["record"] for rule in rules if "record" in rule}
     assert len(expressions) > 40
     for place, text in expressions.items():
-        found = list(selectors(promql_parser.parse(text)))
-        assert found, place
-        # The walk above misses no series that stands in the text.
-        assert {s.name for s in found} == set(re.findall(r"\b(?:protome|process)[_:][\w:]+", text))
-        for selector in found:
-            assert selector.name in exported or selector.name in recorded, (place, selector.name)
-            labels = {matcher.name for matcher in selector.matchers.matchers}
-            known = exported.get(selector.name or "", set())
-            assert labels <= known | TARGET_LABELS, (place, labels)
+        assert problems(text, exported, recorded) == [], place
+
+
+def test_misspelt_queries_are_found(
+    expressions: dict[str, str], rules: list[dict[str, Any]], exported: dict[str, set[str]]
+) -> None:
+    """Every series of every expression, one at a time, and a label."""
+    recorded = {rule["record"] for rule in rules if "record" in rule}
+    tried = 0
+    for place, text in expressions.items():
+        for name in {s.name or "" for s in selectors(promql_parser.parse(text))}:
+            tried += 1
+            assert problems(text.replace(name, f"{name}s"), exported, recorded), (place, name)
+    assert tried >= len(expressions)
+    text = expressions["ProtomeShedding"]
+    assert problems(text.replace("code=", "kode="), exported, recorded) == ["no label kode"]
 
 
 def test_values_of_labels_exist(

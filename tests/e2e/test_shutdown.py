@@ -104,6 +104,33 @@ def test_new_photos_are_turned_away_while_the_old_ones_finish(sample_photo: byte
         assert server.process.wait(20) == 0
 
 
+def test_photo_still_on_its_way_at_the_drain_is_answered(sample_photo: bytes) -> None:
+    """It came in before clients were told to go elsewhere: refusing it would lose it."""
+    go_on = threading.Event()
+
+    def late() -> Iterator[pb.ReconstructRequest]:
+        go_on.wait(60)
+        yield pb.ReconstructRequest(image=sample_photo)
+
+    with (
+        EmbeddedServer(SMALL) as server,
+        grpc.insecure_channel(server.address, options=OPTIONS) as channel,
+    ):
+        method = channel.stream_stream(
+            f"/{SERVICE}/Reconstruct",
+            pb.ReconstructRequest.SerializeToString,
+            pb.ReconstructResponse.FromString,
+        )
+        call = method(late(), timeout=60)
+        time.sleep(0.5)  # Its headers arrive.
+        server.process.send_signal(signal.SIGTERM)
+        eventually(lambda: "draining" in server.log.read_text(), "it drains")
+        time.sleep(1)
+        go_on.set()
+        assert sum(event.HasField("summary") for event in call) == 1
+        assert server.process.wait(20) == 0
+
+
 def test_drain_ends_after_drain_seconds_at_the_latest(sample_photo: bytes) -> None:
     with (
         EmbeddedServer([*SMALL, "--drain-seconds", "1"]) as server,

@@ -25,8 +25,12 @@ KINDS = sorted(set(subclasses(ProtomeError)), key=lambda kind: kind.__name__)
 
 
 def decoded(error: ProtomeError) -> tuple[status_pb2.Status, dict[str, Message]]:
-    ((key, value),) = status.trailers(error)
+    (key, value), *others = status.trailers(error)
     assert key == "grpc-status-details-bin"
+    assert isinstance(value, bytes)
+    # gRPC clients, which retry CANCELLED as other servers say it, are not to retry this one.
+    pushback = [("grpc-retry-pushback-ms", "-1")]
+    assert others == (pushback if isinstance(error, errors.ClientGone) else [])
     whole = status_pb2.Status.FromString(value)
     found: dict[str, Message] = {}
     for packed in whole.details:

@@ -1,0 +1,109 @@
+"""The client against servers that break off."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+import pytest
+
+from protome import errors, status
+from protome.client import AsyncClient, Client, ReconstructionError
+from protome.v1 import reconstruction_pb2 as pb
+
+SERVICE = pb.DESCRIPTOR.services_by_name["ReconstructionService"].full_name
+
+
+class Breaking:
+    """Breaks off so many answers in the middle, with trailers if it has any."""
+
+    def __init__(
+        self,
+        times: int,
+        trailers: tuple[tuple[str, str | bytes], ...] = (),
+        *,
+        before_header: bool = False,
+    ) -> None:
+        self.times, self.trailers, self.before_header = times, trailers, before_header
+        self.timeouts: list[float] = []
+
+    def reconstruct(
+        self, request: pb.ReconstructRequest, context: grpc.ServicerContext
+    ) -> Iterator[pb.ReconstructResponse]:
+        """Header, and the end if it gets there."""
+        del request
+        self.timeouts.append(context.time_remaining())
+        context.send_initial_metadata((("x-request-id", "id"),))
+        if not self.before_header:
+            yield pb.ReconstructResponse(header=pb.Header())
+        if len(self.timeouts) <= self.times:
+            time.sleep(1.5)
+            context.set_trailing_metadata(self.trailers)
+            context.abort(grpc.StatusCode.UNAVAILABLE, "gone")
+        if self.before_header:
+            yield pb.ReconstructResponse(header=pb.Header())
+        yield pb.ReconstructResponse(summary=pb.Summary())
+
+
+@contextlib.contextmanager
+def serving(servicer: Breaking) -> Iterator[str]:
+    server = grpc.server(ThreadPoolExecutor(2))
+    method = grpc.unary_stream_rpc_method_handler(
+        servicer.reconstruct,
+        pb.ReconstructRequest.FromString,
+        pb.ReconstructResponse.SerializeToString,
+    )
+    handlers = grpc.method_handlers_generic_handler(SERVICE, {"Reconstruct": method})
+    server.add_generic_rpc_handlers((handlers,))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        server.stop(None).wait()
+
+
+def ask(address: str, blocking: bool) -> None:
+    """Reconstruct a photo, one way or the other; gRPC rounds longer timeouts to seconds."""
+    if blocking:
+        with Client(address, timeout=8) as client:
+            client.reconstruct(b"photo")
+        return
+
+    async def run() -> None:
+        async with AsyncClient(address, timeout=8) as client:
+            await client.reconstruct(b"photo")
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("before_header", [True, False])
+@pytest.mark.parametrize("blocking", [True, False])
+def test_answer_that_breaks_off_is_asked_for_once_more(blocking: bool, before_header: bool) -> None:
+    servicer = Breaking(1, before_header=before_header)
+    with serving(servicer) as address:
+        ask(address, blocking)
+    first, second = servicer.timeouts
+    assert second < first - 0.4, "within the same time"
+
+
+@pytest.mark.parametrize("blocking", [True, False])
+def test_and_only_once(blocking: bool) -> None:
+    servicer = Breaking(9)
+    with serving(servicer) as address, pytest.raises(ReconstructionError, match="gone"):
+        ask(address, blocking)
+    assert len(servicer.timeouts) == 2
+
+
+@pytest.mark.parametrize("blocking", [True, False])
+def test_failure_with_a_reason_is_final(blocking: bool) -> None:
+    """A photo that kills workers must not be sent again by itself."""
+    servicer = Breaking(9, status.trailers(errors.WorkerDied("a worker died")))
+    with serving(servicer) as address, pytest.raises(ReconstructionError) as caught:
+        ask(address, blocking)
+    assert caught.value.reason == "WORKER_DIED"
+    assert len(servicer.timeouts) == 1
