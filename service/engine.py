@@ -165,7 +165,8 @@ class Engine:
 
 def _row(batch: U8, row: int) -> U8:
     """A face's part, in memory of its own: a view would keep the others' too."""
-    return batch[0] if len(batch) == 1 else batch[row].copy()
+    own: U8 = batch[0] if len(batch) == 1 else batch[row].copy()
+    return own
 
 
 def _prediction(volumes: Mapping[Level, U8], extras: Sequence[F32 | None]) -> Prediction:

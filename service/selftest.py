@@ -80,7 +80,8 @@ def _compare(got: Mapping[str, float], expected: Mapping[str, float], bucket: in
 async def _crop(model: Model, pool: Pool) -> U8:
     job = PhotoJob((), 1, 1, 0.6, LIMITS, model.rule, Appearance.NONE)
     _, pictures = await pool.run("prepare", job, [SAMPLE.read_bytes()], Terms(Rank.BEGIN))
-    return pictures[0]
+    crop: U8 = pictures[0]
+    return crop
 
 
 async def _facts(engine: Engine, pool: Pool, crop: U8, bucket: int, row: int) -> dict[str, float]:
