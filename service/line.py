@@ -178,12 +178,7 @@ class Line:
         forecast: Forecast,
     ) -> None:
         self._config = config
-        self._limits = ImageLimits(
-            config.max_image_bytes,
-            config.max_image_pixels,
-            config.max_unscaled_pixels,
-            config.max_scans,
-        )
+        self._limits = ImageLimits.of(config)
         self._budget = budget
         self._model = model
         self._pool = pool
