@@ -23,9 +23,7 @@ from protome.surface import extract
 from .headmodel import Floats
 
 _CONFIG = Config()
-_LIMITS = ImageLimits(
-    _CONFIG.max_image_bytes, _CONFIG.max_image_pixels, _CONFIG.max_unscaled_pixels
-)
+_LIMITS = ImageLimits.of(_CONFIG)
 
 
 @dataclass(frozen=True)

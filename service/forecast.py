@@ -111,6 +111,21 @@ class Forecast:
             self._open_window()
         return place
 
+    def check(self, deadline: float, stream: Hashable) -> None:
+        """Look at a photo that has not arrived: one that would be refused whatever it is need not.
+
+        Raises:
+            Overloaded: not even the least work there is could be done in time.
+        """
+        if not self._places:
+            return
+        meshes = min((mean.value for mean in self._mesh.values()), default=0.0)
+        least = self._prepare.predict(1) + self._network.predict(1) + meshes
+        wait = MARGIN * self._ahead(Turn(stream)) + self.stretch * least
+        late = self._clock() + wait - deadline
+        if late > 0:
+            raise Overloaded("it cannot be done before the deadline", retry_seconds=late)
+
     @property
     def _crowd(self) -> int:
         # Fewer photos may leave workers idle, and then their speed says little.

@@ -17,6 +17,7 @@ import numpy as np
 from PIL import ExifTags, ImageFile, UnidentifiedImageError
 from PIL import Image as Pillow
 
+from .config import Config
 from .container import MAX_SCANS, format_of, stripped, webp_size
 from .errors import BrokenImage, ImageTooLarge, InvalidRequest
 from .grid import U8
@@ -67,6 +68,16 @@ class ImageLimits:
     max_pixels: int
     max_unscaled_pixels: int
     max_scans: int = MAX_SCANS
+
+    @classmethod
+    def of(cls, config: Config) -> ImageLimits:
+        """Those that are set."""
+        return cls(
+            config.max_image_bytes,
+            config.max_image_pixels,
+            config.max_unscaled_pixels,
+            config.max_scans,
+        )
 
     def check_bytes(self, count: int) -> None:
         """Raises :class:`ImageTooLarge` for a file of ``count`` bytes over the limit."""

@@ -11,9 +11,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Collection, Hashable, Iterator, Sequence
+from collections.abc import (
+    Awaitable,
+    Callable,
+    Collection,
+    Coroutine,
+    Hashable,
+    Iterator,
+    Sequence,
+)
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from . import call
 from .budget import Budget
@@ -170,12 +178,7 @@ class Line:
         forecast: Forecast,
     ) -> None:
         self._config = config
-        self._limits = ImageLimits(
-            config.max_image_bytes,
-            config.max_image_pixels,
-            config.max_unscaled_pixels,
-            config.max_scans,
-        )
+        self._limits = ImageLimits.of(config)
         self._budget = budget
         self._model = model
         self._pool = pool
@@ -199,6 +202,10 @@ class Line:
         with self._trip(request) as trip:
             photo, reports = await self._go(trip, emit)
             await emit(Report(photo, reports, time.monotonic() - began))
+
+    def check(self, deadline: float, stream: Hashable) -> None:
+        """See :meth:`forecast.Forecast.check`."""
+        self._forecast.check(deadline, stream)
 
     def drain(self) -> None:
         """No more photos will come: hold nothing back."""
@@ -235,14 +242,11 @@ class Line:
                 # batch → volume → surface → encoded mesh → chunks, for each face
                 sending = asyncio.Semaphore(UNSENT)
                 with self._budget.hold(sum(picture.nbytes for picture in pictures)):
-                    async with asyncio.TaskGroup() as group:
-                        tasks = [
-                            group.create_task(self._face(kept, trip, sending, emit))
-                            for kept in _kept(photo, pictures)
-                        ]
+                    reports = await _together(
+                        [self._face(kept, trip, sending, emit) for kept in _kept(photo, pictures)]
+                    )
         except TimeoutError:
             raise DeadlinePassed("the deadline passed") from None
-        reports = [task.result() for task in tasks]
         _raise_if_failed(reports)
         return photo, reports
 
@@ -359,6 +363,15 @@ def _kept(photo: Photo, pictures: Sequence[U8]) -> list[Kept]:
     ]
     pairs = zip(placed, pictures[0::2], pictures[1::2], strict=True)
     return [Kept(index, frame, crop, portrait) for (index, frame), crop, portrait in pairs]
+
+
+async def _together(faces: Sequence[Coroutine[Any, Any, FaceReport]]) -> list[FaceReport]:
+    """All at a time; a lone one needs no task of its own."""
+    if len(faces) == 1:
+        return [await faces[0]]
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(face) for face in faces]
+    return [task.result() for task in tasks]
 
 
 def _raise_if_failed(reports: Sequence[FaceReport]) -> None:

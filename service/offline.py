@@ -105,6 +105,7 @@ class Runner:
     def __init__(self, photos: Sequence[bytes], options: Mapping[str, Any]) -> None:
         cv2.setNumThreads(1)
         self._config = Config()
+        self._limits = ImageLimits.of(self._config)
         self._model: Model = load_model()
         self._engine = Engine(self._model, provider="cpu", threads=1)
         wire = Wire(self._config, self._model)
@@ -137,15 +138,12 @@ class Runner:
     def prepare(self, request: Request) -> tuple[Photo, list[U8]]:
         """See :func:`stages.prepare`."""
         config = self._config
-        limits = ImageLimits(
-            config.max_image_bytes, config.max_image_pixels, config.max_unscaled_pixels
-        )
         job = PhotoJob(
             request.boxes,
             request.max_faces,
             config.min_face_pixels,
             config.min_score,
-            limits,
+            self._limits,
             self._model.rule,
             request.encoding.appearance,
         )

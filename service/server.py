@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -204,6 +205,8 @@ class Server:
         pieces here and there.
         """
         worked = 0
+        # What start-up made stays: the collector need not go over it again and again.
+        gc.freeze()
         while not self._stop.is_set():
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(TRIM_SECONDS):

@@ -165,7 +165,7 @@ class Servicer:
             # At once: gRPC reckons it with the wall clock, which may jump.
             deadline = deadline_of(context)
             try:
-                message = await self._receive(context)
+                message = await self._receive(context, call, deadline)
             except ProtomeError as error:
                 self._metrics.turned_away("Reconstruct", status.code(error).name)
                 raise
@@ -189,13 +189,16 @@ class Servicer:
             _parsed(pb.GetServerInfoRequest, request)
             return self._info
 
-    async def _receive(self, context: Context) -> pb.ReconstructRequest:
+    async def _receive(
+        self, context: Context, call: Call, deadline: float
+    ) -> pb.ReconstructRequest:
         """The one message of a call.
 
         Raises:
             ProtomeError: it is not taken in, or is none.
         """
         self._admit(0)
+        self._line.check(deadline, call.client)
         raw = await self._uploads.read(context.read)
         if not isinstance(raw, bytes):
             raise InvalidRequest("the call has no message")

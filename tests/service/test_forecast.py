@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
@@ -103,6 +104,28 @@ def test_a_photo_is_refused_once_too_much_is_ahead_of_it() -> None:
     assert admitted == pytest.approx((1.0 - PHOTO) / MARGIN * 2 / PHOTO, abs=1.01)
     assert 0 < problem.retry_seconds < 1
     assert not rig.enter(INFINITE).firm
+
+
+@pytest.mark.parametrize("ahead", [0, 1, 5, 40])
+@pytest.mark.parametrize("seconds", [0.01, 0.2, 0.5, 1.0, 3.0])
+def test_what_is_refused_unseen_would_be_refused_when_seen(ahead: int, seconds: float) -> None:
+    rig = Rig()
+    for _ in range(ahead):
+        rig.enter()
+    unseen = _refused(lambda: rig.forecast.check(rig.now + seconds, None))
+    seen = _refused(lambda: rig.enter(seconds))
+    assert seen >= unseen
+    # And little more: what is not known of it is less than a photo's work.
+    assert (seen > MOST_STRETCH * PHOTO) <= (unseen > 0)
+
+
+def _refused(ask: Callable[[], object]) -> float:
+    """How much too late it would be, 0 if it is let in."""
+    try:
+        ask()
+    except Overloaded as refused:
+        return refused.retry_seconds or 0.0
+    return 0.0
 
 
 def test_a_stream_does_not_fill_the_line_for_others() -> None:
