@@ -47,10 +47,10 @@ class FairQueue(Generic[T]):
         return self._count
 
     def __iter__(self) -> Iterator[T]:
-        """The items that wait, in no order worth mention."""
-        for streams in self._ranks.values():
-            for entries in streams.values():
-                for entry in entries:
+        """The items that wait, in no order worth mention; another thread may ask."""
+        for streams in tuple(self._ranks.values()):
+            for entries in tuple(streams.values()):
+                for entry in tuple(entries):
                     yield entry.item
 
     def push(self, item: T, turn: Turn) -> Entry[T]:

@@ -89,7 +89,8 @@ class Forecast:
     @property
     def backlog(self) -> float:
         """Seconds of work in the line."""
-        return sum(place.left for place in self._places)
+        # A copy: the thread that answers /metrics asks as well.
+        return sum(place.left for place in tuple(self._places))
 
     def mesh_seconds(self, kinds: Sequence[Hashable]) -> float:
         """What meshes of these kinds take one after the other."""

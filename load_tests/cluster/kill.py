@@ -58,7 +58,7 @@ def kill(cluster: Cluster, *, parallel: int = 12) -> Outcome:
     image = SAMPLE.read_bytes()
     victim, *others = cluster.nodes
     before = sum(map(_unwell, others))
-    with Client(cluster.target) as client:
+    with Client(cluster.target, timeout=calls.SECONDS) as client:
         as_they_come = calls.events(client.channel, make_request(image))
         with (
             calls.callers(as_they_come, parallel // 2) as made,

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+import threading
+import time
 from collections import Counter, defaultdict
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given, settings
@@ -91,3 +95,30 @@ def test_any_schedule_loses_nothing_and_tells_the_place(steps: list[Turn | str])
         entry = queue.pop()
         seen[entry.stream, entry.priority].append(entry.item)
     assert all(items == sorted(items) for items in seen.values())
+
+
+def test_may_be_looked_at_by_another_thread() -> None:
+    """The one that answers /metrics: an error there is a scrape that is missing."""
+    queue: FairQueue[int] = FairQueue()
+    over = threading.Event()
+
+    def look() -> int:
+        looks = 0
+        while not over.is_set():
+            looks += 1 + 0 * sum(queue)
+        return looks
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(1) as threads:
+            looking = threads.submit(look)
+            until = time.monotonic() + 0.5
+            while time.monotonic() < until and not looking.done():
+                entries = [queue.push(n, Turn(n % 7)) for n in range(40)]
+                for entry in entries:
+                    queue.remove(entry)
+            over.set()
+            assert looking.result() > 10
+    finally:
+        sys.setswitchinterval(interval)
