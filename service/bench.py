@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import statistics
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,8 @@ OPTIONS: Final[Mapping[str, Any]] = {
 BUILT: Final = "protome_mesh_size_bytes_count"
 # The cheapest there is, for many requests.
 CHEAP: Final[Mapping[str, Any]] = {"detail": "preview", "appearance": "none", "formats": ["stl"]}
+# By then the server has given back what a burst left free, seconds.
+REST_SECONDS: Final = 8.0
 # A call's deadline in an open loop, in latencies of a lone client.
 PATIENCE: Final = 10.0
 
@@ -172,16 +175,21 @@ def growth(service: Service, photos: Sequence[str], requests: int) -> dict[str, 
     """How memory grows: the cheapest requests there are, after a tenth of them as a warm-up."""
     report: dict[str, Any] = {"growth_requests": requests, "rss_growth_after_10k": None}
     if requests:
-        service.load(photos, CHEAP, clients=16, calls=max(50, requests // 10))
-        first = service.memory()
-        service.load(photos, CHEAP, clients=16, calls=requests)
-        last = service.memory()
+        first = _at_rest(service, photos, max(50, requests // 10))
+        last = _at_rest(service, photos, requests)
         report |= {
             "rss_before_bytes": first,
             "rss_after_bytes": last,
             "rss_growth_after_10k": last / first - 1,
         }
     return report
+
+
+def _at_rest(service: Service, photos: Sequence[str], calls: int) -> int:
+    """Bytes that the service has some time after so many calls: what it kept."""
+    service.load(photos, CHEAP, clients=16, calls=calls)
+    time.sleep(REST_SECONDS)
+    return service.memory()
 
 
 def _open(
