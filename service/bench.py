@@ -39,6 +39,8 @@ OPTIONS: Final[Mapping[str, Any]] = {
 BUILT: Final = "protome_mesh_size_bytes_count"
 # The cheapest there is, for many requests.
 CHEAP: Final[Mapping[str, Any]] = {"detail": "preview", "appearance": "none", "formats": ["stl"]}
+# Bounds before and after that differ by more than this were not taken on a machine to oneself.
+QUIET: Final = 0.05
 # By then the server has given back what a burst left free, seconds.
 REST_SECONDS: Final = 8.0
 # A call's deadline in an open loop, in latencies of a lone client.
@@ -155,6 +157,7 @@ def throughput(service: Service, photos: Sequence[str], plan: Plan) -> dict[str,
         "workers": workers,
         "offline_rate": offline,
         "offline_rates": [before.rate, after.rate],
+        "offline_spread": abs(before.rate - after.rate) / offline,
         "offline_cpu_seconds": offline_cpu,
         "closed": closed,
         "capacity": best["rate"],
@@ -269,12 +272,21 @@ def _offline(stage: str, *bounds: Bound) -> float | None:
     return statistics.mean(bound.stages[stage] for bound in bounds)
 
 
+def _doubts(report: Mapping[str, Any]) -> list[str]:
+    """Why the ratios of rates may say nothing: somebody else used the machine."""
+    if report["offline_spread"] <= QUIET:
+        return []
+    before, after = report["offline_rates"]
+    return [f"the machine was not quiet: {before:.1f} photos/s before, {after:.1f} after"]
+
+
 def table(report: Mapping[str, Any]) -> str:
     """The report for a person."""
     lines = [
         f"{report['cores']} cores, {report['workers']} workers",
         f"offline bound: {report['offline_rate']:.1f} photos/s, "
         f"{1e3 * report['offline_cpu_seconds']:.1f} ms of a core a photo",
+        *_doubts(report),
         "",
         "closed loop: clients  photos/s  p50 ms  p99 ms  over offline  generator cores",
     ]
