@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import statistics
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,10 @@ OPTIONS: Final[Mapping[str, Any]] = {
 BUILT: Final = "protome_mesh_size_bytes_count"
 # The cheapest there is, for many requests.
 CHEAP: Final[Mapping[str, Any]] = {"detail": "preview", "appearance": "none", "formats": ["stl"]}
+# Bounds before and after that differ by more than this were not taken on a machine to oneself.
+QUIET: Final = 0.05
+# By then the server has given back what a burst left free, seconds.
+REST_SECONDS: Final = 8.0
 # A call's deadline in an open loop, in latencies of a lone client.
 PATIENCE: Final = 10.0
 
@@ -152,6 +157,7 @@ def throughput(service: Service, photos: Sequence[str], plan: Plan) -> dict[str,
         "workers": workers,
         "offline_rate": offline,
         "offline_rates": [before.rate, after.rate],
+        "offline_spread": abs(before.rate - after.rate) / offline,
         "offline_cpu_seconds": offline_cpu,
         "closed": closed,
         "capacity": best["rate"],
@@ -172,16 +178,21 @@ def growth(service: Service, photos: Sequence[str], requests: int) -> dict[str, 
     """How memory grows: the cheapest requests there are, after a tenth of them as a warm-up."""
     report: dict[str, Any] = {"growth_requests": requests, "rss_growth_after_10k": None}
     if requests:
-        service.load(photos, CHEAP, clients=16, calls=max(50, requests // 10))
-        first = service.memory()
-        service.load(photos, CHEAP, clients=16, calls=requests)
-        last = service.memory()
+        first = _at_rest(service, photos, max(50, requests // 10))
+        last = _at_rest(service, photos, requests)
         report |= {
             "rss_before_bytes": first,
             "rss_after_bytes": last,
             "rss_growth_after_10k": last / first - 1,
         }
     return report
+
+
+def _at_rest(service: Service, photos: Sequence[str], calls: int) -> int:
+    """Bytes that the service has some time after so many calls: what it kept."""
+    service.load(photos, CHEAP, clients=16, calls=calls)
+    time.sleep(REST_SECONDS)
+    return service.memory()
 
 
 def _open(
@@ -261,12 +272,21 @@ def _offline(stage: str, *bounds: Bound) -> float | None:
     return statistics.mean(bound.stages[stage] for bound in bounds)
 
 
+def _doubts(report: Mapping[str, Any]) -> list[str]:
+    """Why the ratios of rates may say nothing: somebody else used the machine."""
+    if report["offline_spread"] <= QUIET:
+        return []
+    before, after = report["offline_rates"]
+    return [f"the machine was not quiet: {before:.1f} photos/s before, {after:.1f} after"]
+
+
 def table(report: Mapping[str, Any]) -> str:
     """The report for a person."""
     lines = [
         f"{report['cores']} cores, {report['workers']} workers",
         f"offline bound: {report['offline_rate']:.1f} photos/s, "
         f"{1e3 * report['offline_cpu_seconds']:.1f} ms of a core a photo",
+        *_doubts(report),
         "",
         "closed loop: clients  photos/s  p50 ms  p99 ms  over offline  generator cores",
     ]

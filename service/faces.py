@@ -22,6 +22,7 @@ from .image import Image
 # second only pays where smaller faces would have pixels enough, or nothing was found.
 COARSE: Final = 320
 MEDIUM: Final = 640
+TWO_PASSES: Final = 960
 # Crowds: only when the medium pass found nothing or faces at the edge of what it can see.
 LARGE: Final = 1280
 EDGE: Final = 40
@@ -66,7 +67,7 @@ def detect(image: Image, *, min_score: float) -> list[Face]:
     longest = max(image.pixels.shape[:2])
     pyramid = Pyramid(image)
     found = _pass(pyramid, min(COARSE, longest), min_score)
-    if longest > COARSE and (longest >= 1.5 * MEDIUM or not found):
+    if longest > COARSE and (longest >= TWO_PASSES or not found):
         found = _merge(found, _pass(pyramid, min(MEDIUM, longest), min_score))
     if longest > LARGE and _crowded(found, longest):
         found = _merge(found, _pass(pyramid, LARGE, min_score))
@@ -74,6 +75,12 @@ def detect(image: Image, *, min_score: float) -> list[Face]:
         if not found:
             found = _pass(pyramid, side, min_score, margin, even)
     return sorted(found, key=lambda face: -face.box.area)
+
+
+def settled(image: Image, found: Sequence[Face]) -> bool:
+    """Whether the photo at full size would show no more faces than these."""
+    longest = max(image.width, image.height)
+    return bool(found) and (longest <= LARGE or not _crowded(found, longest))
 
 
 def given(boxes: Sequence[Box], width: int, height: int) -> list[Face]:

@@ -49,7 +49,7 @@ class Parcel:
 class Mailbox:
     """A block of shared memory; ``fd`` opens the same block in another process.
 
-    Behind its ``size`` bytes lies the number of the task that the worker took last.
+    Behind its ``size`` bytes lies the number of the task that the worker is at.
     """
 
     def __init__(self, fd: int, size: int) -> None:
@@ -74,7 +74,7 @@ class Mailbox:
 
     @property
     def taken(self) -> int:
-        """Number of the task that the worker took last; one that dies before has not touched it."""
+        """Number of the task that the worker took; one that dies before has not touched it."""
         number: int = NUMBER.unpack_from(self._memory, self.size)[0]
         return number
 

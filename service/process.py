@@ -289,6 +289,7 @@ class Worker:
         if not self._asked.answer.done():
             outputs = [self._asked.take(self._mailbox.look(parcel)) for parcel in reply.outputs]
         self._mailbox.wipe(reply.outputs)
+        self._mailbox.taken = 0
         if reply.error is not None:
             return reply.error
         if reply.fault:

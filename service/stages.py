@@ -13,10 +13,11 @@ from typing import Final
 
 import numpy as np
 
+from .container import JPEG_MAGIC
 from .crops import CropRule, Placement, cut, place
 from .encode import EncodedMesh, Encoding, encode
 from .errors import NoFaceFound
-from .faces import COARSE, Box, Face, detect, given
+from .faces import COARSE, TWO_PASSES, Box, Face, detect, given, settled
 from .grid import CROP_SIDE, METRES_PER_PIXEL, U8, Frame, Level, resample
 from .image import Image, ImageLimits, decode
 from .mesh import Appearance, dress
@@ -29,6 +30,23 @@ from .vertex_quality import judge
 ENOUGH: Final = 1600
 # Sides of the picture a texture is cut from; powers of two, as some readers want.
 PORTRAITS: Final = (256, 512)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a first, cheaper look at a JPEG may leave away.
+
+    Attributes:
+        enough: longest side in pixels at which a face of usual size has pixels enough.
+        pixels: that a crop's side must then have, to be as sharp as from the whole photo.
+    """
+
+    enough: int
+    pixels: float
+
+
+PLAIN: Final = Look(TWO_PASSES, 1.25 * CROP_SIDE)
+TEXTURED: Final = Look(1280, PORTRAITS[-1])
 
 
 def warm_up() -> None:
@@ -107,21 +125,10 @@ def prepare(job: PhotoJob, inputs: Sequence[U8]) -> tuple[Photo, list[U8]]:
     Raises:
         ProtomeError: the picture cannot be used, or shows no face.
     """
-    t0 = time.perf_counter()
-    image = decode(
-        bytes(inputs[0]),
-        job.limits,
-        enough=ENOUGH,
-    )
-    t1 = time.perf_counter()
-    if job.boxes:
-        faces = given(job.boxes, image.width, image.height)
-    else:
-        faces = detect(image, min_score=job.min_score)
-    if not faces:
+    image, found, decoding, detecting = _look(bytes(inputs[0]), job)
+    if not found:
         raise NoFaceFound("the photo shows no face", width=image.width, height=image.height)
     t2 = time.perf_counter()
-    found = [_admit(face, index, job) for index, face in enumerate(faces)]
     pictures: list[U8] = []
     for index, face in enumerate(found):
         if face.placement is not None:
@@ -130,8 +137,46 @@ def prepare(job: PhotoJob, inputs: Sequence[U8]) -> tuple[Photo, list[U8]]:
             pictures.append(_portrait(image, face.placement, crop, job.appearance))
             found[index] = replace(face, blur=blur_effect(crop))
     t3 = time.perf_counter()
-    photo = Photo(image.width, image.height, found, t1 - t0, t2 - t1, t3 - t2)
+    photo = Photo(image.width, image.height, found, decoding, detecting, t3 - t2)
     return photo, pictures
+
+
+def _look(data: bytes, job: PhotoJob) -> tuple[Image, list[FoundFace], float, float]:
+    """Decode a photo and find its faces, at the smallest scale that does.
+
+    A large JPEG mostly has pixels enough at half its size. Whether it had is known once its faces
+    are; if not it is decoded again.
+
+    Returns:
+        The photo, its faces, seconds of decoding and of detection.
+    """
+    look = TEXTURED if job.appearance is Appearance.TEXTURE else PLAIN
+    t0 = time.perf_counter()
+    image = decode(data, job.limits, enough=look.enough if data.startswith(JPEG_MAGIC) else ENOUGH)
+    t1 = time.perf_counter()
+    faces = _faces(image, job)
+    found = [_admit(face, index, job) for index, face in enumerate(faces)]
+    t2 = time.perf_counter()
+    decoding, detecting = t1 - t0, t2 - t1
+    if image.step <= max(1, max(image.width, image.height) // ENOUGH):
+        return image, found, decoding, detecting
+    known = bool(job.boxes) or settled(image, faces)
+    placements = [face.placement for face in found if face.placement is not None]
+    if known and all(place.pixel * CROP_SIDE / image.step >= look.pixels for place in placements):
+        return image, found, decoding, detecting
+    t2 = time.perf_counter()
+    image = decode(data, job.limits, enough=ENOUGH)
+    t3 = time.perf_counter()
+    if not known:
+        faces = _faces(image, job)
+        found = [_admit(face, index, job) for index, face in enumerate(faces)]
+    return image, found, decoding + t3 - t2, detecting + time.perf_counter() - t3
+
+
+def _faces(image: Image, job: PhotoJob) -> list[Face]:
+    if job.boxes:
+        return given(job.boxes, image.width, image.height)
+    return detect(image, min_score=job.min_score)
 
 
 def _admit(face: Face, index: int, job: PhotoJob) -> FoundFace:

@@ -85,3 +85,12 @@ def test_closing_gives_the_descriptors_back() -> None:
     for _ in range(20):
         Mailbox.create(4096).close()
     assert len(os.listdir("/proc/self/fd")) <= before
+
+
+def test_what_was_taken_is_seen_by_both(mailbox: Mailbox) -> None:
+    other = Mailbox(os.dup(mailbox.fd), mailbox.size)
+    assert mailbox.taken == 0
+    other.taken = 7
+    assert mailbox.taken == 7
+    assert not mailbox.look(Parcel(0, (mailbox.size,))).any(), "it lies behind the rest"
+    other.close()
