@@ -37,6 +37,12 @@ def set_up(level: str, format_: str) -> None:
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
 
 
+def finish() -> None:
+    """See to it that what was logged is written before anything else is said."""
+    for handler in logging.getLogger().handlers:
+        handler.flush()
+
+
 class PatientHandler(logging.Handler):
     """Leaves the writing to a thread: nothing waits for a reader that does not read. What does not
     find room meanwhile is left out, and how many lines those were is said once there is.

@@ -364,4 +364,7 @@ def _tracer(config: Config) -> Tracer:
 def serve(config: Config, *, until_eof: bool = False) -> None:
     """Run a server until it is told to stop, by a signal or by the end of standard input."""
     logs.set_up(config.log_level, config.log_format)
-    asyncio.run(Server(config, until_eof=until_eof).run())
+    try:
+        asyncio.run(Server(config, until_eof=until_eof).run())
+    finally:
+        logs.finish()
