@@ -12,6 +12,7 @@ import contextlib
 import ctypes
 import pickle
 import resource
+import select
 import signal
 import socket
 import struct
@@ -23,12 +24,15 @@ from typing import Any, Final
 
 import cv2
 
+from . import heap
 from .errors import ProtomeError, WorkerMemory
 from .mailbox import Mailbox, Parcel
 from .stages import build, prepare, warm_up
 
 LENGTH: Final = struct.Struct(">I")
 PR_SET_PDEATHSIG: Final = 1
+# A pause in which what large photos took is worth giving back.
+IDLE_SECONDS: Final = 3.0
 TASKS: Final[dict[str, Callable[..., Any]]] = {"prepare": prepare, "build": build}
 
 
@@ -71,7 +75,7 @@ def main(argv: Sequence[str]) -> None:
     with channel:
         warm_up()
         _send(channel, Reply())  # Ready.
-        while (task := _receive(channel)) is not None:
+        while (task := _next(channel)) is not None:
             mailbox.taken = task.number
             reply = _do(task, mailbox)
             _send(channel, reply)
@@ -105,6 +109,14 @@ def _do(task: Task, mailbox: Mailbox) -> Reply:
 def _send(channel: socket.socket, reply: Reply) -> None:
     body = pickle.dumps(reply, pickle.HIGHEST_PROTOCOL)
     channel.sendall(LENGTH.pack(len(body)) + body)
+
+
+def _next(channel: socket.socket) -> Task | None:
+    """The next task; what the last ones left free is given back if it does not come at once."""
+    ready, _, _ = select.select([channel], [], [], IDLE_SECONDS)
+    if not ready:
+        heap.trim()
+    return _receive(channel)
 
 
 def _receive(channel: socket.socket) -> Task | None:
