@@ -256,8 +256,7 @@ class GuidedNet(nn.Module):
 
     def posed(self, out: Output, bare: bool = False) -> Tensor:
         """(B, N, 3) vertices in px, z about the landmarks' mean; bare: without the residual."""
-        coefficients = out.coefficients * 0 if bare else out.coefficients
-        v = self.canonical_vertices(coefficients)
+        v = self.mean[None] if bare else self.canonical_vertices(out.coefficients)
         scaled = out.rotation * out.scale[:, None, None]
         return v @ scaled.transpose(1, 2) + out.translation[:, None]
 
