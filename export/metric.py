@@ -51,6 +51,12 @@ def landmark_nme(truth: np.ndarray, found: np.ndarray | None) -> float:
     return min(float(error) / box_size(truth), 1.0)
 
 
+def inner_nme(truth: np.ndarray, found: np.ndarray) -> float:
+    """The same of the inner 51 points, whose places data sets agree on."""
+    error = np.linalg.norm(truth[17:, :2] - found[17:, :2], axis=1).mean()
+    return min(float(error) / box_size(truth), 1.0)
+
+
 def balanced(values: np.ndarray, yaw: np.ndarray) -> tuple[Floats, float]:
     """Mean per bin of |yaw| (0-30, 30-60, 60-90) and the mean of the bins that have photos."""
     edges = np.array([0, 30, 60, 91])

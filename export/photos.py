@@ -15,12 +15,15 @@ from protome.grid import Level
 from .groups import group_of
 from .headmodel import Floats
 from .identity import CENTRE, SCALE
-from .metric import box_size, landmark_nme, surface_nme
+from .metric import box_size, inner_nme, landmark_nme, surface_nme
 from .raster import solid_occupancy
 from .served import Cropped, Served, surface_of
 from .shapespace import ShapeSpace, similarity
 
-MEASURES = ("surface_nme_68", "surface_nme_51", "bare_nme_68", "landmark_2d_nme", "rotation_deg")
+MEASURES = (
+    "surface_nme_68", "surface_nme_51", "bare_nme_68",
+    "landmark_2d_nme", "landmark_2d_nme_51", "bare_2d_nme_51", "rotation_deg",
+)  # fmt: skip
 
 
 @dataclass
@@ -104,6 +107,8 @@ def evaluate_photo(
         "surface_nme_51": inner,
         "bare_nme_68": surface_nme(points, to_photo(bare_surface, place))[0],
         "landmark_2d_nme": landmark_nme(points, to_photo(out.landmarks, place)),
+        "landmark_2d_nme_51": inner_nme(points, to_photo(out.landmarks, place)),
+        "bare_2d_nme_51": inner_nme(points, to_photo(bare[space.landmarks], place)),
         "rotation_deg": float(np.rad2deg(np.arccos(np.clip(cosine, -1, 1)))),
     }
     face.crop, face.found, face.volume = cropped.crop, out.landmarks, volume

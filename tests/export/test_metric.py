@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from protome_export.metric import balanced, landmark_nme, logistic, ranking, surface_nme
+from protome_export.metric import balanced, inner_nme, landmark_nme, logistic, ranking, surface_nme
 
 SHARED = Path(__file__).parents[3] / "shared" / "eval" / "surface_nme.py"
 
@@ -33,6 +33,11 @@ def test_landmark_nme_is_over_the_box() -> None:
     points, _ = _case()
     size = np.sqrt(np.prod(np.ptp(points[:, :2], axis=0)))
     assert landmark_nme(points, points + np.array([3, 4, 99])) == pytest.approx(5 / size)
+    jaw = points.copy()
+    jaw[:17] += 50
+    assert inner_nme(points, jaw) == 0.0
+    jaw[17:, 0] += 2
+    assert inner_nme(points, jaw) == pytest.approx(2 / size)
 
 
 def test_balanced_mean_weighs_bins_equally() -> None:
