@@ -82,9 +82,10 @@ class Forecast:
 
     @property
     def stretch(self) -> float:
-        """How much longer than its stages a photo takes once it is begun, on the safe side: it
-        waits between them, and cores are shared."""
-        return min(max(1.0, self._stretch.value) + self._scatter.value, MOST_STRETCH)
+        """How much longer than its stages a photo takes once it is begun: it waits between them,
+        and cores are shared. On the safe side by twice the mean deviation; by once, one in twenty
+        of a crowd that are begun just in time was too late in the end."""
+        return min(max(1.0, self._stretch.value) + 2 * self._scatter.value, MOST_STRETCH)
 
     @property
     def backlog(self) -> float:
