@@ -38,9 +38,7 @@ class Config:
     amp: bool = False
     landmark_weight: float = 10.0
     vertex_weight: float = 10.0
-    depth_weight: float = (
-        0.0  # of the depth behind the mean head's nearest point, beside the vertices'
-    )
+    depth_weight: float = 0.0  # of depth behind the mean head's nearest point, beside the vertices'
     shape_weight: float = 1.0
     save_every: int = 500
     dropout: float = 0.0  # of what the shape head is told

@@ -47,14 +47,16 @@ def landmark_nme(truth: np.ndarray, found: np.ndarray | None) -> float:
     """Mean 2D distance of 68 points over the box size; 1.0 for a failure."""
     if found is None:
         return 1.0
-    error = np.linalg.norm(truth[:, :2] - found[:, :2], axis=1).mean()
-    return min(float(error) / box_size(truth), 1.0)
+    return min(float(_apart(truth, found).mean()) / box_size(truth), 1.0)
 
 
 def inner_nme(truth: np.ndarray, found: np.ndarray) -> float:
     """The same of the inner 51 points, whose places data sets agree on."""
-    error = np.linalg.norm(truth[17:, :2] - found[17:, :2], axis=1).mean()
-    return min(float(error) / box_size(truth), 1.0)
+    return min(float(_apart(truth, found)[17:].mean()) / box_size(truth), 1.0)
+
+
+def _apart(truth: np.ndarray, found: np.ndarray) -> Floats:
+    return np.asarray(np.linalg.norm(truth[:, :2] - found[:, :2], axis=1))
 
 
 def balanced(values: np.ndarray, yaw: np.ndarray) -> tuple[Floats, float]:

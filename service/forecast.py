@@ -104,10 +104,8 @@ class Forecast:
             Overloaded: it could not be done in time.
         """
         place = Place(self, order, firm=not self._places)
-        wait = MARGIN * self._ahead(order.turn) + self.stretch * place.left
-        late = self._clock() + wait - order.deadline
-        if late > 0 and not place.firm:
-            raise Overloaded("it cannot be done before the deadline", retry_seconds=late)
+        if not place.firm:
+            self._refuse_late(place.left, order.turn, order.deadline)
         self._places.add(place)
         if len(self._places) == self._crowd:
             self._open_window()
@@ -123,7 +121,10 @@ class Forecast:
             return
         meshes = min((mean.value for mean in self._mesh.values()), default=0.0)
         least = self._prepare.predict(1) + self._network.predict(1) + meshes
-        wait = MARGIN * self._ahead(Turn(stream)) + self.stretch * least
+        self._refuse_late(least, Turn(stream), deadline)
+
+    def _refuse_late(self, work: float, turn: Turn, deadline: float) -> None:
+        wait = MARGIN * self._ahead(turn) + self.stretch * work
         late = self._clock() + wait - deadline
         if late > 0:
             raise Overloaded("it cannot be done before the deadline", retry_seconds=late)

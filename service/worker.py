@@ -1,7 +1,7 @@
 """A worker process: takes one task at a time from its socket, does it, answers.
 
 Messages are a 4-byte big-endian length and a pickle; arrays travel through the mailbox, which also
-says which task was taken last. Started by the pool as
+says which task the worker is at. Started by the pool as
 ``python -m protome.worker SOCKET_FD MAILBOX_FD MAILBOX_SIZE MEMORY_LIMIT``; ends when the socket
 does, or after a task its memory was not enough for, which libraries may not have borne.
 """
