@@ -260,13 +260,16 @@ class GuidedNet(nn.Module):
         scaled = out.rotation * out.scale[:, None, None]
         return v @ scaled.transpose(1, 2) + out.translation[:, None]
 
+    def front(self, r: Tensor, s: Tensor, t: Tensor) -> Tensor:
+        """(B,): depth of the mean head's nearest point at a pose, px."""
+        return ((r[:, 2] @ self.mean.T) * s[:, None] + t[:, 2:]).amin(1)
+
     def placed(self, out: Output, bare: bool = False) -> tuple[Tensor, Tensor]:
         """Posed vertices moved along z into the volume, and that offset (B, 3): the nearest point
         of the mean head at this pose lies at NEAREST px, unless the head's own came before
         LEAST."""
         vertices = self.posed(out, bare)
-        template = vertices if bare else self.posed(out, bare=True)
-        shift = NEAREST - template[..., 2].amin(1)
+        shift = NEAREST - self.front(out.rotation, out.scale, out.translation)
         shift = torch.maximum(shift, LEAST - vertices[..., 2].amin(1))
         offset = torch.stack([torch.zeros_like(shift), torch.zeros_like(shift), shift], 1)
         return vertices + offset[:, None], offset

@@ -102,11 +102,6 @@ def probes(space: ShapeSpace) -> NDArray[np.int64]:
     return np.concatenate([space.landmarks, np.arange(0, len(space.mean), 6)]).astype(np.int64)
 
 
-def _nearest(net: GuidedNet, r: Tensor, s: Tensor, t: Tensor) -> Tensor:
-    """(B, 1): depth of the nearest point of the mean head at a pose."""
-    return ((r[:, 2] @ net.mean.T) * s[:, None] + t[:, 2:]).amin(1, keepdim=True)
-
-
 def losses(net: GuidedNet, out: Output, batch: Batch, probe: Tensor, c: Config) -> Terms:
     """probe: vertex indices at which the posed head is compared; all distances over 96 px."""
     truth = umeyama(batch.landmarks, net.canonical68)
@@ -124,8 +119,8 @@ def losses(net: GuidedNet, out: Output, batch: Batch, probe: Tensor, c: Config) 
     vertex = fn.smooth_l1_loss(ours / _HALF, goal / _HALF, beta=c.landmark_beta)
     # Where the volume has them: by the nearest point of the posed mean head.
     depth = fn.smooth_l1_loss(
-        (ours[..., 2] - _nearest(net, out.rotation, out.scale, out.translation)) / _HALF,
-        (goal[..., 2] - _nearest(net, *truth)) / _HALF,
+        (ours[..., 2] - net.front(out.rotation, out.scale, out.translation)[:, None]) / _HALF,
+        (goal[..., 2] - net.front(*truth)[:, None]) / _HALF,
         beta=c.landmark_beta,
     )
     # The residual on its own, in the re-posed target: it need not pay for the pose.

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 import grpc
@@ -121,6 +124,21 @@ def eventually(condition: Callable[[], bool], what: str, seconds: float = 20.0) 
     while not condition():
         assert time.monotonic() < limit, f"not within {seconds} s: {what}"
         time.sleep(0.01)
+
+
+def serve_command(ports: Path, *flags: str) -> list[str]:
+    """A small server on free ports, which it writes to ``ports`` once it serves."""
+    command = [sys.executable, "-m", "protome", "serve", *SMALL, "--port-file", str(ports)]
+    command += ["--host", "127.0.0.1", "--port", "0"]
+    return [*command, "--metrics-host", "127.0.0.1", "--metrics-port", "0", *flags]
+
+
+@contextlib.contextmanager
+def channel_to(ports: Path) -> Iterator[grpc.Channel]:
+    """A connection to the server that wrote ``ports``."""
+    address = f"127.0.0.1:{ports.read_text().split()[0]}"
+    with grpc.insecure_channel(address, options=OPTIONS) as channel:
+        yield channel
 
 
 def cancel(call: Any) -> None:

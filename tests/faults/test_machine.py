@@ -6,7 +6,6 @@ import ast
 import json
 import shutil
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -17,7 +16,15 @@ import pytest
 from protome.embedded import EmbeddedError, EmbeddedServer
 from protome.model import SHIPPED
 from protome.v1 import reconstruction_pb2 as pb
-from tests.e2e.support import OPTIONS, SMALL, Stub, ask, eventually, refused
+from tests.e2e.support import (
+    SMALL,
+    Stub,
+    ask,
+    channel_to,
+    eventually,
+    refused,
+    serve_command,
+)
 
 from .conftest import Fault
 from .load import Load, Rest, heals
@@ -71,9 +78,7 @@ def test_only_spans_read_the_wall_clock() -> None:
 def test_a_full_disk_under_the_log(tmp_path: Path, photo: bytes) -> None:
     """Every write to /dev/full fails as on a full disk."""
     ports = tmp_path / "ports"
-    command = [sys.executable, "-m", "protome", "serve", "--until-eof", *SMALL]
-    command += ["--host", "127.0.0.1", "--port", "0", "--metrics-host", "127.0.0.1"]
-    command += ["--metrics-port", "0", "--port-file", str(ports), "--log-format", "json"]
+    command = serve_command(ports, "--until-eof", "--log-format", "json")
     with Path("/dev/full").open("w") as full:
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=full, stderr=full)
     try:
@@ -82,8 +87,7 @@ def test_a_full_disk_under_the_log(tmp_path: Path, photo: bytes) -> None:
             assert process.poll() is None
             assert time.monotonic() < limit
             time.sleep(0.05)
-        address = f"127.0.0.1:{ports.read_text().split()[0]}"
-        with grpc.insecure_channel(address, options=OPTIONS) as channel:
+        with channel_to(ports) as channel:
             for _ in range(3):
                 answer = ask(Stub(channel), pb.ReconstructRequest(image=photo))
                 assert answer.outcomes() == ["RECONSTRUCTED"]
@@ -96,16 +100,13 @@ def test_a_full_disk_under_the_log(tmp_path: Path, photo: bytes) -> None:
 def test_a_log_that_nobody_reads(tmp_path: Path, photo: bytes) -> None:
     """A pipe holds 64 KiB, which these photos fill many times over; then its reader is gone."""
     ports = tmp_path / "ports"
-    command = [sys.executable, "-m", "protome", "serve", "--until-eof", *SMALL]
-    command += ["--host", "127.0.0.1", "--port", "0", "--metrics-host", "127.0.0.1"]
-    command += ["--metrics-port", "0", "--port-file", str(ports), "--drain-delay", "0"]
+    command = serve_command(ports, "--until-eof", "--drain-delay", "0")
     pipe = subprocess.PIPE
     process = subprocess.Popen(command, stdin=pipe, stdout=subprocess.DEVNULL, stderr=pipe)
     assert process.stderr is not None
     try:
         eventually(ports.exists, "it serves", 60)
-        address = f"127.0.0.1:{ports.read_text().split()[0]}"
-        with grpc.insecure_channel(address, options=OPTIONS) as channel:
+        with channel_to(ports) as channel:
             for _ in range(1500):
                 assert refused(Stub(channel), pb.ReconstructRequest(image=b"no")).code is INVALID
             answer = ask(Stub(channel), pb.ReconstructRequest(image=photo), timeout=20)
@@ -122,14 +123,11 @@ def test_a_log_that_nobody_reads(tmp_path: Path, photo: bytes) -> None:
 def test_without_standard_streams(tmp_path: Path, photo: bytes) -> None:
     """What it opens first then gets their descriptors."""
     ports = tmp_path / "ports"
-    command = [sys.executable, "-m", "protome", "serve", *SMALL, "--host", "127.0.0.1"]
-    command += ["--port", "0", "--metrics-host", "127.0.0.1", "--metrics-port", "0"]
-    command += ["--port-file", str(ports), "--drain-delay", "0"]
+    command = serve_command(ports, "--drain-delay", "0")
     process = subprocess.Popen(["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *command])
     try:
         eventually(lambda: ports.exists() or process.poll() is not None, "it serves", 60)
-        address = f"127.0.0.1:{ports.read_text().split()[0]}"
-        with grpc.insecure_channel(address, options=OPTIONS) as channel:
+        with channel_to(ports) as channel:
             answer = ask(Stub(channel), pb.ReconstructRequest(image=photo))
             assert answer.outcomes() == ["RECONSTRUCTED"]
     finally:

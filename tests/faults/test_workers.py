@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import resource
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +17,6 @@ from protome.embedded import EmbeddedServer
 from protome.v1 import reconstruction_pb2 as pb
 from tests.e2e.support import (
     MIB,
-    SMALL,
     Stub,
     ask,
     cancel,
@@ -27,6 +25,7 @@ from tests.e2e.support import (
     in_flight,
     is_worker,
     metric,
+    serve_command,
     whole,
     workers,
 )
@@ -213,9 +212,7 @@ def _starting(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
 @contextlib.contextmanager
 def serving(ports: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A server from its first moment on."""
-    command = [sys.executable, "-m", "protome", "serve", "--until-eof", *SMALL]
-    command += ["--host", "127.0.0.1", "--port", "0", "--metrics-host", "127.0.0.1"]
-    command += ["--metrics-port", "0", "--port-file", str(ports), "--drain-delay", "0"]
+    command = serve_command(ports, "--until-eof", "--drain-delay", "0")
     quiet = subprocess.DEVNULL
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=quiet, stderr=quiet) as process:
         children: list[psutil.Process] = []
