@@ -20,6 +20,7 @@ Level = Literal["preview", "standard", "fine"]
 Format = Literal["glb", "ply", "obj", "stl"]
 Compression = Literal["none", "draco", "meshopt"]
 Appearance = Literal["none", "vertex_colours", "texture"]
+Priority = Literal["interactive", "background"]
 
 
 class ReconstructionError(Exception):
@@ -158,6 +159,7 @@ class Options(TypedDict, total=False):
     max_triangles: simplify each mesh to as many; 0, the default: do not.
     max_mesh_bytes: simplify each mesh until it fits; 0, the default: do not.
     vertex_quality: say of each vertex whether it was seen, and a confidence.
+    priority: "interactive", the default, or "background": waits until no interactive photo does.
     """
 
     boxes: Sequence[tuple[float, float, float, float]]
@@ -170,6 +172,7 @@ class Options(TypedDict, total=False):
     max_triangles: int
     max_mesh_bytes: int
     vertex_quality: bool
+    priority: Priority
 
 
 def make_request(image: bytes, **options: Unpack[Options]) -> pb.ReconstructRequest:
@@ -179,6 +182,7 @@ def make_request(image: bytes, **options: Unpack[Options]) -> pb.ReconstructRequ
     appearance = options.get("appearance", "texture")
     formats = options.get("formats", ("glb",))
     compressions = options.get("compressions", ())
+    priority = options.get("priority", "interactive")
     return pb.ReconstructRequest(
         image=image,
         boxes=[pb.BoundingBox(x=x, y=y, width=w, height=h) for x, y, w, h in boxes],
@@ -191,6 +195,7 @@ def make_request(image: bytes, **options: Unpack[Options]) -> pb.ReconstructRequ
         max_triangles=options.get("max_triangles", 0),
         max_mesh_bytes=options.get("max_mesh_bytes", 0),
         vertex_quality=options.get("vertex_quality", False),
+        priority=pb.Priority.Value(f"PRIORITY_{priority.upper()}"),
     )
 
 

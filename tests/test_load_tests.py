@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import math
@@ -11,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import fairness
 import first_byte
 import ghz
 import machine
@@ -271,3 +273,19 @@ def test_points_of_peers_stand_together_by_load() -> None:
     assert lines[1] == (
         "| one | A | 5.0 | 100 | 500 | 500 | 90 | DEADLINE_EXCEEDED 2 | 100 | 0.25 |"
     )
+
+
+def test_one_client_is_served_beside_a_stream_that_is_always_full() -> None:
+    with EmbeddedServer(["--log-level", "error"]) as server:
+        stream = fairness.Stream(server.address, fairness.MOST)
+        latencies, rate = asyncio.run(fairness.beside(server.address, [stream], 2.0))
+    # First come, first served, the stream would have eight photos done for each of the client's.
+    assert latencies
+    assert 0 < rate * 2.0 < fairness.MOST * (len(latencies) + 1)
+
+
+def test_a_stream_that_fails_ends_the_measurement() -> None:
+    with EmbeddedServer(["--log-level", "error", "--max-image-bytes", "1024"]) as server:
+        stream = fairness.Stream(server.address, fairness.MOST)
+        with pytest.raises(ExceptionGroup):
+            asyncio.run(fairness.beside(server.address, [stream], 1.0))

@@ -12,7 +12,7 @@ import grpc
 import pytest
 
 from protome import errors, status
-from protome.client import AsyncClient, Client, ReconstructionError
+from protome.client import AsyncClient, Client, ReconstructionError, make_request
 from protome.v1 import reconstruction_pb2 as pb
 
 SERVICE = pb.DESCRIPTOR.services_by_name["ReconstructionService"].full_name
@@ -107,3 +107,8 @@ def test_failure_with_a_reason_is_final(blocking: bool) -> None:
         ask(address, blocking)
     assert caught.value.reason == "WORKER_DIED"
     assert len(servicer.timeouts) == 1
+
+
+def test_photos_are_interactive_unless_they_are_said_to_wait() -> None:
+    assert make_request(b"").priority == pb.PRIORITY_INTERACTIVE
+    assert make_request(b"", priority="background").priority == pb.PRIORITY_BACKGROUND
