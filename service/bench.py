@@ -137,12 +137,15 @@ def throughput(service: Service, photos: Sequence[str], plan: Plan) -> dict[str,
     before = measure(photos, OPTIONS, workers, plan.bound)
     closed, stages = [], {}
     for clients in CLIENTS:
-        first, cpu = service.metrics(), service.cpu_seconds()
+        first, cpu, loop = service.metrics(), service.cpu_seconds(), service.loop_seconds()
         tally = service.load(photos, OPTIONS, clients=clients, seconds=plan.phase)
         last = service.metrics()
         meshes = last[BUILT] - first.get(BUILT, 0.0)
-        cpu = (service.cpu_seconds() - cpu) / max(1.0, meshes)
-        closed.append(_point(tally) | {"clients": clients, "cpu_seconds": cpu})
+        spent = {
+            "cpu_seconds": (service.cpu_seconds() - cpu) / max(1.0, meshes),
+            "loop_cpu_seconds": (service.loop_seconds() - loop) / max(1.0, meshes),
+        }
+        closed.append(_point(tally) | {"clients": clients, **spent})
         if clients == CLIENTS[0] or clients == CLIENTS[2]:
             stages[clients] = _stages(first, last)
     after = measure(photos, OPTIONS, workers, plan.bound)
@@ -292,11 +295,13 @@ def table(report: Mapping[str, Any]) -> str:
         f"{1e3 * report['offline_cpu_seconds']:.1f} ms of a core a photo",
         *_doubts(report),
         "",
-        "closed loop: clients  photos/s  p50 ms  p99 ms  over offline  generator cores",
+        "closed loop: clients  photos/s  p50 ms  p99 ms  over offline  generator cores"
+        "  a photo: core ms  event loop's",
     ]
     lines += [
         f"{p['clients']:20} {p['rate']:9.1f} {1e3 * p['latency_p50']:7.0f} "
-        f"{1e3 * p['latency_p99']:7.0f} {p['over_offline']:13.2f} {p['generator_cores']:16.2f}"
+        f"{1e3 * p['latency_p99']:7.0f} {p['over_offline']:13.2f} {p['generator_cores']:16.2f} "
+        f"{1e3 * p['cpu_seconds']:17.1f} {1e3 * p['loop_cpu_seconds']:13.1f}"
         for p in report["closed"]
     ]
     lines += [

@@ -86,6 +86,11 @@ class Service:
         """Processor time that the server and its workers have taken."""
         return sum(map(cpu_seconds, family(self.server.process.pid)))
 
+    def loop_seconds(self) -> float:
+        """Processor time that the server's event loop, its first thread, has taken."""
+        pid = self.server.process.pid
+        return _ticks(Path(f"/proc/{pid}/task/{pid}/stat"), 2)
+
     def _watch(self) -> None:
         while not self._stop.wait(SAMPLE_SECONDS):
             self.peak = max(self.peak, self.memory())
@@ -111,8 +116,12 @@ def _resident(pid: int) -> int:
 def cpu_seconds(pid: int) -> float:
     """Processor time of a process and of its children that ended, 0 if it is gone itself."""
     with contextlib.suppress(OSError):
-        # Behind the name, which may hold anything, the 12th and 13th are user and system time,
-        # the two after them those of children.
-        after = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return sum(map(int, after[11:15])) / os.sysconf("SC_CLK_TCK")
+        return _ticks(Path(f"/proc/{pid}/stat"), 4)
     return 0.0
+
+
+def _ticks(stat: Path, count: int) -> float:
+    """Seconds from a ``stat`` file of /proc: user and system time, then those of children."""
+    # Behind the name, which may hold anything, they are the 12th to 15th.
+    after = stat.read_text().rpartition(")")[2].split()
+    return sum(map(int, after[11 : 11 + count])) / os.sysconf("SC_CLK_TCK")
