@@ -31,6 +31,7 @@ from .line import Line
 from .metrics import Metrics
 from .model import SHIPPED, load_model
 from .pool import Pool
+from .reception import Reception
 from .servicer import SERVICE, Servicer
 from .surface import BACKEND, COMPILED
 from .tls import Certificates, TlsError, TlsFiles
@@ -153,17 +154,22 @@ class Server:
             pressure=self._unread,
             largest=config.max_image_bytes + MESSAGE_MARGIN,
         )
-        self._servicer = Servicer(
+        self._reception = Reception(
             line=line,
             wire=wire,
             metrics=self._metrics,
             budget=budget,
-            info=wire.server_info(__version__, engine.provider),
             max_requests=config.max_requests,
+            send_seconds=config.send_seconds,
+        )
+        self._servicer = Servicer(
+            reception=self._reception,
+            line=line,
+            metrics=self._metrics,
+            info=wire.server_info(__version__, engine.provider),
             uploads=self._uploads,
             max_streams=config.max_streams,
             max_stream_photos=config.max_stream_photos,
-            send_seconds=config.send_seconds,
             receive_seconds=config.receive_seconds,
         )
         self._metrics.watch(
@@ -212,10 +218,10 @@ class Server:
                 async with asyncio.timeout(TRIM_SECONDS):
                     await self._stop.wait()
                 return
-            if self._servicer.idle and self._servicer.taken != worked:
-                worked = self._servicer.taken
+            if self._reception.idle and self._reception.taken != worked:
+                worked = self._reception.taken
                 await asyncio.to_thread(heap.trim)
-                if self._servicer.idle and self._uploads.idle:
+                if self._reception.idle and self._uploads.idle:
                     self._rest = heap.in_use()
 
     async def shutdown(self) -> None:
@@ -228,7 +234,7 @@ class Server:
             await asyncio.sleep(config.drain_delay)
             # Clients are told at once to connect elsewhere (GOAWAY); what is in flight goes on.
             stopping = asyncio.create_task(self._grpc.stop(config.drain_seconds + LAST_WORDS))
-            await self._servicer.drain(config.drain_seconds)
+            await self._reception.drain(config.drain_seconds)
             # Open health watches and idle streams are not worth waiting for.
             await self._grpc.stop(LAST_WORDS)
             await stopping

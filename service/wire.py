@@ -6,6 +6,8 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar, cast
 
+from google.protobuf.message import DecodeError, Message
+
 from .config import Config
 from .encode import (
     BEST_COMPRESSION,
@@ -39,6 +41,7 @@ PRIORITIES: Mapping[pb.Priority.ValueType, int] = {
 }
 
 E = TypeVar("E", Level, Format, Compression, Appearance)
+M = TypeVar("M", bound=Message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +201,18 @@ class Wire:
             nominal_head_height_metres=HEAD_HEIGHT_METRES,
             has_landmarks=self.model.landmarks is not None,
         )
+
+
+def parsed(kind: type[M], raw: bytes) -> M:
+    """A message of this kind.
+
+    Raises:
+        InvalidRequest: the bytes are none.
+    """
+    try:
+        return kind.FromString(raw)
+    except DecodeError:
+        raise InvalidRequest(f"the message is no {kind.DESCRIPTOR.name}") from None
 
 
 def _encoding(message: pb.ReconstructRequest) -> Encoding:
