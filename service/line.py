@@ -20,14 +20,13 @@ from collections.abc import (
     Iterator,
     Sequence,
 )
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 from . import call
 from .budget import Budget
-from .chunks import Chunk, split
+from .chunks import split
 from .config import Config
-from .encode import Encoding
 from .errors import (
     ClientGone,
     DeadlinePassed,
@@ -36,8 +35,6 @@ from .errors import (
     Overloaded,
     ProtomeError,
 )
-from .faces import Box
-from .fairqueue import Turn
 from .forecast import Forecast, Order, Place
 from .grid import U8, Frame, Level
 from .image import ImageLimits
@@ -46,69 +43,8 @@ from .metrics import Metrics
 from .model import Model
 from .pool import Pool, Rank, Terms
 from .quality import Expectation
-from .simplify import UNLIMITED, MeshBudget
+from .request import Event, FaceReport, MeshPiece, Report, Request
 from .stages import BuiltMesh, MeshJob, Outcome, Photo, PhotoJob
-
-
-@dataclass(slots=True)
-class Request:
-    """One photo and what is wanted of it.
-
-    Attributes:
-        image: the encoded photo; the line takes it out once it is decoded.
-        boxes: faces to use instead of detecting them, photo pixels.
-        max_faces: at most this many, largest first.
-        levels: of each face's meshes, in the order to send them.
-        encoding: how meshes are written.
-        deadline: on ``time.monotonic``.
-        stream: photos of one stream take turns with those of others; None: a stream of its own.
-        priority: lower goes first.
-        mesh_budget: the most each mesh may have.
-    """
-
-    image: bytes
-    boxes: Sequence[Box]
-    max_faces: int
-    levels: Sequence[Level]
-    encoding: Encoding
-    deadline: float = float("inf")
-    stream: Hashable = None
-    priority: int = 0
-    mesh_budget: MeshBudget = UNLIMITED
-
-    @property
-    def turn(self) -> Turn:
-        """Its place among others."""
-        return Turn(self.stream, self.priority)
-
-
-@dataclass(frozen=True, slots=True)
-class MeshPiece:
-    """A chunk of the mesh of a face at a level."""
-
-    face: int
-    level: Level
-    chunk: Chunk
-
-
-@dataclass(slots=True)
-class FaceReport:
-    """What became of a face, and how it got there."""
-
-    face: int
-    outcome: Outcome = Outcome.RECONSTRUCTED
-    error: ProtomeError | None = None
-    inferred: Inferred | None = None
-    meshes: list[BuiltMesh] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """Closes a photo; ``seconds`` from the start of the line."""
-
-    photo: Photo
-    faces: Sequence[FaceReport]
-    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +92,6 @@ class Trip:
     spent: Spent
 
 
-Event = Photo | MeshPiece | Report
 Emit = Callable[[Event], Awaitable[None]]
 
 

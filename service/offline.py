@@ -25,9 +25,9 @@ from .config import Config
 from .engine import Engine, Prediction
 from .grid import U8, Level
 from .image import ImageLimits
-from .line import Request
 from .model import Model, load_model
 from .process import ONE_THREAD
+from .request import Request
 from .sample import SAMPLE
 from .stages import MeshJob, Photo, PhotoJob, build, prepare
 from .wire import Wire

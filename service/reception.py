@@ -17,8 +17,9 @@ from .auth import Client
 from .budget import Budget
 from .call import Call, running
 from .errors import ClientGone, Draining, Internal, Overloaded, ProtomeError
-from .line import Event, Line, MeshPiece, Request
+from .line import Line
 from .metrics import Metrics
+from .request import Event, MeshPiece, Request
 from .stages import Photo
 from .v1 import reconstruction_pb2 as pb
 from .wire import Wire

@@ -21,11 +21,11 @@ from .engine import Prediction
 from .errors import InvalidRequest
 from .faces import Box
 from .grid import Level
-from .line import FaceReport, MeshPiece, Report, Request
 from .mesh import Appearance
 from .model import Model
 from .pose import angles
 from .quality import Concern, concerns
+from .request import FaceReport, MeshPiece, Report, Request
 from .simplify import MIN_BYTES, MIN_TRIANGLES, MeshBudget
 from .stages import BuiltMesh, FoundFace, Outcome, Photo
 from .surface import BACKEND
