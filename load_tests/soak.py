@@ -3,7 +3,8 @@
     python load_tests/soak.py --minutes 30
 
 Prints a line a minute and a verdict; ends with 1 if memory, descriptors or latency grew, an answer
-was wrong, or something failed that nobody broke.
+was wrong, or something failed that nobody broke. The clients keep the server busy, so its latency
+is inverse to the cores that others leave to it: it is compared times those.
 """
 
 from __future__ import annotations
@@ -22,9 +23,12 @@ from typing import Any, Final
 import grpc
 import numpy as np
 import psutil
+from numpy.typing import NDArray
 
 from protome.answer import Assembler, CorruptAnswer, Level, finished, make_request, translate
+from protome.config import cores
 from protome.embedded import EmbeddedServer
+from protome.harness import cpu_seconds, family
 from protome.sample import SAMPLE
 from protome.v1 import reconstruction_pb2 as pb
 from protome.v1 import reconstruction_pb2_grpc as pb_grpc
@@ -55,12 +59,13 @@ class Soak:
     photo: bytes
     outcomes: Counter[str] = field(default_factory=Counter)
     latencies: list[tuple[float, float]] = field(default_factory=list)
-    samples: list[tuple[float, float, int]] = field(default_factory=list)
+    samples: list[tuple[float, float, int, float]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._began = time.monotonic()
+        self._usage = self._now(), self._others()
 
     def run(self, seconds: float) -> None:
         """Load, kill and measure for so long."""
@@ -90,15 +95,26 @@ class Soak:
         for process in (root, *root.children(recursive=True)):
             with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
                 held += process.memory_full_info().pss
-        self.samples.append((self._now(), held / MIB, root.num_fds()))
+        (before, others), self._usage = self._usage, (self._now(), self._others())
+        used = (self._usage[1] - others) / max(self._usage[0] - before, 1e-3)
+        left = min(max(cores() - used, 0.1), float(cores()))
+        self.samples.append((self._now(), held / MIB, root.num_fds(), left))
+
+    def _others(self) -> float:
+        """Processor seconds that anybody else has taken."""
+        times = psutil.cpu_times()
+        idle = times.idle + times.iowait
+        own = sum(map(cpu_seconds, family(self.server.process.pid))) + time.process_time()
+        return sum(times[:8]) - idle - own
 
     def _report(self, when: str) -> None:
-        _, memory, descriptors = self.samples[-1]
+        _, memory, descriptors, left = self.samples[-1]
         recent = [s for at, s in self.latencies if at > self._now() - 60]
         median = 1e3 * float(np.median(recent)) if recent else float("nan")
         counts = ", ".join(f"{n} {c}" for n, c in self.outcomes.most_common())
         print(
-            f"{when}: {memory:.0f} MiB, {descriptors} descriptors, {median:.0f} ms; {counts}",
+            f"{when}: {memory:.0f} MiB, {descriptors} descriptors, {median:.0f} ms "
+            f"on {left:.1f} cores; {counts}",
             flush=True,
         )
 
@@ -178,10 +194,11 @@ class Soak:
         slope = 60 * float(np.polyfit(rows[:, 0], rows[:, 1], 1)[0])
         print(f"memory: {slope:+.2f} MiB a minute")
         times = np.array(self.latencies[len(self.latencies) // 10 :])
+        left = np.interp(times[:, 0], rows[:, 0], _smooth(rows[:, 3]))
         for name, values in (
             ("memory", rows[:, 1]),
             ("descriptors", rows[:, 2]),
-            ("latency", 1e3 * times[:, 1]),
+            ("latency", 1e3 * times[:, 1] * left / cores()),
         ):
             third = len(values) // 3
             first, last = float(np.median(values[:third])), float(np.median(values[-third:]))
@@ -191,6 +208,14 @@ class Soak:
         strange = {n: c for n, c in self.outcomes.items() if n not in EXPECTED}
         print(f"{self.outcomes.total()} photos; not expected: {strange or 'none'}")
         return fine and not strange
+
+
+def _smooth(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The mean of each value and its neighbours, half a minute in all."""
+    width = round(30 / SAMPLE_SECONDS)
+    ones = np.ones(min(width, len(values)))
+    total = np.convolve(values, ones, "same")
+    return np.asarray(total / np.convolve(np.ones(len(values)), ones, "same"), np.float64)
 
 
 def main() -> int:
