@@ -152,6 +152,9 @@ def test_workers_and_threads_fit_the_cpu_request(built: str) -> None:
     wanted, cpu = settings(built), int(container(built)["resources"]["requests"]["cpu"])
     assert 0 < wanted.workers <= cpu
     assert 0 < wanted.inference_threads <= cpu
+    if wanted.provider != "cuda":
+        # By default as many batches at a time as the node has cores.
+        assert 0 < wanted.max_batches * wanted.inference_threads <= cpu
 
 
 def test_workers_at_their_worst_fit_the_memory_limit(built: str) -> None:
