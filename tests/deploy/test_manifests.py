@@ -295,6 +295,13 @@ def test_both_autoscalers_have_the_same_aims(tools: Tools) -> None:
     )
 
 
+def test_no_data_is_no_reason_to_scale_down(tools: Tools) -> None:
+    """KEDA takes an empty answer for 0 unless told otherwise, and would leave the least of pods."""
+    keda = one(tools.build(DEPLOY / "overlays" / "autoscale-keda"), "ScaledObject")["spec"]
+    assert keda["fallback"]["behavior"] == "currentReplicasIfHigher"
+    assert {trigger["metadata"]["ignoreNullValues"] for trigger in keda["triggers"]} == {"false"}
+
+
 def quantity(text: str) -> float:
     """A Kubernetes quantity, plain or in thousandths."""
     return float(text[:-1]) / 1000 if text.endswith("m") else float(text)
