@@ -167,6 +167,8 @@ def test_values_of_labels_exist(
 
 def test_hpa_asks_for_what_the_adapter_gives(tools: Tools) -> None:
     built = tools.build(DEPLOY / "overlays" / "autoscale-hpa")
+    # A pod mounts only what is in its own namespace, and the adapter is not in ours.
+    assert one(built, "ConfigMap", "protome-adapter-rules")["metadata"]["namespace"] == "monitoring"
     metrics = one(built, "HorizontalPodAutoscaler")["spec"]["metrics"]
     wanted = {metric["pods"]["metric"]["name"] for metric in metrics}
     assert wanted == {rule["name"]["as"] for rule in adapter(tools)}
