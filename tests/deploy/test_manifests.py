@@ -17,8 +17,8 @@ import yaml
 
 from protome import config, server
 from protome.v1 import reconstruction_pb2 as pb
+from tests.e2e.test_memory import LIMIT
 
-from ..e2e.test_memory import LIMIT
 from .conftest import DEPLOY, Tools, objects, one
 
 OVERLAYS: Final = sorted(path.name for path in (DEPLOY / "overlays").iterdir())
