@@ -80,11 +80,18 @@ class HttpServer:
         host: address to listen on.
         port: 0 picks a free one.
         registry: the metrics.
+        alive: whether the server still works; may take seconds to tell.
         ready: whether requests are taken.
     """
 
     def __init__(
-        self, host: str, port: int, registry: CollectorRegistry, ready: Callable[[], bool]
+        self,
+        host: str,
+        port: int,
+        registry: CollectorRegistry,
+        *,
+        alive: Callable[[], bool],
+        ready: Callable[[], bool],
     ) -> None:
         metrics = make_wsgi_app(registry)
 
@@ -94,7 +101,9 @@ class HttpServer:
                 answer: Iterable[bytes] = metrics(environ, start)
                 return answer
             if path == "/healthz":
-                return _text(start, "200 OK", "alive")
+                if alive():
+                    return _text(start, "200 OK", "alive")
+                return _text(start, "503 Service Unavailable", "stuck")
             if path == "/readyz":
                 if ready():
                     return _text(start, "200 OK", "ready")

@@ -25,6 +25,12 @@ BYTES: Final = tuple(float(1 << power) for power in range(12, 26, 2))
 FACES: Final = (0, 1, 2, 3, 4, 6, 8, 12, 16, 32)
 BATCHES: Final = (1, 2, 4, 8, 16, 32)
 FILLS: Final = (0.25, 0.5, 0.625, 0.75, 0.875, 1.0)
+METHODS: Final = ("Reconstruct", "ReconstructMany")
+# What a photo can end with.
+CODES: Final = (
+    "OK", "NOT_FOUND", "INVALID_ARGUMENT", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED", "CANCELLED",
+    "UNAVAILABLE", "INTERNAL",
+)  # fmt: skip
 STAGES: Final = (
     "worker_queue", "decode", "detect", "crop", "queue", "inference", "surface", "appearance",
     "encode",
@@ -45,6 +51,10 @@ class Metrics:
             ["method", "code"],
             registry=r,
         )
+        # From 0 on: what a series that is new counts at once, rates do not see.
+        for method in METHODS:
+            for code in CODES:
+                self._requests.labels(method, code)
         self._request_seconds = Histogram(
             "protome_request_duration_seconds",
             "Photo received to last message written.",
@@ -52,6 +62,8 @@ class Metrics:
             buckets=SECONDS,
             registry=r,
         )
+        for method in METHODS:
+            self._request_seconds.labels(method)
         self._first_seconds = Histogram(
             "protome_time_to_first_mesh_seconds",
             "Photo received to first mesh byte written.",

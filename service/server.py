@@ -48,6 +48,10 @@ MESSAGE_MARGIN: Final = 4 * MIB
 LAST_WORDS: Final = 1.0
 
 
+# An event loop that gets to nothing for so long is stuck, seconds: less than probes wait.
+STUCK: Final = 5.0
+
+
 class StartupError(Exception):
     """The server cannot start; the message says why."""
 
@@ -106,7 +110,8 @@ class Server:
                 config.metrics_host,
                 config.metrics_port,
                 self._metrics.registry,
-                lambda: self._ready,
+                alive=lambda: _turns(loop),
+                ready=lambda: self._ready,
             )
         except OSError as error:
             where = f"{config.metrics_host}:{config.metrics_port}"
@@ -345,6 +350,13 @@ class Server:
             part = path.with_name(path.name + ".part")
             part.write_text(f"{self._port} {self._http.port}\n")
             os.replace(part, path)
+
+
+def _turns(loop: asyncio.AbstractEventLoop) -> bool:
+    """Whether an event loop gets to something new; asked by another thread."""
+    turned = threading.Event()
+    loop.call_soon_threadsafe(turned.set)
+    return turned.wait(STUCK)
 
 
 def _tls_files(config: Config) -> TlsFiles | None:

@@ -23,7 +23,7 @@ def answered(http: str) -> dict[tuple[str, str], float]:
         (sample.labels["method"], sample.labels["code"]): sample.value
         for family in text_string_to_metric_families(text)
         for sample in family.samples
-        if sample.name == "protome_requests_total"
+        if sample.name == "protome_requests_total" and sample.value
     }
 
 

@@ -8,6 +8,7 @@ import re
 import tomllib
 import urllib.request
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Final
 
@@ -23,7 +24,7 @@ from protome import __version__
 from protome.client import Client
 
 from .conftest import DEPLOY, Tools, one
-from .image import Builder, Image, allowed, start
+from .image import Builder, Image, allowed, instructions, start
 
 ROOT: Final = DEPLOY.parent
 DOCKERFILE: Final = DEPLOY / "Dockerfile"
@@ -68,8 +69,11 @@ def test_locked_packages_are_what_the_project_asks_for(variant: str) -> None:
     text = (DEPLOY / f"requirements-{variant}.txt").read_text(encoding="utf-8")
     lines = [line.rstrip(" \\").strip() for line in text.splitlines() if "==" in line]
     locked = {name: version for name, _, version in (line.partition("==") for line in lines)}
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    for asked in map(Requirement, project["dependencies"]):
+    pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    # What builds the wheel is taken from there too.
+    for asked in map(
+        Requirement, [*pyproject["build-system"]["requires"], *pyproject["project"]["dependencies"]]
+    ):
         name: str = canonicalize_name(asked.name)
         if asked.marker and not asked.marker.evaluate({"platform_machine": "x86_64"}):
             continue
@@ -77,6 +81,20 @@ def test_locked_packages_are_what_the_project_asks_for(variant: str) -> None:
             # The same, without the providers that a CPU has no use for.
             name = "onnxruntime"
         assert asked.specifier.contains(locked[canonicalize_name(name)]), asked
+
+
+def test_the_context_has_what_the_build_copies() -> None:
+    """The engine leaves out of it what .dockerignore does not let in."""
+    lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").split()
+    assert lines[0] == "*"
+    let_in = [line.removeprefix("!") for line in lines if line.startswith("!")]
+    text = DOCKERFILE.read_text(encoding="utf-8").replace("${VARIANT}", "cpu")
+    copied = [rest.split()[:-1] for word, rest in instructions(text) if word == "COPY"]
+    sources = [name for names in copied if not names[0].startswith("--") for name in names]
+    assert len(sources) > 4
+    for source in sources:
+        assert (ROOT / source).exists()
+        assert any(fnmatch(source, pattern) for pattern in let_in), source
 
 
 def test_is_labelled(image: Image) -> None:

@@ -17,6 +17,7 @@ import yaml
 
 from protome import config, server
 from protome.v1 import reconstruction_pb2 as pb
+from tests.e2e.test_memory import LIMIT
 
 from .conftest import DEPLOY, Tools, objects, one
 
@@ -152,6 +153,9 @@ def test_workers_and_threads_fit_the_cpu_request(built: str) -> None:
     wanted, cpu = settings(built), int(container(built)["resources"]["requests"]["cpu"])
     assert 0 < wanted.workers <= cpu
     assert 0 < wanted.inference_threads <= cpu
+    if wanted.provider != "cuda":
+        # By default as many batches at a time as the node has cores.
+        assert 0 < wanted.max_batches * wanted.inference_threads <= cpu
 
 
 def test_workers_at_their_worst_fit_the_memory_limit(built: str) -> None:
@@ -159,8 +163,8 @@ def test_workers_at_their_worst_fit_the_memory_limit(built: str) -> None:
     wanted, limit = settings(built), container(built)["resources"]["limits"]["memory"]
     assert limit.endswith("Gi")
     assert wanted.worker_memory > 0
-    server_itself = 512 << 20
-    assert wanted.workers * wanted.worker_memory + server_itself <= int(limit[:-2]) << 30
+    # Beside them what server and workers are held under while many upload large photos.
+    assert wanted.workers * wanted.worker_memory + LIMIT <= int(limit[:-2]) << 30
 
 
 def test_drain_fits_the_grace_period(built: str) -> None:
@@ -289,6 +293,13 @@ def test_both_autoscalers_have_the_same_aims(tools: Tools) -> None:
         keda["minReplicaCount"],
         keda["maxReplicaCount"],
     )
+
+
+def test_no_data_is_no_reason_to_scale_down(tools: Tools) -> None:
+    """KEDA takes an empty answer for 0 unless told otherwise, and would leave the least of pods."""
+    keda = one(tools.build(DEPLOY / "overlays" / "autoscale-keda"), "ScaledObject")["spec"]
+    assert keda["fallback"]["behavior"] == "currentReplicasIfHigher"
+    assert {trigger["metadata"]["ignoreNullValues"] for trigger in keda["triggers"]} == {"false"}
 
 
 def quantity(text: str) -> float:

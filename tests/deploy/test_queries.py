@@ -165,8 +165,19 @@ def test_values_of_labels_exist(
     assert asked > 10
 
 
+def test_recorded_windows_are_those_of_their_names(rules: list[dict[str, Any]]) -> None:
+    recorded = [rule for rule in rules if "record" in rule]
+    assert len(recorded) > 15
+    for rule in recorded:
+        named = re.search(r"\d+[mhd]$", rule["record"])
+        assert named, rule["record"]
+        assert set(re.findall(r"\[(\w+)\]", rule["expr"])) == {named[0]}, rule["record"]
+
+
 def test_hpa_asks_for_what_the_adapter_gives(tools: Tools) -> None:
     built = tools.build(DEPLOY / "overlays" / "autoscale-hpa")
+    # A pod mounts only what is in its own namespace, and the adapter is not in ours.
+    assert one(built, "ConfigMap", "protome-adapter-rules")["metadata"]["namespace"] == "monitoring"
     metrics = one(built, "HorizontalPodAutoscaler")["spec"]["metrics"]
     wanted = {metric["pods"]["metric"]["name"] for metric in metrics}
     assert wanted == {rule["name"]["as"] for rule in adapter(tools)}

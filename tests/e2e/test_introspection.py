@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import socket
 import subprocess
 import sys
 import urllib.error
@@ -11,6 +10,7 @@ import urllib.request
 
 import grpc
 import pytest
+from cluster.nodes import free_port
 from google.protobuf.descriptor_pool import DescriptorPool
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
@@ -180,30 +180,59 @@ def test_probes_of_a_ready_server(server: EmbeddedServer) -> None:
     assert http_get(server, "/")[0] == 404
 
 
+def _status(port: int, path: str, seen: list[int]) -> int:
+    """Of a page; noted, too. 0 while nobody listens."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+            seen.append(answer.status)
+    except urllib.error.HTTPError as error:
+        with error:
+            seen.append(error.code)
+    except OSError:
+        return 0
+    return seen[-1]
+
+
 def test_alive_but_not_ready_while_it_starts() -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "protome", "serve", "--host", "127.0.0.1", "--port", "0"]
     command += ["--metrics-host", "127.0.0.1", "--metrics-port", str(port), *SMALL]
     seen: list[int] = []
 
-    def ready() -> bool:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5) as answer:
-                seen.append(answer.status)
-        except urllib.error.HTTPError as error:
-            with error:
-                seen.append(error.code)
-        except OSError:
-            return False
-        return seen[-1] == 200
-
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
-            eventually(ready, "ready", 60)
+            eventually(lambda: _status(port, "/readyz", seen) == 200, "ready", 60)
         finally:
             process.terminate()
         assert process.wait(20) == 0
     assert seen[0] == 503
     assert sorted(set(seen)) == [200, 503]
+
+
+STICKS = """
+import asyncio, sys, time
+from protome.config import load
+from protome.server import Server
+
+async def main():
+    flags = {"host": "127.0.0.1", "port": "0", "metrics_host": "127.0.0.1", "workers": "1"}
+    server = Server(load({**flags, "metrics_port": sys.argv[1]}, {}, None))
+    running = asyncio.create_task(server.run())
+    while not server._ready:
+        await asyncio.sleep(0.1)
+    time.sleep(600)
+
+asyncio.run(main())
+"""
+
+
+def test_a_stuck_server_is_not_alive() -> None:
+    """So that the probe that is used with TLS can fail, as gRPC's health would."""
+    port = free_port()
+    seen: list[int] = []
+    with subprocess.Popen([sys.executable, "-c", STICKS, str(port)]) as process:
+        try:
+            eventually(lambda: _status(port, "/healthz", seen) == 503, "it is not alive", 60)
+        finally:
+            process.kill()
+    assert set(seen) == {200, 503}

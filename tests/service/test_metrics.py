@@ -9,8 +9,9 @@ from prometheus_client import generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
+from protome import status
 from protome.batcher import BatchFacts, Reason
-from protome.metrics import STAGES, Metrics
+from protome.metrics import METHODS, STAGES, Metrics
 from protome.timing import Affine
 
 # Types of the default collectors, which name their metrics by the same rules.
@@ -128,6 +129,23 @@ def test_requests_are_counted_by_method_and_code(metrics: Metrics) -> None:
     assert value(metrics, "protome_requests_in_flight") == 1
     assert value(metrics, "protome_request_duration_seconds_sum", method="Reconstruct") == 0.2
     assert value(metrics, "protome_time_to_first_mesh_seconds_sum", method="Reconstruct") == 0.1
+
+
+def test_photos_are_counted_from_zero() -> None:
+    """The first failure of a server is a step from 0 to 1, which rates and alerts can see."""
+    fresh = Metrics()
+    ends = {code.name for code in status.CODES.values()} | {"OK"}
+    # Counted apart, before there is a photo.
+    ends.remove("UNAUTHENTICATED")
+    for method in METHODS:
+        found = {
+            sample.labels["code"]: sample.value
+            for family in own(fresh)
+            for sample in family.samples
+            if sample.name == "protome_requests_total" and sample.labels["method"] == method
+        }
+        assert found == dict.fromkeys(ends, 0.0)
+        assert value(fresh, "protome_request_duration_seconds_count", method=method) == 0
 
 
 def test_stages_are_there_before_the_first_request() -> None:
