@@ -317,6 +317,15 @@ class Server:
         except RuntimeError as error:
             raise StartupError(f"cannot listen on {config.host}:{config.port}: {error}") from None
         await self._grpc.start()
+        self._serving = asyncio.create_task(self._watch())
+
+    async def _watch(self) -> None:
+        """End if gRPC ends by itself: the server would be ready, and answer nobody."""
+        with contextlib.suppress(Exception):  # What it ended with is in the log.
+            await self._grpc.wait_for_termination()
+        if not self._stop.is_set():
+            log.error("gRPC ended by itself")
+            self._stop.set()
 
     async def _set_ready(self, ready: bool) -> None:
         self._ready = ready

@@ -101,6 +101,10 @@ FLOODS: dict[str, tuple[Callable[[], bytes], int]] = {
         lambda: _opened(1, b"\0" + text(b"traceparent") + text(b"\xff\xfe\0\1")),
         1,
     ),
+    "a method that is no text": (
+        lambda: frame(HEADERS, END_HEADERS, 1, CALL.replace(b"Recon", b"\xff\xfe\xfd\xfc\xfb")),
+        1,
+    ),
     "a long authorization": (
         lambda: _opened(1, b"\0" + text(b"authorization") + text(b"Bearer " + b"a" * 15_000)),
         1,
