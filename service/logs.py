@@ -27,6 +27,7 @@ def set_up(level: str, format_: str) -> None:
     """Log to standard error."""
     # gRPC's own lines come from the threads that serve connections: nobody may hold those up.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    logging.getLogger("grpc._cython.cygrpc").addFilter(_is_text)
     # Where it was closed, what is opened next must not take its place.
     while (spare := os.open(os.devnull, os.O_RDWR)) <= STANDARD_ERROR:
         pass
@@ -35,6 +36,12 @@ def set_up(level: str, format_: str) -> None:
     handler = PatientHandler(STANDARD_ERROR) if known else logging.NullHandler()
     handler.setFormatter(JsonFormatter() if format_ == "json" else TextFormatter(TEXT))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+
+
+def _is_text(record: logging.LogRecord) -> bool:
+    """Not what gRPC logs of methods and metadata that are no UTF-8: it quotes them, line breaks and
+    all, with a traceback for each."""
+    return not (record.exc_info and isinstance(record.exc_info[1], UnicodeDecodeError))
 
 
 def finish() -> None:

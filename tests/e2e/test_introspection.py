@@ -43,6 +43,23 @@ def test_health_of_an_unknown_service(channel: grpc.Channel) -> None:
     assert caught.value.code() is grpc.StatusCode.NOT_FOUND
 
 
+REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
+
+
+@pytest.mark.parametrize(
+    "method", ["/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch", REFLECTION]
+)
+def test_bytes_that_are_no_message_are_the_callers_fault(
+    server: EmbeddedServer, channel: grpc.Channel, method: str
+) -> None:
+    logged = len(server.log.read_bytes())
+    # On the wire all kinds of calls are alike.
+    with pytest.raises(grpc.RpcError) as caught:
+        list(channel.stream_stream(method, None, None)(iter([b"\xff\xff"]), timeout=10))
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert b"Traceback" not in server.log.read_bytes()[logged:]
+
+
 def test_reflection_describes_the_service(channel: grpc.Channel) -> None:
     database = ProtoReflectionDescriptorDatabase(channel)
     assert {SERVICE, "grpc.health.v1.Health"} <= set(database.get_services())

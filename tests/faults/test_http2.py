@@ -137,6 +137,16 @@ def test_what_a_connection_is_flooded_with_is_no_trouble_of_others(
     heals(server, photo, before)
 
 
+def test_what_is_no_text_forges_no_line_of_the_log(server: EmbeddedServer, photo: bytes) -> None:
+    """gRPC would quote the method."""
+    with Client(server) as hostile, grpc.insecure_channel(server.address) as channel:
+        method = call("x\nforged?").replace(b"?", b"\xff")
+        hostile.say(frame(HEADERS, END_HEADERS | END_STREAM, 1, method))
+        hostile.ended(1, 10)
+        ask(Stub(channel), pb.ReconstructRequest(image=photo))
+    assert b"\nforged" not in server.log.read_bytes()
+
+
 def test_a_client_that_takes_its_answer_byte_by_byte(server: EmbeddedServer, photo: bytes) -> None:
     """It holds up nobody; ``send_seconds`` end it."""
     before = Rest.of(server)
