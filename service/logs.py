@@ -132,4 +132,5 @@ class JsonFormatter(logging.Formatter):
         entry.update({key: getattr(record, key) for key in EXTRA if hasattr(record, key)})
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
-        return json.dumps(entry, ensure_ascii=False)
+        # ASCII: no terminal obeys, and no reader breaks a line at, what a client calls its photos.
+        return json.dumps(entry)
