@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import grpc
 from google.protobuf.message import DecodeError
 
 from . import status
-from .auth import Client, Tokens
+from .auth import Tokens
 from .call import CURRENT, Call, request_id
 from .errors import Unauthenticated
 from .metrics import Metrics
@@ -50,15 +52,15 @@ class Gate(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # Not at run 
         parent = parse(given("traceparent"), given("tracestate"))
         tracer = self._tracer if method.startswith(self._traced) else PlainTracer()
         call = Call(request_id(given("x-request-id")), tracer.begin(method[1:], parent))
-        client: Client | None = None
         if self._tokens is not None:
+            check = functools.partial(self._tokens.check, given("authorization"))
             try:
-                client = self._tokens.check(given("authorization"))
+                call = replace(call, client=check(), recheck=check)
             except Unauthenticated as error:
                 self._metrics.unauthenticated()
                 call.span.end(status.code(error).name)
                 return _refusal(error, call)
-        CURRENT.set(Call(call.request_id, call.span, client))
+        CURRENT.set(call)
         return _reading(await continuation(handler_call_details))
 
 

@@ -8,6 +8,8 @@ import re
 import socket
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,7 +21,7 @@ import trustme
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from protome.auth import new_token
+from protome.auth import LOOK_SECONDS, new_token
 from protome.client import Client, ReconstructionError, tls
 from protome.embedded import EmbeddedError, EmbeddedServer
 from protome.v1 import reconstruction_pb2 as pb
@@ -252,6 +254,36 @@ def test_tokens_are_replaced_without_a_restart(guarded: Guarded) -> None:
             file.write(table)
         eventually(lambda: _refusal(stub, given)[0].reason == "UNSUPPORTED_FORMAT", "it is known")
         assert _refusal(stub, guarded.of("shop"))[0].reason == "UNSUPPORTED_FORMAT"
+
+
+def test_a_stream_ends_with_its_token(guarded: Guarded) -> None:
+    """A token that leaked is replaced, while a stream that knows it is open."""
+    token, table = new_token("leaky")
+    other = new_token("leaky")[1].splitlines()[1]
+    before = guarded.token_file.read_text()
+    guarded.token_file.write_text(before + table)
+    go_on = threading.Event()
+
+    def photos() -> Iterator[pb.ReconstructManyRequest]:
+        for number in range(2):
+            request = pb.ReconstructRequest(image=b"x")
+            yield pb.ReconstructManyRequest(request_id=str(number), request=request)
+            go_on.wait(60)
+
+    with connected(guarded) as channel:
+        given = (("authorization", f"Bearer {token}"),)
+        eventually(
+            lambda: _refusal(Stub(channel), given)[0].reason == "UNSUPPORTED_FORMAT", "it is known"
+        )
+        call = iter(Stub(channel).ReconstructMany(photos(), metadata=given, timeout=60))
+        try:
+            assert next(call).error.reason == "UNSUPPORTED_FORMAT"
+            guarded.token_file.write_text(f"{before}[leaky]\n{other}\n")
+            # Nobody else calls meanwhile.
+            time.sleep(LOOK_SECONDS + 0.1)
+        finally:
+            go_on.set()
+        assert next(call).error.reason == "UNAUTHENTICATED"
 
 
 def test_the_certificate_is_replaced_without_a_restart(
