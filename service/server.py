@@ -7,6 +7,7 @@ import contextlib
 import gc
 import logging
 import os
+import resource
 import signal
 import threading
 import time
@@ -67,7 +68,7 @@ class Server:
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]
 
     async def run(self) -> None:
-        """Serve until SIGTERM or SIGINT, then drain.
+        """Serve until SIGTERM, SIGINT or SIGHUP, then drain.
 
         Raises:
             StartupError, ModelError, WorkerDied: the server cannot start.
@@ -96,8 +97,10 @@ class Server:
         config = self._config
         self._guard()
         loop = asyncio.get_running_loop()
-        for signal_ in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(signal_, self._stop.set)
+        for signal_ in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            # Of these nohup has SIGHUP ignored.
+            if signal_ is not signal.SIGHUP or signal.getsignal(signal_) is not signal.SIG_IGN:
+                loop.add_signal_handler(signal_, self._stop.set)
         if self._until_eof:
             threading.Thread(target=self._await_eof, args=(loop,), daemon=True).start()
         try:
@@ -370,9 +373,18 @@ def _tracer(config: Config) -> Tracer:
         raise StartupError(f"spans need 'pip install protome[otel]': {error}") from None
 
 
+def _leave_no_core() -> None:
+    """A crash, a worker's too, must not write the pictures in memory to disk. One byte: with none
+    the system would still hand them to the program that it may have for that (core(5))."""
+    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    most = 1 if hard else 0
+    resource.setrlimit(resource.RLIMIT_CORE, (most, most))
+
+
 def serve(config: Config, *, until_eof: bool = False) -> None:
     """Run a server until it is told to stop, by a signal or by the end of standard input."""
     logs.set_up(config.log_level, config.log_format)
+    _leave_no_core()
     try:
         asyncio.run(Server(config, until_eof=until_eof).run())
     finally:
