@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -27,16 +27,16 @@ class Gate(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # Not at run 
     """Lets calls in.
 
     Args:
-        service: full name of the service whose calls have spans.
+        traced: paths of the methods whose calls have spans.
         tracer: begins them.
         tokens: None lets everybody in.
         metrics: counts who is turned away.
     """
 
     def __init__(
-        self, *, service: str, tracer: Tracer, tokens: Tokens | None, metrics: Metrics
+        self, *, traced: Collection[str], tracer: Tracer, tokens: Tokens | None, metrics: Metrics
     ) -> None:
-        self._traced = f"/{service}/"
+        self._traced = traced
         self._tracer = tracer
         self._tokens = tokens
         self._metrics = metrics
@@ -50,7 +50,7 @@ class Gate(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # Not at run 
             return _reading(await continuation(handler_call_details))
         given = _values(handler_call_details)
         parent = parse(given("traceparent"), given("tracestate"))
-        tracer = self._tracer if method.startswith(self._traced) else PlainTracer()
+        tracer = self._tracer if method in self._traced else PlainTracer()
         call = Call(request_id(given("x-request-id")), tracer.begin(method[1:], parent))
         if self._tokens is not None:
             check = functools.partial(self._tokens.check, given("authorization"))

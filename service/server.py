@@ -32,7 +32,7 @@ from .line import Line
 from .metrics import Metrics
 from .model import SHIPPED, load_model
 from .pool import Pool
-from .servicer import SERVICE, Servicer
+from .servicer import METHODS, SERVICE, Servicer
 from .surface import BACKEND, COMPILED
 from .tls import Certificates, TlsError, TlsFiles
 from .trace import PlainTracer, Tracer
@@ -299,7 +299,7 @@ class Server:
             maximum_concurrent_rpcs=config.max_calls,
             interceptors=[
                 Gate(
-                    service=SERVICE,
+                    traced=METHODS,
                     tracer=self._tracer,
                     tokens=self._tokens,
                     metrics=self._metrics,

@@ -35,7 +35,9 @@ from .wire import Wire
 
 log = logging.getLogger(__name__)
 
-SERVICE: Final = pb.DESCRIPTOR.services_by_name["ReconstructionService"].full_name
+_CONTRACT: Final = pb.DESCRIPTOR.services_by_name["ReconstructionService"]
+SERVICE: Final = _CONTRACT.full_name
+METHODS: Final = frozenset(f"/{SERVICE}/{method.name}" for method in _CONTRACT.methods)
 MAX_ID: Final = 128
 # How much earlier than our reckoning gRPC may end a call at its deadline, seconds.
 CLOCK_SLACK: Final = 0.05

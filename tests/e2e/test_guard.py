@@ -27,7 +27,18 @@ from protome.embedded import EmbeddedError, EmbeddedServer
 from protome.v1 import reconstruction_pb2 as pb
 
 from .certificates import Files, issue, trusting
-from .support import OPTIONS, SMALL, Answer, Stub, ask, eventually, failure, heavy, http_get
+from .support import (
+    OPTIONS,
+    SERVICE,
+    SMALL,
+    Answer,
+    Stub,
+    ask,
+    eventually,
+    failure,
+    heavy,
+    http_get,
+)
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = f"00-{TRACE}-00f067aa0ba902b7-01"
@@ -225,6 +236,17 @@ def test_ids_come_back_and_stand_in_logs_and_spans(guarded: Guarded, sample_phot
     stages = {"decode", "detect", "crop", "queue", "inference", "surface", "appearance", "encode"}
     calls = {"protome.v1.ReconstructionService/Reconstruct", "photo", "worker_queue"}
     eventually(lambda: spans() == stages | calls, "all spans are exported")
+
+
+def test_strangers_give_no_span_its_name(guarded: Guarded, sample_photo: bytes) -> None:
+    with connected(guarded) as channel:
+        with pytest.raises(grpc.RpcError) as caught:
+            list(channel.stream_stream(f"/{SERVICE}/Forged", None, None)(iter([b""])))
+        assert failure(caught.value).code is grpc.StatusCode.UNAUTHENTICATED
+        given = (("traceparent", PARENT.replace(TRACE, TRACE[::-1])), *guarded.of("shop"))
+        _asked(Stub(channel), sample_photo, given)
+    eventually(lambda: f"0x{TRACE[::-1]}" in guarded.server.log.read_text(), "spans are exported")
+    assert "Forged" not in guarded.server.log.read_text()
 
 
 def test_failures_carry_the_ids_too(guarded: Guarded) -> None:
