@@ -25,8 +25,6 @@ EXTRA: Final = ("method", "code", "reason", "seconds", "faces")
 
 def set_up(level: str, format_: str) -> None:
     """Log to standard error."""
-    # gRPC's own lines come from the threads that serve connections: nobody may hold those up.
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     logging.getLogger("grpc._cython.cygrpc").addFilter(_is_text)
     # Where it was closed, what is opened next must not take its place.
     while (spare := os.open(os.devnull, os.O_RDWR)) <= STANDARD_ERROR:
