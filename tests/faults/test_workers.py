@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import resource
-import shutil
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
@@ -22,7 +20,6 @@ from tests.e2e.support import (
     Stub,
     ask,
     cancel,
-    channel_to,
     eventually,
     heavy,
     in_flight,
@@ -91,53 +88,6 @@ def test_no_shared_memory_for_a_new_worker(
         load.progress(3)
     assert set(load.failed) <= {"WORKER_DIED", "UNAVAILABLE"}
     heals(server, photo, before)
-
-
-# Root's processes are not limited.
-NOBODY = 65534
-_SETPRIV = ("setpriv", f"--reuid={NOBODY}", "--clear-groups", "--inh-caps=+dac_override")
-AS_NOBODY = (*_SETPRIV, "--ambient-caps=+dac_override") if os.getuid() == 0 else ()
-
-
-def _threads(user: int) -> int:
-    """Threads of all processes of a user, which RLIMIT_NPROC counts."""
-    return sum(
-        process.info["num_threads"] or 0
-        for process in psutil.process_iter(["uids", "num_threads"])
-        if process.info["uids"] and process.info["uids"].real == user
-    )
-
-
-@pytest.mark.skipif(shutil.which("prlimit") is None, reason="needs prlimit of util-linux")
-def test_no_process_for_a_new_worker(photo: bytes, tmp_path: Path) -> None:
-    """Fork and new threads are denied. What was there goes on; once it may, it is as before."""
-    user = NOBODY if AS_NOBODY else os.getuid()
-    normal, _ = resource.getrlimit(resource.RLIMIT_NPROC)
-
-    def limit(threads: int) -> None:
-        what = "unlimited" if threads == resource.RLIM_INFINITY else str(threads)
-        command = [*AS_NOBODY, "prlimit", f"--pid={process.pid}", f"--nproc={what}:"]
-        subprocess.run(command, check=True)
-
-    request = pb.ReconstructRequest(image=photo, detail=pb.DETAIL_LEVEL_PREVIEW)
-    ports = tmp_path / "ports"
-    with serving(ports, AS_NOBODY) as process:
-        eventually(ports.exists, "it serves", 60)
-        with channel_to(ports) as channel:
-            ask(Stub(channel), request)
-            limit(_threads(user) - 8)
-            gone, _ = _starting(process)
-            gone.kill()
-            # Tried again and again.
-            time.sleep(5)
-            assert ask(Stub(channel), request, 20).outcomes() == ["RECONSTRUCTED"]
-            with channel_to(ports) as other:
-                assert ask(Stub(other), request, 20).outcomes() == ["RECONSTRUCTED"]
-            limit(normal)
-            eventually(lambda: len(_starting(process)) == 2, "there are two again")
-            assert ask(Stub(channel), request, 20).outcomes() == ["RECONSTRUCTED"]
-        process.terminate()
-        assert process.wait(20) == 0
 
 
 def test_a_worker_that_is_stopped_while_its_clients_leave(
@@ -260,9 +210,9 @@ def _starting(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
 
 
 @contextlib.contextmanager
-def serving(ports: Path, runner: Sequence[str] = ()) -> Iterator[subprocess.Popen[bytes]]:
-    """A server from its first moment on; ``runner`` is a command that runs it."""
-    command = [*runner, *serve_command(ports, "--until-eof", "--drain-delay", "0")]
+def serving(ports: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A server from its first moment on."""
+    command = serve_command(ports, "--until-eof", "--drain-delay", "0")
     quiet = subprocess.DEVNULL
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=quiet, stderr=quiet) as process:
         children: list[psutil.Process] = []
