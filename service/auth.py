@@ -182,6 +182,9 @@ def read(file: Path) -> dict[str, Allowance]:
         tables = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise TokenFileError(f"cannot read {file}: {error}") from None
+    if not tables:
+        # Most likely it is being written.
+        raise TokenFileError(f"{file} names no client")
     return {name: _allowance(f"{file}: {name}", name, table) for name, table in tables.items()}
 
 
@@ -219,7 +222,8 @@ def _signature(file: Path) -> tuple[int, int, int] | None:
         stat = os.stat(file)
     except OSError:
         return None
-    return stat.st_ino, stat.st_mtime_ns, stat.st_size
+    # Not the time of the data: a file that was unreadable is not written to when it is mended.
+    return stat.st_ino, stat.st_ctime_ns, stat.st_size
 
 
 def new_token(name: str) -> tuple[str, str]:

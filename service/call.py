@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -26,12 +26,14 @@ class Call:
         span: its place in a trace.
         client: None where no tokens are asked for.
         photo: the id within its stream, empty outside of streams.
+        recheck: raises what ends the call, if its token is not known any more.
     """
 
     request_id: str
     span: Span = field(default_factory=lambda: PlainTracer().begin("", None))
     client: Client | None = None
     photo: str = ""
+    recheck: Callable[[], object] = lambda: None
 
     @property
     def metadata(self) -> tuple[tuple[str, str], ...]:

@@ -14,7 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
-from . import __version__, config
+# The environment comes before all that imports gRPC.
+from . import __version__, config, environment  # noqa: F401
 from .auth import new_token
 from .client import Client, CorruptAnswer, Reconstruction, ReconstructionError, tls
 from .embedded import EmbeddedError, EmbeddedServer

@@ -133,7 +133,9 @@ class Config:
         high=1 << 30,
     )
     max_scans: int = _option(
-        100, "scans of a progressive JPEG, each of which costs a pass over its pixels", low=1
+        100,
+        "scans of a progressive JPEG, each a pass over its pixels; a fifth of them at full size",
+        low=1,
     )
     max_faces: int = _option(16, "faces of one photo", low=1, high=64)
     min_face_pixels: int = _option(20, "width of the smallest face, photo pixels", low=1)

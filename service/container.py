@@ -7,6 +7,7 @@ cannot tell: how many parts there are, how many scans a JPEG has.
 
 from __future__ import annotations
 
+import math
 import re
 import struct
 import zlib
@@ -18,6 +19,8 @@ from .errors import BrokenImage, UnsupportedFormat
 MAX_PARTS: Final = 32_768
 # A progressive JPEG goes over all of its pixels with each scan; usual are 10, at most 64 a colour.
 MAX_SCANS: Final = 100
+# The share of them that a picture of the largest size may have, of which each costs the most.
+FULL_SIZE: Final = 0.2
 
 JPEG_MAGIC: Final = b"\xff\xd8\xff"
 PNG_MAGIC: Final = b"\x89PNG\r\n\x1a\n"
@@ -25,6 +28,7 @@ PNG_MAGIC: Final = b"\x89PNG\r\n\x1a\n"
 _MARKER: Final = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")
 _START_OF_SCAN: Final = 0xDA
 _END: Final = 0xD9
+_FRAMES: Final = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 # Frames, tables, restart interval, scans.
 _JPEG_KEPT: Final = {*range(0xC0, 0xD0), 0xDA, 0xDB, 0xDC, 0xDD} - {0xC8}
 # What tells the colours apart, and the orientation: the first of each.
@@ -49,12 +53,13 @@ def format_of(data: bytes) -> str:
     )
 
 
-def stripped(data: bytes, max_scans: int = MAX_SCANS) -> bytes:
+def stripped(data: bytes, max_scans: int = MAX_SCANS, max_pixels: int = 0) -> bytes:
     """A JPEG or PNG without what its decoder does not need; a WebP as it is.
 
     Args:
         data: the file.
         max_scans: most scans of a JPEG.
+        max_pixels: size of the largest, which may have :data:`FULL_SIZE` of them; 0: any.
 
     Raises:
         UnsupportedFormat: not one of the formats.
@@ -62,7 +67,7 @@ def stripped(data: bytes, max_scans: int = MAX_SCANS) -> bytes:
     """
     format_ = format_of(data)
     if format_ == "JPEG":
-        return _jpeg(data, max_scans)
+        return _jpeg(data, max_scans, max_pixels)
     return _png(data) if format_ == "PNG" else data
 
 
@@ -85,11 +90,11 @@ def webp_size(data: bytes) -> tuple[int, int] | None:
     return None
 
 
-def _jpeg(data: bytes, max_scans: int) -> bytes:
+def _jpeg(data: bytes, max_scans: int, max_pixels: int) -> bytes:
     view = memoryview(data)
     parts: list[bytes | memoryview] = [view[:2]]
     once = dict(_JPEG_ONCE)
-    scans = 0
+    scans = pixels = 0
     marker = _MARKER.search(data, 2)
     for _ in range(MAX_PARTS):
         if marker is None:
@@ -98,24 +103,33 @@ def _jpeg(data: bytes, max_scans: int) -> bytes:
         if kind == _END:
             parts.append(view[start : start + 2])
             return b"".join(parts)
-        size = int.from_bytes(view[start + 2 : start + 4])
+        size = _u16(view, start + 2)
         end = start + 2 + size
         if size < 2 or end > len(data):
             raise BrokenImage("the JPEG picture is cut short", format="JPEG")
         marker = _MARKER.search(data, end)
+        if kind in _FRAMES:
+            # Sides of 16 bits, behind the bits of a sample.
+            pixels = max(pixels, _u16(view, start + 5) * _u16(view, start + 7))
         if kind == _START_OF_SCAN:
             scans += 1
-            if scans > max_scans:
+            most = max_scans
+            # One that is too large as it is will be refused for that.
+            if FULL_SIZE * max_pixels < pixels <= max_pixels:
+                most = math.ceil(max_scans * FULL_SIZE * max_pixels / pixels)
+            if scans > most:
                 raise BrokenImage(
-                    f"the JPEG picture has more than {max_scans} scans",
-                    format="JPEG",
-                    max_scans=max_scans,
+                    f"the JPEG picture has more than {most} scans", format="JPEG", max_scans=most
                 )
             end = len(data) if marker is None else marker.start()
         elif kind not in _JPEG_KEPT and not _wanted(once, kind, view[start + 4 : end]):
             continue
         parts.append(view[start:end])
     raise _too_many("JPEG")
+
+
+def _u16(view: memoryview, at: int) -> int:
+    return int.from_bytes(view[at : at + 2])
 
 
 def _wanted(once: dict[int, bytes], kind: int, body: memoryview) -> bool:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+import functools
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import grpc
+from google.protobuf.message import DecodeError
 
 from . import status
-from .auth import Client, Tokens
+from .auth import Tokens
 from .call import CURRENT, Call, request_id
 from .errors import Unauthenticated
 from .metrics import Metrics
@@ -24,16 +27,16 @@ class Gate(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # Not at run 
     """Lets calls in.
 
     Args:
-        service: full name of the service whose calls have spans.
+        traced: paths of the methods whose calls have spans.
         tracer: begins them.
         tokens: None lets everybody in.
         metrics: counts who is turned away.
     """
 
     def __init__(
-        self, *, service: str, tracer: Tracer, tokens: Tokens | None, metrics: Metrics
+        self, *, traced: Collection[str], tracer: Tracer, tokens: Tokens | None, metrics: Metrics
     ) -> None:
-        self._traced = f"/{service}/"
+        self._traced = traced
         self._tracer = tracer
         self._tokens = tokens
         self._metrics = metrics
@@ -44,21 +47,21 @@ class Gate(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # Not at run 
         """Give the call its ids; turn it away before its message is read if its token is wrong."""
         method: str = handler_call_details.method
         if method.startswith(OPEN):
-            return await continuation(handler_call_details)
+            return _reading(await continuation(handler_call_details))
         given = _values(handler_call_details)
         parent = parse(given("traceparent"), given("tracestate"))
-        tracer = self._tracer if method.startswith(self._traced) else PlainTracer()
+        tracer = self._tracer if method in self._traced else PlainTracer()
         call = Call(request_id(given("x-request-id")), tracer.begin(method[1:], parent))
-        client: Client | None = None
         if self._tokens is not None:
+            check = functools.partial(self._tokens.check, given("authorization"))
             try:
-                client = self._tokens.check(given("authorization"))
+                call = replace(call, client=check(), recheck=check)
             except Unauthenticated as error:
                 self._metrics.unauthenticated()
                 call.span.end(status.code(error).name)
                 return _refusal(error, call)
-        CURRENT.set(Call(call.request_id, call.span, client))
-        return await continuation(handler_call_details)
+        CURRENT.set(call)
+        return _reading(await continuation(handler_call_details))
 
 
 def _values(details: grpc.HandlerCallDetails) -> Callable[[str], Sequence[str]]:
@@ -69,6 +72,35 @@ def _values(details: grpc.HandlerCallDetails) -> Callable[[str], Sequence[str]]:
         return [value for key, value in metadata if key == wanted and isinstance(value, str)]
 
     return values
+
+
+def _reading(handler: Any) -> Any:
+    """The same, but bytes that are no message are INVALID_ARGUMENT: by itself gRPC makes them
+    UNKNOWN, and logs a traceback. Our own service, which has no deserializer, parses itself."""
+    if handler is None or handler.request_deserializer is None:
+        return handler
+
+    async def read(raw: bytes, context: Any) -> Any:
+        try:
+            return handler.request_deserializer(raw)
+        except DecodeError:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the message cannot be read")
+
+    async def one(raw: bytes, context: Any) -> Any:
+        inner = handler.unary_stream if handler.response_streaming else handler.unary_unary
+        return await inner(await read(raw, context), context)
+
+    async def many(requests: AsyncIterator[bytes], context: Any) -> AsyncIterator[Any]:
+        messages = (await read(raw, context) async for raw in requests)
+        async for answer in handler.stream_stream(messages, context):
+            yield answer
+
+    if handler.request_streaming:
+        return grpc.stream_stream_rpc_method_handler(many, None, handler.response_serializer)
+    make = grpc.unary_unary_rpc_method_handler
+    if handler.response_streaming:
+        make = grpc.unary_stream_rpc_method_handler
+    return make(one, None, handler.response_serializer)
 
 
 def _refusal(error: Unauthenticated, call: Call) -> grpc.RpcMethodHandler[Any, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import socket
 import threading
@@ -69,6 +70,10 @@ class _Handler(WSGIRequestHandler):
     # A peer that connects and says nothing must not keep a thread for good.
     timeout = 10
 
+    def get_stderr(self) -> io.StringIO:
+        """Where tracebacks go: past the log they would stop this thread if nobody reads."""
+        return io.StringIO()
+
     def log_message(self, format: str, *args: object) -> None:
         """Probes every few seconds are no news."""
 
@@ -98,7 +103,12 @@ class HttpServer:
         def app(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
             path = environ.get("PATH_INFO", "")
             if path == "/metrics":
-                answer: Iterable[bytes] = metrics(environ, start)
+                try:
+                    answer: Iterable[bytes] = metrics(environ, start)
+                except Exception:
+                    # Of some versions in Accept the client library makes nothing.
+                    log.exception("the metrics cannot be told")
+                    return _text(start, "500 Internal Server Error", "see the log")
                 return answer
             if path == "/healthz":
                 if alive():

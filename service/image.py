@@ -61,7 +61,8 @@ class ImageLimits:
         max_bytes: largest file.
         max_pixels: largest width x height.
         max_unscaled_pixels: the same for PNG and WebP, which have to be decoded whole.
-        max_scans: most scans of a JPEG, each of which goes over all pixels.
+        max_scans: most scans of a JPEG, each of which goes over all pixels; fewer where there are
+            many of those.
     """
 
     max_bytes: int
@@ -107,12 +108,14 @@ def decode(data: bytes, limits: ImageLimits, *, enough: int) -> Image:
     if not data:
         raise InvalidRequest("image is empty", field="image")
     limits.check_bytes(len(data))
-    kept = stripped(data, limits.max_scans)
+    kept = stripped(data, limits.max_scans, limits.max_pixels)
     if (claimed := webp_size(data)) is not None:
         _check_size("WEBP", claimed, limits)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         photo = _open(kept)
+        # In one piece: arithmetic and lossless decoding cannot wait for the next.
+        photo.decodermaxblock = len(kept)
         with photo:
             _check_size(str(photo.format), photo.size, limits)
             try:
@@ -126,7 +129,7 @@ def decode(data: bytes, limits: ImageLimits, *, enough: int) -> Image:
                 ) from None
 
 
-def _open(data: bytes) -> Pillow.Image:
+def _open(data: bytes) -> ImageFile.ImageFile:
     try:
         return Pillow.open(io.BytesIO(data), formats=FORMATS)
     except MemoryError:
@@ -160,7 +163,7 @@ def _check_size(format_: str, size: tuple[int, int], limits: ImageLimits) -> Non
         )
 
 
-def _load(photo: Pillow.Image, enough: int) -> Image:
+def _load(photo: ImageFile.ImageFile, enough: int) -> Image:
     width, height = photo.size
     step = max(1, max(width, height) // enough)
     if step > 1:

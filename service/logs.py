@@ -25,8 +25,7 @@ EXTRA: Final = ("method", "code", "reason", "seconds", "faces")
 
 def set_up(level: str, format_: str) -> None:
     """Log to standard error."""
-    # gRPC's own lines come from the threads that serve connections: nobody may hold those up.
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    logging.getLogger("grpc._cython.cygrpc").addFilter(_is_text)
     # Where it was closed, what is opened next must not take its place.
     while (spare := os.open(os.devnull, os.O_RDWR)) <= STANDARD_ERROR:
         pass
@@ -35,6 +34,12 @@ def set_up(level: str, format_: str) -> None:
     handler = PatientHandler(STANDARD_ERROR) if known else logging.NullHandler()
     handler.setFormatter(JsonFormatter() if format_ == "json" else TextFormatter(TEXT))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+
+
+def _is_text(record: logging.LogRecord) -> bool:
+    """Not what gRPC logs of methods and metadata that are no UTF-8: it quotes them, line breaks and
+    all, with a traceback for each."""
+    return not (record.exc_info and isinstance(record.exc_info[1], UnicodeDecodeError))
 
 
 def finish() -> None:
@@ -125,4 +130,5 @@ class JsonFormatter(logging.Formatter):
         entry.update({key: getattr(record, key) for key in EXTRA if hasattr(record, key)})
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
-        return json.dumps(entry, ensure_ascii=False)
+        # ASCII: no terminal obeys, and no reader breaks a line at, what a client calls its photos.
+        return json.dumps(entry)

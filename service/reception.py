@@ -156,6 +156,8 @@ class Reception:
             try:
                 if self._draining and stream is not None:
                     raise Draining("the server is shutting down")
+                # A stream may stay open for days.
+                call.recheck()
                 # Not len(image): reading the field would copy the photo.
                 self.admit(message.ByteSize())
                 with self._counted(call.client):

@@ -7,6 +7,7 @@ import contextlib
 import gc
 import logging
 import os
+import resource
 import signal
 import threading
 import time
@@ -32,7 +33,7 @@ from .metrics import Metrics
 from .model import SHIPPED, load_model
 from .pool import Pool
 from .reception import Reception
-from .servicer import SERVICE, Servicer
+from .servicer import METHODS, SERVICE, Servicer
 from .surface import BACKEND, COMPILED
 from .tls import Certificates, TlsError, TlsFiles
 from .trace import PlainTracer, Tracer
@@ -72,7 +73,7 @@ class Server:
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]
 
     async def run(self) -> None:
-        """Serve until SIGTERM or SIGINT, then drain.
+        """Serve until SIGTERM, SIGINT or SIGHUP, then drain.
 
         Raises:
             StartupError, ModelError, WorkerDied: the server cannot start.
@@ -101,8 +102,10 @@ class Server:
         config = self._config
         self._guard()
         loop = asyncio.get_running_loop()
-        for signal_ in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(signal_, self._stop.set)
+        for signal_ in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            # Of these nohup has SIGHUP ignored.
+            if signal_ is not signal.SIGHUP or signal.getsignal(signal_) is not signal.SIG_IGN:
+                loop.add_signal_handler(signal_, self._stop.set)
         if self._until_eof:
             threading.Thread(target=self._await_eof, args=(loop,), daemon=True).start()
         try:
@@ -307,7 +310,7 @@ class Server:
             maximum_concurrent_rpcs=config.max_calls,
             interceptors=[
                 Gate(
-                    service=SERVICE,
+                    traced=METHODS,
                     tracer=self._tracer,
                     tokens=self._tokens,
                     metrics=self._metrics,
@@ -328,6 +331,15 @@ class Server:
         except RuntimeError as error:
             raise StartupError(f"cannot listen on {config.host}:{config.port}: {error}") from None
         await self._grpc.start()
+        self._serving = asyncio.create_task(self._watch())
+
+    async def _watch(self) -> None:
+        """End if gRPC ends by itself: the server would be ready, and answer nobody."""
+        with contextlib.suppress(Exception):  # What it ended with is in the log.
+            await self._grpc.wait_for_termination()
+        if not self._stop.is_set():
+            log.error("gRPC ended by itself")
+            self._stop.set()
 
     async def _set_ready(self, ready: bool) -> None:
         self._ready = ready
@@ -379,9 +391,18 @@ def _tracer(config: Config) -> Tracer:
         raise StartupError(f"spans need 'pip install protome[otel]': {error}") from None
 
 
+def _leave_no_core() -> None:
+    """A crash, a worker's too, must not write the pictures in memory to disk. One byte: with none
+    the system would still hand them to the program that it may have for that (core(5))."""
+    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    most = 1 if hard else 0
+    resource.setrlimit(resource.RLIMIT_CORE, (most, most))
+
+
 def serve(config: Config, *, until_eof: bool = False) -> None:
     """Run a server until it is told to stop, by a signal or by the end of standard input."""
     logs.set_up(config.log_level, config.log_format)
+    _leave_no_core()
     try:
         asyncio.run(Server(config, until_eof=until_eof).run())
     finally:

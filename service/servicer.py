@@ -18,7 +18,9 @@ from .uploads import Uploads
 from .v1 import reconstruction_pb2 as pb
 from .wire import parsed
 
-SERVICE: Final = pb.DESCRIPTOR.services_by_name["ReconstructionService"].full_name
+_CONTRACT: Final = pb.DESCRIPTOR.services_by_name["ReconstructionService"]
+SERVICE: Final = _CONTRACT.full_name
+METHODS: Final = frozenset(f"/{SERVICE}/{method.name}" for method in _CONTRACT.methods)
 
 
 class Servicer:

@@ -93,7 +93,8 @@ class Certificates:
             stats = [os.stat(path) for path in self._files.paths]
         except OSError:
             return None
-        return tuple((stat.st_ino, stat.st_mtime_ns, stat.st_size) for stat in stats)
+        # Not the time of the data: a file that was unreadable is not written to when it is mended.
+        return tuple((stat.st_ino, stat.st_ctime_ns, stat.st_size) for stat in stats)
 
 
 def _load(files: TlsFiles) -> grpc.ServerCertificateConfiguration:

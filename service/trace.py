@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 PARENT: Final = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
-MAX_STATE: Final = 512
+# What may be sent back as metadata.
+STATE: Final = re.compile(r"[\x20-\x7e]{1,512}")
 SAMPLED: Final = 1
 
 
@@ -50,7 +51,7 @@ def parse(parents: Sequence[str], states: Sequence[str] = ()) -> TraceContext | 
     if version == "ff" or (version == "00" and rest) or not int(trace_id, 16) * int(span_id, 16):
         return None
     state = ",".join(states)
-    return TraceContext(trace_id, span_id, int(flags, 16), state if len(state) <= MAX_STATE else "")
+    return TraceContext(trace_id, span_id, int(flags, 16), state if STATE.fullmatch(state) else "")
 
 
 class Span(Protocol):

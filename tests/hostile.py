@@ -207,6 +207,7 @@ FILES: Final[dict[str, tuple[str, Callable[[], bytes]]]] = {
     "megabytes of nothing": ("ok", lambda: filled(lambda zeros: in_jpeg(exif() + zeros), bytes(9))),
     "thousands of scans": ("BROKEN_IMAGE", lambda: scans(2000)),
     "50 scans": ("ok", lambda: scans(50)),
+    "50 scans of 49 megapixels": ("BROKEN_IMAGE", lambda: scans(50, 7000)),
     "millions of chunks": ("BROKEN_IMAGE", lambda: filled(in_png, chunk(b"prVt"))),
     "millions of empty pieces": ("BROKEN_IMAGE", lambda: filled(in_png, chunk(b"IDAT"))),
     "length of 32 bits": (

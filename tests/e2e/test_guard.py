@@ -8,6 +8,8 @@ import re
 import socket
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,13 +21,24 @@ import trustme
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from protome.auth import new_token
+from protome.auth import LOOK_SECONDS, new_token
 from protome.client import Client, ReconstructionError, tls
 from protome.embedded import EmbeddedError, EmbeddedServer
 from protome.v1 import reconstruction_pb2 as pb
 
 from .certificates import Files, issue, trusting
-from .support import OPTIONS, SMALL, Answer, Stub, ask, eventually, failure, heavy, http_get
+from .support import (
+    OPTIONS,
+    SERVICE,
+    SMALL,
+    Answer,
+    Stub,
+    ask,
+    eventually,
+    failure,
+    heavy,
+    http_get,
+)
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = f"00-{TRACE}-00f067aa0ba902b7-01"
@@ -225,6 +238,17 @@ def test_ids_come_back_and_stand_in_logs_and_spans(guarded: Guarded, sample_phot
     eventually(lambda: spans() == stages | calls, "all spans are exported")
 
 
+def test_strangers_give_no_span_its_name(guarded: Guarded, sample_photo: bytes) -> None:
+    with connected(guarded) as channel:
+        with pytest.raises(grpc.RpcError) as caught:
+            list(channel.stream_stream(f"/{SERVICE}/Forged", None, None)(iter([b""])))
+        assert failure(caught.value).code is grpc.StatusCode.UNAUTHENTICATED
+        given = (("traceparent", PARENT.replace(TRACE, TRACE[::-1])), *guarded.of("shop"))
+        _asked(Stub(channel), sample_photo, given)
+    eventually(lambda: f"0x{TRACE[::-1]}" in guarded.server.log.read_text(), "spans are exported")
+    assert "Forged" not in guarded.server.log.read_text()
+
+
 def test_failures_carry_the_ids_too(guarded: Guarded) -> None:
     given = (*guarded.of("shop"), ("traceparent", PARENT))
     with connected(guarded) as channel:
@@ -252,6 +276,36 @@ def test_tokens_are_replaced_without_a_restart(guarded: Guarded) -> None:
             file.write(table)
         eventually(lambda: _refusal(stub, given)[0].reason == "UNSUPPORTED_FORMAT", "it is known")
         assert _refusal(stub, guarded.of("shop"))[0].reason == "UNSUPPORTED_FORMAT"
+
+
+def test_a_stream_ends_with_its_token(guarded: Guarded) -> None:
+    """A token that leaked is replaced, while a stream that knows it is open."""
+    token, table = new_token("leaky")
+    other = new_token("leaky")[1].splitlines()[1]
+    before = guarded.token_file.read_text()
+    guarded.token_file.write_text(before + table)
+    go_on = threading.Event()
+
+    def photos() -> Iterator[pb.ReconstructManyRequest]:
+        for number in range(2):
+            request = pb.ReconstructRequest(image=b"x")
+            yield pb.ReconstructManyRequest(request_id=str(number), request=request)
+            go_on.wait(60)
+
+    with connected(guarded) as channel:
+        given = (("authorization", f"Bearer {token}"),)
+        eventually(
+            lambda: _refusal(Stub(channel), given)[0].reason == "UNSUPPORTED_FORMAT", "it is known"
+        )
+        call = iter(Stub(channel).ReconstructMany(photos(), metadata=given, timeout=60))
+        try:
+            assert next(call).error.reason == "UNSUPPORTED_FORMAT"
+            guarded.token_file.write_text(f"{before}[leaky]\n{other}\n")
+            # Nobody else calls meanwhile.
+            time.sleep(LOOK_SECONDS + 0.1)
+        finally:
+            go_on.set()
+        assert next(call).error.reason == "UNAUTHENTICATED"
 
 
 def test_the_certificate_is_replaced_without_a_restart(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import subprocess
 import sys
 import urllib.error
@@ -41,6 +42,34 @@ def test_health_of_an_unknown_service(channel: grpc.Channel) -> None:
     with pytest.raises(grpc.RpcError) as caught:
         stub.Check(health_pb2.HealthCheckRequest(service="protome.v1.Nothing"), timeout=10)
     assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+
+
+def test_a_scrape_that_fails_is_a_line_of_the_log() -> None:
+    with EmbeddedServer([*SMALL, "--log-format", "json"]) as own:
+        url = f"http://{own.http}/metrics"
+        odd = urllib.request.Request(url, headers={"Accept": "text/plain; version=a.b.c"})
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            urllib.request.urlopen(odd, timeout=10)
+        assert caught.value.code == 500
+        eventually(lambda: b"cannot be told" in own.log.read_bytes(), "it is logged")
+        assert all(json.loads(line)["time"] for line in own.log.read_text().splitlines())
+
+
+REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
+
+
+@pytest.mark.parametrize(
+    "method", ["/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch", REFLECTION]
+)
+def test_bytes_that_are_no_message_are_the_callers_fault(
+    server: EmbeddedServer, channel: grpc.Channel, method: str
+) -> None:
+    logged = len(server.log.read_bytes())
+    # On the wire all kinds of calls are alike.
+    with pytest.raises(grpc.RpcError) as caught:
+        list(channel.stream_stream(method, None, None)(iter([b"\xff\xff"]), timeout=10))
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert b"Traceback" not in server.log.read_bytes()[logged:]
 
 
 def test_reflection_describes_the_service(channel: grpc.Channel) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import secrets
+import signal
 import zlib
 from pathlib import Path
 
@@ -111,6 +113,29 @@ def test_a_mailbox_is_wiped_after_a_task_that_fails(sample_photo: bytes) -> None
             eventually(lambda: _at_rest(server), "the worker rests")
             (mailbox,) = _mailboxes(server.process.pid)
             assert not any(mailbox.read_bytes())
+
+
+@pytest.mark.parametrize("victim", ["worker", "server"])
+def test_a_crash_writes_no_core(
+    sample_photo: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, victim: str
+) -> None:
+    """It would hold the pictures that are in work. By default it goes to the working folder."""
+    monkeypatch.chdir(tmp_path)
+    soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))
+    try:
+        server = EmbeddedServer(["--max-batch", "1", "--workers", "1"])
+        with server, grpc.insecure_channel(server.address, options=OPTIONS) as channel:
+            ask(Stub(channel), pb.ReconstructRequest(image=sample_photo))
+            (worker,) = workers(server)
+            crashing = worker if victim == "worker" else psutil.Process(server.process.pid)
+            # Where the system hands cores to a program they do not come here.
+            assert max(crashing.rlimit(psutil.RLIMIT_CORE)) <= 1
+            crashing.send_signal(signal.SIGSEGV)
+            eventually(lambda: not worker.is_running(), "it is gone")
+    finally:
+        resource.setrlimit(resource.RLIMIT_CORE, (soft, hard))
+    assert list(tmp_path.iterdir()) == []
 
 
 def _at_rest(server: EmbeddedServer) -> bool:

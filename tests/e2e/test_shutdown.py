@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import grpc
 import psutil
@@ -31,6 +32,7 @@ from .support import (
     http_get,
     in_flight,
     metric,
+    serve_command,
     workers,
 )
 
@@ -203,12 +205,27 @@ def test_stream_in_work_is_answered_before_the_end(sample_photo: bytes) -> None:
         assert server.process.wait(20) == 0
 
 
-def test_sigint_ends_it_like_sigterm() -> None:
+@pytest.mark.parametrize("signal_", [signal.SIGINT, signal.SIGHUP])
+def test_sigint_and_sighup_end_it_like_sigterm(signal_: signal.Signals) -> None:
     with EmbeddedServer(SMALL) as server:
         children = workers(server)
-        server.process.send_signal(signal.SIGINT)
+        server.process.send_signal(signal_)
         assert server.process.wait(15) == 0
         assert _gone(children)
+
+
+def test_nohup_holds(tmp_path: Path) -> None:
+    command = ["nohup", *serve_command(tmp_path / "ports", "--drain-delay", "0")]
+    quiet = subprocess.DEVNULL
+    with subprocess.Popen(command, stdin=quiet, stdout=quiet, stderr=quiet) as process:
+        try:
+            eventually((tmp_path / "ports").exists, "it serves", 60)
+            process.send_signal(signal.SIGHUP)
+            time.sleep(1)
+            assert process.poll() is None
+        finally:
+            process.terminate()
+        assert process.wait(20) == 0
 
 
 def test_second_sigterm_does_no_harm(sample_photo: bytes) -> None:

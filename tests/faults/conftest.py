@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -47,13 +48,20 @@ def fault(fault_file: Path) -> Iterator[Fault]:
     inject("none")
 
 
-@pytest.fixture(scope="session")
-def server(fault_file: Path, photo: bytes, sample_photo: bytes) -> Iterator[EmbeddedServer]:
-    """Two workers, tasks of at most four seconds; warm, so that what it takes up has settled."""
+@contextlib.contextmanager
+def faulty(fault_file: Path) -> Iterator[None]:
+    """Servers that are started now do as the file says."""
     path = os.pathsep.join(filter(None, [str(INJECT), os.environ.get("PYTHONPATH")]))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", path)
         patch.setenv("FAULT_FILE", str(fault_file))
+        yield
+
+
+@pytest.fixture(scope="session")
+def server(fault_file: Path, photo: bytes, sample_photo: bytes) -> Iterator[EmbeddedServer]:
+    """Two workers, tasks of at most four seconds; warm, so that what it takes up has settled."""
+    with faulty(fault_file):
         running = EmbeddedServer(
             [*("--workers", "2", "--task-seconds", "4", "--slow-uploads", str(SLOW))]
         )

@@ -101,6 +101,10 @@ FLOODS: dict[str, tuple[Callable[[], bytes], int]] = {
         lambda: _opened(1, b"\0" + text(b"traceparent") + text(b"\xff\xfe\0\1")),
         1,
     ),
+    "a method that is no text": (
+        lambda: frame(HEADERS, END_HEADERS, 1, CALL.replace(b"Recon", b"\xff\xfe\xfd\xfc\xfb")),
+        1,
+    ),
     "a long authorization": (
         lambda: _opened(1, b"\0" + text(b"authorization") + text(b"Bearer " + b"a" * 15_000)),
         1,
@@ -131,6 +135,16 @@ def test_what_a_connection_is_flooded_with_is_no_trouble_of_others(
                 assert ask(Stub(channel), request, 20).events[-1] == "summary", name
     assert load.failed == {}
     heals(server, photo, before)
+
+
+def test_what_is_no_text_forges_no_line_of_the_log(server: EmbeddedServer, photo: bytes) -> None:
+    """gRPC would quote the method."""
+    with Client(server) as hostile, grpc.insecure_channel(server.address) as channel:
+        method = call("x\nforged?").replace(b"?", b"\xff")
+        hostile.say(frame(HEADERS, END_HEADERS | END_STREAM, 1, method))
+        hostile.ended(1, 10)
+        ask(Stub(channel), pb.ReconstructRequest(image=photo))
+    assert b"\nforged" not in server.log.read_bytes()
 
 
 def test_a_client_that_takes_its_answer_byte_by_byte(server: EmbeddedServer, photo: bytes) -> None:

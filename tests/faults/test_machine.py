@@ -26,7 +26,7 @@ from tests.e2e.support import (
     serve_command,
 )
 
-from .conftest import Fault
+from .conftest import Fault, faulty
 from .load import Load, Rest, heals
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
@@ -73,6 +73,14 @@ def test_only_spans_read_the_wall_clock() -> None:
                 if isinstance(owner, ast.Name) and owner.id in ("time", "datetime", "date"):
                     readers |= {path.stem} if node.func.attr in WALL_CLOCK else set()
     assert readers == {"spans"}
+
+
+def test_a_server_whose_grpc_ended_ends_too(tmp_path: Path) -> None:
+    """It would be ready, and answer nobody."""
+    with faulty(tmp_path / "fault"), EmbeddedServer(SMALL) as ending:
+        (tmp_path / "fault").write_text("end")
+        assert ending.process.wait(20) == 0
+        assert b"gRPC ended by itself" in ending.log.read_bytes()
 
 
 def test_a_full_disk_under_the_log(tmp_path: Path, photo: bytes) -> None:

@@ -92,13 +92,14 @@ def test_a_replaced_file_is_read_within_a_second(file: Path) -> None:
 @pytest.mark.parametrize(
     "text",
     [
+        "",
         "no toml [",
         "[shop]\n",
         "[shop]\nsha256 = [1]\n",
         "a = " + "[" * 100_000,
         "[shop]\nsha256 = []\nconcurrent = " + "9" * 400,
     ],
-    ids=["no TOML", "nothing", "numbers", "deep", "large"],
+    ids=["empty", "no TOML", "nothing", "numbers", "deep", "large"],
 )
 def test_a_broken_file_leaves_the_clients_as_they_were(
     file: Path, text: str, caplog: pytest.LogCaptureFixture

@@ -156,6 +156,17 @@ def test_the_limit_on_scans_is_exact() -> None:
     stripped(scans(MAX_SCANS + 1, 64), max_scans=2 * MAX_SCANS)
 
 
+def test_large_pictures_may_have_fewer_scans() -> None:
+    """A fifth of them at the largest size; what is too large anyway is not refused for them."""
+    usual = stripped(scans(0)).count(b"\xff\xda")
+    for pixels, most in ((64 * 64, 20), (2 * 64 * 64, 40), (5 * 64 * 64, 100)):
+        stripped(scans(most - usual, 64), max_pixels=pixels)
+        with pytest.raises(BrokenImage) as error:
+            stripped(scans(most - usual + 1, 64), max_pixels=pixels)
+        assert error.value.facts["max_scans"] == str(most)
+    stripped(scans(MAX_SCANS - usual, 64), max_pixels=64 * 64 - 1)
+
+
 @pytest.mark.parametrize(
     ("data", "size"),
     [

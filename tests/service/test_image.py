@@ -480,3 +480,25 @@ def test_pngs_with_wrong_contents_under_right_checksums() -> None:
         data[int(rng.integers(16, len(data)))] ^= 1 << int(rng.integers(8))
         with contextlib.suppress(ProtomeError):
             read(fix_png_checksums(bytes(data)), max_pixels=4_000_000)
+
+
+# A ramp of 16 x 16 by cjpeg -arithmetic -quality 90: its tables, then its frame and scan.
+ARITHMETIC: Final = (
+    "ffd8ffdb0043000302020302020303030304030304050805050404050a070706080c0a0c0c0b0a0b0b0d0e12100d0e"
+    "110e0b0b1016101113141515150c0f171816141812141514",
+    "ffc9000b080010001001011100ffcc000600101005ffda0008010100003f00ff00dc1bde381304ad1d1138ce2db601"
+    "d699ce10cf215adbe79ee67fffd9",
+)
+
+
+@pytest.mark.parametrize("before", range(1 << 16, (1 << 16) - 80, -11))
+def test_arithmetic_coding_is_read_wherever_it_lies(before: int) -> None:
+    """Its decoder cannot wait for more in the middle of a scan; Pillow reads 64 KiB at a time."""
+    start, rest = map(bytes.fromhex, ARITHMETIC)
+    table = start[2:]
+    # Tables, and more of 0xFF than need be before a marker.
+    tables, fill = divmod(before - len(start) - len(rest) + 60, len(table))
+    data = start + table * tables + b"\xff" * fill + rest
+    plain = read(start + rest)
+    assert plain.pixels.std() > 50
+    assert np.array_equal(read(data).pixels, plain.pixels)

@@ -38,6 +38,15 @@ def test_json_has_the_call_and_the_facts() -> None:
     }
 
 
+def test_json_has_nothing_that_a_terminal_obeys() -> None:
+    photo = "\x1b[2J \x9b2J \x7f \u2028 \u202e"
+    with running(Call("id", photo=photo)):
+        line = JsonFormatter().format(record())
+    assert line.isascii()
+    assert line.isprintable()
+    assert json.loads(line)["photo"] == photo
+
+
 def test_json_outside_of_a_call_has_no_ids() -> None:
     entry = json.loads(JsonFormatter().format(record()))
     assert set(entry) == {"time", "level", "logger", "message"}

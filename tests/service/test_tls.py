@@ -88,3 +88,22 @@ def test_files_that_vanish_leave_the_certificate(
     assert len(caplog.records) == 1
     write(tmp_path, leaves[1])
     assert certificates._fetch() is not None
+
+
+def test_files_that_were_unreadable_are_looked_at_again(
+    tmp_path: Path, leaves: list[trustme.LeafCert], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A certificate that came without permission to read it, which was then given. Root reads all,
+    so that the permission changes for real and the refusal is put on."""
+    certificates = Certificates(write(tmp_path, leaves[0]))
+    files = write(tmp_path, leaves[1])
+    files.key.chmod(0)
+    with monkeypatch.context() as patch:
+        patch.setattr("protome.tls._load", _refuse)
+        assert certificates._fetch() is None
+    files.key.chmod(0o600)
+    assert certificates._fetch() is not None
+
+
+def _refuse(files: TlsFiles) -> None:
+    raise TlsError("Permission denied")

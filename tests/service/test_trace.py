@@ -45,8 +45,11 @@ def test_anything_else_starts_a_new_trace(parents: list[str]) -> None:
     assert parse(parents, ["a=1"]) is None
 
 
-def test_a_long_state_is_dropped_and_the_trace_kept() -> None:
-    assert parse([VALID], ["a" * 513]) == TraceContext(TRACE, SPAN, 1, "")
+@pytest.mark.parametrize(
+    "state", ["a" * 513, "a=1\nb: 2", "a=\x00", "a=1,\tb=2", "a=\x7f", "a=\xff"]
+)
+def test_a_state_that_cannot_be_sent_back_is_dropped_and_the_trace_kept(state: str) -> None:
+    assert parse([VALID], [state]) == TraceContext(TRACE, SPAN, 1, "")
 
 
 def test_a_call_is_a_new_span_of_its_parents_trace() -> None:
