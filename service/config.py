@@ -66,7 +66,7 @@ class Config:
     inference_threads: int = _option(
         1, "threads of one batch on the CPU; more are faster for one client, slower for many", low=1
     )
-    max_batch: int = _option(0, "faces in one batch; 0: 32 on a GPU, 4 on the CPU", low=0)
+    max_batch: int = _option(0, "faces in one batch; 0: 32 on a GPU, 2 on the CPU", low=0)
     max_batches: int = _option(
         0, "batches in flight at a time; 0: 2 on a GPU, on the CPU as many as cores", low=0
     )

@@ -48,7 +48,7 @@ class Engine:
         model: what to load.
         provider: see :class:`session.Setup`.
         threads: of the CPU provider.
-        max_batch: faces in one run; 0 picks 32 on a GPU, 4 on the CPU.
+        max_batch: faces in one run; 0 picks 32 on a GPU, 2 on the CPU.
         in_flight: runs at a time; 0 picks 2 on a GPU, so that copies overlap with computing, and
             as many as the cores have threads for on the CPU.
         cores: of the CPU.
@@ -73,8 +73,8 @@ class Engine:
         self._session = Session(model.onnx, Setup(provider, threads, engine_cache), model.input)
         self.provider = self._session.provider
         on_cpu = self.provider == CPU
-        # On the CPU larger batches gain nothing but memory.
-        self.max_batch = max_batch or (4 if on_cpu else 32)
+        # On the CPU larger batches gain nothing: each face in them waits for all.
+        self.max_batch = max_batch or (2 if on_cpu else 32)
         self.in_flight = in_flight or (max(1, cores // threads) if on_cpu else 2)
         # Runs on a CPU have cores of their own; those on a GPU take turns.
         self.lanes = self.in_flight if on_cpu else 1

@@ -69,8 +69,8 @@ class Forecast:
         self._mesh: dict[Hashable, Mean] = {}
         self._any_mesh = Mean()
         self._speed = Mean(0.3)
-        self._stretch = Mean(0.2)
-        self._scatter = Mean(0.2)
+        self._stretch = Mean(0.05)
+        self._scatter = Mean(0.05)
         self._places: set[Place] = set()
         self._window_began = 0.0
         self._window_work = 0.0
@@ -83,9 +83,9 @@ class Forecast:
     @property
     def stretch(self) -> float:
         """How much longer than its stages a photo takes once it is begun: it waits between them,
-        and cores are shared. On the safe side by twice the mean deviation; by once, one in twenty
-        of a crowd that are begun just in time was too late in the end."""
-        return min(max(1.0, self._stretch.value) + 2 * self._scatter.value, MOST_STRETCH)
+        and cores are shared. On the safe side by three times the mean deviation: by once, one in
+        twenty of a crowd that are begun just in time was too late in the end."""
+        return min(max(1.0, self._stretch.value) + 3 * self._scatter.value, MOST_STRETCH)
 
     @property
     def backlog(self) -> float:

@@ -29,7 +29,7 @@ OPTIONS: Final[Mapping[str, Any]] = {
     "max_faces": 1,
 }
 # The most faces in a batch: Protome's own choice on the CPU.
-MAX_BATCH: Final = 4
+MAX_BATCH: Final = 2
 # Each process says so once it can take photos.
 READY: Final = "the stages are ready"
 

@@ -24,4 +24,4 @@ def model() -> Model:
 @pytest.fixture(scope="session")
 def engine(model: Model) -> Engine:
     """The shipped model on the CPU, one thread."""
-    return Engine(model, provider="cpu", threads=1)
+    return Engine(model, provider="cpu", threads=1, max_batch=4)

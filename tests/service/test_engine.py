@@ -150,7 +150,7 @@ def test_a_gpu_is_given_larger_batches_two_at_a_time(
     model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for provider, facts in {
-        "CPUExecutionProvider": (4, 1),
+        "CPUExecutionProvider": (2, 1),
         "CUDAExecutionProvider": (32, 2),
     }.items():
         session = Session(model, provider)
