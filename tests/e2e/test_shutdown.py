@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import subprocess
 import sys
@@ -207,7 +208,13 @@ def test_stream_in_work_is_answered_before_the_end(sample_photo: bytes) -> None:
 
 @pytest.mark.parametrize("signal_", [signal.SIGINT, signal.SIGHUP])
 def test_sigint_and_sighup_end_it_like_sigterm(signal_: signal.Signals) -> None:
-    with EmbeddedServer(SMALL) as server:
+    # Under nohup the tests ignore SIGHUP, and so would the server.
+    before = signal.signal(signal_, signal.SIG_DFL)
+    with contextlib.ExitStack() as stack:
+        try:
+            server = stack.enter_context(EmbeddedServer(SMALL))
+        finally:
+            signal.signal(signal_, before)
         children = workers(server)
         server.process.send_signal(signal_)
         assert server.process.wait(15) == 0
