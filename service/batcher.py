@@ -170,7 +170,11 @@ class Batcher(Generic[T]):
 
     def withdraw(self, ticket: Ticket[T]) -> bool:
         """Take a ticket back; False if it has left the queue already."""
-        return ticket._entry is not None and self._queue.remove(ticket._entry)
+        if ticket._entry is None or not self._queue.remove(ticket._entry):
+            return False
+        # The two know each other: together they would wait for the collector of garbage.
+        ticket._entry = None
+        return True
 
     def drain(self) -> None:
         """From now on say of batches that they leave to empty the queue, and hold none back."""
@@ -185,7 +189,9 @@ class Batcher(Generic[T]):
         reason = self._reason(now)
         tickets: list[Ticket[T]] = []
         while reason and self._queue and len(tickets) < self._max_batch:
-            tickets.append(self._queue.pop().item)
+            ticket = self._queue.pop().item
+            ticket._entry = None
+            tickets.append(ticket)
         batch = Batch(tickets, expired, reason or Reason.IDLE, now)
         if tickets:
             self._running.append(batch)

@@ -452,3 +452,28 @@ def test_withdrawn_tickets_are_not_kept() -> None:
     del picture
     gc.collect()
     assert len(alive) <= 6
+
+
+@pytest.mark.parametrize("way", ["served", "withdrawn", "expired"])
+def test_pictures_do_not_wait_for_the_collector_of_garbage(way: str) -> None:
+    """It comes seldom, and each face has a volume of a megabyte."""
+    rig = Rig()
+    batcher: Batcher[Picture] = Batcher(max_batch=1, capacity=5, clock=rig.clock)
+    picture = Picture()
+    alive = weakref.ref(picture)
+    gc.disable()
+    try:
+        ticket = batcher.put(picture, Due(rig.clock() + 1))
+        if way == "withdrawn":
+            assert batcher.withdraw(ticket)
+        else:
+            rig.clock.now += 2 if way == "expired" else 0
+            batch = batcher.take()
+            assert (batch.expired if way == "expired" else batch.tickets) == [ticket]
+            if way == "served":
+                batcher.done(batch)
+            del batch
+        del ticket, picture
+        assert alive() is None
+    finally:
+        gc.enable()
