@@ -14,7 +14,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final, cast
 
 from first_byte import quantile
 from payload import OPTIONS
@@ -70,9 +70,7 @@ class Stream:
 
 def options(priority: Priority) -> Options:
     """What is asked of every photo."""
-    asked: Any = {**OPTIONS, "priority": priority}
-    wanted: Options = asked
-    return wanted
+    return cast("Options", {**OPTIONS, "priority": priority})
 
 
 @asynccontextmanager
