@@ -11,7 +11,6 @@ import hashlib
 import hmac
 import logging
 import math
-import os
 import re
 import secrets
 import tomllib
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from .errors import OverQuota, Unauthenticated
+from .replaced import signature
 
 log = logging.getLogger(__name__)
 
@@ -117,7 +117,7 @@ class Tokens:
         self._file = file
         self._clock = clock
         self._looked = clock()
-        self._seen = _signature(file)
+        self._seen = signature([file])
         self._clients = {
             name: Client(name, allowance, clock) for name, allowance in read(file).items()
         }
@@ -148,10 +148,10 @@ class Tokens:
         if now - self._looked < LOOK_SECONDS:
             return
         self._looked = now
-        signature = _signature(self._file)
-        if signature == self._seen:
+        found = signature([self._file])
+        if found == self._seen:
             return
-        self._seen = signature
+        self._seen = found
         try:
             allowances = read(self._file)
         except TokenFileError as error:
@@ -215,15 +215,6 @@ def _number(where: str, table: Mapping[str, Any], key: str, default: float) -> f
         if type(value) in (int, float) and float(value) > 0:
             return float(value)
     raise TokenFileError(f"{where}: {key} must be a number over 0")
-
-
-def _signature(file: Path) -> tuple[int, int, int] | None:
-    try:
-        stat = os.stat(file)
-    except OSError:
-        return None
-    # Not the time of the data: a file that was unreadable is not written to when it is mended.
-    return stat.st_ino, stat.st_ctime_ns, stat.st_size
 
 
 def new_token(name: str) -> tuple[str, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import ssl
 import threading
 from dataclasses import dataclass
@@ -11,9 +10,9 @@ from pathlib import Path
 
 import grpc
 
-log = logging.getLogger(__name__)
+from .replaced import signature
 
-Signature = tuple[tuple[int, int, int], ...]
+log = logging.getLogger(__name__)
 
 
 class TlsError(Exception):
@@ -56,7 +55,7 @@ class Certificates:
     def __init__(self, files: TlsFiles) -> None:
         self._files = files
         self._lock = threading.Lock()
-        self._seen = self._signature()
+        self._seen = signature(self._files.paths)
         self._first = _load(files)
 
     def credentials(self) -> grpc.ServerCredentials:
@@ -72,29 +71,20 @@ class Certificates:
         """The certificate if it was replaced; gRPC asks before each handshake, in any thread."""
         with self._lock:
             try:
-                signature = self._signature()
-                if signature == self._seen:
+                found = signature(self._files.paths)
+                if found == self._seen:
                     return None
-                self._seen = signature
+                self._seen = found
                 loaded = _load(self._files)
             except TlsError as error:
                 log.error("the new certificate is not used: %s", error)
                 return None
             # Written to while we read: the next connection looks again.
-            if signature != self._signature():
+            if found != signature(self._files.paths):
                 self._seen = ()
                 return None
         log.info("the certificate was replaced")
         return loaded
-
-    def _signature(self) -> Signature | None:
-        """Tells files that were replaced; None while one is missing."""
-        try:
-            stats = [os.stat(path) for path in self._files.paths]
-        except OSError:
-            return None
-        # Not the time of the data: a file that was unreadable is not written to when it is mended.
-        return tuple((stat.st_ino, stat.st_ctime_ns, stat.st_size) for stat in stats)
 
 
 def _load(files: TlsFiles) -> grpc.ServerCertificateConfiguration:
