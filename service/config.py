@@ -140,7 +140,7 @@ class Config:
     max_faces: int = _option(16, "faces of one photo", low=1, high=64)
     min_face_pixels: int = _option(20, "width of the smallest face, photo pixels", low=1)
     min_score: float = _option(0.6, "least confidence of the face detector, 0 to 1", low=0, high=1)
-    chunk_bytes: int = _option(256 * 1024, "size of a mesh chunk, bytes", low=1024)
+    chunk_bytes: int = _option(512 * 1024, "size of a mesh chunk, bytes", low=1024)
 
     keepalive_seconds: float = _option(
         60.0, "a connection silent for so long is asked for a sign of life", low=0.1

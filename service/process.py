@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import enum
+import functools
+import importlib
 import io
 import logging
 import os
@@ -52,12 +54,17 @@ class _Unpickler(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         """A class of the line, or an error."""
-        # Pickle takes names with dots for attributes of attributes, which lead anywhere.
-        if module in REPLY_MODULES and name.isidentifier():
-            found = super().find_class(module, name)
-            if found is rebuild or _is_plain(found, module):
-                return found
-        raise pickle.UnpicklingError(f"{module}.{name} is no part of a reply")
+        return _class(module, name)
+
+
+@functools.cache
+def _class(module: str, name: str) -> Any:
+    # Pickle takes names with dots for attributes of attributes, which lead anywhere.
+    if module in REPLY_MODULES and name.isidentifier():
+        found = getattr(importlib.import_module(module), name, None)
+        if found is rebuild or _is_plain(found, module):
+            return found
+    raise pickle.UnpicklingError(f"{module}.{name} is no part of a reply")
 
 
 def _is_plain(found: object, module: str) -> bool:

@@ -143,7 +143,8 @@ class Wire:
             if landmarks is not None and placement is not None:
                 matrix = placement.crop_to_photo()
                 points = landmarks @ matrix[:3, :3].T + matrix[:3, 3]
-                summary.landmarks.extend(pb.Point(x=x, y=y, z=z) for x, y, z in points.tolist())
+                for x, y, z in points.tolist():
+                    summary.landmarks.add(x=x, y=y, z=z)
             if pose is not None:
                 yaw, pitch, roll = angles(pose)
                 summary.pose.CopyFrom(

@@ -58,8 +58,8 @@ def test_events_come_as_header_chunks_summary(answer: Answer) -> None:
 def test_chunks_are_few_large_and_numbered(answer: Answer) -> None:
     size = len(answer.mesh())
     assert [chunk.sequence for chunk in answer.chunks] == list(range(len(answer.chunks)))
-    assert [len(chunk.data) for chunk in answer.chunks[:-1]] == [256 * 1024] * (size >> 18)
-    assert 1 <= len(answer.chunks[-1].data) <= 256 * 1024
+    assert [len(chunk.data) for chunk in answer.chunks[:-1]] == [512 * 1024] * (size >> 19)
+    assert 1 <= len(answer.chunks[-1].data) <= 512 * 1024
     assert [chunk.last for chunk in answer.chunks] == [False] * (len(answer.chunks) - 1) + [True]
     assert [chunk.total_size for chunk in answer.chunks] == [size] + [0] * (len(answer.chunks) - 1)
 

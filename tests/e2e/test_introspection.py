@@ -104,7 +104,7 @@ def test_server_info(stub: Stub) -> None:
         max_image_bytes=20 << 20,
         max_image_pixels=50_000_000,
         max_faces=16,
-        chunk_bytes=256 << 10,
+        chunk_bytes=512 << 10,
         max_stream_photos=8,
         min_face_pixels=20,
         max_unscaled_pixels=16_800_000,
