@@ -28,20 +28,24 @@ async def answering(context: Context) -> AsyncIterator[tuple[Call, Write]]:
     """
     call = CURRENT.get() or Call(request_id([]))
     context.set_trailing_metadata(call.metadata)
-    told = False
+    telling: asyncio.Future[None] | None = None
     code = grpc.StatusCode.OK
 
     async def write(message: Any) -> None:
-        nonlocal told
-        if not told:
-            told = True
-            await context.send_initial_metadata(call.metadata)
+        nonlocal telling
+        if telling is None:
+            telling = asyncio.ensure_future(context.send_initial_metadata(call.metadata))
+            telling.add_done_callback(_seen)
+        # To be cancelled halfway would have gRPC send them again with the status, and fail.
+        await asyncio.shield(telling)
         await context.write(message)
 
     try:
         yield call, write
     except ProtomeError as error:
         code = status.code(error)
+        if telling is not None:
+            await asyncio.wait({telling})
         await _abort(context, error, call)
     except asyncio.CancelledError:
         code = grpc.StatusCode.CANCELLED
@@ -57,6 +61,12 @@ def deadline_of(context: Context) -> float:
     """When the client gives up, on ``time.monotonic``."""
     remaining = context.time_remaining()
     return float("inf") if remaining is None else time.monotonic() + remaining
+
+
+def _seen(telling: asyncio.Future[None]) -> None:
+    """Whoever waits hears of its failure; often nobody does any more."""
+    if not telling.cancelled():
+        telling.exception()
 
 
 async def _abort(context: Context, error: ProtomeError, call: Call) -> NoReturn:

@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Hashable, Iterator
 from dataclasses import replace
-from typing import Final
+from typing import Final, TypeVar
 
 import grpc
 
@@ -37,6 +37,7 @@ OURS: Final = (
     grpc.StatusCode.UNAVAILABLE,
 )
 
+M = TypeVar("M")
 Send = Callable[[pb.ReconstructResponse], Awaitable[None]]
 
 
@@ -184,6 +185,21 @@ class Reception:
                 photo.span.end(outcome.name)
                 _log(method, outcome, problem, seconds)
 
+    async def deliver(self, send: Callable[[M], Awaitable[None]], message: M) -> None:
+        """Send a message.
+
+        Raises:
+            ClientGone: it is not taken.
+        """
+        try:
+            async with asyncio.timeout(self._send_seconds):
+                await send(message)
+        except TimeoutError:
+            raise ClientGone(f"nothing was read for {self._send_seconds} s") from None
+        except Exception as error:
+            # gRPC's own, of no public type: the call is over.
+            raise ClientGone(f"the answer cannot be sent: {error!r}") from None
+
     @contextlib.contextmanager
     def _counted(self, client: Client | None) -> Iterator[None]:
         """Count a photo as being worked on, for the server and for its client.
@@ -209,14 +225,8 @@ class Reception:
         async def emit(event: Event) -> None:
             nonlocal mesh_seen
             message = self._message(event, request)
-            try:
-                async with writing, asyncio.timeout(self._send_seconds):
-                    await send(message)
-            except TimeoutError:
-                raise ClientGone(f"nothing was read for {self._send_seconds} s") from None
-            except Exception as error:
-                # gRPC's own, of no public type: the call is over.
-                raise ClientGone(f"the answer cannot be sent: {error!r}") from None
+            async with writing:
+                await self.deliver(send, message)
             if isinstance(event, MeshPiece) and not mesh_seen:
                 mesh_seen = True
                 self._metrics.first_mesh(method, time.monotonic() - began)

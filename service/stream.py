@@ -55,6 +55,7 @@ class PhotoStream:
         self._writing = asyncio.Lock()
         self._places = asyncio.Semaphore(max_photos)
         self._working: dict[str, asyncio.Task[None]] = {}
+        self._gone: ClientGone | None = None
 
     async def serve(self) -> None:
         """Until the client has sent its last photo and all are answered.
@@ -72,17 +73,17 @@ class PhotoStream:
                     if message is None:
                         break
                     _check_id(message.request_id, self._working)
-                except (ClientGone, Overloaded) as late:
+                except Overloaded as late:
                     problem = late
                     break
-                except InvalidRequest as bad:
-                    # Which photo an answer belongs to could no longer be told: the stream ends.
-                    problem = bad
+                except (ClientGone, InvalidRequest) as end:
+                    # Nobody reads, or which photo an answer belongs to could no longer be told.
+                    problem = end
                     for photo in self._working.values():
                         photo.cancel()
                     break
                 self._working[message.request_id] = group.create_task(self._photo(message))
-        if problem is not None:
+        if problem := problem or self._gone:
             raise problem
 
     async def _photo(self, message: pb.ReconstructManyRequest) -> None:
@@ -96,16 +97,20 @@ class PhotoStream:
                 lambda event: self._send(_with_id(request_id, event)),
                 stream=self._writing,
             )
-        except ClientGone:
-            pass
+        except ClientGone as gone:
+            self._gone = self._gone or gone
         except ProtomeError as error:
-            event = pb.ReconstructManyResponse(
-                request_id=request_id, error=status.as_message(error)
-            )
-            await self._send(event)
+            await self._fail(request_id, error)
         finally:
             self._working.pop(request_id, None)
             self._places.release()
+
+    async def _fail(self, request_id: str, error: ProtomeError) -> None:
+        message = pb.ReconstructManyResponse(request_id=request_id, error=status.as_message(error))
+        try:
+            await self._reception.deliver(self._send, message)
+        except ClientGone as gone:
+            self._gone = self._gone or gone
 
     async def _send(self, message: pb.ReconstructManyResponse) -> None:
         async with self._writing:
@@ -115,8 +120,8 @@ class PhotoStream:
         """The next photo, None after the last.
 
         Raises:
-            ClientGone: none came for long, while none was in work: the client may have stopped in
-                the middle of one, and gRPC holds that half.
+            ClientGone: answers are not read; or none came for long, while none was in work: the
+                client may have stopped in the middle of one, and gRPC holds that half.
             Overloaded: too much of others is held like that.
             InvalidRequest: it is none.
         """
@@ -124,6 +129,8 @@ class PhotoStream:
         reading = asyncio.ensure_future(self._context.read())
         try:
             while not reading.done():
+                if self._gone is not None:
+                    raise self._gone
                 seconds = None if working else self._receive_seconds
                 # Anew with each photo that is answered: until then it was not the client's turn.
                 with self._uploads.relieved(reading, working):

@@ -20,6 +20,7 @@ from .support import (
     ask,
     cancel,
     eventually,
+    failure,
     heavy,
     in_flight,
     memory,
@@ -153,6 +154,32 @@ def test_reader_that_never_reads_blocks_nobody(
     for call in silent[1:]:
         cancel(call)
     _idle(server)
+
+
+@pytest.mark.parametrize("many", [False, True], ids=["Reconstruct", "ReconstructMany"])
+def test_reader_that_stalls_for_too_long_is_told_so(sample_photo: bytes, many: bool) -> None:
+    """Not that all is well, with answers missing."""
+    request = heavy(sample_photo, 2)
+    photos = [pb.ReconstructManyRequest(request_id=str(i), request=request) for i in range(3)]
+    with (
+        EmbeddedServer(["--send-seconds", "0.5"]) as server,
+        grpc.insecure_channel(server.address) as channel,
+    ):
+        stub = Stub(channel)
+        call = (
+            stub.ReconstructMany(iter(photos), timeout=TIMEOUT)
+            if many
+            else stub.Reconstruct(request, timeout=TIMEOUT)
+        )
+        next(call)
+        _idle(server)
+        began = time.monotonic()
+        with pytest.raises(grpc.RpcError) as caught:
+            list(call)
+        assert time.monotonic() - began < 5
+        problem = failure(caught.value)
+        assert (problem.code, problem.reason) == (grpc.StatusCode.CANCELLED, "CLIENT_GONE")
+        _works(stub, sample_photo)
 
 
 def test_slow_reader_gets_everything_and_blocks_nobody(

@@ -1,0 +1,93 @@
+"""How a call ends, whatever it was at."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, NoReturn, cast
+
+import grpc
+import pytest
+
+from protome.answering import Context, answering
+from protome.errors import InvalidRequest
+
+
+class Peer:
+    """gRPC, which takes its time to send the first metadata; ``said`` is what it was told."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.asked = asyncio.Event()
+        self.sent: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def set_trailing_metadata(self, _: Any) -> None:
+        pass
+
+    async def send_initial_metadata(self, _: Any) -> None:
+        self.asked.set()
+        await self.sent
+        self.said.append("metadata")
+
+    async def write(self, message: str) -> None:
+        self.said.append(message)
+
+    async def abort(self, code: grpc.StatusCode, details: str, _: Any) -> NoReturn:
+        del details
+        self.said.append(code.name)
+        raise grpc.aio.AbortError
+
+
+async def settle() -> None:
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+def test_metadata_go_out_once_and_before_messages() -> None:
+    async def run() -> None:
+        peer = Peer()
+        peer.sent.set_result(None)
+        async with answering(cast(Context, peer)) as (_, write):
+            await write("one")
+            await write("two")
+        assert peer.said == ["metadata", "one", "two"]
+
+    asyncio.run(run())
+
+
+def test_the_status_waits_for_metadata_whose_writer_was_cancelled() -> None:
+    """Begun twice gRPC refuses them, the status never leaves, and the client waits for ever."""
+
+    async def run() -> None:
+        peer = Peer()
+
+        async def serve() -> None:
+            async with answering(cast(Context, peer)) as (_, write):
+                writer = asyncio.ensure_future(write("never"))
+                await peer.asked.wait()
+                writer.cancel()
+                await settle()
+                raise InvalidRequest("no")
+
+        serving = asyncio.ensure_future(serve())
+        await peer.asked.wait()
+        await settle()
+        assert peer.said == []
+        peer.sent.set_result(None)
+        with pytest.raises(grpc.aio.AbortError):
+            await serving
+        assert peer.said == ["metadata", "INVALID_ARGUMENT"]
+
+    asyncio.run(run())
+
+
+def test_metadata_that_cannot_be_sent_are_the_writers_error() -> None:
+    async def run() -> None:
+        peer = Peer()
+        peer.sent.set_exception(RuntimeError("gone"))
+        async with answering(cast(Context, peer)) as (_, write):
+            for _ in range(2):
+                with pytest.raises(RuntimeError, match="gone"):
+                    await write("never")
+        assert peer.said == []
+
+    asyncio.run(run())
