@@ -171,11 +171,11 @@ def test_reader_that_stalls_for_too_long_is_told_so(sample_photo: bytes, many: b
             if many
             else stub.Reconstruct(request, timeout=TIMEOUT)
         )
-        next(call)
+        next(iter(call))
         _idle(server)
         began = time.monotonic()
         with pytest.raises(grpc.RpcError) as caught:
-            list(call)
+            list(iter(call))
         assert time.monotonic() - began < 5
         problem = failure(caught.value)
         assert (problem.code, problem.reason) == (grpc.StatusCode.CANCELLED, "CLIENT_GONE")
