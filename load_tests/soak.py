@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -49,6 +49,16 @@ EXPECTED: Final = {
     "UNSUPPORTED_FORMAT",
     "NO_FACE_FOUND",
 }
+
+_NO_PICTURE: Final = pb.ReconstructRequest(image=b"no picture")
+
+
+def _messages(
+    photos: Iterable[tuple[str, pb.ReconstructRequest]], pause: float
+) -> Iterator[pb.ReconstructManyRequest]:
+    for request_id, request in photos:
+        yield pb.ReconstructManyRequest(request_id=request_id, request=request)
+        time.sleep(pause)
 
 
 @dataclass
@@ -128,7 +138,9 @@ class Soak:
     def _client(self, number: int) -> None:
         chance = random.Random(number)
         acts = (
-            [self._plain] * 6 + [self._textured] * 2 + [self._give_up, self._break, self._reconnect]
+            [self._plain] * 6
+            + [self._textured] * 2
+            + [self._give_up, self._break, self._reconnect, self._stream, self._twice]
         )
         channel = grpc.insecure_channel(self.server.address, options=OPTIONS)
         try:
@@ -185,6 +197,30 @@ class Soak:
             self.server.address, options=[*OPTIONS, ("grpc.use_local_subchannel_pool", 1)]
         ) as channel:
             self._plain(pb_grpc.ReconstructionServiceStub(channel), chance)
+
+    def _stream(self, stub: Any, chance: random.Random) -> None:
+        """Every photo of a stream ends once, by a summary or an error."""
+        good = make_request(self.photo, detail="preview", appearance="none")
+        photos = {str(i): good if chance.random() < 0.8 else _NO_PICTURE for i in range(6)}
+        ends: Counter[str] = Counter()
+        for event in stub.ReconstructMany(_messages(photos.items(), 0.0), timeout=60):
+            if event.HasField("error"):
+                self._count(event.error.reason)
+            if event.HasField("error") or event.HasField("summary"):
+                ends[event.request_id] += 1
+        self._count("OK" if ends == Counter(list(photos)) else "lost or doubled answer")
+
+    def _twice(self, stub: Any, chance: random.Random) -> None:
+        """An id in use ends a stream at whatever it is."""
+        request = make_request(self.photo, detail="preview", preview_first=True)
+        pairs = [("twin", request), ("twin", request)]
+        try:
+            for _ in stub.ReconstructMany(_messages(pairs, chance.uniform(0, 0.2)), timeout=60):
+                pass
+        except grpc.RpcError as error:
+            if translate(error).reason != "INVALID_REQUEST":
+                raise
+        self._count("OK")
 
     def verdict(self) -> bool:
         """Print what grew; whether all is well."""
