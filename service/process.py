@@ -320,9 +320,10 @@ class Worker:
 
     def kill(self) -> None:
         """End the process now."""
-        self._alive = False
-        if self.process.returncode is None:
+        # Popen reaps one that has ended before it would signal it, and asyncio then misses its code.
+        if self.alive:
             self.process.kill()
+        self._alive = False
 
     async def stop(self) -> None:
         """End the process and free what it held; more than once is fine."""

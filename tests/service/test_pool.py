@@ -9,6 +9,7 @@ import io
 import os
 import pickle
 import signal
+import subprocess
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
@@ -212,7 +213,9 @@ def test_a_worker_killed_before_it_takes_its_task_costs_nothing() -> None:
     play(scenario, count=2)
 
 
-def test_a_worker_killed_in_a_task_takes_only_that_task_with_it() -> None:
+def test_a_worker_killed_in_a_task_takes_only_that_task_with_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async def scenario(rig: Rig) -> None:
         noise = seeded(0).integers(0, 256, (200, 192, 192), np.uint8)
         job = MeshJob(Level.FINE, MESH_JOB.encoding, MESH_JOB.frame)
@@ -233,6 +236,7 @@ def test_a_worker_killed_in_a_task_takes_only_that_task_with_it() -> None:
         for answer in await asyncio.gather(*tasks):
             assert_ball(answer)
         await healed(rig, [victim], count=2)
+        assert f"worker {victim} ended with -9" in caplog.text
 
     play(scenario, count=2)
 
@@ -343,9 +347,9 @@ class _Liar:
     """A process, and its end of the socket, that says what it is told to."""
 
     def __init__(self, reply: bytes) -> None:
-        self.killed = 0
-        self.pid = -1
         self.returncode = None
+        self._child = subprocess.Popen(["sleep", "60"])
+        self.pid = self._child.pid
         self.heard: Callable[[bytes | Exception], None] = lambda _: None
         self._reply = reply
 
@@ -354,7 +358,11 @@ class _Liar:
         asyncio.get_running_loop().call_soon(lambda: self.heard(self._reply))
 
     def kill(self) -> None:
-        self.killed += 1
+        self._child.kill()
+
+    def ended(self) -> int:
+        """Wait for its end; with which status it came."""
+        return self._child.wait(10)
 
 
 @pytest.mark.parametrize("kind", NONSENSE)
@@ -374,7 +382,7 @@ def test_a_worker_that_talks_nonsense_is_ended(kind: str) -> None:
             )
             with pytest.raises(WorkerDied, match="nonsense"):
                 await answer
-        assert liar.killed
+        assert liar.ended() == -signal.SIGKILL
 
     asyncio.run(main())
 
