@@ -14,7 +14,6 @@ import torch
 import torch.nn.functional as fn
 from torch import Tensor
 
-from .appearance import recapture, restyle
 from .config import Config
 from .headmodel import MIRROR68, Floats
 from .network import INPUT
@@ -115,8 +114,7 @@ def draw_batch(samples: Samples, rng: np.random.Generator, c: Config) -> Batch:
         coefficients[b] = k
     marks[..., 2] -= marks[..., 2].mean(1, keepdims=True)
     x = torch.from_numpy(crops).permute(0, 3, 1, 2).float() / 255
-    x = restyle(_shade(_cover(x, rng, c.covered), rng, c.shaded), rng, c)
-    x = recapture(_photometric(x, rng), rng, c)
+    x = _photometric(_shade(_cover(x, rng, c.covered), rng, c.shaded), rng)
     return Batch(x, torch.from_numpy(marks), torch.from_numpy(coefficients))
 
 

@@ -50,11 +50,6 @@ class Config:
     borders: float = 0.25  # share of crops with black borders
     covered: float = 0.2  # share of crops with a piece of another over them
     shaded: float = 0.35  # share of crops under uneven light
-    filtered: float = 0.0  # share of crops mixed with a random convolution of themselves
-    toned: float = 0.0  # share of crops with other tone curves
-    coloured: float = 0.0  # share of crops with other colours
-    rescaled: float = 0.0  # share of crops made of fewer pixels, or sharpened
-    compressed: float = 0.0  # share of crops through JPEG
 
 
 def load_config(path: Path) -> Config:
