@@ -320,7 +320,7 @@ class Worker:
 
     def kill(self) -> None:
         """End the process now."""
-        # Popen reaps one that has ended before it would signal it, and asyncio then misses its code.
+        # Popen would reap one that has ended, and asyncio then miss its status.
         if self.alive:
             self.process.kill()
         self._alive = False
