@@ -6,12 +6,14 @@ Nothing here waits: a task costs the event loop one write and one read.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import enum
 import io
 import logging
 import os
 import pickle
+import signal
 import socket
 import sys
 import time
@@ -315,7 +317,10 @@ class Worker:
         """End the process now."""
         self._alive = False
         if self.process.returncode is None:
-            self.process.kill()
+            # Its own kill would also take leave of it, and asyncio not hear how it ended.
+            with contextlib.suppress(ChildProcessError, ProcessLookupError):
+                os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+                os.kill(self.process.pid, signal.SIGKILL)
 
     async def stop(self) -> None:
         """End the process and free what it held; more than once is fine."""

@@ -9,6 +9,7 @@ import io
 import os
 import pickle
 import signal
+import subprocess
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
@@ -343,8 +344,8 @@ class _Liar:
     """A process, and its end of the socket, that says what it is told to."""
 
     def __init__(self, reply: bytes) -> None:
-        self.killed = 0
-        self.pid = -1
+        self.process = subprocess.Popen(["sleep", "60"])
+        self.pid = self.process.pid
         self.returncode = None
         self.heard: Callable[[bytes | Exception], None] = lambda _: None
         self._reply = reply
@@ -352,9 +353,6 @@ class _Liar:
     def say(self, body: bytes) -> None:
         """The task, which nobody does."""
         asyncio.get_running_loop().call_soon(lambda: self.heard(self._reply))
-
-    def kill(self) -> None:
-        self.killed += 1
 
 
 @pytest.mark.parametrize("kind", NONSENSE)
@@ -374,7 +372,7 @@ def test_a_worker_that_talks_nonsense_is_ended(kind: str) -> None:
             )
             with pytest.raises(WorkerDied, match="nonsense"):
                 await answer
-        assert liar.killed
+        assert liar.process.wait(10) == -signal.SIGKILL
 
     asyncio.run(main())
 
