@@ -290,7 +290,9 @@ class Server:
 
     async def _listen(self) -> None:
         config = self._config
-        connections = room_for(config.max_connections)
+        connections = room_for(config.max_connections, config.worker_count)
+        if connections <= 0:
+            raise StartupError("too few files may be open (RLIMIT_NOFILE)")
         if connections < config.max_connections:
             log.warning("too few files may be open: %d connections at most", connections)
         self._grpc = grpc.aio.server(
