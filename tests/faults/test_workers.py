@@ -135,11 +135,19 @@ def test_no_process_and_no_thread_for_a_new_worker(photo: bytes, tmp_path: Path)
         assert process.wait(20) == 0
 
 
-def test_too_few_threads_to_start_with(tmp_path: Path) -> None:
-    command = [*AS_USER, "prlimit", "--nproc=1:", *serve_command(tmp_path / "ports")]
+@pytest.mark.parametrize(
+    ("limit", "said"),
+    [
+        ("--nproc=1:", r"the system allows fewer than \d+ more threads and processes"),
+        ("--nofile=40", r"too few files may be open \(RLIMIT_NOFILE\)"),
+    ],
+)
+def test_too_little_to_start_with(tmp_path: Path, limit: str, said: str) -> None:
+    flags = ("--log-level", "error")
+    command = [*AS_USER, "prlimit", limit, *serve_command(tmp_path / "ports", *flags)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
-    assert re.fullmatch(r"protome: the system allows fewer than \d+ more threads.*\n", done.stderr)
+    assert re.fullmatch(f"protome: {said}\n", done.stderr), done.stderr
 
 
 def test_a_worker_that_is_stopped_while_its_clients_leave(
