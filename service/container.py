@@ -33,6 +33,9 @@ _FRAMES: Final = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 _JPEG_KEPT: Final = {*range(0xC0, 0xD0), 0xDA, 0xDB, 0xDC, 0xDD} - {0xC8}
 # What tells the colours apart, and the orientation: the first of each.
 _JPEG_ONCE: Final = {0xE0: b"JFIF\0", 0xE1: b"Exif\0\0", 0xEE: b"Adobe"}
+# Where the header, which comes first, says how colours are stored; the way that needs a palette.
+_PNG_COLOUR: Final = 25
+_PNG_INDEXED: Final = 3
 _PNG_ONCE: Final = {b"IHDR", b"PLTE", b"tRNS", b"eXIf"}
 
 
@@ -161,6 +164,9 @@ def _png(data: bytes) -> bytes:
         # Pillow leaves those of the pixels out (PNG, 5.3).
         if zlib.crc32(chunk[4:-4]).to_bytes(4) != chunk[-4:]:
             raise BrokenImage("the PNG picture has a wrong checksum", format="PNG")
+        # Pillow makes one up.
+        if kind == b"IDAT" and b"PLTE" in once and data[_PNG_COLOUR] == _PNG_INDEXED:
+            raise BrokenImage("the PNG picture has no palette", format="PNG")
         parts.append(chunk)
         if kind == b"IEND":
             return b"".join(parts)

@@ -54,7 +54,11 @@ class _Server(ThreadingMixIn, WSGIServer):
                 with contextlib.suppress(OSError):
                     oldest.shutdown(socket.SHUT_RDWR)
             self._open[request] = None
-        super().process_request(request, client_address)
+        try:
+            super().process_request(request, client_address)
+        except RuntimeError:
+            # The system denies a thread: probes must not fail for that, and may wait for this one.
+            self.process_request_thread(request, client_address)
 
     def shutdown_request(self, request: Any) -> None:
         with self._lock:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
 from collections.abc import Callable, Collection, Hashable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -89,6 +90,11 @@ class Inference:
 
     def start(self) -> None:
         """Begin to take batches."""
+        # All threads now: later the system might deny one.
+        go_on = threading.Event()
+        for _ in range(self._engine.in_flight):
+            self._threads.submit(go_on.wait)
+        go_on.set()
         self._open = True
         self._soon()
 

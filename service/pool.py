@@ -128,6 +128,9 @@ class Pool:
                     raise
                 self._on_restart()
                 log.warning("%s; trying again", error)
+            except (OSError, RuntimeError) as error:
+                # The machine lacks something, and would a moment later.
+                raise WorkerDied(f"cannot start a worker: {error}") from None
         raise AssertionError("the last try returns or raises")
 
     async def close(self) -> None:

@@ -6,6 +6,7 @@ Nothing here waits: a task costs the event loop one write and one read.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import enum
 import functools
@@ -14,6 +15,7 @@ import io
 import logging
 import os
 import pickle
+import signal
 import socket
 import sys
 import time
@@ -320,10 +322,12 @@ class Worker:
 
     def kill(self) -> None:
         """End the process now."""
-        # Popen would reap one that has ended, and asyncio then miss its status.
-        if self.alive:
-            self.process.kill()
         self._alive = False
+        if self.process.returncode is None:
+            # Its own kill would also take leave of it, and asyncio not hear how it ended.
+            with contextlib.suppress(ChildProcessError, ProcessLookupError):
+                os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+                os.kill(self.process.pid, signal.SIGKILL)
 
     async def stop(self) -> None:
         """End the process and free what it held; more than once is fine."""

@@ -26,6 +26,7 @@ from .model import SHIPPED, Model, ModelError, load_model
 from .pool import Pool, Rank, Terms
 from .sample import SAMPLE
 from .stages import MeshJob, PhotoJob
+from .threads import aside
 
 FACTS: Final = "selftest.json"
 # FP16 on a GPU and float32 on a CPU differ by a few thousandths of the surface.
@@ -87,7 +88,7 @@ async def _crop(model: Model, pool: Pool) -> U8:
 async def _facts(engine: Engine, pool: Pool, crop: U8, bucket: int, row: int) -> dict[str, float]:
     """Count, extent and enclosed volume of the sample's mesh, from a row of a batch."""
     level = engine.model.source(Level.STANDARD)
-    predictions = await asyncio.to_thread(engine.run, [crop] * bucket, [level])
+    predictions = await aside(engine.run, [crop] * bucket, [level])
     volume = predictions[row].volumes[level]
     _, (stl,) = await pool.run("build", JOB, [volume, crop], Terms(Rank.FINISH))
     return _measure(stl.tobytes())

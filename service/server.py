@@ -35,6 +35,7 @@ from .pool import Pool
 from .reception import Reception
 from .servicer import METHODS, SERVICE, Servicer
 from .surface import BACKEND, COMPILED
+from .threads import aside, available, spare_watchers
 from .tls import Certificates, TlsError, TlsFiles
 from .trace import PlainTracer, Tracer
 from .uploads import Uploads
@@ -56,6 +57,11 @@ STUCK: Final = 5.0
 class StartupError(Exception):
     """The server cannot start; the message says why."""
 
+
+# gRPC has up to 16 in one pool, and single ones; each worker is a process, has a thread of the
+# engine's beside it, and is watched by one on old systems.
+THREADS: Final = 32
+WORKER_THREADS: Final = 3
 
 # How often to look whether freed memory can be given back.
 TRIM_SECONDS: Final = 3.0
@@ -131,7 +137,7 @@ class Server:
             on_wait=self._waited,
         )
         await self._pool.start()
-        engine = await asyncio.to_thread(
+        engine = await aside(
             Engine,
             model,
             provider=config.provider,  # type: ignore[arg-type]  # checked by Config
@@ -141,7 +147,7 @@ class Server:
             in_flight=config.max_batches,
             engine_cache=config.engine_cache,
         )
-        await asyncio.to_thread(engine.warm_up)
+        await aside(engine.warm_up)
         self._inference = Inference(
             engine,
             capacity=config.queue_faces,
@@ -228,7 +234,7 @@ class Server:
                 return
             if self._reception.idle and self._reception.taken != worked:
                 worked = self._reception.taken
-                await asyncio.to_thread(heap.trim)
+                await aside(heap.trim)
                 if self._reception.idle and self._uploads.idle:
                     self._rest = heap.in_use()
 
@@ -284,7 +290,9 @@ class Server:
 
     async def _listen(self) -> None:
         config = self._config
-        connections = room_for(config.max_connections)
+        connections = room_for(config.max_connections, config.worker_count)
+        if connections <= 0:
+            raise StartupError("too few files may be open (RLIMIT_NOFILE)")
         if connections < config.max_connections:
             log.warning("too few files may be open: %d connections at most", connections)
         self._grpc = grpc.aio.server(
@@ -401,8 +409,12 @@ def _leave_no_core() -> None:
 
 def serve(config: Config, *, until_eof: bool = False) -> None:
     """Run a server until it is told to stop, by a signal or by the end of standard input."""
+    threads = THREADS + WORKER_THREADS * config.worker_count
+    if not available(threads):
+        raise StartupError(f"the system allows fewer than {threads} more threads and processes")
     logs.set_up(config.log_level, config.log_format)
     _leave_no_core()
+    spare_watchers()
     try:
         asyncio.run(Server(config, until_eof=until_eof).run())
     finally:

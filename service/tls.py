@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import ssl
 import threading
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import grpc
 
 from .replaced import signature
 
 log = logging.getLogger(__name__)
+
+
+# X509_V_ERR_CERT_HAS_EXPIRED of OpenSSL.
+EXPIRED: Final = 10
 
 
 class TlsError(Exception):
@@ -42,8 +48,8 @@ class TlsFiles:
 class Certificates:
     """The certificate in use; looks at each new connection whether its files were replaced.
 
-    Files that are broken, or do not belong together, are reported once and leave the certificate
-    in use as it is. Connections that exist are never touched.
+    Files that are broken, expired, or do not belong together, are reported once and leave the
+    certificate in use as it is. Connections that exist are never touched.
 
     Args:
         files: what to serve with.
@@ -94,12 +100,32 @@ def _load(files: TlsFiles) -> grpc.ServerCertificateConfiguration:
         context.load_cert_chain(files.cert, files.key, password=_no_password)
         if files.client_ca:
             context.load_verify_locations(files.client_ca)
+        if _expired(context, files.cert):
+            raise ValueError("the certificate has expired")
         roots = files.client_ca.read_bytes() if files.client_ca else None
         pair = files.key.read_bytes(), files.cert.read_bytes()
     except (OSError, ValueError) as error:
         names = ", ".join(map(str, files.paths))
         raise TlsError(f"cannot use {names}: {error}") from None
     return grpc.ssl_server_certificate_configuration([pair], root_certificates=roots)
+
+
+def _expired(server: ssl.SSLContext, cert: Path) -> bool:
+    """Whether a client finds so, in a handshake in memory; nothing else reads the dates."""
+    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client.check_hostname = False
+    # The certificate vouches for itself.
+    client.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    client.load_verify_locations(cert)
+    there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ends = client.wrap_bio(back, there), server.wrap_bio(there, back, server_side=True)
+    try:
+        for end in (*ends, *ends):
+            with contextlib.suppress(ssl.SSLWantReadError):
+                end.do_handshake()
+    except ssl.SSLCertVerificationError as error:
+        return error.verify_code == EXPIRED
+    return False
 
 
 def _no_password() -> str:

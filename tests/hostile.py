@@ -306,6 +306,11 @@ ODD: Final[dict[str, tuple[str, Callable[[], bytes]]]] = {
         "ok",
         lambda: png_of(zlib.compress(bytes(49 * 1_000_000)), side=(16, 1_000_000)),
     ),
+    "PNG with no palette": ("BROKEN_IMAGE", lambda: png_of(GREY, colour=3)),
+    "PNG with a palette behind its pixels": (
+        "BROKEN_IMAGE",
+        lambda: png_of(GREY, colour=3)[:-12] + chunk(b"PLTE", bytes(768)) + chunk(b"IEND"),
+    ),
     "PNG with a palette too short for its pixels": (
         "ok",
         lambda: png_of(

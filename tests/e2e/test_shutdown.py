@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Final
 
 import grpc
 import psutil
@@ -279,3 +281,33 @@ def test_sigterm_during_startup_ends_it() -> None:
             process.kill()
         assert process.returncode == 0
         assert _gone(children)
+
+
+# Where a process of one's own can be the first of its namespace.
+FIRST: Final = ("unshare", "--pid", "--fork", "--mount-proc")
+
+
+@pytest.mark.skipif(
+    shutil.which("unshare") is None
+    or subprocess.run([*FIRST, "true"], check=False, capture_output=True).returncode != 0,
+    reason="needs unshare(1) and the right to it",
+)
+def test_sigterm_ends_the_first_process_of_a_container_while_it_imports(tmp_path: Path) -> None:
+    """Such a process is sent no signal that it does not handle."""
+    quiet = subprocess.DEVNULL
+    command = [*FIRST, *serve_command(tmp_path / "ports")]
+    with subprocess.Popen(command, stdin=quiet, stdout=quiet, stderr=quiet) as outer:
+        first: list[psutil.Process] = []
+
+        def imports_grpc() -> bool:
+            first[:] = psutil.Process(outer.pid).children()
+            return bool(first) and "cygrpc" in Path(f"/proc/{first[0].pid}/maps").read_text()
+
+        try:
+            eventually(imports_grpc, "it imports gRPC")
+            first[0].terminate()
+            assert outer.wait(5) == 128 + signal.SIGTERM
+        finally:
+            for process in first:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import re
 import resource
 import subprocess
 import time
-from collections.abc import Iterator
+import urllib.request
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import grpc
@@ -20,6 +23,7 @@ from tests.e2e.support import (
     Stub,
     ask,
     cancel,
+    channel_to,
     eventually,
     heavy,
     in_flight,
@@ -88,6 +92,62 @@ def test_no_shared_memory_for_a_new_worker(
         load.progress(3)
     assert set(load.failed) <= {"WORKER_DIED", "UNAVAILABLE"}
     heals(server, photo, before)
+
+
+# Root's processes are not limited.
+NOBODY = ("setpriv", "--reuid=65534", "--clear-groups", "--inh-caps=+dac_override")
+AS_USER = (*NOBODY, "--ambient-caps=+dac_override") if os.getuid() == 0 else ()
+
+
+def test_no_process_and_no_thread_for_a_new_worker(photo: bytes, tmp_path: Path) -> None:
+    """Whatever was there goes on, probes too, and once it may it is whole again."""
+    request = pb.ReconstructRequest(image=photo, detail=pb.DETAIL_LEVEL_PREVIEW)
+    normal, _ = resource.getrlimit(resource.RLIMIT_NPROC)
+    ports = tmp_path / "ports"
+
+    def limit(threads: int) -> None:
+        command = (*AS_USER, "prlimit", f"--pid={process.pid}", f"--nproc={threads}:")
+        subprocess.run(command, check=True)
+
+    def outcomes() -> list[str]:
+        with channel_to(ports) as fresh:
+            return ask(Stub(fresh), request, 20).outcomes()
+
+    with serving(ports, AS_USER) as process:
+        eventually(ports.exists, "it serves", 60)
+        limit(1)
+        # Before any photo, with which parts might have started threads of theirs.
+        _starting(process)[0].kill()
+        assert outcomes() == ["RECONSTRUCTED"]
+        http = f"http://127.0.0.1:{ports.read_text().split()[1]}"
+        for _ in range(3):
+            for path in ("/healthz", "/readyz"):
+                with urllib.request.urlopen(http + path, timeout=10) as probe:
+                    assert probe.status == 200
+            time.sleep(1)
+            assert outcomes() == ["RECONSTRUCTED"]
+        assert len(_starting(process)) == 1
+        limit(normal)
+        eventually(lambda: len(_starting(process)) == 2, "there are two again")
+        assert outcomes() == ["RECONSTRUCTED"]
+        limit(1)
+        process.terminate()
+        assert process.wait(20) == 0
+
+
+@pytest.mark.parametrize(
+    ("limit", "said"),
+    [
+        ("--nproc=1:", r"the system allows fewer than \d+ more threads and processes"),
+        ("--nofile=40", r"too few files may be open \(RLIMIT_NOFILE\)"),
+    ],
+)
+def test_too_little_to_start_with(tmp_path: Path, limit: str, said: str) -> None:
+    flags = ("--log-level", "error")
+    command = [*AS_USER, "prlimit", limit, *serve_command(tmp_path / "ports", *flags)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert re.fullmatch(f"protome: {said}\n", done.stderr), done.stderr
 
 
 def test_a_worker_that_is_stopped_while_its_clients_leave(
@@ -210,9 +270,9 @@ def _starting(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
 
 
 @contextlib.contextmanager
-def serving(ports: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A server from its first moment on."""
-    command = serve_command(ports, "--until-eof", "--drain-delay", "0")
+def serving(ports: Path, runner: Sequence[str] = ()) -> Iterator[subprocess.Popen[bytes]]:
+    """A server from its first moment on; ``runner`` is a command that runs it."""
+    command = [*runner, *serve_command(ports, "--until-eof", "--drain-delay", "0")]
     quiet = subprocess.DEVNULL
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=quiet, stderr=quiet) as process:
         children: list[psutil.Process] = []

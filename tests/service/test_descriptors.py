@@ -12,7 +12,7 @@ import resource, sys
 from protome.descriptors import room_for
 soft, hard, connections = map(int, sys.argv[1:])
 resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-print(room_for(connections), resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+print(room_for(connections, 4), resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 """
 
 
@@ -22,7 +22,9 @@ print(room_for(connections), resource.getrlimit(resource.RLIMIT_NOFILE)[0])
         (1000, 2000, 100, 100, 1000),
         (500, 2000, 1000, 1000, 1256),
         (500, 1000, 4000, 744, 1000),
-        (100, 100, 4000, 50, 100),
+        (120, 120, 4000, 20, 120),
+        (80, 80, 4000, 0, 80),
+        (40, 40, 4000, -20, 40),
     ],
 )
 def test_the_limit_is_raised_as_far_as_it_may(

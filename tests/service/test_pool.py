@@ -347,22 +347,15 @@ class _Liar:
     """A process, and its end of the socket, that says what it is told to."""
 
     def __init__(self, reply: bytes) -> None:
+        self.process = subprocess.Popen(["sleep", "60"])
+        self.pid = self.process.pid
         self.returncode = None
-        self._child = subprocess.Popen(["sleep", "60"])
-        self.pid = self._child.pid
         self.heard: Callable[[bytes | Exception], None] = lambda _: None
         self._reply = reply
 
     def say(self, body: bytes) -> None:
         """The task, which nobody does."""
         asyncio.get_running_loop().call_soon(lambda: self.heard(self._reply))
-
-    def kill(self) -> None:
-        self._child.kill()
-
-    def ended(self) -> int:
-        """Wait for its end; with which status it came."""
-        return self._child.wait(10)
 
 
 @pytest.mark.parametrize("kind", NONSENSE)
@@ -382,7 +375,7 @@ def test_a_worker_that_talks_nonsense_is_ended(kind: str) -> None:
             )
             with pytest.raises(WorkerDied, match="nonsense"):
                 await answer
-        assert liar.ended() == -signal.SIGKILL
+        assert liar.process.wait(10) == -signal.SIGKILL
 
     asyncio.run(main())
 

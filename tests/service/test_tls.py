@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 from pathlib import Path
 
@@ -46,6 +47,18 @@ def test_an_encrypted_key_is_refused_and_not_asked_about(
     )
     with pytest.raises(TlsError, match="encrypted"):
         Certificates(files)
+
+
+def test_only_one_that_expired_is_refused_for_its_dates(tmp_path: Path) -> None:
+    """Of one that is not valid yet a clock may be to blame, and it will be."""
+    now, day = datetime.datetime.now(datetime.UTC), datetime.timedelta(days=1)
+    authority = trustme.CA()
+    for name, since, until in (("now", -9, 9), ("later", 1, 9)):
+        leaf = authority.issue_cert("a", not_before=now + since * day, not_after=now + until * day)
+        Certificates(write(tmp_path / name, leaf))
+    leaf = authority.issue_cert("a", not_before=now - 9 * day, not_after=now - day)
+    with pytest.raises(TlsError, match="expired"):
+        Certificates(write(tmp_path / "then", leaf))
 
 
 @pytest.mark.parametrize("broken", ["cert.pem", "key.pem", "ca.pem"])

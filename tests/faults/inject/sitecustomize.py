@@ -90,6 +90,9 @@ def end_grpc() -> None:
 
 
 if "serve" in sys.orig_argv:
+    # Before gRPC and NumPy, as the command has it.
+    import protome.environment  # noqa: F401
+
     jump_clock()
     break_network()
     end_grpc()
