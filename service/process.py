@@ -7,11 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
-import enum
-import functools
-import importlib
-import io
 import logging
 import os
 import pickle
@@ -21,25 +16,21 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import numpy as np
 
-from .errors import Internal, ProtomeError, WorkerDied, WorkerHung, rebuild
+from .channel import Channel, reply_of
+from .errors import Internal, WorkerDied, WorkerHung
 from .grid import U8
 from .mailbox import Mailbox
-from .worker import LENGTH, Reply, Task
+from .worker import Reply, Task
 
 log = logging.getLogger(__name__)
 
 # One core a worker: libraries that start threads of their own would fight over the cores.
 ONE_THREAD: Final = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 START_SECONDS: Final = 60.0
-MAX_REPLY: Final = 1 << 20
-REPLY_MODULES: Final = frozenset(
-    f"{__package__}.{name}"
-    for name in ("crops", "errors", "faces", "grid", "mailbox", "stages", "worker")
-)
 
 # A task's result, and what ``Take`` made of its outputs.
 Answer = tuple[Any, list[Any]]
@@ -49,84 +40,6 @@ Take = Callable[[U8], Any]
 
 class NotTakenError(Exception):
     """The worker was dead before it took the task; another can have it."""
-
-
-class _Unpickler(pickle.Unpickler):
-    """Makes nothing but the plain data that a worker answers with."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        """A class of the line, or an error."""
-        return _class(module, name)
-
-
-@functools.cache
-def _class(module: str, name: str) -> Any:
-    # Pickle takes names with dots for attributes of attributes, which lead anywhere.
-    if module in REPLY_MODULES and name.isidentifier():
-        found = getattr(importlib.import_module(module), name, None)
-        if found is rebuild or _is_plain(found, module):
-            return found
-    raise pickle.UnpicklingError(f"{module}.{name} is no part of a reply")
-
-
-def _is_plain(found: object, module: str) -> bool:
-    """Whether it is a class that holds data and does nothing."""
-    return (
-        isinstance(found, type)
-        and found.__module__ == module
-        and (dataclasses.is_dataclass(found) or issubclass(found, enum.Enum | ProtomeError))
-    )
-
-
-class _Channel(asyncio.Protocol):
-    """Cuts what a worker says into messages; ``heard`` is told each, or why none will come."""
-
-    def __init__(self) -> None:
-        self.heard: Callable[[bytes | Exception], None] = lambda _: None
-        self._transport: asyncio.Transport | None = None
-        self._buffer = bytearray()
-
-    async def open(self, ours: socket.socket) -> None:
-        """Begin to listen; the socket is the channel's from now on."""
-        ours.setblocking(False)
-        try:
-            await asyncio.get_running_loop().create_connection(lambda: self, sock=ours)
-        except BaseException:
-            ours.close()
-            raise
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Connected."""
-        self._transport = cast(asyncio.Transport, transport)
-
-    def data_received(self, data: bytes) -> None:
-        """A message, or a part of one."""
-        self._buffer += data
-        if len(self._buffer) < LENGTH.size:
-            return
-        (length,) = LENGTH.unpack_from(self._buffer)
-        if length > MAX_REPLY:
-            self.close()
-            self.heard(ValueError(f"a reply of {length} bytes"))
-        elif len(self._buffer) >= LENGTH.size + length:
-            message = bytes(self._buffer[LENGTH.size :])
-            self._buffer.clear()
-            self.heard(message)
-
-    def connection_lost(self, error: Exception | None) -> None:
-        """The worker ended, or was hung up on."""
-        del error
-        self.heard(EOFError())
-
-    def say(self, body: bytes) -> None:
-        """Send a message."""
-        assert self._transport is not None
-        self._transport.write(LENGTH.pack(len(body)) + body)
-
-    def close(self) -> None:
-        """Hang up; what was not sent is not."""
-        if self._transport is not None:
-            self._transport.abort()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -144,7 +57,7 @@ class Worker:
     """One worker process, its socket and its mailbox."""
 
     def __init__(
-        self, process: asyncio.subprocess.Process, channel: _Channel, mailbox: Mailbox
+        self, process: asyncio.subprocess.Process, channel: Channel, mailbox: Mailbox
     ) -> None:
         self.process = process
         self.started = time.monotonic()
@@ -193,7 +106,7 @@ class Worker:
             ours.close()
             mailbox.close()
             raise
-        channel = _Channel()
+        channel = Channel()
         worker = cls(process, channel, mailbox)
         ready = worker._expect(seconds, np.ndarray.copy, lambda: None)
         try:
@@ -282,10 +195,7 @@ class Worker:
         try:
             if isinstance(said, Exception):
                 raise said
-            reply = _Unpickler(io.BytesIO(said)).load()
-            if not isinstance(reply, Reply) or not isinstance(reply.error, ProtomeError | None):
-                raise pickle.UnpicklingError(f"{type(reply)} is no reply")
-            self._end(self._read(reply))
+            self._end(self._read(reply_of(said)))
         except Exception:
             # It parses what strangers send: if it talks nonsense it is not trusted any more.
             self.kill()
