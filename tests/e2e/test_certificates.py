@@ -20,7 +20,7 @@ from protome.embedded import EmbeddedServer
 from protome.v1 import reconstruction_pb2 as pb
 
 from .certificates import Files, issue
-from .support import OPTIONS, SMALL, Stub, ask
+from .support import OPTIONS, SMALL, Stub, ask, eventually
 
 REPLACED = 20
 HALF_SECONDS = 0.05
@@ -138,8 +138,13 @@ def test_no_call_notices_that_certificates_are_replaced(
             ):
                 by_link(written(tmp_path / name, *made), target)
                 assert shown() == _serial(leaves[-1])
-                log = server.log.read_text().lower()
-                assert name in log.split("the new certificate is not used")[-1]
+
+                # The log is written by a thread of its own.
+                def refused(name: str = name) -> bool:
+                    log = server.log.read_text().lower()
+                    return name in log.split("the new certificate is not used")[-1]
+
+                eventually(refused, f"the log says {name}")
         assert known.outcomes.keys() == {"OK"}
         assert known.outcomes["OK"] > REPLACED
         assert unknown.outcomes.keys() == {f"{grpc.StatusCode.UNAVAILABLE}"}
