@@ -232,12 +232,11 @@ class Worker:
 
     def kill(self) -> None:
         """End the process now."""
-        self._alive = False
-        if self.process.returncode is None:
+        if self.alive:
             # Its own kill would also take leave of it, and asyncio not hear how it ended.
-            with contextlib.suppress(ChildProcessError, ProcessLookupError):
-                os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(self.process.pid, signal.SIGKILL)
+        self._alive = False
 
     async def stop(self) -> None:
         """End the process and free what it held; more than once is fine."""

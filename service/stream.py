@@ -87,6 +87,20 @@ class PhotoStream:
             raise problem
 
     async def _photo(self, message: pb.ReconstructManyRequest) -> None:
+        try:
+            await self._answer(message)
+        except ClientGone as gone:
+            self._gone = self._gone or gone
+        finally:
+            self._working.pop(message.request_id, None)
+            self._places.release()
+
+    async def _answer(self, message: pb.ReconstructManyRequest) -> None:
+        """Send a photo's events, or why there are none.
+
+        Raises:
+            ClientGone: they are not taken.
+        """
         request_id = message.request_id
         try:
             await self._reception.photo(
@@ -97,20 +111,13 @@ class PhotoStream:
                 lambda event: self._send(_with_id(request_id, event)),
                 stream=self._writing,
             )
-        except ClientGone as gone:
-            self._gone = self._gone or gone
+        except ClientGone:
+            raise
         except ProtomeError as error:
-            await self._fail(request_id, error)
-        finally:
-            self._working.pop(request_id, None)
-            self._places.release()
-
-    async def _fail(self, request_id: str, error: ProtomeError) -> None:
-        message = pb.ReconstructManyResponse(request_id=request_id, error=status.as_message(error))
-        try:
-            await self._reception.deliver(self._send, message)
-        except ClientGone as gone:
-            self._gone = self._gone or gone
+            event = pb.ReconstructManyResponse(
+                request_id=request_id, error=status.as_message(error)
+            )
+            await self._reception.deliver(self._send, event)
 
     async def _send(self, message: pb.ReconstructManyResponse) -> None:
         async with self._writing:
