@@ -19,7 +19,7 @@ from protome.client import tls
 from protome.embedded import EmbeddedServer
 from protome.v1 import reconstruction_pb2 as pb
 
-from .certificates import Files, issue
+from .certificates import Files, chain, issue
 from .support import OPTIONS, SMALL, Stub, ask, eventually
 
 REPLACED = 20
@@ -61,7 +61,7 @@ class Clients:
 def written(folder: Path, leaf: trustme.LeafCert, key: trustme.LeafCert | None = None) -> Path:
     """A folder with the certificate and its key, or that of another."""
     folder.mkdir()
-    (folder / "cert.pem").write_bytes(b"".join(pem.bytes() for pem in leaf.cert_chain_pems))
+    (folder / "cert.pem").write_bytes(chain(leaf))
     (folder / "key.pem").write_bytes((key or leaf).private_key_pem.bytes())
     return folder
 
@@ -120,8 +120,8 @@ def test_no_call_notices_that_certificates_are_replaced(
         host, port = server.address.split(":")
 
         def shown() -> int:
-            pem = _shown(host, int(port), mine)
-            return x509.load_pem_x509_certificate(pem).serial_number
+            der = _shown(host, int(port), mine)
+            return x509.load_der_x509_certificate(der).serial_number
 
         with (
             Clients(server.address, as_client(mine), sample_photo) as known,
@@ -155,7 +155,7 @@ def _serial(leaf: trustme.LeafCert) -> int:
 
 
 def _shown(host: str, port: int, own: Files) -> bytes:
-    """What a new connection is shown, as PEM."""
+    """What a new connection is shown, as DER."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -167,4 +167,4 @@ def _shown(host: str, port: int, own: Files) -> bytes:
     ):
         shown = secure.getpeercert(binary_form=True)
     assert shown is not None
-    return ssl.DER_cert_to_PEM_cert(shown).encode()
+    return shown
