@@ -7,7 +7,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import ArrayLike
+from torch import Tensor
 
 from .headmodel import Floats, HeadModel
 from .pixels import blur, read_image, shrink, stretch
@@ -21,38 +23,42 @@ ROTATIONS = 24  # environment rotations tabulated, about the vertical axis
 class Masks:
     """Soft masks of the face tile, each (TEXTURE, TEXTURE) in 0..1."""
 
-    lips: Floats
-    lids: Floats
-    beard: Floats
-    moustache: Floats
-    scalp: Floats
-    scalp_back: Floats
-    cheeks: Floats
-    nose: Floats
-    eyes: Floats
-    landmarks: Floats  # (68, 2) texel coordinates
+    lips: Tensor
+    lids: Tensor
+    beard: Tensor
+    moustache: Tensor
+    scalp_back: Tensor
+    cheeks: Tensor
+    nose: Tensor
+    eyes: Tensor
+    landmarks: Tensor  # (68, 2) texel coordinates
 
 
 @dataclass(frozen=True)
 class Assets:
-    """density, density_back (K, S, S, 3): optical densities of the skins, -log(linear albedo);
+    """density, density_back (K, 3, S, S): optical densities of the skins, -log(linear albedo);
     harmonics (E, ROTATIONS, 9, 3): irradiance of each environment in spherical harmonics;
-    panoramas: linear RGB (H, W, 3), tone mapped to about 0..1."""
+    suns (E, ROTATIONS, 6): direction and colour of its brightest spot; panoramas (E, 3, H, W):
+    linear RGB, tone mapped to about 0..1."""
 
-    density: Floats
-    density_back: Floats
+    density: Tensor
+    density_back: Tensor
     masks: Masks
-    harmonics: Floats
-    suns: Floats
-    panoramas: list[Floats]
+    harmonics: Tensor
+    suns: Tensor
+    panoramas: Tensor
 
 
-def to_linear(colour: ArrayLike) -> Floats:
+def _tensor(array: np.ndarray, device: torch.device) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array, np.float32)).to(device)
+
+
+def _to_linear(colour: ArrayLike) -> Floats:
     """Display RGB 0..1 to linear (gamma 2.2)."""
     return np.power(np.asarray(colour, np.float32), np.float32(2.2), dtype=np.float32)
 
 
-def basis(directions: np.ndarray) -> Floats:
+def _basis(directions: np.ndarray) -> Floats:
     """Nine real spherical harmonics (..., 9) without constants (folded into coefficients)."""
     x, y, z = directions[..., 0], directions[..., 1], directions[..., 2]
     rows = [np.ones_like(x), x, y, z, x * y, y * z, x * z, x * x - y * y, 3 * z * z - 1]
@@ -77,7 +83,7 @@ def _environment(panorama: Floats) -> tuple[Floats, Floats]:
                       0.546274, 0.315392])  # fmt: skip
     # Cosine lobe per band over pi (Ramamoorthi & Hanrahan 2001), so that white stays white.
     band = np.array([1, 2 / 3, 2 / 3, 2 / 3, 0.25, 0.25, 0.25, 0.25, 0.25])
-    b = basis(d) * norms
+    b = _basis(d) * norms
     out, suns = [], []
     for r in range(ROTATIONS):
         rolled = np.minimum(np.roll(small, r * 96 // ROTATIONS, 1), small.mean() * 60)
@@ -126,7 +132,7 @@ def _landmark_texels(head: HeadModel) -> Floats:
     return np.stack([uv[:, 0], TEXTURE - uv[:, 1]], 1).astype(np.float32)
 
 
-def _masks(head: HeadModel, folder: Path | None) -> Masks:
+def _masks(head: HeadModel, folder: Path | None, device: torch.device) -> Masks:
     p = _landmark_texels(head)
     wide = float(np.ptp(p[:17, 0]))
     unit = wide / 190.0  # the ICT layout spans about 190 texels from ear to ear
@@ -150,7 +156,6 @@ def _masks(head: HeadModel, folder: Path | None) -> Masks:
         ]
     )
     moustache = _polygon(lip_line, 2 * unit) * (1 - lips)
-    scalp = np.zeros((TEXTURE, TEXTURE), np.float32)
     scalp_back = np.ones((BACK, BACK), np.float32)
     if folder is not None:
         with np.load(folder / "masks.npz") as z:
@@ -161,32 +166,32 @@ def _masks(head: HeadModel, folder: Path | None) -> Masks:
             lips, lids = read("lips", TEXTURE), np.maximum(read("eyelids", TEXTURE), lids * 0.5)
             beard = read("beard", TEXTURE) * (1 - lips)
             moustache = moustache * (1 - lips)
-            scalp, scalp_back = read("scalp_face", TEXTURE), read("scalp_backhead", BACK)
+            scalp_back = read("scalp_backhead", BACK)
     eye_r, eye_l = p[36:42].mean(0), p[42:48].mean(0)
     cheek_r, cheek_l = (p[2] + p[33] + eye_r) / 3, (p[14] + p[33] + eye_l) / 3
-    return Masks(
+    arrays = (
         lips,
         lids,
-        np.asarray(beard, np.float32),
-        np.asarray(moustache, np.float32),
-        scalp,
+        beard,
+        moustache,
         scalp_back,
         _blob(cheek_r, 22 * unit, 20 * unit) + _blob(cheek_l, 22 * unit, 20 * unit),
         _blob(p[30], 16 * unit, 16 * unit),
         _blob(eye_r, 26 * unit, 14 * unit) + _blob(eye_l, 26 * unit, 14 * unit),
         p,
     )
+    return Masks(*(_tensor(a, device) for a in arrays))
 
 
 def _flat_skins() -> tuple[Floats, Floats]:
-    tones = to_linear([[0.90, 0.72, 0.62], [0.74, 0.54, 0.42], [0.33, 0.22, 0.17]])
+    tones = _to_linear([[0.90, 0.72, 0.62], [0.74, 0.54, 0.42], [0.33, 0.22, 0.17]])
     density = -np.log(tones)[:, None, None, :]
     face = np.broadcast_to(density, (3, TEXTURE, TEXTURE, 3))
     back = np.broadcast_to(density, (3, BACK, BACK, 3))
     return face.astype(np.float32), back.astype(np.float32)
 
 
-def load_assets(head: HeadModel, data: Path | None) -> Assets:
+def load_assets(head: HeadModel, data: Path | None, device: torch.device) -> Assets:
     """Assets from a data folder (skins_ict_uv, hdri_environments.npz); procedural without one."""
     skins = None if data is None else data / "skins_ict_uv"
     if skins is not None and skins.is_dir():
@@ -196,7 +201,7 @@ def load_assets(head: HeadModel, data: Path | None) -> Assets:
             rows = []
             for path in sorted(folder.glob(f"*_{kind}.jpg")):
                 image = shrink(read_image(path), size, size)
-                rows.append(-np.log(to_linear(image / 255.0).clip(0.004)))
+                rows.append(-np.log(_to_linear(image / 255.0).clip(0.004)))
             return np.stack(rows).astype(np.float32)
 
         face, back = density("face", TEXTURE), density("backhead", BACK)
@@ -211,10 +216,10 @@ def load_assets(head: HeadModel, data: Path | None) -> Assets:
         panoramas = _procedural_panoramas(np.random.default_rng(11))
     tables = [_environment(p) for p in panoramas]
     return Assets(
-        face,
-        back,
-        _masks(head, skins),
-        np.stack([t[0] for t in tables]),
-        np.stack([t[1] for t in tables]),
-        [_tone(p) for p in panoramas],
+        _tensor(face.transpose(0, 3, 1, 2), device),
+        _tensor(back.transpose(0, 3, 1, 2), device),
+        _masks(head, skins, device),
+        _tensor(np.stack([t[0] for t in tables]), device),
+        _tensor(np.stack([t[1] for t in tables]), device),
+        _tensor(np.stack([_tone(p) for p in panoramas]).transpose(0, 3, 1, 2), device),
     )

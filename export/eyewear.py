@@ -2,74 +2,90 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+from torch import Tensor
 
-from .headmodel import Floats, Ints
+from .dice import Dice
+from .headmodel import Ints
 
 _SEGMENTS = 24
+_PER_SIDE = 2 * _SEGMENTS + 5
+COUNT = 2 * _PER_SIDE + 4  # vertices of one pair
+
+
+def _topology() -> tuple[Ints, Ints]:
+    frame: list[list[int]] = []
+    lens: list[list[int]] = []
+    n = _SEGMENTS
+    for o in (0, _PER_SIDE):
+        for i in range(n):
+            j = (i + 1) % n
+            frame += [[o + i, o + n + i, o + n + j], [o + i, o + n + j, o + j]]
+            lens.append([o + 2 * n, o + i, o + j])
+        a = o + 2 * n + 1
+        frame += [[a, a + 1, a + 2], [a + 1, a + 3, a + 2]]
+    o = 2 * _PER_SIDE
+    frame += [[o, o + 1, o + 2], [o + 1, o + 3, o + 2]]
+    return np.array(frame, np.int32), np.array(lens, np.int32)
+
+
+FRAME_TRIANGLES, LENS_TRIANGLES = _topology()
 
 
 @dataclass
 class Glasses:
-    """vertices (N, 3) cm in the head frame; frame and lens triangles; opacity of the lenses."""
+    """vertices (B, COUNT, 3) cm in the head frame; worn, dark (B,)."""
 
-    vertices: Floats
-    frame: Ints
-    lens: Ints
-    dark: bool
+    vertices: Tensor
+    worn: Tensor
+    dark: Tensor
 
 
-def sample_glasses(rng: np.random.Generator, landmarks: Floats) -> Glasses:
-    """Draws glasses for a head; landmarks (68, 3) cm in the head frame."""
-    dark = rng.random() < 0.5
-    eye_r, eye_l = landmarks[36:42].mean(0), landmarks[42:48].mean(0)
+def sample_glasses(dice: Dice, landmarks: Tensor, share: float = 0.24) -> Glasses:
+    """Draws glasses for heads, worn by a share; landmarks (B, 68, 3) cm in the head frame."""
+    worn, dark = dice.chance(share), dice.chance(0.5)
+    eye_r, eye_l = landmarks[:, 36:42].mean(1), landmarks[:, 42:48].mean(1)
     middle = (eye_r + eye_l) / 2
-    apart = float(eye_l[0] - eye_r[0]) / 2
-    large = 1.25 if dark else 1.0
-    width = apart * rng.uniform(0.68, 0.9) * (1.05 if dark else 1.0)
-    width = min(width, apart - 0.25)
-    height = rng.uniform(1.4, 2.3) * large
-    power = rng.uniform(2, 5)
-    rim = rng.uniform(0.1, 0.45)
-    centre_y = middle[1] + rng.uniform(-0.6, 0.25)
-    front = float(max(landmarks[27, 2], landmarks[36:48, 2].max())) + rng.uniform(0.5, 1.4)
-    bend = rng.uniform(0.03, 0.06)
-    angle = np.linspace(0, 2 * np.pi, _SEGMENTS + 1)[:-1]
-    cx = np.sign(np.cos(angle)) * np.abs(np.cos(angle)) ** (2 / power)
-    cy = np.sign(np.sin(angle)) * np.abs(np.sin(angle)) ** (2 / power)
-    points: list[list[float]] = []
-    frame: list[list[int]] = []
-    lens: list[list[int]] = []
+    m = middle[:, 0]
+    apart = (eye_l[:, 0] - eye_r[:, 0]) / 2
+    width = apart * dice.uniform(0.68, 0.9) * torch.where(dark, 1.05, 1.0)
+    width = torch.minimum(width, apart - 0.25)
+    height = dice.uniform(1.4, 2.3) * torch.where(dark, 1.25, 1.0)
+    power, rim = dice.uniform(2, 5), dice.uniform(0.1, 0.45)
+    y = middle[:, 1] + dice.uniform(-0.6, 0.25)
+    nearest = torch.maximum(landmarks[:, 27, 2], landmarks[:, 36:48, 2].amax(1))
+    front, bend = nearest + dice.uniform(0.5, 1.4), dice.uniform(0.03, 0.06)
+    angle = torch.arange(_SEGMENTS, device=dice.device) * (2 * math.pi / _SEGMENTS)
+    c, s = torch.cos(angle), torch.sin(angle)
+    round_x = torch.sign(c) * c.abs() ** (2 / power[:, None])
+    round_y = torch.sign(s) * s.abs() ** (2 / power[:, None])
 
-    def depth(x: float) -> float:
-        return front - bend * (x - float(middle[0])) ** 2
+    def points(x: Tensor, y: Tensor) -> Tensor:
+        z = front[:, None] - bend[:, None] * (x - m[:, None]).square()
+        return torch.stack([x, y, z], -1)
 
-    for side in (-1.0, 1.0):
-        x0, o = float(middle[0]) + side * apart, len(points)
+    parts: list[Tensor] = []
+    for side, ear in ((-1.0, landmarks[:, 0]), (1.0, landmarks[:, 16])):
+        x0 = m + side * apart
         for ring in (0, 1):
-            for a, b in zip(cx, cy, strict=True):
-                x = x0 + (width + rim * ring) * a
-                points.append([x, centre_y + (height + rim * ring) * b, depth(x)])
-        points.append([x0, centre_y, depth(x0)])
-        for i in range(_SEGMENTS):
-            j = (i + 1) % _SEGMENTS
-            n = _SEGMENTS
-            frame += [[o + i, o + n + i, o + n + j], [o + i, o + n + j, o + j]]
-            lens.append([o + 2 * n, o + i, o + j])
-        o, arm = len(points), rng.uniform(0.15, 0.5) * (1.6 if dark and rng.random() < 0.3 else 1)
-        x = x0 + side * width
-        ear = landmarks[0 if side < 0 else 16]
-        top = centre_y + min(0.8, height * 0.7)
-        reach = [float(ear[0]) + side * 0.9, float(ear[1]) + 1.3, float(ear[2]) - 1.6]
-        points += [[x, top, depth(x)], [x, top - arm, depth(x)], reach]
-        points.append([reach[0], reach[1] - arm, reach[2]])
-        frame += [[o, o + 1, o + 2], [o + 1, o + 3, o + 2]]
-    o, gap, m = len(points), apart - width + 0.1, float(middle[0])
+            x = x0[:, None] + (width + rim * ring)[:, None] * round_x
+            parts.append(points(x, y[:, None] + (height + rim * ring)[:, None] * round_y))
+        parts.append(points(x0[:, None], y[:, None]))
+        thick = dark & dice.chance(0.3)
+        arm = dice.uniform(0.15, 0.5) * torch.where(thick, 1.6, 1.0)
+        top = y + (height * 0.7).clamp(max=0.8)
+        hinge = (x0 + side * width)[:, None].expand(-1, 2)
+        parts.append(points(hinge, torch.stack([top, top - arm], 1)))
+        reach = ear + torch.tensor([side * 0.9, 1.3, -1.6], device=dice.device)
+        lower = reach - torch.stack([torch.zeros_like(arm), arm, torch.zeros_like(arm)], 1)
+        parts.append(torch.stack([reach, lower], 1))
+    gap = apart - width + 0.1
     for x in (m - gap, m + gap):
-        points += [[x, centre_y + 0.6, front], [x, centre_y + 0.6 - rim, front]]
-    frame += [[o, o + 1, o + 2], [o + 1, o + 3, o + 2]]
-    return Glasses(
-        np.array(points, np.float32), np.array(frame, np.int32), np.array(lens, np.int32), dark
-    )
+        upper = torch.stack([x, y + 0.6, front], 1)
+        lower = torch.stack([x, y + 0.6 - rim, front], 1)
+        parts.append(torch.stack([upper, lower], 1))
+    return Glasses(torch.cat(parts, 1), worn, dark)

@@ -3,35 +3,39 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
+from torch import Tensor
 
-from .headmodel import Floats
+from .dice import Dice
 
-_SIZE = 256
+SIZE = 256
 
 
 class NoiseBank:
-    """Periodic unit-variance tiles with a power-law spectrum: smooth, medium and fine."""
+    """Periodic unit-variance tiles with a power-law spectrum: smooth, medium, fine and white."""
 
-    def __init__(self, seed: int = 0) -> None:
+    def __init__(self, device: torch.device, seed: int = 0) -> None:
         rng = np.random.default_rng(seed)
-        f = np.hypot(np.fft.fftfreq(_SIZE)[:, None], np.fft.fftfreq(_SIZE)[None])
+        f = np.hypot(np.fft.fftfreq(SIZE)[:, None], np.fft.fftfreq(SIZE)[None])
         f[0, 0] = 1
 
-        def tiles(beta: float, count: int) -> Floats:
-            white = rng.standard_normal((count, _SIZE, _SIZE))
-            out = np.fft.ifft2(np.fft.fft2(white) / f**beta).real
+        def tiles(beta: float, count: int) -> Tensor:
+            spectrum = rng.standard_normal((count, SIZE, SIZE))
+            out = np.fft.ifft2(np.fft.fft2(spectrum) / f**beta).real
             out -= out.mean((1, 2), keepdims=True)
-            return np.asarray(out / out.std((1, 2), keepdims=True), np.float32)
+            out /= out.std((1, 2), keepdims=True)
+            both = np.concatenate([out, out[..., ::-1]]).astype(np.float32)
+            return torch.from_numpy(np.concatenate([both, both], 2)).to(device)
 
-        self.banks = {"smooth": tiles(1.6, 24), "medium": tiles(0.9, 24), "fine": tiles(0.2, 12)}
+        # Each tile and its mirror image, twice side by side: any run of columns is contiguous.
+        self.banks = {
+            "smooth": tiles(1.6, 24), "medium": tiles(0.9, 24), "fine": tiles(0.2, 12),
+            "white": tiles(0.0, 12),
+        }  # fmt: skip
 
-    def draw(self, rng: np.random.Generator, kind: str, size: int = _SIZE) -> Floats:
-        """(size, size) crop of a random tile, shifted and perhaps mirrored; size <= 256."""
+    def draw(self, dice: Dice, kind: str, rows: int = SIZE, columns: int = SIZE) -> Tensor:
+        """(B, rows, columns) crops of random tiles, shifted and perhaps mirrored; at most 256."""
         bank = self.banks[kind]
-        tile = bank[rng.integers(len(bank))]
-        dy, dx = (int(v) for v in rng.integers(0, _SIZE, 2))
-        rows = (np.arange(size) + dy) % _SIZE
-        columns = (np.arange(size) + dx) % _SIZE
-        if rng.random() < 0.5:
-            columns = columns[::-1]
-        return np.asarray(tile[rows[:, None], columns[None]], np.float32)
+        tile, dy, dx = dice.pick(len(bank)), dice.pick(SIZE), dice.pick(SIZE)
+        row = (torch.arange(rows, device=dice.device) + dy[:, None]) % SIZE
+        return bank.unfold(2, columns, 1)[tile[:, None], row, dx[:, None]]

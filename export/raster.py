@@ -2,39 +2,38 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-_jit = nb.njit(cache=True, nogil=True, fastmath=False)
 _NO_IDS = np.zeros((0, 0), np.int32)
 _NO_BARY = np.zeros((0, 0, 2), np.float32)
-_NO_ALPHA = np.zeros((0, 0), np.float32)
-_NO_UV = np.zeros((1, 2), np.float32)
+
+_jit = nb.njit(cache=True, nogil=True, fastmath=False)
+NOTHING = -1e9  # depth where nothing is drawn
 
 
 @_jit
-def gbuffer(
+def _draw(
     vertices: NDArray[np.float32],
     triangles: NDArray[np.int32],
-    first_id: int,
+    drawn: NDArray[np.bool_],
     depth: NDArray[np.float32],
     ids: NDArray[np.int32],
     bary: NDArray[np.float32],
     alpha: NDArray[np.float32],
     vertex_uv: NDArray[np.float32],
+    first: int,
+    last: int,
 ) -> None:
-    """Draws triangles into a G-buffer, nearest (largest z) first.
-
-    vertices (V, 3): x right, y down in pixels, z towards the camera. depth (H, W), ids (H, W),
-    bary (H, W, 2) hold what is nearest so far; empty ids draw depth alone. Where alpha (A, B)
-    is not empty a fragment is kept only if alpha at its interpolated vertex_uv (V, 2) is positive.
-    """
     height, width = depth.shape
     rows, columns = alpha.shape
     for t in range(triangles.shape[0]):
+        if not drawn[t]:
+            continue
         i, j, k = triangles[t, 0], triangles[t, 1], triangles[t, 2]
         x0, y0, z0 = vertices[i, 0], vertices[i, 1], vertices[i, 2]
         x1, y1, z1 = vertices[j, 0], vertices[j, 1], vertices[j, 2]
@@ -47,6 +46,7 @@ def gbuffer(
         ya = max(0, int(np.ceil(min(y0, y1, y2) - 0.5)))
         yb = min(height - 1, int(np.floor(max(y0, y1, y2) - 0.5)))
         inverse = 1.0 / area
+        tested = first <= t < last
         for y in range(ya, yb + 1):
             py = y + 0.5
             for x in range(xa, xb + 1):
@@ -57,7 +57,7 @@ def gbuffer(
                 if w0 >= 0 and w1 >= 0 and w2 >= 0:
                     z = w0 * z0 + w1 * z1 + w2 * z2
                     if z > depth[y, x]:
-                        if rows > 0:
+                        if tested:
                             u = w0 * vertex_uv[i, 0] + w1 * vertex_uv[j, 0] + w2 * vertex_uv[k, 0]
                             v = w0 * vertex_uv[i, 1] + w1 * vertex_uv[j, 1] + w2 * vertex_uv[k, 1]
                             r = min(rows - 1, max(0, int(v * rows)))
@@ -66,16 +66,57 @@ def gbuffer(
                                 continue
                         depth[y, x] = z
                         if ids.size > 0:
-                            ids[y, x] = t + first_id
+                            ids[y, x] = t
                             bary[y, x, 0] = w0
                             bary[y, x, 1] = w1
 
 
+@dataclass(frozen=True)
+class Cutout:
+    """Triangles first ... last - 1 show only where alpha (A, B) at their vertices' uv (V, 2) is
+    positive."""
+
+    alpha: NDArray[np.float32]
+    uv: NDArray[np.float32]
+    first: int
+    last: int
+
+
+SOLID = Cutout(np.zeros((0, 0), np.float32), np.zeros((1, 2), np.float32), 0, 0)
+
+
+def gbuffer(
+    vertices: NDArray[np.float32],
+    triangles: NDArray[np.int32],
+    size: int,
+    drawn: NDArray[np.bool_] | None = None,
+    cutout: Cutout = SOLID,
+) -> tuple[NDArray[np.float32], NDArray[np.int32], NDArray[np.float32]]:
+    """Draws those triangles (T, 3) that are drawn (T,): depth (S, S), ids (S, S) of the nearest
+    (largest z), -1 where there is none, and bary (S, S, 2).
+
+    vertices (V, 3): x right, y down in pixels, z towards the camera.
+    """
+    depth = np.full((size, size), NOTHING, np.float32)
+    ids = np.full((size, size), -1, np.int32)
+    bary = np.zeros((size, size, 2), np.float32)
+    some = np.ones(len(triangles), np.bool_) if drawn is None else drawn
+    c = cutout
+    _draw(vertices, triangles, some, depth, ids, bary, c.alpha, c.uv, c.first, c.last)
+    return depth, ids, bary
+
+
 def depth_map(
-    vertices: NDArray[np.float32], triangles: NDArray[np.int32], depth: NDArray[np.float32]
-) -> None:
-    """Draws the largest z per pixel into depth (H, W); for shadow maps."""
-    gbuffer(vertices, triangles, 0, depth, _NO_IDS, _NO_BARY, _NO_ALPHA, _NO_UV)
+    vertices: NDArray[np.float32],
+    triangles: NDArray[np.int32],
+    size: int,
+    drawn: NDArray[np.bool_] | None = None,
+) -> NDArray[np.float32]:
+    """The largest z per pixel (S, S) of the triangles drawn; for shadow maps."""
+    depth = np.full((size, size), NOTHING, np.float32)
+    some = np.ones(len(triangles), np.bool_) if drawn is None else drawn
+    _draw(vertices, triangles, some, depth, _NO_IDS, _NO_BARY, SOLID.alpha, SOLID.uv, 0, 0)
+    return depth
 
 
 @_jit

@@ -4,62 +4,78 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from .headmodel import Floats
+from .paint import blended
 from .surfaces import BACK_SKIN, EYEBALL, FLESH, FRAME, HAIR, LASH, SKIN, SOCKET, TOOTH
 
 
 @dataclass
 class Materials:
-    """Albedos, linear RGB. Textures (H, W, 3); the rest (3,). iris_radius, pupil_radius in cm."""
+    """Albedos of B heads, linear RGB. Textures (B, 3, H, W); colours (B, 3); the rest (B,), radii
+    in cm; clothes begin below collar, head frame y in cm."""
 
-    face: Floats
-    back: Floats
-    hair: Floats
-    flesh: Floats
-    tooth: Floats
-    socket: Floats
-    lash: Floats
-    frame: Floats
-    sclera: Floats
-    iris: Floats
-    cloth: Floats
-    iris_radius: float
-    pupil_radius: float
-    shine: float
-    collar: float
+    face: Tensor
+    back: Tensor
+    hair: Tensor
+    flesh: Tensor
+    tooth: Tensor
+    socket: Tensor
+    lash: Tensor
+    frame: Tensor
+    sclera: Tensor
+    iris: Tensor
+    cloth: Tensor
+    iris_radius: Tensor
+    pupil_radius: Tensor
+    shine: Tensor
+    collar: Tensor
 
 
 @dataclass
 class Lights:
-    """harmonics (9, 3) irradiance in the camera frame (y up); direction (3,) and colour (3,) of
-    the hard light; wrap softens its terminator; shadow (S, S) depth map with matrix (3, 4) from
-    G-buffer (x, y, z) to shadow (column, row, depth), empty without a shadow."""
+    """Of B heads: harmonics (B, 9, 3) irradiance in the camera frame (y up); direction (B, 3) and
+    colour (B, 3) of the hard light; wrap (B,) softens its terminator; slot (B,): which of the
+    depth maps shadow (M, S, S) is the head's, -1 for none, with matrix (B, 3, 4) from G-buffer
+    (x, y, z) to its (column, row, depth)."""
 
-    harmonics: Floats
-    direction: Floats
-    colour: Floats
-    wrap: float
-    shadow: Floats
-    matrix: Floats
+    harmonics: Tensor
+    direction: Tensor
+    colour: Tensor
+    wrap: Tensor
+    shadow: Tensor
+    slot: Tensor
+    matrix: Tensor
     bias: float
 
 
-def _sample(texture: Tensor, u: Tensor, v: Tensor) -> Tensor:
-    """Bilinear lookup, v up, clamped at the border: (H, W, 3) at (P,) -> (P, 3)."""
-    h, w = texture.shape[:2]
+@dataclass
+class Fragments:
+    """P fragments, those of a head together: head (P,), count of each head's; kind (P,) of
+    surface; uv (P, 2); normal (P, 3) unit, camera frame; ao (P,); height (P,) head frame y, cm;
+    position (P, 3) G-buffer x, y, z."""
+
+    head: Tensor
+    count: list[int]
+    kind: Tensor
+    uv: Tensor
+    normal: Tensor
+    ao: Tensor
+    height: Tensor
+    position: Tensor
+
+
+def _sample(texture: Tensor, head: Tensor, u: Tensor, v: Tensor) -> Tensor:
+    """Bilinear lookup, v up, clamped at the border: (B, 3, H, W) at (P,) -> (P, 3)."""
+    h, w = texture.shape[2:]
     x = (u * w - 0.5).clamp(0, w - 1.001)
     y = ((1 - v) * h - 0.5).clamp(0, h - 1.001)
-    x0, y0 = x.long(), y.long()
-    fx, fy = (x - x0)[:, None], (y - y0)[:, None]
-    flat = texture.reshape(-1, 3)
-    at = y0 * w + x0
-    top = torch.lerp(flat[at], flat[at + 1], fx)
-    low = torch.lerp(flat[at + w], flat[at + w + 1], fx)
-    return torch.lerp(top, low, fy)
+    fx, fy = x % 1, y % 1
+    at = (head * h + y.long()) * w + x.long()
+    index = torch.stack([at, at + 1, at + w, at + w + 1], 1)
+    weights = torch.stack([(1 - fx) * (1 - fy), fx * (1 - fy), (1 - fx) * fy, fx * fy], 1)
+    return blended(texture.permute(0, 2, 3, 1).reshape(-1, 3), index, weights)
 
 
 def _smooth(x: Tensor) -> Tensor:
@@ -67,77 +83,78 @@ def _smooth(x: Tensor) -> Tensor:
     return x * x * (3 - 2 * x)
 
 
-def _albedo(kind: Tensor, uv: Tensor, m: Materials) -> Tensor:
-    flat = np.zeros((9, 3), np.float32)
+def _eyes(head: Tensor, uv: Tensor, m: Materials) -> Tensor:
+    r = uv.norm(dim=1)
+    iris, pupil = m.iris_radius[head], m.pupil_radius[head]
+    ring = 1 - 0.5 * _smooth((r - iris + 0.15) / 0.15)
+    white = _smooth((r - iris + 0.04) / 0.08)[:, None]
+    mixed = torch.lerp(m.iris[head] * ring[:, None], m.sclera[head], white)
+    return mixed * (0.02 + 0.98 * _smooth((r - pupil + 0.03) / 0.06))[:, None]
+
+
+def _albedo(f: Fragments, m: Materials) -> Tensor:
+    flat = torch.zeros(len(m.lash), 9, 3, device=f.kind.device)
     for index, colour in (
         (FLESH, m.flesh), (TOOTH, m.tooth), (SOCKET, m.socket), (LASH, m.lash), (FRAME, m.frame),
     ):  # fmt: skip
-        flat[index] = colour
-    out = torch.from_numpy(flat)[kind]
+        flat[:, index] = colour
+    out = flat.view(-1, 3)[f.head * 9 + f.kind]
     for index, texture in ((SKIN, m.face), (BACK_SKIN, m.back), (HAIR, m.hair)):
-        at = torch.nonzero(kind == index)[:, 0]
-        if len(at):
-            u, v = uv[at, 0], uv[at, 1]
-            v = 1 - v if index == HAIR else v
-            out[at] = _sample(torch.from_numpy(texture), u, v)
-    at = torch.nonzero(kind == EYEBALL)[:, 0]
-    if len(at):
-        r = uv[at].norm(dim=1)[:, None]
-        iris, sclera = torch.from_numpy(m.iris), torch.from_numpy(m.sclera)
-        ring = 1 - 0.5 * _smooth((r - m.iris_radius + 0.15) / 0.15)
-        mixed = torch.lerp(iris * ring, sclera.expand(len(at), 3),
-                            _smooth((r - m.iris_radius + 0.04) / 0.08))  # fmt: skip
-        out[at] = mixed * (0.02 + 0.98 * _smooth((r - m.pupil_radius + 0.03) / 0.06))
+        at = torch.nonzero(f.kind == index)[:, 0]
+        u, v = f.uv[at].unbind(1)
+        out[at] = _sample(texture, f.head[at], u, 1 - v if index == HAIR else v)
+    at = torch.nonzero(f.kind == EYEBALL)[:, 0]
+    out[at] = _eyes(f.head[at], f.uv[at], m)
     return out
 
 
-def _shadow(position: Tensor, lights: Lights) -> Tensor:
-    size = lights.shadow.shape[0]
-    m = torch.from_numpy(lights.matrix)
-    q = position @ m[:, :3].T + m[:, 3]
+def _each(rows: Tensor, count: list[int], matrices: Tensor) -> Tensor:
+    """Rows (P, J), those of a head together, times their head's matrix (B, J, K)."""
+    parts, start = [], 0
+    for length, matrix in zip(count, matrices, strict=True):
+        parts.append(rows[start : start + length] @ matrix)
+        start += length
+    return torch.cat(parts)
+
+
+def _lit(f: Fragments, lights: Lights) -> Tensor:
+    """(P,): how much of the hard light is not in shadow."""
+    if not len(lights.shadow):
+        return torch.ones_like(f.ao)
+    size, m = lights.shadow.shape[1], lights.matrix
+    q = _each(f.position, f.count, m[:, :, :3].transpose(1, 2)) + m[:, :, 3][f.head]
     column = q[:, 0].long().clamp(1, size - 2)
     row = q[:, 1].long().clamp(1, size - 2)
-    depth, at = torch.from_numpy(lights.shadow).reshape(-1), row * size + column
+    slot = lights.slot[f.head]
+    depth, place = lights.shadow.reshape(-1), (slot.clamp(min=0) * size + row) * size + column
     limit = q[:, 2] + lights.bias
-    lit = sum((depth[at + o] <= limit).float() for o in (0, -1, 1, -size, size))
-    return torch.as_tensor(lit) / 5
+    lit = sum((depth[place + o] <= limit).float() for o in (0, -1, 1, -size, size))
+    return torch.where(slot >= 0, torch.as_tensor(lit) / 5, 1.0)
 
 
-def shade(
-    kind: Tensor,
-    uv: Tensor,
-    normal: Tensor,
-    ao: Tensor,
-    height: Tensor,
-    position: Tensor,
-    materials: Materials,
-    lights: Lights,
-) -> Tensor:
-    """Outgoing light (P, 3), linear RGB, of P fragments.
-
-    kind (P,) surface; uv (P, 2); normal (P, 3) unit, camera frame; ao (P,); height (P,) head
-    frame y in cm (clothes begin below the collar); position (P, 3) G-buffer x, y, z.
-    """
-    albedo = _albedo(kind, uv, materials)
-    dressed = (height < materials.collar) & (kind <= BACK_SKIN)
-    albedo = torch.where(dressed[:, None], torch.from_numpy(materials.cloth), albedo)
-    away = (normal[:, 2] < 0) & (kind >= LASH)
-    normal = torch.where(away[:, None], -normal, normal)
-    ao = torch.where(kind == EYEBALL, ao.clamp(min=0.55), ao)
+def shade(f: Fragments, materials: Materials, lights: Lights) -> Tensor:
+    """Outgoing light (P, 3), linear RGB, of fragments."""
+    head, kind = f.head, f.kind
+    albedo = _albedo(f, materials)
+    dressed = (f.height < materials.collar[head]) & (kind <= BACK_SKIN)
+    albedo = torch.where(dressed[:, None], materials.cloth[head], albedo)
+    away = (f.normal[:, 2] < 0) & (kind >= LASH)
+    normal = torch.where(away[:, None], -f.normal, f.normal)
+    ao = torch.where(kind == EYEBALL, f.ao.clamp(min=0.55), f.ao)
     x, y, z = normal.unbind(1)
-    terms = [torch.ones_like(x), x, y, z, x * y, y * z, x * z, x * x - y * y, 3 * z * z - 1]
-    ambient = torch.stack(terms, 1) @ torch.from_numpy(lights.harmonics)
+    rows = [torch.ones_like(x), x, y, z, x * y, y * z, x * z, x * x - y * y, 3 * z * z - 1]
+    ambient = _each(torch.stack(rows, 1), f.count, lights.harmonics)
     light = ambient.clamp(min=0.02) * ao[:, None]
-    direction = torch.from_numpy(lights.direction)
-    facing = (normal @ direction + lights.wrap).clamp(min=0) / (1 + lights.wrap)
-    if lights.shadow.size:
-        facing = facing * _shadow(position, lights)
-    colour = torch.from_numpy(lights.colour)
+    direction, wrap = lights.direction[head], lights.wrap[head]
+    facing = ((normal * direction).sum(1) + wrap).clamp(min=0) / (1 + wrap)
+    facing = facing * _lit(f, lights)
+    colour = lights.colour[head]
     light = light + facing[:, None] * colour
-    half = direction + torch.tensor([0.0, 0.0, 1.0])
-    glint = (normal @ (half / half.norm())).clamp(min=0) ** 24 * (facing > 0)
-    shine = torch.full_like(glint, materials.shine)
-    shine = torch.where(kind == EYEBALL, torch.full_like(shine, 0.5), shine)
+    half = lights.direction + torch.tensor([0.0, 0.0, 1.0], device=head.device)
+    half = (half / half.norm(dim=1, keepdim=True))[head]
+    glint = (normal * half).sum(1).clamp(min=0) ** 24 * (facing > 0)
+    shine = materials.shine[head]
+    shine = torch.where(kind == EYEBALL, 0.5, shine)
     shine = torch.where(kind == HAIR, shine * 0.4, shine).masked_fill(dressed, 0)
     out: Tensor = albedo * light + (shine * glint)[:, None] * colour
     return out

@@ -13,8 +13,6 @@ from .photos import Face
 from .raster import gbuffer, vertex_normals
 from .served import Served, surface_of
 
-_NONE, _UV = np.zeros((0, 0), np.float32), np.zeros((1, 2), np.float32)
-
 
 def picture(
     vertices: np.ndarray, triangles: NDArray[np.int32], yaw: float = 0.0, size: int = CROP
@@ -28,9 +26,7 @@ def picture(
     a = np.deg2rad(yaw)
     p = p @ np.array([[np.cos(a), 0, -np.sin(a)], [0, 1, 0], [np.sin(a), 0, np.cos(a)]])
     shown = (p * k + [96 * k, 100 * k, 0]).astype(np.float32)
-    depth, ids = np.full((size, size), -1e9, np.float32), np.full((size, size), -1, np.int32)
-    bary = np.zeros((size, size, 2), np.float32)
-    gbuffer(shown, triangles, 0, depth, ids, bary, _NONE, _UV)
+    _, ids, bary = gbuffer(shown, triangles, size)
     normals = vertex_normals(np.ascontiguousarray(p, np.float32), triangles)
     w = np.concatenate([bary, 1 - bary.sum(-1, keepdims=True)], -1)[..., None]
     n = (normals[triangles[ids.clip(0)]] * w).sum(2)

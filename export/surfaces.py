@@ -80,8 +80,7 @@ class RenderHead:
             v = np.cross(d, u)
             half = _AO_SIZE / 2
             p = np.stack([neutral @ u * 6 + half, neutral @ v * 6 + half, neutral @ d], 1)
-            depth = np.full((_AO_SIZE, _AO_SIZE), -1e9, np.float32)
-            depth_map(p.astype(np.float32), self.triangles, depth)
+            depth = depth_map(p.astype(np.float32), self.triangles, _AO_SIZE)
             x, y = (np.clip(p[:, k].astype(int), 0, _AO_SIZE - 1) for k in (0, 1))
             cosine = np.clip(normals @ d, 0, None)
             seen += cosine * (p[:, 2] > depth[y, x] - 0.35)
