@@ -11,25 +11,32 @@ def _generate(args: argparse.Namespace) -> None:
     import cv2
     import torch
 
-    from .shards import write_shard
+    from .shards import shard_path, write_shard
     from .synth import Synthesizer
 
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    synthesizer = Synthesizer.load(args.head, args.data)
-    done, began = 0, time.time()
-    while done < args.count and not (args.out / "STOP").exists():
-        n = min(args.shard, args.count - done)
-        write_shard(synthesizer, args.out, args.seed + done, n)
-        done += n
-        print(f"{done} samples, {done / (time.time() - began):.1f}/s", flush=True)
+    synthesizer = Synthesizer.load(args.head, args.data, args.device)
+    there, began = 0, time.time()
+    for start in range(0, args.count, args.shard):
+        if (args.out / "STOP").exists():
+            break
+        n = min(args.shard, args.count - start)
+        if shard_path(args.out, args.seed + start).exists():  # of a run cut short
+            there += n
+            continue
+        write_shard(synthesizer, args.out, args.seed + start, n)
+        done = start + n
+        rate = (done - there) / (time.time() - began)
+        print(f"{done} samples, {rate:.1f}/s", flush=True)
 
 
 def _preview(args: argparse.Namespace) -> None:
     from .preview import contact_sheet
     from .synth import Synthesizer
 
-    contact_sheet(Synthesizer.load(args.head, args.data), args.seed, args.count, args.out)
+    synthesizer = Synthesizer.load(args.head, args.data, args.device)
+    contact_sheet(synthesizer, args.seed, args.count, args.out)
 
 
 def _pack(args: argparse.Namespace) -> None:
@@ -157,6 +164,7 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--head", default="tiny", help='packed .npz, checkout folder or "tiny"')
     parser.add_argument("--data", type=Path, help="folder with skins_ict_uv and environments")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cpu", help="where to render: cpu, cuda")
 
 
 def build_parser() -> argparse.ArgumentParser:

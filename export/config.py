@@ -18,6 +18,9 @@ class Config:
     shards: str = "shards"
     holdout: str = "holdout"
     out: str = "run"
+    renderers: int = 0  # processes that render into shards while the run trains
+    fresh: int = 100_000  # samples they render in all, at most 1,000,000 each
+    shard: int = 512
     init: str = ""  # checkout of weights to start from
     seed: int = 0
     modes: int = 64

@@ -38,6 +38,15 @@ class Dice:
         return self.numbers.device
 
     @classmethod
+    def thrown(cls, generator: torch.Generator, size: int, count: int) -> Dice:
+        """Dice of a batch whose samples have no seeds of their own."""
+        out = cls.__new__(cls)
+        device = generator.device
+        out.numbers = torch.rand(size, count, generator=generator, device=device)
+        out.used = 0
+        return out
+
+    @classmethod
     def joined(cls, parts: Sequence[Dice]) -> Dice:
         """Unused dice of several streams as one batch."""
         out = cls.__new__(cls)

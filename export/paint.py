@@ -69,8 +69,9 @@ def taps(
     first; cubic (B,) or linear; only px up to last (B,) are there; wrap: the row is a circle."""
     at = torch.arange(source, device=position.device)
     if not wrap:
-        top = source - 1 if last is None else last[:, None]
-        position = torch.minimum(position.clamp(min=0), torch.as_tensor(top, device=at.device))
+        position = position.clamp(0, source - 1)
+        if last is not None:
+            position = torch.minimum(position, last[:, None])
     d = position[..., None] - at
     if wrap:
         d = d - source * torch.round(d / source)

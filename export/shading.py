@@ -128,8 +128,10 @@ def _lit(f: Fragments, lights: Lights) -> Tensor:
     slot = lights.slot[f.head]
     depth, place = lights.shadow.reshape(-1), (slot.clamp(min=0) * size + row) * size + column
     limit = q[:, 2] + lights.bias
-    lit = sum((depth[place + o] <= limit).float() for o in (0, -1, 1, -size, size))
-    return torch.where(slot >= 0, torch.as_tensor(lit) / 5, 1.0)
+    lit = torch.zeros_like(limit)
+    for o in (0, -1, 1, -size, size):
+        lit += depth[place + o] <= limit
+    return torch.where(slot >= 0, lit / 5, 1.0)
 
 
 def shade(f: Fragments, materials: Materials, lights: Lights) -> Tensor:

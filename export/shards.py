@@ -14,7 +14,6 @@ from .identity import CROP, Camera, Shape, rotation
 from .synth import Sample, Synthesizer
 
 HOLDOUT_SEED = 1_000_000_000
-_BATCH = 16
 
 
 @dataclass
@@ -59,23 +58,26 @@ def labels_of(samples: list[Sample]) -> Labels:
     )
 
 
+def shard_path(folder: Path, first_seed: int) -> Path:
+    """Where the images of the shard that begins with a seed lie."""
+    return folder / f"{first_seed:012d}.npy"
+
+
 def write_shard(synthesizer: Synthesizer, folder: Path, first_seed: int, count: int) -> None:
     """Renders seeds first_seed ... first_seed + count - 1; the images appear last, complete."""
-    samples: list[Sample] = []
-    for start in range(first_seed, first_seed + count, _BATCH):
-        stop = min(start + _BATCH, first_seed + count)
-        samples += synthesizer.samples(list(range(start, stop)))
+    samples = synthesizer.samples(range(first_seed, first_seed + count))
     folder.mkdir(parents=True, exist_ok=True)
-    stem = f"{first_seed:012d}"
-    np.savez(folder / f"{stem}.npz", **vars(labels_of(samples)))
-    scratch = folder / f".{stem}.{os.getpid()}.npy"
+    path = shard_path(folder, first_seed)
+    np.savez(path.with_suffix(".npz"), **vars(labels_of(samples)))
+    scratch = folder / f".{path.stem}.{os.getpid()}.npy"
     np.save(scratch, np.stack([s.image for s in samples]))
-    scratch.rename(folder / f"{stem}.npy")
+    scratch.rename(path)
 
 
 @dataclass
 class Shard:
-    """images (n, 192, 192, 3) uint8, memory mapped; labels of the same n samples."""
+    """images (n, 192, 192, 3) uint8, mapped from disk (a write stays in memory); labels of the
+    same n samples."""
 
     images: NDArray[np.uint8]
     labels: Labels
@@ -85,7 +87,7 @@ def read_shard(path: Path) -> Shard:
     """Reads the shard whose images are at path (.npy)."""
     with np.load(path.with_suffix(".npz")) as z:
         labels = Labels(**{k: z[k] for k in z.files})
-    images = np.load(path, mmap_mode="r")
+    images = np.load(path, mmap_mode="c")
     if images.shape[1:] != (CROP, CROP, 3):
         raise ValueError(f"{path}: images are {images.shape[1:]}")
     return Shard(images, labels)

@@ -24,6 +24,7 @@ from .config import Config, dump_config
 from .geometry import CROP, umeyama
 from .headmodel import load_head
 from .network import GuidedNet, Output, Widths
+from .renderers import Renderers
 from .shapespace import Poser, ShapeSpace, build_space
 
 _HALF = CROP / 2
@@ -211,10 +212,10 @@ class Trainer:
     def _validate(self, batches: list[Batch]) -> tuple[float, float]:
         """Mean landmark error (px) and rotation error (degrees) of the EMA network."""
         error, degrees = [], []
-        probe = torch.from_numpy(probes(self.space))
+        probe = torch.from_numpy(probes(self.space)).to(self.device)
         for b in batches:
             with torch.no_grad():
-                out = self.ema(b.crops.to(self.device))
+                out = self.ema(b.crops)
             terms = losses(self.ema, out, b, probe, self.c)
             error.append((out.landmarks - b.landmarks).norm(dim=-1).mean().item())
             degrees.append(terms.degrees.item())
@@ -230,9 +231,8 @@ class Trainer:
     def _advance(self, batch: Batch, probe: Tensor) -> Terms:
         for g in self.optimiser.param_groups:
             g["lr"] = self._rate() * g["rate"] + 1e-6
-        batch = Batch(*(v.to(self.device) for v in vars(batch).values()))
         x = batch.crops.contiguous(memory_format=torch.channels_last)
-        terms = losses(self.net, self.net(x), batch, probe.to(self.device), self.c)
+        terms = losses(self.net, self.net(x), batch, probe, self.c)
         self.optimiser.zero_grad(set_to_none=True)
         terms.loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.net.parameters(), 5.0)
@@ -242,13 +242,17 @@ class Trainer:
         return terms
 
     def run(self) -> None:
-        """Trains until the run is over or `stop` is called; picks up shards as they appear."""
+        """Trains until the run is over or `stop` is called; picks up shards as they appear.
+
+        Raises:
+            FileNotFoundError: there is nothing to train on, and nobody renders.
+            RuntimeError: a renderer failed.
+        """
         c = self.c
-        samples = Samples(Path(c.shards), self.poser, self.space)
-        samples.refresh(2)
-        held = Samples(Path(c.holdout), self.poser, self.space)
+        samples = Samples(Path(c.shards), self.poser, self.space, self.device)
+        held = Samples(Path(c.holdout), self.poser, self.space, self.device)
         held.refresh(1)
-        rng = np.random.default_rng(5)
+        generator = torch.Generator(self.device).manual_seed(5)
         still = Config(
             batch=c.batch,
             rotate_degrees=0.1,
@@ -258,10 +262,19 @@ class Trainer:
             covered=0.0,
             shaded=0.0,
         )
-        fixed = [draw_batch(held, rng, still) for _ in range(4)] if held.shards else []
-        loader = Loader(samples, c, c.seed + 1000 + self.step)
-        threading.Thread(target=self._watch, args=(samples,), daemon=True).start()
-        probe = torch.from_numpy(probes(self.space))
+        fixed = [draw_batch(held, generator, still) for _ in range(4)] if held.shards else []
+        with Renderers(c, self.device.type) as renderers:
+            self._await_first(samples, renderers)
+            threading.Thread(target=self._watch, args=(samples,), daemon=True).start()
+            loader = Loader(samples, c, c.seed + 1000 + self.step)
+            self._train(loader, samples, fixed, renderers)
+        self.save()
+
+    def _train(
+        self, loader: Loader, samples: Samples, fixed: list[Batch], renderers: Renderers
+    ) -> None:
+        c = self.c
+        probe = torch.from_numpy(probes(self.space)).to(self.device)
         before, began, mark = self.spent, time.time(), time.time()
         seen: list[list[float]] = []
         with (self.out / "log.csv").open("a", newline="") as log:
@@ -273,11 +286,12 @@ class Trainer:
                 seen.append([float(v.detach()) for v in vars(terms).values()])
                 self.spent = before + time.time() - began
                 if self.step % 100 == 0 or self.step == c.steps:
+                    renderers.check()
                     speed = len(seen) * c.batch / (time.time() - mark)
                     due = fixed and self.step % c.save_every == 0
                     check = self._validate(fixed) if due else (math.nan, math.nan)
-                    count = sum(len(s.images) for s, _ in samples.shards)
-                    record: list[object] = [self.step, round(self.spent), count, f"{speed:.1f}"]
+                    record: list[object] = [self.step, round(self.spent), len(samples)]
+                    record += [f"{speed:.1f}"]
                     record += [f"{v:.4f}" for v in (*np.mean(seen, 0), *check, self._rate())]
                     writer.writerow(record)
                     log.flush()
@@ -285,7 +299,13 @@ class Trainer:
                     mark, seen = time.time(), []
                 if self.step % c.save_every == 0:
                     self.save()
-        self.save()
+
+    def _await_first(self, samples: Samples, renderers: Renderers) -> None:
+        while not samples.refresh(2) and not self._stopped:
+            if not renderers.processes:
+                raise FileNotFoundError(f"no shards in {samples.folder}")
+            renderers.check()
+            time.sleep(0.5)
 
     def _watch(self, samples: Samples) -> None:
         while True:

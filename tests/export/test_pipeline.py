@@ -248,7 +248,7 @@ def test_unguided_targets_are_the_heads_themselves(run: Path, poser: Poser) -> N
     samples = Samples(run / "holdout", poser, space)
     samples.refresh()
     still = replace(CONFIG, rotate_degrees=0.0, zoom=0.0, move=0.0, borders=0.0)
-    batch = draw_batch(samples, np.random.default_rng(0), still)
+    batch = draw_batch(samples, torch.Generator().manual_seed(0), still)
     volume = true_volumes(network, batch).numpy()
     marks = (batch.landmarks.numpy()[..., :2] / 2).astype(int).clip(0, 95)
     covered = [volume[b, :, m[:, 1], m[:, 0]].max(1) > 0.5 for b, m in enumerate(marks)]
