@@ -41,8 +41,6 @@ BUILT: Final = "protome_mesh_size_bytes_count"
 CHEAP: Final[Mapping[str, Any]] = {"detail": "preview", "appearance": "none", "formats": ["stl"]}
 # Bounds before and after that differ by more than this were not taken on a machine to oneself.
 QUIET: Final = 0.05
-# By then the server has given back what a burst left free, seconds.
-REST_SECONDS: Final = 8.0
 # A call's deadline in an open loop, in latencies of a lone client.
 PATIENCE: Final = 10.0
 
@@ -55,12 +53,14 @@ class Plan:
         bound: seconds of each of the two runs of the offline bound.
         phase: seconds of each load.
         requests: of the growth of memory; 0: not measured.
+        rest: seconds in which the server gives back what a burst left free.
         mix: also measure the mixed set.
     """
 
     bound: float = 10.0
     phase: float = 10.0
     requests: int = 10_000
+    rest: float = 8.0
     mix: bool = True
 
 
@@ -84,7 +84,7 @@ def bench(plan: Plan, say: Callable[[str], None] = lambda _: None) -> dict[str, 
             report["mix"] = throughput(service, mixed, plan)
         if plan.requests:
             say(f"growth of memory over {plan.requests} requests")
-        report |= growth(service, _mostly_small(mixed), plan.requests)
+        report |= growth(service, _mostly_small(mixed), plan)
         report["peak_rss_bytes"] = service.peak
     say("surface extraction")
     return report | surface_speed(sample_volume())
@@ -177,12 +177,13 @@ def throughput(service: Service, photos: Sequence[str], plan: Plan) -> dict[str,
     }
 
 
-def growth(service: Service, photos: Sequence[str], requests: int) -> dict[str, Any]:
+def growth(service: Service, photos: Sequence[str], plan: Plan) -> dict[str, Any]:
     """How memory grows: the cheapest requests there are, after a tenth of them as a warm-up."""
+    requests = plan.requests
     report: dict[str, Any] = {"growth_requests": requests, "rss_growth_after_10k": None}
     if requests:
-        first = _at_rest(service, photos, max(50, requests // 10))
-        last = _at_rest(service, photos, requests)
+        first = _at_rest(service, photos, max(50, requests // 10), plan.rest)
+        last = _at_rest(service, photos, requests, plan.rest)
         report |= {
             "rss_before_bytes": first,
             "rss_after_bytes": last,
@@ -191,10 +192,10 @@ def growth(service: Service, photos: Sequence[str], requests: int) -> dict[str, 
     return report
 
 
-def _at_rest(service: Service, photos: Sequence[str], calls: int) -> int:
+def _at_rest(service: Service, photos: Sequence[str], calls: int, rest: float) -> int:
     """Bytes that the service keeps after so many calls: the least it has in the time after them."""
     service.load(photos, CHEAP, clients=16, calls=calls)
-    end = time.monotonic() + REST_SECONDS
+    end = time.monotonic() + rest
     least = service.memory()
     while time.monotonic() < end:
         time.sleep(1.0)

@@ -11,7 +11,8 @@ from protome.bench import KEYS, Plan, bench, table
 
 @pytest.mark.timeout(400)
 def test_a_short_run_has_every_figure() -> None:
-    report = json.loads(json.dumps(bench(Plan(bound=1.0, phase=1.5, requests=30, mix=False))))
+    plan = Plan(bound=1.0, phase=1.5, requests=30, rest=1.0, mix=False)
+    report = json.loads(json.dumps(bench(plan)))
     for key in KEYS:
         assert isinstance(report[key], (int, float)), key
     assert [point["clients"] for point in report["closed"]] == [1, 2, 8, 32, 64]
