@@ -54,6 +54,7 @@ class Plan:
         phase: seconds of each load.
         requests: of the growth of memory; 0: not measured.
         rest: seconds in which the server gives back what a burst left free.
+        rounds: of surface extraction, of which the best counts.
         mix: also measure the mixed set.
     """
 
@@ -61,6 +62,7 @@ class Plan:
     phase: float = 10.0
     requests: int = 10_000
     rest: float = 8.0
+    rounds: int = 15
     mix: bool = True
 
 
@@ -87,7 +89,7 @@ def bench(plan: Plan, say: Callable[[str], None] = lambda _: None) -> dict[str, 
         report |= growth(service, _mostly_small(mixed), plan)
         report["peak_rss_bytes"] = service.peak
     say("surface extraction")
-    return report | surface_speed(sample_volume())
+    return report | surface_speed(sample_volume(), plan.rounds)
 
 
 def mix(folder: Path) -> list[str]:
