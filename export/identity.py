@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from .headmodel import Floats, HeadModel
 
@@ -108,24 +110,21 @@ def sample_shape(rng: np.random.Generator, head: HeadModel) -> Shape:
     )
 
 
-def head_vertices(head: HeadModel, shapes: list[Shape]) -> Floats:
-    """(B, V, 3) vertices in the head frame, cm."""
-    weights = np.stack([np.concatenate([s.identity, s.expression]) for s in shapes])
-    deltas = weights @ _flat_basis(head)
-    stretch = np.stack([s.stretch for s in shapes])[:, None, :]
-    vertices = (head.neutral.reshape(1, -1) + deltas).reshape(len(shapes), -1, 3) * stretch
-    return vertices.astype(np.float32)
+class Shaper:
+    """Makes the vertices of shapes, of one head model on one device."""
 
-
-_BASES: dict[int, tuple[HeadModel, Floats]] = {}
-
-
-def _flat_basis(head: HeadModel) -> Floats:
-    key = id(head)
-    if key not in _BASES:
+    def __init__(self, head: HeadModel, device: torch.device) -> None:
         rows = np.concatenate([head.identity, head.expression])
-        _BASES[key] = (head, rows.reshape(len(rows), -1))
-    return _BASES[key][1]
+        self.device = device
+        self.basis = torch.from_numpy(rows.reshape(len(rows), -1).astype(np.float32)).to(device)
+        self.neutral = torch.from_numpy(head.neutral.astype(np.float32).ravel()).to(device)
+
+    def vertices(self, shapes: list[Shape]) -> Tensor:
+        """(B, V, 3) in the head frame, cm."""
+        weights = np.stack([np.concatenate([s.identity, s.expression]) for s in shapes])
+        stretch = torch.from_numpy(np.stack([s.stretch for s in shapes])).to(self.device)
+        moved = torch.from_numpy(weights.astype(np.float32)).to(self.device) @ self.basis
+        return (moved + self.neutral).view(len(shapes), -1, 3) * stretch[:, None].float()
 
 
 @dataclass

@@ -17,7 +17,7 @@ from .backdrop import draw_shoulders, sample_backdrops
 from .dice import Dice
 from .headmodel import Floats, HeadModel, load_head
 from .heads import HeadRenderer, Layer, View
-from .identity import CROP, Camera, Shape, head_vertices, make_camera, sample_shape
+from .identity import CROP, Camera, Shape, Shaper, make_camera, sample_shape
 from .noise import NoiseBank
 from .occluders import draw_hands, draw_objects, draw_strands
 from .paint import centres, resample, taps
@@ -45,6 +45,7 @@ class Synthesizer:
     ) -> None:
         self.head, self.device = head, torch.device(device)
         self.together = together or (8 if self.device.type == "cpu" else 128)
+        self.shaper = Shaper(head, self.device)
         self.noise = NoiseBank(self.device)
         self.assets = load_assets(head, data, self.device)
         self.renderer = HeadRenderer(head, self.assets, self.noise)
@@ -70,14 +71,10 @@ class Synthesizer:
         dice = [Dice(seeds, _MAIN, self.device)]
         if others:
             dice.append(Dice([seeds[k] for k in others], _OTHER, self.device))
-        vertices = head_vertices(self.head, shapes)
-        landmarks = vertices[:, self.head.landmarks]
+        vertices = self.shaper.vertices(shapes)
+        landmarks = vertices[:, self.renderer.landmarks].cpu().numpy()
         cameras = [make_camera(s, p) for s, p in zip(shapes, landmarks, strict=True)]
-        layer = self.renderer.heads(
-            Dice.joined(dice),
-            torch.from_numpy(vertices).to(self.device),
-            View.of(cameras, self.device),
-        )
+        layer = self.renderer.heads(Dice.joined(dice), vertices, View.of(cameras, self.device))
         images = self._compose(scene, layer, others, landmarks, cameras).cpu().numpy()
         rows = zip(images, landmarks, shapes, cameras, strict=False)  # others come after
         return [Sample(i, camera.project(p), shape, camera) for i, p, shape, camera in rows]

@@ -89,6 +89,15 @@ def test_training_learns_logs_and_resumes(run: Path) -> None:
     assert torch.load(run / "longer" / "checkpoint.pt", weights_only=True)["step"] == 61
 
 
+def test_training_makes_its_tensors_where_the_network_is(run: Path) -> None:
+    """With another default device, whatever is made without naming one fails."""
+    config = replace(CONFIG, shards=str(run / "shards"), holdout=str(run / "holdout"))
+    trainer = Trainer(replace(config, out=str(run / "placed"), amp=True))
+    with torch.device("meta"):
+        trainer.run()
+    assert trainer.step == 2
+
+
 def test_blend_lies_between(run: Path, tmp_path: Path) -> None:
     checkpoint = run / "run" / "checkpoint.pt"
     ours = torch.load(checkpoint, weights_only=True)["ema"]
