@@ -30,17 +30,22 @@ def align_depth(points: np.ndarray, vertices: np.ndarray) -> np.ndarray:
     return v
 
 
-def surface_nme(points: np.ndarray, vertices: np.ndarray | None) -> tuple[float, float]:
-    """Landmarks (68, 3) to a predicted surface (N, 3), both in photo px, z to the camera:
-    (all 68, inner 51) over the box size of the landmarks. A failure counts 1.0."""
+MOUTH = slice(48, 68)
+
+
+def surface_errors(points: np.ndarray, vertices: np.ndarray | None) -> Floats:
+    """(68,) distances of landmarks (68, 3) to a predicted surface (N, 3), both in photo px, z to
+    the camera, over the box size of the landmarks. A failure counts 1.0."""
     if vertices is None or len(vertices) == 0:
-        return 1.0, 1.0
-    size = box_size(points)
+        return np.ones(len(points), np.float32)
     distance = np.asarray(cKDTree(align_depth(points, vertices)).query(points)[0])
-    return (
-        float(min(distance.mean() / size, 1.0)),
-        float(min(distance[17:].mean() / size, 1.0)),
-    )
+    return np.asarray(distance / box_size(points))
+
+
+def surface_nme(points: np.ndarray, vertices: np.ndarray | None) -> tuple[float, float]:
+    """The means of `surface_errors`: (all 68, inner 51), at most 1.0."""
+    errors = surface_errors(points, vertices)
+    return min(float(errors.mean()), 1.0), min(float(errors[17:].mean()), 1.0)
 
 
 def landmark_nme(truth: np.ndarray, found: np.ndarray | None) -> float:

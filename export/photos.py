@@ -7,21 +7,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from protome.crops import Placement
 from protome.grid import Level
 
+from .geometry import Voxeliser
 from .groups import group_of
 from .headmodel import Floats
 from .identity import CENTRE, SCALE
-from .metric import box_size, inner_nme, landmark_nme, surface_nme
-from .raster import solid_occupancy
+from .metric import MOUTH, box_size, inner_nme, landmark_nme, surface_errors
 from .served import Cropped, Served, surface_of
 from .shapespace import ShapeSpace, similarity
 
 MEASURES = (
-    "surface_nme_68", "surface_nme_51", "bare_nme_68",
+    "surface_nme_68", "surface_nme_51", "surface_nme_mouth",
+    "bare_nme_68", "bare_nme_51", "bare_nme_mouth",
     "landmark_2d_nme", "landmark_2d_nme_51", "bare_2d_nme_51", "rotation_deg",
 )  # fmt: skip
 
@@ -80,9 +82,16 @@ def _refined(served: Served, photo: bytes, cropped: Cropped, passes: int) -> Cro
 
 
 def evaluate_photo(
-    served: Served, photo: bytes, face: Face, points: Floats, space: ShapeSpace, passes: int
+    served: Served,
+    photo: bytes,
+    face: Face,
+    points: Floats,
+    space: ShapeSpace,
+    voxeliser: Voxeliser,
+    passes: int,
 ) -> None:
-    """Fills in a face's figures; points (68, 3) photo px, z towards the camera."""
+    """Fills in a face's figures; points (68, 3) photo px, z towards the camera. The bare head is
+    voxelised as the network voxelises its own."""
     face.figures = dict.fromkeys(MEASURES, 1.0) | {"rotation_deg": 180.0}
     cropped = served.faces(photo).main
     if cropped is None:
@@ -95,17 +104,20 @@ def evaluate_photo(
     vertices, triangles = surface_of(volume)
     linear = out.pose[:, :3] * [1, -1, -1]  # from the canonical frame
     bare = space.mean @ linear.T + out.pose[:, 3]
-    bare_surface, _ = surface_of(to_uint8(solid_occupancy(bare, space.triangles)))
+    with torch.inference_mode():
+        occupancy = voxeliser(torch.from_numpy(bare[None].astype(np.float32)))[0].numpy()
+    bare_surface, _ = surface_of(to_uint8(occupancy))
     truth = points * np.array([1, 1, -1], np.float32)
     # The inner 51: data sets place the jaw's points differently.
     right = similarity(truth[None, 17:], space.canonical68[17:])[0][0]
     scale = np.sqrt(np.square(linear).sum() / 3)
     cosine = (np.trace(right.T @ (linear / scale)) - 1) / 2
-    whole, inner = surface_nme(points, to_photo(vertices, place) if len(triangles) else None)
+    found = surface_errors(points, to_photo(vertices, place) if len(triangles) else None)
+    plain = surface_errors(points, to_photo(bare_surface, place))
+    parts = {"68": slice(None), "51": slice(17, None), "mouth": MOUTH}
     face.figures = {
-        "surface_nme_68": whole,
-        "surface_nme_51": inner,
-        "bare_nme_68": surface_nme(points, to_photo(bare_surface, place))[0],
+        **{f"surface_nme_{k}": min(float(found[part].mean()), 1.0) for k, part in parts.items()},
+        **{f"bare_nme_{k}": min(float(plain[part].mean()), 1.0) for k, part in parts.items()},
         "landmark_2d_nme": landmark_nme(points, to_photo(out.landmarks, place)),
         "landmark_2d_nme_51": inner_nme(points, to_photo(out.landmarks, place)),
         "bare_2d_nme_51": inner_nme(points, to_photo(bare[space.landmarks], place)),
@@ -132,9 +144,9 @@ def evaluate_photos(
     served: Served, folder: Path, landmarks: Path, space: ShapeSpace, passes: int = 1
 ) -> list[Face]:
     """Every photo of `labelled`, evaluated."""
-    faces = []
+    faces, voxeliser = [], Voxeliser(space.mean, space.triangles)
     for name, photo, points, yaw in labelled(folder, landmarks):
         face = Face(name, yaw)
-        evaluate_photo(served, photo, face, points, space, passes)
+        evaluate_photo(served, photo, face, points, space, voxeliser, passes)
         faces.append(face)
     return faces
