@@ -26,12 +26,16 @@ def tool(name: str) -> str:
     return found
 
 
+def test_types_are_clean(types: subprocess.Popen[str]) -> None:
+    said, _ = types.communicate()
+    assert types.returncode == 0, said
+
+
 @pytest.mark.parametrize(
     "command",
     [
         ("ruff", "check"),
         ("ruff", "format", "--check"),
-        ("mypy",),
         ("mypy", "tests"),
         ("buf", "lint", "proto"),
     ],
