@@ -8,10 +8,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
 from torch import Tensor
 
 from .headmodel import Floats, HeadModel
+from .paint import gamma
 from .pixels import blur, read_image, shrink, stretch
 
 TEXTURE = 256  # texels a side of the face tile
@@ -51,11 +51,6 @@ class Assets:
 
 def _tensor(array: np.ndarray, device: torch.device) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(array, np.float32)).to(device)
-
-
-def _to_linear(colour: ArrayLike) -> Floats:
-    """Display RGB 0..1 to linear (gamma 2.2)."""
-    return np.power(np.asarray(colour, np.float32), np.float32(2.2), dtype=np.float32)
 
 
 def _basis(directions: np.ndarray) -> Floats:
@@ -184,8 +179,8 @@ def _masks(head: HeadModel, folder: Path | None, device: torch.device) -> Masks:
 
 
 def _flat_skins() -> tuple[Floats, Floats]:
-    tones = _to_linear([[0.90, 0.72, 0.62], [0.74, 0.54, 0.42], [0.33, 0.22, 0.17]])
-    density = -np.log(tones)[:, None, None, :]
+    tones = torch.tensor([[0.90, 0.72, 0.62], [0.74, 0.54, 0.42], [0.33, 0.22, 0.17]], device="cpu")
+    density = -gamma(tones).log().numpy()[:, None, None, :]
     face = np.broadcast_to(density, (3, TEXTURE, TEXTURE, 3))
     back = np.broadcast_to(density, (3, BACK, BACK, 3))
     return face.astype(np.float32), back.astype(np.float32)
@@ -201,7 +196,8 @@ def load_assets(head: HeadModel, data: Path | None, device: torch.device) -> Ass
             rows = []
             for path in sorted(folder.glob(f"*_{kind}.jpg")):
                 image = shrink(read_image(path), size, size)
-                rows.append(-np.log(_to_linear(image / 255.0).clip(0.004)))
+                linear = gamma(torch.from_numpy(image / 255.0))
+                rows.append(-linear.clamp(min=0.004).log().numpy())
             return np.stack(rows).astype(np.float32)
 
         face, back = density("face", TEXTURE), density("backhead", BACK)

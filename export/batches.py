@@ -19,7 +19,7 @@ from .dice import Dice
 from .geometry import CROP
 from .headmodel import MIRROR68, Floats
 from .network import INPUT
-from .paint import centres
+from .paint import centres, framed, window
 from .shapespace import Poser, ShapeSpace, canonical_heads
 from .shards import Shard, find_shards, read_shard
 
@@ -145,10 +145,7 @@ def augmented(images: Tensor, landmarks: Tensor, dice: Dice, c: Config) -> tuple
 def _bordered(x: Tensor, dice: Dice, share: float) -> Tensor:
     """Black borders, as crops have that reach beyond the photo; up to a quarter of a side."""
     cut = (1 + dice.pick(INPUT // 4 - 1, 4)) * dice.chance(0.5, 4) * dice.chance(share)[:, None]
-    at = torch.arange(INPUT, device=x.device)
-    rows = (at >= cut[:, :1]) & (at < INPUT - cut[:, 1:2])
-    columns = (at >= cut[:, 2:3]) & (at < INPUT - cut[:, 3:])
-    return x * (rows[:, :, None] & columns[:, None])[:, None]
+    return framed(x, cut)
 
 
 def _covered(x: Tensor, dice: Dice, share: float) -> Tensor:
@@ -197,11 +194,7 @@ def _boxed(x: Tensor, dice: Dice, share: float) -> Tensor:
     """A box of one colour over a share of the crops."""
     size = 5 + dice.pick(27, 2)
     corner = (dice.uniform(0, 1, 2) * (INPUT - size)).long()
-    at = torch.arange(INPUT, device=x.device)
-    rows, columns = (
-        (at >= corner[:, k, None]) & (at < (corner + size)[:, k, None]) for k in (0, 1)
-    )
-    box = (rows[:, :, None] & columns[:, None]) & dice.chance(share)[:, None, None]
+    box = window(corner, corner + size, INPUT) & dice.chance(share)[:, None, None]
     return torch.where(box[:, None], dice.uniform(0, 1, 3)[:, :, None, None], x)
 
 

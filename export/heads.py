@@ -105,26 +105,26 @@ class HeadRenderer:
         r, shell = self.render, self.shell
         hair = shell.triangles + np.int32(count)
         glasses = count + len(shell.uv)
-        self.vertices = (count, glasses, glasses + COUNT)
+        total = glasses + COUNT
         self.triangles: Ints = np.concatenate([r.triangles, hair, FRAME_TRIANGLES + glasses])
         self.triangles = self.triangles.astype(np.int32)
         self.lens = (LENS_TRIANGLES + glasses).astype(np.int32)
-        self.parts = (len(r.triangles), len(r.triangles) + len(hair), len(self.triangles))
+        self.parts = (len(r.triangles), len(r.triangles) + len(hair))
         kind = np.full(len(self.triangles), HAIR, np.int64)
         kind[: self.parts[0]], kind[self.parts[1] :] = r.kind, FRAME
         uv = np.zeros((len(self.triangles), 3, 2), np.float32)
         uv[: self.parts[0]], uv[self.parts[0] : self.parts[1]] = r.uv, shell.uv[shell.triangles]
         self.kind, self.uv = self._tensor(kind), self._tensor(uv)
         self.corners = self._tensor(self.triangles.astype(np.int64))
-        self.shell_uv = np.zeros((self.vertices[2], 2), np.float32)
-        self.shell_uv[self.vertices[0] : self.vertices[1]] = shell.uv
+        self.shell_uv = np.zeros((total, 2), np.float32)
+        self.shell_uv[count:glasses] = shell.uv
         self.lashes = self.kind == LASH
         self.three = torch.arange(3, device=self.device)
         self.casts = self._tensor(np.isin(kind, (SKIN, BACK_SKIN, HAIR, FRAME)))
         # The triangles around each vertex, one after the other.
         vertex = self.triangles.ravel()
         self.around = self._tensor(np.argsort(vertex, kind="stable") // 3)
-        starts = np.searchsorted(np.sort(vertex), np.arange(self.vertices[2]))
+        starts = np.searchsorted(np.sort(vertex), np.arange(total))
         self.starts = self._tensor(starts)
 
     def _texel_angles(self, head: HeadModel) -> None:

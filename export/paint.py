@@ -127,6 +127,20 @@ def blended(rows: Tensor, index: Tensor, weights: Tensor) -> Tensor:
     return fn.embedding_bag(index, rows, per_sample_weights=weights, mode="sum")
 
 
+def window(low: Tensor, high: Tensor, size: int) -> Tensor:
+    """(B, size, size) bool: rows low[:, 0] ... high[:, 0] - 1 of columns low[:, 1] ...; low and
+    high (B, 2)."""
+    at = torch.arange(size, device=low.device)
+    rows, columns = ((at >= low[:, k, None]) & (at < high[:, k, None]) for k in (0, 1))
+    return rows[:, :, None] & columns[:, None]
+
+
+def framed(image: Tensor, cut: Tensor) -> Tensor:
+    """image (B, C, S, S) with black borders of cut (B, 4) px: top, bottom, left, right."""
+    size = image.shape[-1]
+    return image * window(cut[:, ::2], size - cut[:, 1::2], size)[:, None]
+
+
 def gamma(colour: Tensor) -> Tensor:
     """Display RGB 0..1 to linear (gamma 2.2)."""
     return colour.clamp(min=0) ** 2.2

@@ -11,7 +11,7 @@ from torch import Tensor
 from .dice import Dice
 from .jpeg import through_jpeg
 from .noise import NoiseBank
-from .paint import capsules, centres, coarsening, gaussian, resample
+from .paint import capsules, centres, coarsening, framed, gaussian, resample
 
 _MOTION = 11  # px a side of the kernel
 
@@ -92,12 +92,8 @@ def _grain(dice: Dice, noise: NoiseBank, image: Tensor) -> Tensor:
 
 def _borders(dice: Dice, image: Tensor) -> Tensor:
     """Black borders, as crops have that reach beyond the photo."""
-    size = image.shape[-1]
     cut = (2 + dice.pick(43, 4)) * dice.chance(0.45, 4) * dice.chance(0.14)[:, None]
-    at = torch.arange(size, device=image.device)
-    rows = (at >= cut[:, :1]) & (at < size - cut[:, 1:2])
-    columns = (at >= cut[:, 2:3]) & (at < size - cut[:, 3:])
-    return image * (rows[:, :, None] & columns[:, None])[:, None]
+    return framed(image, cut)
 
 
 def take_photos(dice: Dice, noise: NoiseBank, image: Tensor, mask: Tensor, tone: Tensor) -> Tensor:

@@ -116,8 +116,11 @@ def evaluate_photo(
     plain = surface_errors(points, to_photo(bare_surface, place))
     parts = {"68": slice(None), "51": slice(17, None), "mouth": MOUTH}
     face.figures = {
-        **{f"surface_nme_{k}": min(float(found[part].mean()), 1.0) for k, part in parts.items()},
-        **{f"bare_nme_{k}": min(float(plain[part].mean()), 1.0) for k, part in parts.items()},
+        **{
+            f"{kind}_nme_{k}": min(float(errors[part].mean()), 1.0)
+            for kind, errors in (("surface", found), ("bare", plain))
+            for k, part in parts.items()
+        },
         "landmark_2d_nme": landmark_nme(points, to_photo(out.landmarks, place)),
         "landmark_2d_nme_51": inner_nme(points, to_photo(out.landmarks, place)),
         "bare_2d_nme_51": inner_nme(points, to_photo(bare[space.landmarks], place)),

@@ -45,13 +45,10 @@ class RenderHead:
             kind[(part == label).any(1)] = surface
         kind[(part == OTHER).any(1)] = -1
         keep = kind >= 0
-        order = np.argsort(kind[keep] == LASH, kind="stable")  # lashes last: easy to leave out
-        self.triangles = head.triangles[keep][order].astype(np.int32)
-        self.kind = kind[keep][order]
-        self.uv = head.uv[head.triangles_uv[keep][order]].copy()
+        self.triangles = head.triangles[keep].astype(np.int32)
+        self.kind = kind[keep]
+        self.uv = head.uv[head.triangles_uv[keep]].copy()
         self.uv[self.kind == BACK_SKIN, :, 0] -= 1
-        self.without_lashes = int((self.kind != LASH).sum())
-        self.outer = self.triangles[np.isin(self.kind, (SKIN, BACK_SKIN))]
         self._eye_coordinates(head)
         self.ao = self._ambient_occlusion(head.neutral)
 

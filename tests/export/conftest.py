@@ -6,12 +6,19 @@ import cv2
 import pytest
 import torch
 
+from protome_export.config import Config
 from protome_export.headmodel import HeadModel, load_head
 from protome_export.shapespace import Poser, ShapeSpace, build_space
 from protome_export.synth import Synthesizer
 
 torch.set_num_threads(1)
 cv2.setNumThreads(1)
+
+# The smallest run there is.
+CONFIG = Config(
+    batch=4, steps=2, modes=8, space_heads=40, save_every=1, warmup=1, amp=False,
+    encoder=(8, 8, 16, 16), blocks=(0, 0, 1, 1), decoder=(0, 1, 16), code=32,
+)  # fmt: skip
 
 
 @pytest.fixture(scope="session")

@@ -24,7 +24,7 @@ from protome_export import release
 from protome_export.ablation import true_volumes
 from protome_export.batches import Samples, draw_batch
 from protome_export.cli import main
-from protome_export.config import Config, dump_config
+from protome_export.config import dump_config
 from protome_export.evaluate import evaluate_holdout
 from protome_export.geometry import umeyama
 from protome_export.photos import to_crop, to_photo
@@ -33,10 +33,7 @@ from protome_export.shapespace import Poser, ShapeSpace
 from protome_export.shards import find_shards, read_shard
 from protome_export.train import Trainer, load_weights, make_network
 
-CONFIG = Config(
-    batch=4, steps=2, modes=8, space_heads=40, save_every=1, warmup=1, amp=False,
-    encoder=(8, 8, 16, 16), blocks=(0, 0, 1, 1), decoder=(0, 1, 16), code=32,
-)  # fmt: skip
+from .conftest import CONFIG
 
 
 @pytest.fixture(scope="module")

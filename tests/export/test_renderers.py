@@ -4,15 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from protome_export.config import Config
 from protome_export.renderers import Renderers
 from protome_export.shards import find_shards, read_shard
 from protome_export.train import Trainer
 
-CONFIG = Config(
-    batch=4, steps=2, modes=8, space_heads=40, save_every=1, warmup=1, amp=False,
-    encoder=(8, 8, 16, 16), blocks=(0, 0, 1, 1), decoder=(0, 1, 16), code=32,
-)  # fmt: skip
+from .conftest import CONFIG
 
 
 def test_a_run_renders_what_it_trains_on(tmp_path: Path) -> None:
