@@ -15,6 +15,8 @@ from google.rpc import error_details_pb2, status_pb2
 from .v1 import reconstruction_pb2 as pb
 
 _DETAILS_KEY: Final = "grpc-status-details-bin"
+# What gRPC for asyncio says when a call ended while it sent a message; how it ended is lost.
+_LOST: Final = (grpc.StatusCode.INTERNAL, "Internal error from Core")
 
 Level = Literal["preview", "standard", "fine"]
 Format = Literal["glb", "ply", "obj", "stl"]
@@ -235,7 +237,10 @@ def translate(error: grpc.RpcError) -> ReconstructionError:
                 reason, facts = info.reason, dict(info.metadata)
             elif detail.Unpack(again):
                 retry = again.retry_delay.seconds + again.retry_delay.nanos / 1e9
-    failure = _error(call.code(), call.details() or "", reason, facts, retry)
+    code, message = call.code(), call.details() or ""
+    if (code, message) == _LOST:
+        code, message = grpc.StatusCode.UNAVAILABLE, "the call ended while photos were being sent"
+    failure = _error(code, message, reason, facts, retry)
     # The server sends some before its first message.
     failure.begun = bool(call.initial_metadata())
     return failure

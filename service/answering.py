@@ -29,16 +29,20 @@ async def answering(context: Context) -> AsyncIterator[tuple[Call, Write]]:
     call = CURRENT.get() or Call(request_id([]))
     context.set_trailing_metadata(call.metadata)
     telling: asyncio.Future[None] | None = None
+    writing: asyncio.Future[None] | None = None
     code = grpc.StatusCode.OK
 
     async def write(message: Any) -> None:
-        nonlocal telling
+        nonlocal telling, writing
         if telling is None:
-            telling = asyncio.ensure_future(context.send_initial_metadata(call.metadata))
-            telling.add_done_callback(_seen)
+            telling = _begin(context.send_initial_metadata(call.metadata))
         # To be cancelled halfway would have gRPC send them again with the status, and fail.
         await asyncio.shield(telling)
-        await context.write(message)
+        # gRPC goes on with a message whose writer was cancelled, and refuses another until then.
+        while writing is not None and not writing.done():
+            await asyncio.wait({writing})
+        writing = _begin(context.write(message))
+        await asyncio.shield(writing)
 
     try:
         yield call, write
@@ -63,10 +67,17 @@ def deadline_of(context: Context) -> float:
     return float("inf") if remaining is None else time.monotonic() + remaining
 
 
-def _seen(telling: asyncio.Future[None]) -> None:
+def _begin(sending: Awaitable[None]) -> asyncio.Future[None]:
+    """Send, whatever becomes of who asked for it."""
+    begun = asyncio.ensure_future(sending)
+    begun.add_done_callback(_seen)
+    return begun
+
+
+def _seen(sent: asyncio.Future[None]) -> None:
     """Whoever waits hears of its failure; often nobody does any more."""
-    if not telling.cancelled():
-        telling.exception()
+    if not sent.cancelled():
+        sent.exception()
 
 
 async def _abort(context: Context, error: ProtomeError, call: Call) -> NoReturn:

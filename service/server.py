@@ -307,6 +307,9 @@ class Server:
                 # Clients may ask us as well, between calls too.
                 ("grpc.keepalive_permit_without_calls", 1),
                 ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+                # Pings that come sooner also measure the connection. Cutting it fails all its
+                # calls, so that is for floods.
+                ("grpc.http2.max_ping_strikes", 100),
                 # Descriptors are left for workers to be replaced, and for probes.
                 ("grpc.max_allowed_incoming_connections", connections),
                 ("grpc.max_concurrent_streams", config.max_connection_calls),

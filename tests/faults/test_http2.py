@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import struct
+import time
 import zlib
 from collections.abc import Callable
 
@@ -12,7 +13,7 @@ import pytest
 
 from protome.embedded import EmbeddedServer
 from protome.v1 import reconstruction_pb2 as pb
-from tests.e2e.support import OPTIONS, Stub, ask
+from tests.e2e.support import OPTIONS, Stub, ask, eventually
 
 from .http2 import (
     DATA,
@@ -135,6 +136,18 @@ def test_what_a_connection_is_flooded_with_is_no_trouble_of_others(
                 assert ask(Stub(channel), request, 20).events[-1] == "summary", name
     assert load.failed == {}
     heals(server, photo, before)
+
+
+def test_only_a_flood_of_pings_ends_a_connection(server: EmbeddedServer) -> None:
+    """A few do not: its calls would fail with it."""
+    ping = frame(PING, 0, 0, bytes(8))
+    with Client(server) as client:
+        client.half("Reconstruct")
+        client.say(ping, 50)
+        time.sleep(0.2)
+        assert not client.closed()
+        client.say(ping, 2000)
+        eventually(client.closed, "the server hung up")
 
 
 def test_what_is_no_text_forges_no_line_of_the_log(server: EmbeddedServer, photo: bytes) -> None:

@@ -91,3 +91,40 @@ def test_metadata_that_cannot_be_sent_are_the_writers_error() -> None:
         assert peer.said == []
 
     asyncio.run(run())
+
+
+def test_a_message_goes_out_though_the_writer_of_the_one_before_was_cancelled() -> None:
+    """With a real client, which takes nothing until that writer is gone."""
+    big, small = bytes(8 << 20), b"next"
+
+    async def run() -> list[int]:
+        async def serve(request: bytes, context: Context) -> None:
+            del request
+            async with answering(context) as (_, write):
+                writer = asyncio.ensure_future(write(big))
+                await asyncio.sleep(0.2)
+                assert not writer.done()
+                writer.cancel()
+                await asyncio.wait({writer})
+                gone.set()
+                await write(small)
+
+        gone = asyncio.Event()
+        server = grpc.aio.server()
+        handler = grpc.unary_stream_rpc_method_handler(serve)
+        server.add_generic_rpc_handlers(
+            (grpc.method_handlers_generic_handler("test.Service", {"Serve": handler}),)
+        )
+        port = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+        options = [("grpc.max_receive_message_length", -1)]
+        try:
+            async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=options) as channel:
+                method = channel.unary_stream("/test.Service/Serve", bytes, bytes)
+                call = method(b"", timeout=30)
+                await gone.wait()
+                return [len(message) async for message in call]
+        finally:
+            await server.stop(None)
+
+    assert asyncio.run(run()) == [len(big), len(small)]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import grpc
 import pytest
@@ -50,14 +52,9 @@ class Breaking:
 
 
 @contextlib.contextmanager
-def serving(servicer: Breaking) -> Iterator[str]:
+def serving(name: str, method: grpc.RpcMethodHandler[Any, Any]) -> Iterator[str]:
     server = grpc.server(ThreadPoolExecutor(2))
-    method = grpc.unary_stream_rpc_method_handler(
-        servicer.reconstruct,
-        pb.ReconstructRequest.FromString,
-        pb.ReconstructResponse.SerializeToString,
-    )
-    handlers = grpc.method_handlers_generic_handler(SERVICE, {"Reconstruct": method})
+    handlers = grpc.method_handlers_generic_handler(SERVICE, {name: method})
     server.add_generic_rpc_handlers((handlers,))
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
@@ -65,6 +62,15 @@ def serving(servicer: Breaking) -> Iterator[str]:
         yield f"127.0.0.1:{port}"
     finally:
         server.stop(None).wait()
+
+
+def breaking(servicer: Breaking) -> contextlib.AbstractContextManager[str]:
+    method = grpc.unary_stream_rpc_method_handler(
+        servicer.reconstruct,
+        pb.ReconstructRequest.FromString,
+        pb.ReconstructResponse.SerializeToString,
+    )
+    return serving("Reconstruct", method)
 
 
 def ask(address: str, blocking: bool) -> None:
@@ -85,7 +91,7 @@ def ask(address: str, blocking: bool) -> None:
 @pytest.mark.parametrize("blocking", [True, False])
 def test_answer_that_breaks_off_is_asked_for_once_more(blocking: bool, before_header: bool) -> None:
     servicer = Breaking(1, before_header=before_header)
-    with serving(servicer) as address:
+    with breaking(servicer) as address:
         ask(address, blocking)
     first, second = servicer.timeouts
     assert second < first - 0.4, "within the same time"
@@ -94,7 +100,7 @@ def test_answer_that_breaks_off_is_asked_for_once_more(blocking: bool, before_he
 @pytest.mark.parametrize("blocking", [True, False])
 def test_and_only_once(blocking: bool) -> None:
     servicer = Breaking(9)
-    with serving(servicer) as address, pytest.raises(ReconstructionError, match="gone"):
+    with breaking(servicer) as address, pytest.raises(ReconstructionError, match="gone"):
         ask(address, blocking)
     assert len(servicer.timeouts) == 2
 
@@ -103,10 +109,42 @@ def test_and_only_once(blocking: bool) -> None:
 def test_failure_with_a_reason_is_final(blocking: bool) -> None:
     """A photo that kills workers must not be sent again by itself."""
     servicer = Breaking(9, status.trailers(errors.WorkerDied("a worker died")))
-    with serving(servicer) as address, pytest.raises(ReconstructionError) as caught:
+    with breaking(servicer) as address, pytest.raises(ReconstructionError) as caught:
         ask(address, blocking)
     assert caught.value.reason == "WORKER_DIED"
     assert len(servicer.timeouts) == 1
+
+
+def test_stream_that_ends_while_a_photo_is_sent_is_no_defect_of_the_server() -> None:
+    """gRPC for asyncio would say INTERNAL, whatever the status."""
+
+    def refuse(
+        requests: Iterator[pb.ReconstructManyRequest], context: grpc.ServicerContext
+    ) -> Iterator[pb.ReconstructManyResponse]:
+        next(requests)
+        context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "enough")
+        yield pb.ReconstructManyResponse()
+
+    async def photos() -> AsyncIterator[tuple[str, pb.ReconstructRequest]]:
+        for number in itertools.count():
+            yield str(number), make_request(bytes(1000))
+
+    async def run(address: str) -> None:
+        async with AsyncClient(address) as client:
+            async for _ in client.reconstruct_many(photos(), timeout=8):
+                pass
+
+    method = grpc.stream_stream_rpc_method_handler(
+        refuse,
+        pb.ReconstructManyRequest.FromString,
+        pb.ReconstructManyResponse.SerializeToString,
+    )
+    with (
+        serving("ReconstructMany", method) as address,
+        pytest.raises(ReconstructionError) as caught,
+    ):
+        asyncio.run(run(address))
+    assert caught.value.code in {grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.UNAVAILABLE}
 
 
 def test_photos_are_interactive_unless_they_are_said_to_wait() -> None:
