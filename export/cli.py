@@ -153,9 +153,7 @@ def _export(args: argparse.Namespace) -> None:
         if report.get("confidence"):
             extra["confidence"] = report["confidence"]
     served = build_solid(load_head(config.head)).on_jaw
-    rows = export_model(
-        network, served, args.out, crops, args.name, args.version, extra, args.fine, trust
-    )
+    rows = export_model(network, served, args.out, crops, args.name, args.version, extra, trust)
     for row in rows:
         print(row)
 
@@ -236,7 +234,6 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("--pictures", type=Path, help="folder whose faces join the gate's crops")
     p.add_argument("--name", default="protome-guided")
     p.add_argument("--version", default="1.0.0")
-    p.add_argument("--fine", action="store_true", help="with a (200, 192, 192) output as well")
     p.add_argument("--evaluation", type=Path, help="report.json to put into model.json")
     p.add_argument("out", type=Path)
     p.set_defaults(command=_export)

@@ -15,9 +15,9 @@ from .headmodel import Floats
 from .heldout import held_out, iou
 from .identity import CROP
 from .metric import balanced, logistic, ranking
+from .parity import front_depth
 from .photos import MEASURES, Face, to_uint8
 from .pixels import write_image
-from .release import front_depth
 from .served import Served, surface_of
 from .shapespace import Poser, ShapeSpace
 from .shards import find_shards, read_shard

@@ -23,6 +23,7 @@ from .shapespace import ShapeSpace, similarity
 
 MEASURES = (
     "surface_nme_68", "surface_nme_51", "surface_nme_mouth",
+    "fine_nme_68", "fine_nme_51", "fine_nme_mouth",
     "bare_nme_68", "bare_nme_51", "bare_nme_mouth",
     "landmark_2d_nme", "landmark_2d_nme_51", "bare_2d_nme_51", "rotation_deg",
 )  # fmt: skip
@@ -97,11 +98,12 @@ def evaluate_photo(
     if cropped is None:
         return
     cropped = _refined(served, photo, cropped, passes)
-    out = served.predict(cropped.crop)
+    out = served.predict(cropped.crop, Level.STANDARD, Level.FINE)
     assert out.landmarks is not None
     assert out.pose is not None
     volume, place = out.volumes[Level.STANDARD], cropped.placement
-    vertices, triangles = surface_of(volume)
+    vertices, _ = surface_of(volume)
+    fine, _ = surface_of(out.volumes[Level.FINE])
     linear = out.pose[:, :3] * [1, -1, -1]  # from the canonical frame
     bare = space.mean @ linear.T + out.pose[:, 3]
     with torch.inference_mode():
@@ -112,13 +114,15 @@ def evaluate_photo(
     right = similarity(truth[None, 17:], space.canonical68[17:])[0][0]
     scale = np.sqrt(np.square(linear).sum() / 3)
     cosine = (np.trace(right.T @ (linear / scale)) - 1) / 2
-    found = surface_errors(points, to_photo(vertices, place) if len(triangles) else None)
-    plain = surface_errors(points, to_photo(bare_surface, place))
+    errors = {
+        kind: surface_errors(points, to_photo(surface, place))
+        for kind, surface in (("surface", vertices), ("fine", fine), ("bare", bare_surface))
+    }
     parts = {"68": slice(None), "51": slice(17, None), "mouth": MOUTH}
     face.figures = {
         **{
-            f"{kind}_nme_{k}": min(float(errors[part].mean()), 1.0)
-            for kind, errors in (("surface", found), ("bare", plain))
+            f"{kind}_nme_{k}": min(float(own[part].mean()), 1.0)
+            for kind, own in errors.items()
             for k, part in parts.items()
         },
         "landmark_2d_nme": landmark_nme(points, to_photo(out.landmarks, place)),

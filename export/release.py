@@ -5,8 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +19,15 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from protome.crops import CropRule
 
-from .geometry import CROP, DEPTH, FINE, GRID, LEAST, NEAREST
+from .geometry import CROP, DEPTH, FINE, LEAST, NEAREST, STANDARD, Grid
 from .identity import SCALE
 from .network import GuidedNet
+from .parity import ROWS, Parity, parity
 
 # From libfacedetection's box to the crop, measured on synthetic heads: side over sqrt(w * h) of
 # the box, drop of its centre over its height, and the crop's row that this point comes to.
 CROP_RULE = CropRule(side=2.06, drop=0.13, anchor=103.0)
 MIN_IOU, MAX_DISTANCE = 0.998, 0.05
-_BUCKETS = (1, 2, 4, 8)
 
 
 def fold_batch_norm(module: nn.Module) -> nn.Module:
@@ -70,14 +69,14 @@ def expected_error(
 
 
 class ServedNet(nn.Module):
-    """What is exported: uint8 crops (n, 192, 192, 3) -> uint8 occupancy (n, 100, 96, 96),
-    landmarks (n, 68, 3), pose (n, 3, 4) from the head's own frame (cm, x to its left, y up, z
-    forward, origin at the mean of the 68 landmarks) to the crop frame (px).
+    """What is exported: uint8 crops (n, 192, 192, 3) and int64 rows (m,) of them -> uint8
+    occupancy (n, 100, 96, 96) of all and (m, 200, 192, 192) of the rows, landmarks (n, 68, 3),
+    pose (n, 3, 4) from the head's own frame (cm, x to its left, y up, z forward, origin at the
+    mean of the 68 landmarks) to the crop frame (px).
 
     Last comes landmark_error (n, 68): how far, in crop px, each landmark is expected to be off.
 
-    served (68,): vertices given out as landmarks. fine: one more volume, (n, 200, 192, 192),
-    after the first. trust: from `expected_error`.
+    served (68,): vertices given out as landmarks. trust: from `expected_error`.
     half: the convolutions compute in FP16; pose, posing and voxelising stay FP32, because FP16
     resolves only 0.125 px at the crop's far side.
     """
@@ -89,7 +88,6 @@ class ServedNet(nn.Module):
         net: GuidedNet,
         served: NDArray[np.int32],
         half: bool,
-        fine: bool = False,
         trust: Trust = (0.0, 1.0, 1.0),
     ) -> None:
         super().__init__()
@@ -99,13 +97,12 @@ class ServedNet(nn.Module):
         self.net.amp = False
         fold_batch_norm(self.net)
         self.dtype = torch.float16 if half else torch.float32
-        standard = self.net.voxeliser
-        self.voxelisers = nn.ModuleList([standard, standard.at(FINE)] if fine else [standard])
+        self.fine = self.net.voxeliser.at(FINE)
         self.net.trunk.to(self.dtype)
         self.net.landmarks.mix.to(self.dtype)
         self.net.landmarks.maps.to(self.dtype)
 
-    def forward(self, crops: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, crops: Tensor, rows: Tensor) -> tuple[Tensor, ...]:
         x = crops.permute(0, 3, 1, 2).to(self.dtype) * (1 / 255)
         out = self.net.both_ways(x)
         vertices, origin = self.net.placed(out)
@@ -114,10 +111,16 @@ class ServedNet(nn.Module):
         scaled = out.rotation * out.scale[:, None, None]
         forward = scaled * torch.tensor([1.0, -1.0, -1.0])  # canonical axes to the head's own
         pose = torch.cat([forward, (out.translation + origin)[:, :, None]], 2)
-        volumes = [(v(vertices) * 255 + 0.5).to(torch.uint8) for v in self.voxelisers]
+        standard = _quantised(self.net.voxeliser(vertices))
+        # ONNX Runtime computes every output, asked for or not: what few want is of rows they name.
+        fine = _quantised(self.fine(vertices[rows]))
         constant, width, apart = self.trust
         error = (out.doubt[..., 0] * width + out.doubt[..., 1] * apart + constant).clamp(min=0.5)
-        return (*volumes, landmarks, pose, error)
+        return standard, fine, landmarks, pose, error
+
+
+def _quantised(occupancy: Tensor) -> Tensor:
+    return (occupancy * 255 + 0.5).to(torch.uint8)
 
 
 def _shrink(model: onnx.ModelProto, smallest: int = 1024) -> None:
@@ -149,21 +152,20 @@ def write_onnx(
     served: NDArray[np.int32],
     path: Path,
     half: bool = True,
-    fine: bool = False,
     trust: Trust = (0.0, 1.0, 1.0),
 ) -> None:
     """Exports a trained network (EMA weights, any mode)."""
-    module = ServedNet(net, served, half, fine, trust).eval()
-    example = torch.zeros(2, CROP, CROP, 3, dtype=torch.uint8)
-    names = ["occupancy", *(["fine"] if fine else []), "landmarks", "pose", "landmark_error"]
+    module = ServedNet(net, served, half, trust).eval()
+    example = torch.zeros(3, CROP, CROP, 3, dtype=torch.uint8), torch.tensor([0, 2])
+    of_all, of_rows = ("crops", "occupancy", "landmarks", "pose", "landmark_error"), (ROWS, "fine")
     with torch.no_grad():
         torch.onnx.export(
             module,
-            (example,),
+            example,
             str(path),
-            input_names=["crops"],
-            output_names=names,
-            dynamic_axes={k: {0: "n"} for k in ("crops", *names)},
+            input_names=["crops", ROWS],
+            output_names=["occupancy", "fine", "landmarks", "pose", "landmark_error"],
+            dynamic_axes={k: {0: "n"} for k in of_all} | {k: {0: "m"} for k in of_rows},
             opset_version=18,
             dynamo=False,
         )
@@ -174,92 +176,6 @@ def write_onnx(
     onnx.save(model, str(path))
 
 
-def widen(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The FP16 model in FP32, as the service runs it on the CPU: initialisers widened, casts to
-    FP16 become casts to FP32."""
-    out = onnx.ModelProto()
-    out.CopyFrom(model)
-    for tensor in out.graph.initializer:
-        if tensor.data_type == TensorProto.FLOAT16:
-            wide = numpy_helper.from_array(
-                numpy_helper.to_array(tensor).astype(np.float32), tensor.name
-            )
-            tensor.CopyFrom(wide)
-    half = TensorProto.FLOAT16
-    for node in out.graph.node:
-        for attribute in node.attribute:
-            to = node.op_type == "Cast" and attribute.name == "to"
-            if to and attribute.i == half:
-                attribute.i = TensorProto.FLOAT
-            elif attribute.type == onnx.AttributeProto.TENSOR and attribute.t.data_type == half:
-                value = numpy_helper.to_array(attribute.t).astype(np.float32)
-                attribute.t.CopyFrom(numpy_helper.from_array(value))
-    del out.graph.value_info[:]
-    return out
-
-
-@dataclass
-class Parity:
-    """Agreement of the exported model with the float32 network on a set of crops."""
-
-    batch: int
-    precision: str
-    iou: float
-    distance: float
-    landmarks: float
-
-
-def front_depth(occupancy: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Depth (n, 96, 96) px of the first surface along z; NaN where the column is empty."""
-    volume = occupancy.astype(np.float32) / 255
-    inside = volume >= 0.5
-    k = inside.argmax(1)
-    at = np.take_along_axis(volume, k[:, None], 1)[:, 0]
-    before = np.take_along_axis(volume, np.maximum(k - 1, 0)[:, None], 1)[:, 0]
-    before = np.where(k == 0, 0, before)
-    depth = k - 0.5 + (0.5 - before) / np.maximum(at - before, 1e-6)
-    return np.where(inside.any(1), depth, np.nan).astype(np.float32)
-
-
-def compare(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> tuple[float, float]:
-    """(smallest IoU, mean front surface distance px) of two stacks of occupancy."""
-    inside_a, inside_b = a > 127, b > 127
-    union = (inside_a | inside_b).sum((1, 2, 3))
-    iou = (inside_a & inside_b).sum((1, 2, 3)) / np.maximum(union, 1)
-    gap = np.abs(front_depth(a) - front_depth(b))
-    return float(iou.min()), float(np.nanmean(np.minimum(gap, 20)))
-
-
-def _session(model: onnx.ModelProto) -> Any:
-    import onnxruntime as ort
-
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    return ort.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
-
-
-def parity(
-    net: GuidedNet, served: NDArray[np.int32], path: Path, crops: NDArray[np.uint8]
-) -> Iterator[Parity]:
-    """Compares FP16 as stored and widened to FP32 with the network, per batch bucket."""
-    with torch.no_grad():
-        want, marks, _, _ = ServedNet(net, served, half=False).eval()(torch.from_numpy(crops))
-    model = onnx.load(str(path))
-    for precision, session in (("fp16", _session(model)), ("fp32", _session(widen(model)))):
-        for batch in _BUCKETS:
-            outs = [
-                session.run(["occupancy", "landmarks"], {"crops": crops[i : i + batch]})
-                for i in range(0, len(crops), batch)
-            ]
-            got = np.concatenate([o[0] for o in outs])
-            far = np.concatenate([o[1] for o in outs]) - marks.numpy()
-            iou, distance = compare(got, want.numpy())
-            gap = float(np.linalg.norm(far, axis=-1).mean())
-            yield Parity(batch, precision, iou, distance, gap)
-
-
 TRAINING_DATA = (
     "Synthetic heads only: ICT-FaceKit light (MIT) rendered with CC0 skins (MakeHuman) and CC0 "
     "environments and procedural hair, clothes and backgrounds. No picture of a real "
@@ -267,14 +183,12 @@ TRAINING_DATA = (
 )
 
 
-def _volume(name: str, times: int) -> dict[str, Any]:
-    shape = ["n", DEPTH * times, GRID * times, GRID * times]
+def _volume(name: str, grid: Grid) -> dict[str, Any]:
+    shape = ["n", grid.depth, grid.size, grid.size]
     return {"name": name, "dtype": "uint8", "shape": shape}
 
 
-def describe(
-    path: Path, name: str, version: str, extra: dict[str, Any], fine: bool = False
-) -> dict[str, Any]:
+def describe(path: Path, name: str, version: str, extra: dict[str, Any]) -> dict[str, Any]:
     """The contents of model.json, as the service reads it; `extra` is for people."""
     return {
         "name": name,
@@ -284,8 +198,8 @@ def describe(
         "training_data": TRAINING_DATA,
         "input": {"name": "crops", "dtype": "uint8", "shape": ["n", CROP, CROP, 3]},
         "outputs": {
-            "STANDARD": _volume("occupancy", 1),
-            **({"FINE": _volume("fine", 2)} if fine else {}),
+            "STANDARD": _volume("occupancy", STANDARD),
+            "FINE": {**_volume("fine", FINE), "rows": ROWS},
         },
         "landmarks": {"name": "landmarks", "dtype": "float32", "shape": ["n", 68, 3]},
         "pose": {"name": "pose", "dtype": "float32", "shape": ["n", 3, 4]},
@@ -304,6 +218,8 @@ def describe(
             "occupancy": "depth, y, x; 255 inside, surface at 127.5; columns every 2 px from 1, "
             f"slices every 1 px from 0.5; the nearest point of the mean head at the same pose lies "
             f"at {NEAREST} px, unless the head's own would come before {LEAST} px",
+            "fine": "the same of the crops whose rows are given (int64), in columns every 1 px "
+            "from 0.5 and slices every 0.5 px from 0.25",
             "landmarks": "68 points in Multi-PIE order, 0-16 along the jaw itself; crop px, z away "
             "from the camera, same origin as the slices",
             "landmark_error": "crop px each landmark is expected to be off: the heatmaps' width "
@@ -324,20 +240,19 @@ def export_model(
     name: str,
     version: str,
     extra: dict[str, Any],
-    fine: bool = False,
     trust: Trust = (0.0, 1.0, 1.0),
 ) -> list[Parity]:
     """Writes model.onnx, model.json and parity.json; raises, leaving no model, if FP16 strays."""
     folder.mkdir(parents=True, exist_ok=True)
     scratch = folder / ".model.onnx"
-    write_onnx(net, served, scratch, fine=fine, trust=trust)
-    rows = list(parity(net, served, scratch, crops))
+    write_onnx(net, served, scratch, trust=trust)
+    rows = list(parity(ServedNet(net, served, half=False).eval(), scratch, crops))
     if bad := [r for r in rows if r.iou < MIN_IOU or r.distance > MAX_DISTANCE]:
         scratch.unlink()
         raise ValueError(f"the exported model strays from the network: {bad[0]}")
     path = folder / "model.onnx"
     scratch.rename(path)
-    card = describe(path, name, version, extra, fine)
+    card = describe(path, name, version, extra)
     (folder / "model.json").write_text(json.dumps(card, indent=2) + "\n")
     report = {"crops": len(crops), "rows": [vars(r) for r in rows], "digest": card["digest"]}
     (folder / "parity.json").write_text(json.dumps(report, indent=2) + "\n")

@@ -93,9 +93,9 @@ class Served:
         """Another crop of the photo."""
         return Cropped(cut(decode(photo, _LIMITS, enough=ENOUGH), placement), placement)
 
-    def predict(self, crop: U8, level: Level = Level.STANDARD) -> Prediction:
-        """What the network says of a crop."""
-        return self._engine.run([crop], [level])[0]
+    def predict(self, crop: U8, *levels: Level) -> Prediction:
+        """What the network says of a crop, with volumes of these levels, or STANDARD."""
+        return self._engine.run([crop], [levels or (Level.STANDARD,)])[0]
 
 
 def surface_of(volume: U8) -> tuple[Floats, NDArray[np.int32]]:

@@ -28,5 +28,5 @@ def sample_face() -> SampleFace:
     image = decode(SAMPLE.read_bytes(), ImageLimits(1 << 20, 1 << 20, 1 << 20), enough=1600)
     placement = place(detect(image, min_score=0.6)[0].box, model.rule)
     crop, portrait = cut(image, placement), cut(image, placement, 256)
-    reconstructed = Engine(model, provider="cpu").run([crop], [Level.STANDARD])[0]
+    reconstructed = Engine(model, provider="cpu").run([crop], [[Level.STANDARD]])[0]
     return SampleFace(crop, portrait, reconstructed.volumes[Level.STANDARD])

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from .cap import Cap
 from .grid import CROP_SIDE, F32, GRIDS, U8, Level
@@ -70,7 +71,7 @@ class Engine:
         engine_cache: str = "",
     ) -> None:
         self.model = model
-        self._session = Session(model.onnx, Setup(provider, threads, engine_cache), model.input)
+        self._session = Session(model.onnx, Setup(provider, threads, engine_cache))
         self.provider = self._session.provider
         on_cpu = self.provider == CPU
         # On the CPU larger batches gain nothing: each face in them waits for all.
@@ -97,12 +98,12 @@ class Engine:
             return count
         return next(bucket for bucket in self.buckets if bucket >= count)
 
-    def run(self, crops: Sequence[U8], levels: Sequence[Level]) -> list[Prediction]:
-        """Run the network: once, or in parts where the device has no memory for all of them.
+    def run(self, crops: Sequence[U8], wanted: Sequence[Collection[Level]]) -> list[Prediction]:
+        """Run the network: once, or in parts where there is no memory for all of them.
 
         Args:
             crops: 1 to ``max_batch`` pictures, (192, 192, 3) uint8 RGB.
-            levels: the predicted levels wanted; see :meth:`Model.source`.
+            wanted: of each the predicted levels; see :meth:`Model.source`.
 
         Returns:
             For each crop what the network says of it.
@@ -110,29 +111,42 @@ class Engine:
         Raises:
             ModelError: the network gave something else than its card says.
         """
-        if len(crops) > self._cap.value:
+        if len(crops) > self._cap.value or self._heavy(wanted):
             half = len(crops) // 2
-            return self.run(crops[:half], levels) + self.run(crops[half:], levels)
+            return self.run(crops[:half], wanted[:half]) + self.run(crops[half:], wanted[half:])
         try:
-            predictions = self._run(crops, levels)
+            predictions = self._run(crops, wanted)
         except Exception as error:
             if len(crops) == 1 or not out_of_memory(error):
                 raise
             self._cap.failed(len(crops))
             log.warning("no memory for %d faces, now at most %d: %s", len(crops), self.cap, error)
-            return self.run(crops, levels)
+            return self.run(crops, wanted)
         self._cap.worked()
         return predictions
 
-    def _run(self, crops: Sequence[U8], levels: Sequence[Level]) -> list[Prediction]:
+    def _heavy(self, wanted: Sequence[Collection[Level]]) -> bool:
+        """Whether a run would have large volumes of several faces: batches gain nothing on the
+        CPU."""
+        return self.provider == CPU and sum(map(self.model.large, wanted)) > 1
+
+    def _run(self, crops: Sequence[U8], wanted: Sequence[Collection[Level]]) -> list[Prediction]:
         model = self.model
-        rows = self.rows(len(crops))
-        if rows == 1:
+        count = self.rows(len(crops))
+        if count == 1:
             batch = crops[0][None]
         else:
-            batch = np.zeros((rows, CROP_SIDE, CROP_SIDE, 3), np.uint8)
+            batch = np.zeros((count, CROP_SIDE, CROP_SIDE, 3), np.uint8)
             for row, crop in zip(batch, crops, strict=False):
                 row[...] = crop
+        feeds: dict[str, npt.NDArray[Any]] = {model.input: batch}
+        rows: dict[Level, Sequence[int]] = {}
+        for level in model.levels:
+            rows[level] = range(count)
+            if level in model.rows:
+                rows[level] = [row for row, own in enumerate(wanted) if level in own]
+                feeds[model.rows[level]] = np.array(rows[level], np.int64)
+        levels = sorted({level for own in wanted for level in own})
         names = [model.outputs[level] for level in levels]
         extras = (
             (model.landmarks, (68, 3)),
@@ -140,17 +154,23 @@ class Engine:
             (model.landmark_error, (68,)),
         )
         names += [name for name, _ in extras if name is not None]
-        values = self._session.run(batch, names)
+        values = self._session.run(feeds, names)
         for name, shape in extras:
-            if name is not None and values[name].shape != (len(batch), *shape):
+            if name is not None and values[name].shape != (count, *shape):
                 raise ModelError(f"the network gave {name} of {values[name].shape}")
         for level in levels:
             volumes = values[model.outputs[level]]
-            if volumes.shape != (len(batch), *GRIDS[level].shape) or volumes.dtype != np.uint8:
+            if (
+                volumes.shape != (len(rows[level]), *GRIDS[level].shape)
+                or volumes.dtype != np.uint8
+            ):
                 raise ModelError(f"the network gave {volumes.dtype} {volumes.shape}")
         return [
             _prediction(
-                {level: _row(values[model.outputs[level]], row) for level in levels},
+                {
+                    level: _row(values[model.outputs[level]], rows[level].index(row))
+                    for level in wanted[row]
+                },
                 [None if name is None else values[name][row] for name, _ in extras],
             )
             for row in range(len(crops))
@@ -158,9 +178,10 @@ class Engine:
 
     def warm_up(self) -> None:
         """Run every bucket once, so that no request pays for a first time."""
-        crop = np.zeros((CROP_SIDE, CROP_SIDE, 3), np.uint8)
+        crop, levels = np.zeros((CROP_SIDE, CROP_SIDE, 3), np.uint8), self.model.levels
+        many = [level for level in levels if level not in self.model.rows]
         for bucket in self.buckets:
-            self.run([crop] * bucket, self.model.levels)
+            self.run([crop] * bucket, [levels, *([many] * (bucket - 1))])
 
 
 def _row(batch: U8, row: int) -> U8:

@@ -182,8 +182,8 @@ class Inference:
             return False
         began = time.monotonic()
         crops = [ticket.item.crop for ticket in batch.tickets]
-        levels = sorted({level for ticket in batch.tickets for level in ticket.item.levels})
-        run = self._threads.submit(self._engine.run, crops, levels)
+        wanted = [ticket.item.levels for ticket in batch.tickets]
+        run = self._threads.submit(self._engine.run, crops, wanted)
         self._running.add(run)
         loop = asyncio.get_running_loop()
         run.add_done_callback(

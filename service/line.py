@@ -20,6 +20,7 @@ from collections.abc import (
     Iterator,
     Sequence,
 )
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -217,28 +218,33 @@ class Line:
     async def _face(
         self, face: Kept, trip: Trip, sending: asyncio.Semaphore, emit: Emit
     ) -> FaceReport:
-        request = trip.request
         report = FaceReport(face.index)
+        levels = {level: self._model.source(level) for level in trip.request.levels}
+        # A client that does not read gets no more meshes built, nor large volumes predicted.
+        whole: AbstractAsyncContextManager[None] = contextlib.nullcontext()
+        each: AbstractAsyncContextManager[None] = sending
+        if self._model.large(levels.values()):
+            whole, each = each, whole
         try:
-            sources = {level: self._model.source(level) for level in request.levels}
-            inferred = await self._infer(face.crop, set(sources.values()), trip)
-            prediction = inferred.prediction
-            volumes = prediction.volumes
-            expected = None
-            if request.encoding.vertex_quality:
-                expected = self._model.expectation(prediction.landmarks, prediction.landmark_error)
-            report.inferred = inferred.without_volumes()
-            with self._budget.hold(sum(volume.nbytes for volume in volumes.values())):
-                for level in request.levels:
-                    # A client that does not read gets no more meshes built.
-                    async with sending:
-                        volume = volumes[sources[level]]
-                        mesh = await self._build(volume, face, level, trip, expected)
-                        with self._budget.hold(mesh.size):
-                            for chunk in split(mesh.data, self._config.chunk_bytes):
-                                await emit(MeshPiece(face.index, level, chunk))
-                    # The bytes are sent; the report needs only the facts.
-                    report.meshes.append(mesh.holding(b""))
+            async with whole:
+                inferred = await self._infer(face.crop, set(levels.values()), trip)
+                report.inferred = inferred.without_volumes()
+                prediction = inferred.prediction
+                expected = None
+                if trip.request.encoding.vertex_quality:
+                    expected = self._model.expectation(
+                        prediction.landmarks, prediction.landmark_error
+                    )
+                volumes = prediction.volumes
+                with self._budget.hold(sum(volume.nbytes for volume in volumes.values())):
+                    for level, source in levels.items():
+                        async with each:
+                            mesh = await self._build(volumes[source], face, level, trip, expected)
+                            with self._budget.hold(mesh.size):
+                                for chunk in split(mesh.data, self._config.chunk_bytes):
+                                    await emit(MeshPiece(face.index, level, chunk))
+                        # The bytes are sent; the report needs only the facts.
+                        report.meshes.append(mesh.holding(b""))
         except ProtomeError as error:
             report.error = error
             report.outcome = Outcome.NO_SURFACE if isinstance(error, NoSurface) else Outcome.FAILED

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -41,6 +41,8 @@ class Model:
         input: name of the crops, uint8 (n, 192, 192, 3) RGB.
         outputs: name of the occupancy, uint8 (n, depth, height, width), for each level that the
             network predicts itself.
+        rows: name of the input, int64 (m,), that says which crops of the batch a level is wanted
+            of, for levels that are not predicted of all: their occupancy has m rows.
         rule: from detector box to crop.
         landmarks: name of the landmarks, float32 (n, 68, 3) in crop coordinates, or None.
         pose: name of the pose, float32 (n, 3, 4), from a head's own frame (x to its left, y up,
@@ -58,6 +60,7 @@ class Model:
     digest: str
     input: str
     outputs: Mapping[Level, str]
+    rows: Mapping[Level, str]
     rule: CropRule
     landmarks: str | None
     pose: str | None
@@ -73,6 +76,10 @@ class Model:
         """The predicted level that ``level`` is best made from: itself, the next finer, or the
         finest there is."""
         return next((own for own in self.levels if own >= level), self.levels[-1])
+
+    def large(self, levels: Collection[Level]) -> bool:
+        """Whether a level among these is so large that it is predicted only where it is wanted."""
+        return not self.rows.keys().isdisjoint(levels)
 
     def expectation(self, landmarks: F32 | None, error: F32 | None) -> Expectation | None:
         """What the errors it predicts for a face's landmarks mean; None where it does not tell."""
@@ -101,11 +108,13 @@ def load_model(folder: Path = SHIPPED) -> Model:
         _check(card["input"], [CROP_SIDE, CROP_SIDE, 3], "uint8")
         if card["grid"] != GEOMETRY:
             raise ModelError(f"model.json: the grid must be {GEOMETRY}")
-        outputs = {}
+        outputs, rows = {}, {}
         for level_name, output in card["outputs"].items():
             level = Level[level_name]
             _check(output, list(GRIDS[level].shape), "uint8")
             outputs[level] = str(output["name"])
+            if "rows" in output:
+                rows[level] = str(output["rows"])
         if not outputs:
             raise ModelError("model.json names no outputs")
         extras = {}
@@ -136,6 +145,7 @@ def load_model(folder: Path = SHIPPED) -> Model:
             digest=digest,
             input=str(card["input"]["name"]),
             outputs=outputs,
+            rows=rows,
             rule=rule,
             landmarks=extras.get("landmarks"),
             pose=extras.get("pose"),

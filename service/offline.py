@@ -152,7 +152,7 @@ class Runner:
     def infer(self, crop: U8, levels: Sequence[Level]) -> Prediction:
         """See :meth:`engine.Engine.run`."""
         sources = sorted({self._model.source(level) for level in levels})
-        return self._engine.run([crop], sources)[0]
+        return self._engine.run([crop], [sources])[0]
 
     def _photo(self, request: Request) -> None:
         photo, pictures = self.prepare(request)

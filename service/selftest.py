@@ -88,7 +88,7 @@ async def _crop(model: Model, pool: Pool) -> U8:
 async def _facts(engine: Engine, pool: Pool, crop: U8, bucket: int, row: int) -> dict[str, float]:
     """Count, extent and enclosed volume of the sample's mesh, from a row of a batch."""
     level = engine.model.source(Level.STANDARD)
-    predictions = await aside(engine.run, [crop] * bucket, [level])
+    predictions = await aside(engine.run, [crop] * bucket, [[level]] * bucket)
     volume = predictions[row].volumes[level]
     _, (stl,) = await pool.run("build", JOB, [volume, crop], Terms(Rank.FINISH))
     return _measure(stl.tobytes())

@@ -16,7 +16,6 @@ import numpy.typing as npt
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 import onnxruntime as ort
 
-from .grid import U8
 from .model import ModelError
 
 log = logging.getLogger(__name__)
@@ -48,37 +47,33 @@ class Session:
     Args:
         onnx: the network.
         setup: how to run it.
-        name: of its input.
 
     Raises:
         ModelError: it cannot be loaded, or the provider insisted on does not work.
     """
 
-    def __init__(self, onnx: bytes, setup: Setup, name: str) -> None:
+    def __init__(self, onnx: bytes, setup: Setup) -> None:
         self._session = _session(onnx, setup)
-        self._name = name
         self.provider: str = self._session.get_providers()[0]
 
-    def run(self, batch: U8, outputs: Sequence[str]) -> Mapping[str, npt.NDArray[Any]]:
-        """The outputs asked for, by name; others are not computed."""
-        options = ort.RunOptions()
-        options.only_execute_path_to_fetches = True
+    def run(
+        self, feeds: Mapping[str, npt.NDArray[Any]], outputs: Sequence[str]
+    ) -> Mapping[str, npt.NDArray[Any]]:
+        """The outputs asked for, by name; ONNX Runtime computes the others as well."""
         if self.provider == CPU:
-            return dict(
-                zip(outputs, self._session.run(outputs, {self._name: batch}, options), strict=True)
-            )
-        return self.run_bound(batch, outputs, "cuda", options)
+            return dict(zip(outputs, self._session.run(outputs, feeds), strict=True))
+        return self.run_bound(feeds, outputs, "cuda")
 
     def run_bound(
-        self, batch: U8, outputs: Sequence[str], device: str, options: ort.RunOptions | None = None
+        self, feeds: Mapping[str, npt.NDArray[Any]], outputs: Sequence[str], device: str
     ) -> Mapping[str, npt.NDArray[Any]]:
-        """The same by IO binding: the copy in and each copy out happen once, and where we say."""
+        """The same by IO binding: each copy out happens once, and where we say."""
         binding = self._session.io_binding()
-        value = ort.OrtValue.ortvalue_from_numpy(batch, device, 0)
-        binding.bind_ortvalue_input(self._name, value)
+        for name, values in feeds.items():
+            binding.bind_cpu_input(name, values)
         for output in outputs:
             binding.bind_output(output, device)
-        self._session.run_with_iobinding(binding, options)
+        self._session.run_with_iobinding(binding)
         return dict(zip(outputs, (v.numpy() for v in binding.get_outputs()), strict=True))
 
 
@@ -143,6 +138,8 @@ def _options(threads: int) -> ort.SessionOptions:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 4
+    # Planned memory is a third more, for good, and saves 2 % of a run.
+    options.enable_mem_pattern = False
     # Spinning threads would take the cores from the workers between runs.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return options

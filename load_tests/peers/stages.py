@@ -87,7 +87,9 @@ class Stages:
 
     def infer(self, faces: Sequence[Face]) -> list[Face]:
         """Crops → volumes, as one batch."""
-        predictions = self._engine.run([crop for _, crop, _ in faces], [self._source])
+        predictions = self._engine.run(
+            [crop for _, crop, _ in faces], [[self._source]] * len(faces)
+        )
         return [
             (frame, prediction.volumes[self._source], portrait)
             for (frame, _, portrait), prediction in zip(faces, predictions, strict=True)

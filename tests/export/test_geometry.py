@@ -1,8 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from protome_export.geometry import Voxeliser, umeyama
+from protome_export.geometry import STANDARD, Voxeliser, umeyama
 from protome_export.identity import rotation
 from protome_export.raster import solid_occupancy
 from protome_export.shapespace import ShapeSpace, similarity
@@ -71,6 +73,16 @@ def test_voxeliser_ignores_what_leaves_the_volume(space: ShapeSpace) -> None:
     behind = net(inside + torch.tensor([0.0, 0.0, 200.0]))
     assert float(behind.abs().max()) < 1e-4
     assert float(net(inside - torch.tensor([0.0, 0.0, 40.0]))[0, 0].max()) > 0.9
+
+
+def test_columns_end_empty(space: ShapeSpace) -> None:
+    """Also where the mesh is in pieces larger than columns: spikes would reach the end."""
+    coarse = replace(STANDARD, piece=9.0)
+    head = torch.from_numpy(_posed(space, 20)[None])
+    head[..., 2] *= 90 / head[..., 2].max()
+    volume = Voxeliser(space.mean, space.triangles, coarse)(head)[0]
+    assert float(volume[-3:].max()) < 1e-3
+    assert float(volume.max()) > 0.9
 
 
 def test_voxeliser_batches_independently(space: ShapeSpace) -> None:

@@ -20,7 +20,7 @@ from protome.faces import Box
 from protome.faces import Face as Found
 from protome.grid import Level
 from protome.image import Image
-from protome_export import release
+from protome_export import parity, release
 from protome_export.ablation import true_volumes
 from protome_export.batches import Samples, draw_batch
 from protome_export.cli import main
@@ -126,7 +126,12 @@ def test_exported_model_serves(run: Path, exported: Path) -> None:
     session = ort.InferenceSession(str(exported / "model.onnx"), providers=["CPUExecutionProvider"])
     for n in (1, 3):
         crops = np.random.default_rng(n).integers(0, 255, (n, 192, 192, 3)).astype(np.uint8)
-        occupancy, landmarks, pose, error = session.run(None, {"crops": crops})
+        rows = np.arange(n - 1)
+        occupancy, fine, landmarks, pose, error = session.run(
+            None, {"crops": crops, "fine_rows": rows}
+        )
+        assert fine.shape == (n - 1, 200, 192, 192)
+        assert fine.dtype == np.uint8
         assert occupancy.shape == (n, 100, 96, 96)
         assert occupancy.dtype == np.uint8
         assert landmarks.shape == (n, 68, 3)
@@ -145,20 +150,28 @@ def test_exported_model_serves(run: Path, exported: Path) -> None:
     assert wide == []
 
 
-def test_fine_volume_is_the_same_head(run: Path, tmp_path: Path) -> None:
-    main(["export", str(run / "run"), "--count", "2", "--fine", str(tmp_path)])
-    card = json.loads((tmp_path / "model.json").read_text())
-    assert card["outputs"]["FINE"]["shape"] == ["n", 200, 192, 192]
+def test_fine_volume_is_the_same_head(exported: Path) -> None:
     crop = np.random.default_rng(3).integers(0, 255, (192, 192, 3)).astype(np.uint8)
-    model = Served(tmp_path)
+    model = Served(exported)
     fine = model.predict(crop, Level.FINE).volumes[Level.FINE]
     pooled = fine.reshape(100, 2, 96, 2, 96, 2).mean((1, 3, 5)) > 127
     standard = model.predict(crop).volumes[Level.STANDARD] > 127
     assert (pooled & standard).sum() / (pooled | standard).sum() > 0.97
 
 
+def test_fine_is_of_the_rows_that_ask_for_it(exported: Path) -> None:
+    session = ort.InferenceSession(str(exported / "model.onnx"), providers=["CPUExecutionProvider"])
+    crops = np.random.default_rng(5).integers(0, 255, (3, 192, 192, 3)).astype(np.uint8)
+    ask = ["fine"]
+    (both,) = session.run(ask, {"crops": crops, "fine_rows": np.array([2, 0])})
+    for row, fine in zip((2, 0), both, strict=True):
+        (alone,) = session.run(ask, {"crops": crops[[row]], "fine_rows": np.array([0])})
+        assert np.abs(alone[0].astype(int) - fine).max() <= 1
+    assert (both[0] != both[1]).mean() > 0.001
+
+
 def test_widened_model_has_no_half(exported: Path) -> None:
-    model = release.widen(onnx.load(str(exported / "model.onnx")))
+    model = parity.widen(onnx.load(str(exported / "model.onnx")))
     onnx.checker.check_model(model, full_check=True)
     kinds = {t.data_type for t in model.graph.initializer}
     assert onnx.TensorProto.FLOAT16 not in kinds
@@ -172,10 +185,10 @@ def test_gate_refuses_a_model_that_strays(
     load_weights(network, state["ema"])
     honest = release.write_onnx
 
-    def tampered(net, served, path, half=True, fine=False, trust=(0, 1, 1)):  # type: ignore[no-untyped-def]
+    def tampered(net, served, path, half=True, trust=(0, 1, 1)):  # type: ignore[no-untyped-def]
         with torch.no_grad():
             net.landmarks.maps.bias[70] += 0.3
-        honest(net, served, path, half, fine, trust)
+        honest(net, served, path, half, trust)
         with torch.no_grad():
             net.landmarks.maps.bias[70] -= 0.3
 
@@ -285,9 +298,9 @@ def test_holdout_scores_the_truth_as_perfect(run: Path, poser: Poser) -> None:
         def __init__(self) -> None:
             pass
 
-        def predict(self, crop: np.ndarray, level: Level = Level.STANDARD) -> Prediction:
+        def predict(self, crop: np.ndarray, *_: Level) -> Prediction:
             occupancy, landmarks = next(turn)
-            return Prediction({level: (occupancy * 255 + 0.5).astype(np.uint8)}, landmarks)
+            return Prediction({Level.STANDARD: (occupancy * 255 + 0.5).astype(np.uint8)}, landmarks)
 
     scores = evaluate_holdout(Oracle(), run / "holdout", poser, space, 2)
     assert scores["iou"] > 0.995

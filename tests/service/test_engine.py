@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,12 +14,14 @@ from protome.cap import Cap
 from protome.crops import cut, place
 from protome.engine import Engine
 from protome.faces import detect
-from protome.grid import GRIDS, U8
+from protome.grid import GRIDS, U8, Level, resample
 from protome.image import Image
 from protome.model import Model, ModelError
 from protome.session import out_of_memory
 
 from .shapes import seeded
+
+Feeds = Mapping[str, npt.NDArray[Any]]
 
 
 @pytest.fixture(scope="module")
@@ -32,16 +34,55 @@ def crops(sample_image: Image, model: Model) -> list[U8]:
 
 
 def volumes(engine: Engine, crops: Sequence[U8]) -> list[U8]:
-    level = engine.model.levels[-1]
-    return [prediction.volumes[level] for prediction in engine.run(crops, [level])]
+    return [prediction.volumes[Level.STANDARD] for prediction in engine.run(crops, standard(crops))]
+
+
+def standard(crops: Sequence[U8]) -> list[list[Level]]:
+    return [[Level.STANDARD]] * len(crops)
 
 
 def test_volumes_have_the_shape_of_their_level(engine: Engine, crops: list[U8]) -> None:
-    (prediction,) = engine.run(crops[:1], engine.model.levels)
+    (prediction,) = engine.run(crops[:1], [engine.model.levels])
     assert set(prediction.volumes) == set(engine.model.levels)
     for level, volume in prediction.volumes.items():
         assert volume.shape == GRIDS[level].shape
         assert volume.dtype == np.uint8
+
+
+def test_each_face_has_the_levels_it_wants(
+    engine: Engine, crops: list[U8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What few want is made of their rows only: FINE is eight times STANDARD, and costs more than
+    the rest of the network. Two of it are two runs, where batches gain nothing."""
+    both, fine = [Level.STANDARD, Level.FINE], [Level.FINE]
+    wanted = [[Level.STANDARD], both, fine]
+    spy = Spy(engine._session)
+    monkeypatch.setattr(engine, "_session", spy)
+    found = engine.run(crops[:3], wanted)
+    assert [list(prediction.volumes) for prediction in found] == wanted
+    assert spy.rows == [[], [0], [0]]
+    found += engine.run(crops[:2], [[Level.STANDARD], fine])
+    assert spy.rows[3:] == [[1]]
+    again, first = (np.asarray(found[face].landmarks) for face in (4, 1))
+    np.testing.assert_allclose(again, first, atol=0.01)
+    apart = np.abs(found[4].volumes[Level.FINE].astype(int) - found[1].volumes[Level.FINE])
+    assert apart.max() <= 1
+    for prediction in (found[1], found[4]):
+        pooled = resample(prediction.volumes[Level.FINE], Level.STANDARD) > 127
+        coarse = found[1].volumes[Level.STANDARD] > 127
+        assert (pooled & coarse).sum() > 0.97 * (pooled | coarse).sum()
+
+
+class Spy:
+    """A session; ``rows`` are what FINE was wanted of, run by run."""
+
+    def __init__(self, session: Any) -> None:
+        self._session = session
+        self.rows: list[list[int]] = []
+
+    def run(self, feeds: Feeds, names: Sequence[str]) -> Any:
+        self.rows.append(feeds["fine_rows"].tolist())
+        return self._session.run(feeds, names)
 
 
 def test_a_face_fills_a_good_part(engine: Engine, crops: list[U8]) -> None:
@@ -93,18 +134,22 @@ class Session:
         self._model = model
         self.provider = provider
 
-    def run(self, batch: U8, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
+    def run(self, feeds: Feeds, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
+        batch = feeds["crops"]
         self.sizes.append(len(batch))
         levels = {name: level for level, name in self._model.outputs.items()}
-        rows = batch[:, 0, 0, 0]
         return {
-            name: np.broadcast_to(
-                rows[:, None, None, None], (len(batch), *GRIDS[levels[name]].shape)
-            )
+            name: self._volumes(levels[name], feeds)
             if name in levels
             else np.zeros((len(batch), 68, 3), np.float32)
             for name in names
         }
+
+    def _volumes(self, level: Level, feeds: Feeds) -> npt.NDArray[Any]:
+        marks = feeds["crops"][:, 0, 0, 0]
+        if level in self._model.rows:
+            marks = marks[feeds[self._model.rows[level]]]
+        return np.broadcast_to(marks[:, None, None, None], (len(marks), *GRIDS[level].shape))
 
 
 @pytest.fixture(params=["CPUExecutionProvider", "CUDAExecutionProvider"])
@@ -183,11 +228,12 @@ class ShortOfMemory:
         self.room = room
         self.sizes: list[int] = []
 
-    def run(self, batch: U8, names: Sequence[str]) -> dict[str, Any]:
+    def run(self, feeds: Feeds, names: Sequence[str]) -> dict[str, Any]:
+        batch = feeds["crops"]
         self.sizes.append(len(batch))
         if len(batch) > self.room:
             raise RuntimeError("bfc_arena.cc: Failed to allocate memory for requested buffer")
-        return dict(self._session.run(batch, names))
+        return dict(self._session.run(feeds, names))
 
 
 def test_a_batch_that_does_not_fit_is_split_and_the_next_is_smaller(
@@ -233,8 +279,8 @@ class Confused:
         self._output = output
         self._wrong = wrong
 
-    def run(self, batch: U8, names: Sequence[str]) -> dict[str, Any]:
-        values = {name: value.copy() for name, value in self._session.run(batch, names).items()}
+    def run(self, feeds: Feeds, names: Sequence[str]) -> dict[str, Any]:
+        values = {name: value.copy() for name, value in self._session.run(feeds, names).items()}
         self._wrong(values[self._output][1])
         return values
 
@@ -259,9 +305,9 @@ def test_a_face_of_which_the_network_says_no_numbers_is_marked(
 ) -> None:
     name = getattr(engine.model, output)
     assert name is not None
-    whole = engine.run(crops[:3], engine.model.levels)
+    whole = engine.run(crops[:3], standard(crops[:3]))
     monkeypatch.setattr(engine, "_session", Confused(engine._session, name, WRONG[wrong]))
-    found = engine.run(crops[:3], engine.model.levels)
+    found = engine.run(crops[:3], standard(crops[:3]))
     assert [prediction.sound for prediction in found] == [True, False, True]
     for index in (0, 2):
         for extra in ("landmarks", "pose", "landmark_error"):
@@ -278,7 +324,7 @@ def test_a_pose_without_an_axis_and_a_negative_error_are_no_answers(
     below = Confused(real, str(engine.model.landmark_error), lambda error: error.fill(-1))
     for session in (flat, below):
         monkeypatch.setattr(engine, "_session", session)
-        found = engine.run(crops[:3], engine.model.levels)
+        found = engine.run(crops[:3], standard(crops[:3]))
         assert [prediction.sound for prediction in found] == [True, False, True]
 
 
@@ -289,13 +335,13 @@ def test_outputs_of_another_shape_are_refused(
     real, name = engine._session, str(getattr(engine.model, output))
 
     class Cut:
-        def run(self, batch: U8, names: Sequence[str]) -> dict[str, Any]:
-            values = dict(real.run(batch, names))
+        def run(self, feeds: Feeds, names: Sequence[str]) -> dict[str, Any]:
+            values = dict(real.run(feeds, names))
             return values | {name: values[name][:, :-1]}
 
     monkeypatch.setattr(engine, "_session", Cut())
     with pytest.raises(ModelError, match=name):
-        engine.run(crops[:2], engine.model.levels)
+        engine.run(crops[:2], standard(crops[:2]))
 
 
 def test_after_a_shortage_larger_batches_are_tried_again(

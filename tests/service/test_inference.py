@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from typing import cast
 
@@ -38,7 +38,7 @@ class FakeEngine:
     def rows(self, count: int) -> int:
         return 4 if count == 3 else count
 
-    def run(self, crops: Sequence[U8], levels: Sequence[Level]) -> list[Prediction]:
+    def run(self, crops: Sequence[U8], wanted: Sequence[Collection[Level]]) -> list[Prediction]:
         names = [int(crop.ravel()[0]) for crop in crops]
         self.batches.append(names)
         self.began.release()
@@ -47,7 +47,7 @@ class FakeEngine:
             raise RuntimeError("out of memory")
         return [
             Prediction({level: np.full((1, 1, 1), name, np.uint8) for level in levels})
-            for name in names
+            for name, levels in zip(names, wanted, strict=True)
         ]
 
 

@@ -18,10 +18,11 @@ from .shapes import seeded
 
 def test_io_binding_gives_what_a_plain_run_gives(model: Model) -> None:
     """On the CPU's own memory: that it works on a GPU's takes a GPU."""
-    session = Session(model.onnx, Setup("cpu"), model.input)
+    session = Session(model.onnx, Setup("cpu"))
     outputs = list(model.outputs.values())
     batch = seeded(3).integers(0, 256, (2, 192, 192, 3), dtype=np.uint8)
-    plain, bound = session.run(batch, outputs), session.run_bound(batch, outputs, "cpu")
+    feeds = {model.input: batch} | {name: np.array([1]) for name in model.rows.values()}
+    plain, bound = session.run(feeds, outputs), session.run_bound(feeds, outputs, "cpu")
     assert list(plain) == list(bound) == outputs
     for name in outputs:
         np.testing.assert_array_equal(plain[name], bound[name])
@@ -40,7 +41,7 @@ def test_tensorrt_keeps_its_engines_where_it_is_told(tmp_path: Path) -> None:
 def test_a_provider_insisted_on_must_work(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("protome.session.ort.get_available_providers", lambda: [])
     with pytest.raises(ModelError, match="TENSORRT"):
-        Session(model.onnx, Setup("tensorrt"), model.input)
+        Session(model.onnx, Setup("tensorrt"))
 
 
 WATCH = """
