@@ -145,7 +145,9 @@ class Engine:
             rows[level] = range(count)
             if level in model.rows:
                 rows[level] = [row for row, own in enumerate(wanted) if level in own]
-                feeds[model.rows[level]] = np.array(rows[level], np.int64)
+                # Tensors without rows are not a thing that every provider takes.
+                fed = rows[level] if self.provider == CPU else rows[level] or [0]
+                feeds[model.rows[level]] = np.array(fed, np.int64)
         levels = sorted({level for own in wanted for level in own})
         names = [model.outputs[level] for level in levels]
         extras = (

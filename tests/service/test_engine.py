@@ -131,12 +131,14 @@ class Session:
 
     def __init__(self, model: Model, provider: str) -> None:
         self.sizes: list[int] = []
+        self.rows: list[list[int]] = []
         self._model = model
         self.provider = provider
 
     def run(self, feeds: Feeds, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
         batch = feeds["crops"]
         self.sizes.append(len(batch))
+        self.rows += [feeds[name].tolist() for name in self._model.rows.values()]
         levels = {name: level for level, name in self._model.outputs.items()}
         return {
             name: self._volumes(levels[name], feeds)
@@ -173,6 +175,17 @@ def test_batches_are_padded_to_buckets_on_cuda_only(faked: tuple[Engine, Session
         assert session.sizes == [1, 2, 4, 4, 8, 8, 8, 8]
     else:
         assert session.sizes == list(range(1, 9))
+
+
+def test_a_gpu_is_given_no_empty_tensors(faked: tuple[Engine, Session]) -> None:
+    engine, session = faked
+    crops = [np.full((192, 192, 3), mark, np.uint8) for mark in (5, 7)]
+    (alone, _) = engine.run(crops, standard(crops))
+    assert list(alone.volumes) == [Level.STANDARD]
+    assert session.rows == [[] if session.provider.startswith("CPU") else [0]]
+    (_, both) = engine.run(crops, [[Level.STANDARD], [Level.STANDARD, Level.FINE]])
+    assert [volume.max() for volume in both.volumes.values()] == [7, 7]
+    assert session.rows[1:] == [[1]]
 
 
 def test_warming_up_runs_every_bucket(faked: tuple[Engine, Session]) -> None:
