@@ -118,9 +118,18 @@ class Voxeliser(nn.Module):
 
     def forward(self, vertices: Tensor) -> Tensor:
         """vertices (B, N, 3) in the crop frame -> occupancy (B, depth, size, size) in 0..1."""
+        return self._cut(self._filled(vertices, 1.0))
+
+    def quantised(self, vertices: Tensor) -> Tensor:
+        """The same in uint8, 255 inside."""
+        return self._cut((self._filled(vertices, 255.0) + 0.5).to(torch.uint8))
+
+    def _filled(self, vertices: Tensor, inside: float) -> Tensor:
+        """-> occupancy (B, depth + 2, size + 2, size + 2) in 0..inside: a border column on each
+        side takes what falls outside."""
         centres, areas = self.pieces(vertices)
+        areas = areas * inside
         batch, grid = vertices.shape[0], self.grid
-        # One border column on each side takes what falls outside; it is cut off at the end.
         side, depth = grid.size + 2, grid.depth
         x = (centres[..., 0] * (1 / grid.column) + 0.5).clamp(0, side - 1.001)
         y = (centres[..., 1] * (1 / grid.column) + 0.5).clamp(0, side - 1.001)
@@ -141,7 +150,10 @@ class Voxeliser(nn.Module):
         flux = flux.view(batch, depth + 2, side, side)
         crossed, filled = flux.abs().cumsum(1), flux.cumsum(1)
         left = filled[:, -1:] / (crossed[:, -1:] + 1e-6)
-        return (filled - crossed * left).clamp(0, 1)[:, :depth, 1:-1, 1:-1]
+        return (filled - crossed * left).clamp(0, inside)
+
+    def _cut(self, volume: Tensor) -> Tensor:
+        return volume[:, : self.grid.depth, 1:-1, 1:-1]
 
     def _share(self, part: Tensor) -> Tensor:
         """How far on the way to the next column, 0..1 -> that column's share."""

@@ -111,16 +111,12 @@ class ServedNet(nn.Module):
         scaled = out.rotation * out.scale[:, None, None]
         forward = scaled * torch.tensor([1.0, -1.0, -1.0])  # canonical axes to the head's own
         pose = torch.cat([forward, (out.translation + origin)[:, :, None]], 2)
-        standard = _quantised(self.net.voxeliser(vertices))
+        standard = self.net.voxeliser.quantised(vertices)
         # ONNX Runtime computes every output, asked for or not: what few want is of rows they name.
-        fine = _quantised(self.fine(vertices[rows]))
+        fine = self.fine.quantised(vertices[rows])
         constant, width, apart = self.trust
         error = (out.doubt[..., 0] * width + out.doubt[..., 1] * apart + constant).clamp(min=0.5)
         return standard, fine, landmarks, pose, error
-
-
-def _quantised(occupancy: Tensor) -> Tensor:
-    return (occupancy * 255 + 0.5).to(torch.uint8)
 
 
 def _shrink(model: onnx.ModelProto, smallest: int = 1024) -> None:

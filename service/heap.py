@@ -48,6 +48,23 @@ def in_use() -> int:
     return int(facts.uordblks + facts.hblkhd)
 
 
+# Of mallopt(3): from which size on memory is mapped for one request alone, and how much may be
+# free at the heap's end.
+_MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1
+_LARGEST, _KEPT = 32 << 20, 256 << 20
+
+
+def keep() -> bool:
+    """From now on keep what is freed until :func:`trim`: memory given back costs a page fault for
+    every 4 KiB when it is asked for again. False where the C library cannot be told (musl,
+    macOS)."""
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):
+        return False
+    return bool(mallopt(_MMAP_THRESHOLD, _LARGEST) and mallopt(_TRIM_THRESHOLD, _KEPT))
+
+
 def trim() -> bool:
     """Give back what is free, in all arenas (malloc_trim(3)); takes milliseconds, without the
     interpreter's lock. False where the C library has no such function (musl, macOS)."""

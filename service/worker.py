@@ -65,6 +65,7 @@ class Reply:
 def main(argv: Sequence[str]) -> None:
     """Serve tasks until the pool closes the socket."""
     _die_with_parent()
+    heap.keep()
     # One core a worker: the pool runs as many workers as there are cores.
     cv2.setNumThreads(1)
     channel = socket.socket(fileno=int(argv[0]))

@@ -58,3 +58,26 @@ def test_what_is_in_use_is_told_whatever_the_size_of_its_pieces() -> None:
     during, after = map(int, done.stdout.split())
     assert during == pytest.approx(10 * 50_101_000, rel=0.01)
     assert abs(after) < 1_000_000
+
+
+KEPT = """
+import numpy, psutil
+from protome import heap
+def resident():
+    return psutil.Process().memory_info().rss
+assert heap.keep()
+before = resident()
+numpy.ones(20 << 20, numpy.uint8)
+kept = resident()
+heap.trim()
+print(kept - before, resident() - before)
+"""
+
+
+def test_what_is_freed_is_kept_until_trimmed() -> None:
+    if not heap.in_use():
+        pytest.skip("the C library does not tell")
+    done = subprocess.run([sys.executable, "-c", KEPT], capture_output=True, text=True, check=True)
+    kept, trimmed = map(int, done.stdout.split())
+    assert kept > 19 << 20
+    assert trimmed < 2 << 20
