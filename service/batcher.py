@@ -197,12 +197,12 @@ class Batcher(Generic[T]):
             self._running.append(batch)
         return batch
 
-    def done(self, batch: Batch[T], *, failed: bool = False) -> None:
-        """The engine has finished a batch; how long it took is learned unless it failed."""
+    def done(self, batch: Batch[T], *, usual: bool = True) -> None:
+        """The engine has finished a batch; how long it took is learned if it was as usual."""
         now = self._clock()
         first = batch is self._running[0]
         # In one lane, one that overtook another says little about either.
-        if (first or self._lanes > 1) and not failed:
+        if (first or self._lanes > 1) and usual:
             self.times.observe(len(batch.tickets), now - batch.began)
         self._running.remove(batch)
         if first and self._running and self._lanes == 1:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import threading
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -80,6 +83,10 @@ class Engine:
         # Runs on a CPU have cores of their own; those on a GPU take turns.
         self.lanes = self.in_flight if on_cpu else 1
         self._cap = Cap(self.max_batch)
+        # ONNX Runtime keeps what its runs took at the same time: 120 MB for each large volume.
+        self._large: AbstractContextManager[object] = (
+            threading.Lock() if on_cpu else contextlib.nullcontext()
+        )
 
     @property
     def cap(self) -> int:
@@ -149,6 +156,8 @@ class Engine:
                 fed = rows[level] if self.provider == CPU else rows[level] or [0]
                 feeds[model.rows[level]] = np.array(fed, np.int64)
         levels = sorted({level for own in wanted for level in own})
+        if not model.outputs.keys() >= set(levels):
+            raise ModelError(f"the network gives {model.levels}, not {levels}")
         names = [model.outputs[level] for level in levels]
         extras = (
             (model.landmarks, (68, 3)),
@@ -156,7 +165,9 @@ class Engine:
             (model.landmark_error, (68,)),
         )
         names += [name for name, _ in extras if name is not None]
-        values = self._session.run(feeds, names)
+        turn = self._large if any(map(model.large, wanted)) else contextlib.nullcontext()
+        with turn:
+            values = self._session.run(feeds, names)
         for name, shape in extras:
             if name is not None and values[name].shape != (count, *shape):
                 raise ModelError(f"the network gave {name} of {values[name].shape}")

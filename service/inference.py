@@ -194,7 +194,9 @@ class Inference:
     def _served(self, batch: Batch[_Item], began: float, run: Future[list[Prediction]]) -> None:
         self._running.discard(run)
         error = run.exception()
-        self._batcher.done(batch, failed=error is not None)
+        # Large volumes take their time apart: STANDARD's must not be judged by it.
+        large = any(self._engine.model.large(ticket.item.levels) for ticket in batch.tickets)
+        self._batcher.done(batch, usual=error is None and not large)
         self._soon()
         if error is not None:
             log.error("a batch of %d failed", len(batch.tickets), exc_info=error)

@@ -20,6 +20,7 @@ from typing import Any, Final
 import cv2
 import numpy as np
 
+from . import heap
 from .answer import make_request
 from .config import Config
 from .engine import Engine, Prediction
@@ -103,6 +104,7 @@ class Runner:
     """One process of the bound."""
 
     def __init__(self, photos: Sequence[bytes], options: Mapping[str, Any]) -> None:
+        heap.keep()
         cv2.setNumThreads(1)
         self._config = Config()
         self._limits = ImageLimits.of(self._config)

@@ -12,6 +12,7 @@ from typing import Any, Final
 import cv2
 import numpy as np
 
+from protome import heap
 from protome.answer import make_request
 from protome.config import Config
 from protome.engine import Engine
@@ -46,6 +47,7 @@ class Stages:
     """
 
     def __init__(self, *, network: bool = True) -> None:
+        heap.keep()
         cv2.setNumThreads(1)
         self._config = Config()
         self._model = load_model()

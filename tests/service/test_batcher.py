@@ -261,7 +261,7 @@ def test_failed_batches_teach_nothing() -> None:
     rig.batcher.put(1)
     batch = rig.batcher.take()
     rig.clock.now += 0.1
-    rig.batcher.done(batch, failed=True)
+    rig.batcher.done(batch, usual=False)
     assert rig.batcher.times.predict(1) == pytest.approx(1.0)
 
 
@@ -380,7 +380,7 @@ class Schedules(RuleBasedStateMachine):
     @rule(which=st.integers(0, 7), failed=st.booleans())
     def done(self, which: int, failed: bool) -> None:
         batch = self.running.pop(which % len(self.running))
-        self.rig.batcher.done(batch, failed=failed)
+        self.rig.batcher.done(batch, usual=not failed)
 
     @precondition(lambda self: self.waiting)
     @rule()

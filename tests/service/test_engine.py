@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -175,6 +178,45 @@ def test_batches_are_padded_to_buckets_on_cuda_only(faked: tuple[Engine, Session
         assert session.sizes == [1, 2, 4, 4, 8, 8, 8, 8]
     else:
         assert session.sizes == list(range(1, 9))
+
+
+def test_large_volumes_are_made_one_at_a_time(
+    engine: Engine, crops: list[U8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each more would be memory that ONNX Runtime never gives back."""
+    crowd = Crowd(engine._session)
+    monkeypatch.setattr(engine, "_session", crowd)
+    with ThreadPoolExecutor(4) as threads:
+        for level, most in ((Level.FINE, 1), (Level.STANDARD, 4)):
+            crowd.most = 0
+            runs = [threads.submit(engine.run, crops[:1], [[level]]) for _ in range(4)]
+            for run in runs:
+                assert list(run.result()[0].volumes) == [level]
+            assert crowd.most == most
+
+
+class Crowd:
+    """A session whose runs wait a moment for others; ``most`` were there at the same time."""
+
+    def __init__(self, session: Any) -> None:
+        self._session = session
+        self.most = 0
+        self._there = 0
+        self._lock = threading.Lock()
+
+    def run(self, feeds: Feeds, names: Sequence[str]) -> Any:
+        with self._lock:
+            self._there += 1
+            self.most = max(self.most, self._there)
+        time.sleep(0.1)
+        with self._lock:
+            self._there -= 1
+        return self._session.run(feeds, names)
+
+
+def test_a_network_without_a_level_is_not_asked_for_it(engine: Engine, crops: list[U8]) -> None:
+    with pytest.raises(ModelError, match="not"):
+        engine.run(crops[:1], [[Level.PREVIEW]])
 
 
 def test_a_gpu_is_given_no_empty_tensors(faked: tuple[Engine, Session]) -> None:

@@ -22,9 +22,17 @@ LEVELS = (Level.STANDARD,)
 NEVER = float("inf")
 
 
+class FakeModel:
+    """FINE is large."""
+
+    def large(self, levels: Collection[Level]) -> bool:
+        return Level.FINE in levels
+
+
 class FakeEngine:
     """Answers a crop with a volume of its first byte; holds each run until told to go on."""
 
+    model = FakeModel()
     max_batch = 4
 
     def __init__(self, in_flight: int = 1) -> None:
@@ -64,11 +72,15 @@ class Bench:
         )
 
     async def ask(
-        self, name: int, deadline: float = NEVER, stream: str | None = None
+        self,
+        name: int,
+        deadline: float = NEVER,
+        stream: str | None = None,
+        levels: Collection[Level] = LEVELS,
     ) -> asyncio.Task[Inferred]:
         """Send a face and let it reach the queue."""
         crop = np.full((1, 1, 3), name, np.uint8)
-        task = asyncio.create_task(self.inference.infer(crop, LEVELS, Due(deadline), stream=stream))
+        task = asyncio.create_task(self.inference.infer(crop, levels, Due(deadline), stream=stream))
         for _ in range(3):
             await asyncio.sleep(0)
         return task
@@ -129,6 +141,21 @@ def test_times_are_told_apart() -> None:
             assert (await first).inference_seconds >= 0.09
             assert (await second).queue_seconds >= 0.09
             assert (await second).inference_seconds < 0.09
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("level", [Level.STANDARD, Level.FINE])
+def test_what_large_volumes_take_is_not_expected_of_others(level: Level) -> None:
+    async def scenario() -> None:
+        async with bench() as b:
+            before = b.inference.times.predict(1)
+            answer = await b.ask(1, levels=(level,))
+            await b.began()
+            await asyncio.sleep(0.1)
+            b.release()
+            await answer
+            assert (b.inference.times.predict(1) > before) == (level is Level.STANDARD)
 
     asyncio.run(scenario())
 

@@ -33,13 +33,13 @@ def break_network() -> None:
 
     run = Session.run
 
-    def broken(self, batch, names):  # type: ignore[no-untyped-def]
+    def broken(self, feeds, names):  # type: ignore[no-untyped-def]
         name, measure = fault()
         if name == "raise":
             raise RuntimeError("the network is broken")
-        if name == "memory" and len(batch) > measure:
+        if name == "memory" and len(feeds["crops"]) > measure:
             raise RuntimeError("CUDA failure 2: out of memory")
-        values = dict(run(self, batch, names))
+        values = dict(run(self, feeds, names))
         if name == "shape":
             values = {key: value[:, :-1] for key, value in values.items()}
         if name in NO_NUMBERS:
