@@ -101,7 +101,7 @@ def test_reconstruct_writes_what_it_can_and_says_what_it_cannot(
 def test_reconstruct_asks_a_running_server(
     server: EmbeddedServer, photos: Path, tmp_path: Path
 ) -> None:
-    options = ("--detail", "preview", "--format", "ply", "--appearance", "vertex_colours")
+    options = ("--detail", "standard", "--format", "ply", "--appearance", "vertex_colours")
     done = _run(
         "reconstruct", photos / "group.jpg", "-o", tmp_path, "--address", server.address,
         "--max-faces", 1, "--max-triangles", 5000, "--vertex-quality", *options,

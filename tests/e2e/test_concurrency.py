@@ -157,8 +157,11 @@ def test_full_queue_of_faces_is_said_and_the_others_are_served(sample_photo: byt
         assert set(kinds) <= {(grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED")}
         assert all(result.retry_seconds for result in failed)
         # One photo with more faces than the queue has room is told to come back as well.
+        crowded = heavy(sample_photo, 8)
+        # FINE is large: its faces would come one after the other.
+        crowded.detail = PREVIEW
         with pytest.raises(grpc.RpcError) as caught:
-            ask(stub, heavy(sample_photo, 8))
+            ask(stub, crowded)
         problem = failure(caught.value)
         assert problem.code is grpc.StatusCode.RESOURCE_EXHAUSTED
         assert problem.retry_seconds
