@@ -98,13 +98,13 @@ def evaluate_photo(
     if cropped is None:
         return
     cropped = _refined(served, photo, cropped, passes)
-    out = served.predict(cropped.crop, Level.STANDARD, served.model.source(Level.FINE))
+    finest = served.model.source(Level.FINE)
+    out = served.predict(cropped.crop, Level.STANDARD, finest)
     assert out.landmarks is not None
     assert out.pose is not None
     volume, place = out.volumes[Level.STANDARD], cropped.placement
     vertices, _ = surface_of(volume)
-    finest = out.volumes[served.model.source(Level.FINE)]
-    fine, _ = surface_of(resample(finest, Level.FINE))
+    fine, _ = surface_of(resample(out.volumes[finest], Level.FINE))
     linear = out.pose[:, :3] * [1, -1, -1]  # from the canonical frame
     bare = space.mean @ linear.T + out.pose[:, 3]
     with torch.inference_mode():

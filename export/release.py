@@ -153,15 +153,17 @@ def write_onnx(
     """Exports a trained network (EMA weights, any mode)."""
     module = ServedNet(net, served, half, trust).eval()
     example = torch.zeros(3, CROP, CROP, 3, dtype=torch.uint8), torch.tensor([0, 2])
-    of_all, of_rows = ("crops", "occupancy", "landmarks", "pose", "landmark_error"), (ROWS, "fine")
+    inputs = {"crops": "n", ROWS: "m"}
+    of_all = ("landmarks", "pose", "landmark_error")
+    outputs = {"occupancy": "n", "fine": "m"} | dict.fromkeys(of_all, "n")
     with torch.no_grad():
         torch.onnx.export(
             module,
             example,
             str(path),
-            input_names=["crops", ROWS],
-            output_names=["occupancy", "fine", "landmarks", "pose", "landmark_error"],
-            dynamic_axes={k: {0: "n"} for k in of_all} | {k: {0: "m"} for k in of_rows},
+            input_names=list(inputs),
+            output_names=list(outputs),
+            dynamic_axes={name: {0: axis} for name, axis in (inputs | outputs).items()},
             opset_version=18,
             dynamo=False,
         )

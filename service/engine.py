@@ -137,7 +137,10 @@ class Engine:
         CPU."""
         return self.provider == CPU and sum(map(self.model.large, wanted)) > 1
 
-    def _run(self, crops: Sequence[U8], wanted: Sequence[Collection[Level]]) -> list[Prediction]:
+    def _feeds(
+        self, crops: Sequence[U8], wanted: Sequence[Collection[Level]]
+    ) -> tuple[dict[str, npt.NDArray[Any]], dict[Level, Sequence[int]]]:
+        """What the network is given, and of which rows of the batch it has volumes of a level."""
         model = self.model
         count = self.rows(len(crops))
         if count == 1:
@@ -155,6 +158,12 @@ class Engine:
                 # Tensors without rows are not a thing that every provider takes.
                 fed = rows[level] if self.provider == CPU else rows[level] or [0]
                 feeds[model.rows[level]] = np.array(fed, np.int64)
+        return feeds, rows
+
+    def _run(self, crops: Sequence[U8], wanted: Sequence[Collection[Level]]) -> list[Prediction]:
+        model = self.model
+        feeds, rows = self._feeds(crops, wanted)
+        count = len(feeds[model.input])
         levels = sorted({level for own in wanted for level in own})
         if not model.outputs.keys() >= set(levels):
             raise ModelError(f"the network gives {model.levels}, not {levels}")

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import ctypes
 import functools
-from collections.abc import Callable
+from typing import Any, Final
+
+# Of mallopt(3): from which size on memory is mapped for one request alone, and how much may be
+# free at the heap's end.
+MMAP_THRESHOLD: Final = -3
+TRIM_THRESHOLD: Final = -1
+LARGEST: Final = 32 << 20
+KEPT: Final = 256 << 20
 
 
 @functools.cache
-def _malloc_trim() -> Callable[[int], int] | None:
+def _function(name: str) -> Any:
+    """A function of the C library; None where it has no such (musl, macOS)."""
     try:
-        trim: Callable[[int], int] = ctypes.CDLL(None).malloc_trim
+        return getattr(ctypes.CDLL(None), name)
     except (AttributeError, OSError, TypeError):
         return None
-    return trim
 
 
 class _Facts(ctypes.Structure):
@@ -28,47 +35,31 @@ class _Facts(ctypes.Structure):
     ]
 
 
-@functools.cache
-def _mallinfo() -> Callable[[], _Facts] | None:
-    try:
-        facts = ctypes.CDLL(None).mallinfo2
-    except (AttributeError, OSError, TypeError):
-        return None
-    facts.restype = _Facts
-    return facts
-
-
 def in_use() -> int:
     """Bytes that were asked for and are not free, gRPC's among them. 0 where the C library does
     not tell (musl, macOS)."""
-    mallinfo = _mallinfo()
+    mallinfo = _function("mallinfo2")
     if mallinfo is None:
         return 0
+    mallinfo.restype = _Facts
     facts = mallinfo()
     return int(facts.uordblks + facts.hblkhd)
-
-
-# Of mallopt(3): from which size on memory is mapped for one request alone, and how much may be
-# free at the heap's end.
-_MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1
-_LARGEST, _KEPT = 32 << 20, 256 << 20
 
 
 def keep() -> bool:
     """From now on keep what is freed until :func:`trim`: memory given back costs a page fault for
     every 4 KiB when it is asked for again. False where the C library cannot be told (musl,
     macOS)."""
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, TypeError):
+    mallopt = _function("mallopt")
+    if mallopt is None:
         return False
-    return bool(mallopt(_MMAP_THRESHOLD, _LARGEST) and mallopt(_TRIM_THRESHOLD, _KEPT))
+    return bool(mallopt(MMAP_THRESHOLD, LARGEST) and mallopt(TRIM_THRESHOLD, KEPT))
 
 
 def trim() -> bool:
     """Give back what is free, in all arenas (malloc_trim(3)); takes milliseconds, without the
     interpreter's lock. False where the C library has no such function (musl, macOS)."""
-    malloc_trim = _malloc_trim()
+    malloc_trim = _function("malloc_trim")
     if malloc_trim is None:
         return False
     malloc_trim(0)

@@ -240,15 +240,18 @@ class Line:
                     for level, source in levels.items():
                         async with each:
                             mesh = await self._build(volumes[source], face, level, trip, expected)
-                            with self._budget.hold(mesh.size):
-                                for chunk in split(mesh.data, self._config.chunk_bytes):
-                                    await emit(MeshPiece(face.index, level, chunk))
+                            await self._send(mesh, face.index, level, emit)
                         # The bytes are sent; the report needs only the facts.
                         report.meshes.append(mesh.holding(b""))
         except ProtomeError as error:
             report.error = error
             report.outcome = Outcome.NO_SURFACE if isinstance(error, NoSurface) else Outcome.FAILED
         return report
+
+    async def _send(self, mesh: BuiltMesh, face: int, level: Level, emit: Emit) -> None:
+        with self._budget.hold(mesh.size):
+            for chunk in split(mesh.data, self._config.chunk_bytes):
+                await emit(MeshPiece(face, level, chunk))
 
     async def _infer(self, crop: U8, levels: Collection[Level], trip: Trip) -> Inferred:
         request = trip.request
