@@ -16,14 +16,15 @@ from torch import Tensor
 
 from .config import Config
 from .dice import Dice
-from .geometry import CROP
+from .geometry import CROP, umeyama
 from .headmodel import MIRROR68, Floats
 from .network import INPUT
 from .paint import centres, framed, window
 from .shapespace import Poser, ShapeSpace, canonical_heads
 from .shards import Shard, find_shards, read_shard
+from .window import around, face_size
 
-_DRAWS = 96  # random numbers a sample may use
+_DRAWS = 104  # random numbers a sample may use
 _MIDDLE = (96.0, 100.0)  # crop px that turns and zooms leave where it is
 
 
@@ -70,6 +71,8 @@ class Samples:
         self.folder, self.poser, self.space = folder, poser, space
         self.device = device or torch.device("cpu")
         self.mirror = torch.from_numpy(space.mirror.astype(np.float32)).to(self.device)
+        self.canonical68 = torch.from_numpy(space.canonical68).to(self.device)
+        self.face_size = face_size(self.canonical68)
         self.shards: list[Stored] = []
         self.seen: set[Path] = set()
 
@@ -79,17 +82,28 @@ class Samples:
     def refresh(self, limit: int | None = None) -> int:
         """Takes in shards that are new, at most limit of them at hand; how many samples there
         are."""
+        shards = list(self.shards)
         for path in find_shards(self.folder):
             if path not in self.seen and (limit is None or len(self.seen) < limit):
                 shard = read_shard(path)
                 coefficients = shard_coefficients(path, shard, self.poser, self.space)
                 self.seen.add(path)
                 arrays = (shard.images, shard.labels.landmarks.astype(np.float32), coefficients)
-                self.shards.append(Stored(*(torch.from_numpy(a).to(self.device) for a in arrays)))
+                shards.append(Stored(*(torch.from_numpy(a).to(self.device) for a in arrays)))
+        if self.device.type != "cpu" and len(shards) > 1:
+            # On a GPU all as one, from which a batch is one look-up.
+            fields = zip(*(vars(s).values() for s in shards), strict=True)
+            shards = [Stored(*map(torch.cat, fields))]
+        self.shards = shards
         return len(self)
 
     def take(self, dice: Dice) -> Stored:
         """One random sample per row of dice."""
+        if self.device.type != "cpu":
+            whole = self.shards[0]
+            dice.uniform()
+            rows_at = dice.pick(len(whole.images))
+            return Stored(*(part[rows_at] for part in vars(whole).values()))
         which, place = dice.pick(len(self.shards)).tolist(), dice.uniform().tolist()
         chosen = [self.shards[k] for k in which]
         at = [int(u * len(s.images)) for s, u in zip(chosen, place, strict=True)]
@@ -142,9 +156,23 @@ def augmented(images: Tensor, landmarks: Tensor, dice: Dice, c: Config) -> tuple
     return crops.masked_fill(outside & black, 0), moved
 
 
+def windowed(
+    images: Tensor, landmarks: Tensor, samples: Samples, dice: Dice, c: Config
+) -> tuple[Tensor, Tensor]:
+    """Windows around the true faces, missed at random: images (B, 192, 192, 3) uint8 -> windows
+    (B, 3, 192, 192) 0..1; landmarks (B, 68, 3) in the window frame."""
+    turn = torch.deg2rad(dice.normal(0, c.rotate_degrees, 1))
+    jitter = torch.cat([turn, dice.normal(0, c.zoom, 1), dice.normal(0, c.move, 2)], 1)
+    rotation, scale, _ = umeyama(landmarks, samples.canonical68)
+    place = around(landmarks, rotation, scale, samples.face_size, jitter)
+    return place.cut(images.permute(0, 3, 1, 2).float() / 255), place.from_crop(landmarks)
+
+
 def _bordered(x: Tensor, dice: Dice, share: float) -> Tensor:
     """Black borders, as crops have that reach beyond the photo; up to a quarter of a side."""
-    cut = (1 + dice.pick(INPUT // 4 - 1, 4)) * dice.chance(0.5, 4) * dice.chance(share)[:, None]
+    cut = (
+        (1 + dice.pick(x.shape[-1] // 4 - 1, 4)) * dice.chance(0.5, 4) * dice.chance(share)[:, None]
+    )
     return framed(x, cut)
 
 
@@ -152,13 +180,14 @@ def _covered(x: Tensor, dice: Dice, share: float) -> Tensor:
     """A share of the crops with an ellipse of another crop over them: what hides real faces has
     texture, and often is skin or hair."""
     centre, half = dice.uniform(-0.9, 0.9, 2), dice.uniform(0.12, 0.5, 2)
-    other, shift = dice.pick(len(x)), dice.pick(INPUT)
+    side = x.shape[-1]
+    other, shift = dice.pick(len(x)), dice.pick(side)
     at = torch.nonzero(dice.chance(share))[:, 0]
-    grid = torch.linspace(-1, 1, INPUT, device=x.device)
+    grid = torch.linspace(-1, 1, side, device=x.device)
     u, v = ((grid - centre[at, k, None]) / half[at, k, None] for k in (0, 1))
     inside = (u.square()[:, None] + v.square()[:, :, None] < 1)[:, None]
-    column = (torch.arange(INPUT, device=x.device) - shift[at, None]) % INPUT
-    piece = x[other[at]].gather(3, column[:, None, None].expand(-1, 3, INPUT, -1))
+    column = (torch.arange(side, device=x.device) - shift[at, None]) % side
+    piece = x[other[at]].gather(3, column[:, None, None].expand(-1, 3, side, -1))
     out = x.clone()
     out[at] = torch.where(inside, piece, x[at])
     return out
@@ -183,18 +212,20 @@ def _photometric(x: Tensor, dice: Dice) -> Tensor:
     film = film / film.sum(1, keepdim=True)  # any film's response
     grey = (x * film[:, :, None, None]).sum(1, keepdim=True)
     x = torch.lerp(x, grey.expand_as(x), some(0.2, 1, 1, 0))
-    blur = fn.avg_pool2d(fn.pad(x, (1, 1, 1, 1), mode="replicate"), 3, 1)
+    k = x.shape[-1] // INPUT
+    blur = fn.avg_pool2d(fn.pad(x, (k, k, k, k), mode="replicate"), 2 * k + 1, 1)
     x = torch.lerp(x, blur, some(0.25, 0.3, 1.0, 0))
     x = _boxed(x, dice, 0.135)
-    few = fn.interpolate(fn.avg_pool2d(x, 4), x.shape[-2:], mode="bilinear")
+    few = fn.interpolate(fn.avg_pool2d(x, 4 * k), x.shape[-2:], mode="bilinear")
     return torch.lerp(x, few, some(0.08, 0.5, 1.0, 0))
 
 
 def _boxed(x: Tensor, dice: Dice, share: float) -> Tensor:
     """A box of one colour over a share of the crops."""
-    size = 5 + dice.pick(27, 2)
-    corner = (dice.uniform(0, 1, 2) * (INPUT - size)).long()
-    box = window(corner, corner + size, INPUT) & dice.chance(share)[:, None, None]
+    side = x.shape[-1]
+    size = (5 + dice.pick(27, 2)) * side // INPUT
+    corner = (dice.uniform(0, 1, 2) * (side - size)).long()
+    box = window(corner, corner + size, side) & dice.chance(share)[:, None, None]
     return torch.where(box[:, None], dice.uniform(0, 1, 3)[:, :, None, None], x)
 
 
@@ -202,7 +233,10 @@ def draw_batch(samples: Samples, generator: torch.Generator, c: Config) -> Batch
     """One augmented batch."""
     dice = Dice.thrown(generator, c.batch, _DRAWS)
     drawn = mirrored(samples.take(dice), dice.chance(0.5), samples.mirror)
-    x, landmarks = augmented(drawn.images, drawn.landmarks, dice, c)
+    if c.facemesh:
+        x, landmarks = windowed(drawn.images, drawn.landmarks, samples, dice, c)
+    else:
+        x, landmarks = augmented(drawn.images, drawn.landmarks, dice, c)
     x = _covered(_bordered(x, dice, c.borders), dice, c.covered)
     x = _photometric(_shaded(x, dice, c.shaded), dice)
     grain = torch.randn(x.shape, generator=generator, device=x.device)

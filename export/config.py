@@ -29,6 +29,8 @@ class Config:
     blocks: tuple[int, int, int, int] = (0, 1, 3, 2)
     decoder: tuple[int, int, int] = (1, 2, 64)
     code: int = 256
+    facemesh: str = ""  # file of the pretrained trunk that sees windows; empty: our own
+    facemesh_rate: float = 0.2  # of the learning rate, for its weights; 0: frozen
     batch: int = 32
     steps: int = 100_000
     minutes: float = 1e9  # stop, and anneal, by whichever ends first

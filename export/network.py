@@ -9,14 +9,17 @@ weighing as much as its heat is narrow. The posed head is voxelised inside the g
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 import torch.nn.functional as fn
 from torch import Tensor, nn
 
+from .facemesh import WIDTHS, FaceMesh
 from .geometry import CROP, LEAST, NEAREST, Voxeliser, umeyama
 from .headmodel import MIRROR68
 from .shapespace import ShapeSpace
+from .window import REACH, SIDE, face_size
 
 INPUT = 96
 _MAP = 24  # heatmaps are this large
@@ -117,14 +120,52 @@ class Trunk(nn.Module):
         return self.d1(fn.relu(_up(self.u2(t)) + self.k1(f1))), code
 
 
+class FaceMeshTrunk(nn.Module):
+    """Window (B, 3, 192, 192) in 0..1 -> features (B, C, 24, 24), code (B, Q), from the maps of a
+    pretrained Face Mesh.
+
+    frozen: its weights are not trained.
+    """
+
+    def __init__(self, w: Widths, path: Path, frozen: bool = False) -> None:
+        super().__init__()
+        self.mesh = FaceMesh(path)
+        self.mesh.keep_maps()
+        self.mesh.requires_grad_(not frozen)
+        _, m1, m2, m3 = WIDTHS
+        n2, n1, d1 = w.decoder
+        self.squeeze = _conv(m3, 32, 1)
+        self.code = nn.Linear(32 * 36, w.code)
+        self.spread = nn.Linear(w.code, 32 * 36)
+        self.expand = nn.Conv2d(32, m3, 1)
+        nn.init.zeros_(self.expand.weight)
+        assert self.expand.bias is not None
+        nn.init.zeros_(self.expand.bias)
+        c2 = w.encoder[2]
+        self.u3, self.k2 = _conv(m3, c2, 1, act=False), _conv(m2, c2, 1, act=False)
+        self.d2 = nn.Sequential(*(_Residual(c2) for _ in range(n2)))
+        self.u2, self.k1 = _conv(c2, d1, 1, act=False), _conv(m1, d1, 1, act=False)
+        self.d1 = nn.Sequential(*(_Residual(d1) for _ in range(n1)))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        _, f1, f2, f3 = self.mesh.maps(x)
+        code = fn.relu(self.code(self.squeeze(f3).flatten(1)))
+        f3 = fn.relu(f3 + self.expand(fn.relu(self.spread(code)).view(-1, 32, 6, 6)))
+        t = self.d2(fn.relu(_up(self.u3(f3)) + self.k2(f2)))
+        return self.d1(fn.relu(_up(self.u2(t)) + self.k1(f1))), code
+
+
 class LandmarkHead(nn.Module):
-    """Soft-argmax of a heatmap per landmark; its depth is read where the heat is."""
+    """Soft-argmax of a heatmap per landmark; its depth is read where the heat is.
+
+    scale: px per cm of the mean face, where the heat begins.
+    """
 
     prior: Tensor
     gx: Tensor
     gy: Tensor
 
-    def __init__(self, width: int, canonical68: Tensor) -> None:
+    def __init__(self, width: int, canonical68: Tensor, scale: float, drop: float) -> None:
         super().__init__()
         self.mix = _conv(width, width)
         self.maps = nn.Conv2d(width, 136, 1)
@@ -134,10 +175,10 @@ class LandmarkHead(nn.Module):
         g = ((torch.arange(_MAP) + 0.5) * (CROP / _MAP) - _HALF) / _HALF
         self.register_buffer("gx", g.repeat(_MAP))
         self.register_buffer("gy", g.repeat_interleave(_MAP))
-        mean = canonical68 * (6.2 / _HALF)
+        mean = canonical68 * (scale / _HALF)
         self.maps.bias.data[68:] = mean[:, 2]
         wide = 2 * (24 / _HALF) ** 2
-        offset = (self.gx[None] - mean[:, :1]) ** 2 + (self.gy[None] - mean[:, 1:2] - 0.07) ** 2
+        offset = (self.gx[None] - mean[:, :1]) ** 2 + (self.gy[None] - mean[:, 1:2] - drop) ** 2
         self.bias = nn.Parameter(-offset / wide)
 
     def forward(self, features: Tensor) -> Tensor:
@@ -179,7 +220,11 @@ class ShapeHead(nn.Module):
 
 
 class GuidedNet(nn.Module):
-    """Crops (B, 3, 192, 192) in 0..1 -> Output; `volume` makes occupancy of it."""
+    """Crops (B, 3, 192, 192) in 0..1 -> Output, in their frame.
+
+    facemesh: `facemesh.fetch`'s file; the trunk is then that of Face Mesh, and crops are windows
+    (`window.Window`). frozen: its weights are not trained.
+    """
 
     mean: Tensor
     modes: Tensor
@@ -189,13 +234,25 @@ class GuidedNet(nn.Module):
     mirror68: Tensor
 
     def __init__(
-        self, space: ShapeSpace, widths: Widths, amp: bool = False, dropout: float = 0.0
+        self,
+        space: ShapeSpace,
+        widths: Widths,
+        amp: bool = False,
+        dropout: float = 0.0,
+        facemesh: Path | None = None,
+        frozen: bool = False,
     ) -> None:
         super().__init__()
         self.amp = amp  # bfloat16 in the convolutions; geometry stays float32
         canonical = torch.from_numpy(space.canonical68)
-        self.trunk = Trunk(widths)
-        self.landmarks = LandmarkHead(widths.decoder[2], canonical)
+        self.trunk: Trunk | FaceMeshTrunk
+        scale, drop = 6.2, 0.07
+        if facemesh is None:
+            self.trunk = Trunk(widths)
+        else:
+            self.trunk = FaceMeshTrunk(widths, facemesh, frozen)
+            scale, drop = SIDE / (REACH * face_size(canonical)), 0.0
+        self.landmarks = LandmarkHead(widths.decoder[2], canonical, scale, drop)
         self.shape = ShapeHead(widths, len(space.modes), dropout)
         self.voxeliser = Voxeliser(space.mean, space.triangles)
         self.register_buffer("mean", torch.from_numpy(space.mean), persistent=False)

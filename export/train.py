@@ -8,7 +8,7 @@ import math
 import shutil
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from .renderers import Renderers
 from .shapespace import Poser, ShapeSpace, build_space
 
 _HALF = CROP / 2
+_LONGEST_STEP = 5.0  # seconds
 _COLUMNS = (
     "step", "seconds", "samples", "per_second", "loss", "landmark", "vertex", "shape", "degrees",
     "holdout_landmark_px", "holdout_degrees", "rate",
@@ -53,7 +54,10 @@ def open_space(config: Config) -> ShapeSpace:
 
 def make_network(config: Config, space: ShapeSpace) -> GuidedNet:
     widths = Widths(config.encoder, config.blocks, config.decoder, config.code)
-    return GuidedNet(space, widths, config.amp, config.dropout)
+    path = Path(config.facemesh) if config.facemesh else None
+    return GuidedNet(
+        space, widths, config.amp, config.dropout, path, frozen=not config.facemesh_rate
+    )
 
 
 def load_weights(network: GuidedNet, state: dict[str, Tensor]) -> None:
@@ -136,9 +140,11 @@ def losses(net: GuidedNet, out: Output, batch: Batch, probe: Tensor, c: Config) 
 
 
 def _groups(net: GuidedNet, c: Config) -> list[dict[str, Any]]:
-    flat, decay, dense = [], [], []
+    flat, decay, dense, pretrained = [], [], [], []
     for name, p in net.named_parameters():
-        if name == "landmarks.bias" or name.startswith(("trunk.code", "trunk.spread")):
+        if name.startswith("trunk.mesh."):
+            pretrained.append(p)
+        elif name == "landmarks.bias" or name.startswith(("trunk.code", "trunk.spread")):
             dense.append(p)
         elif p.ndim <= 1:
             flat.append(p)
@@ -148,6 +154,7 @@ def _groups(net: GuidedNet, c: Config) -> list[dict[str, Any]]:
         {"params": decay, "weight_decay": c.weight_decay, "rate": 1.0},
         {"params": flat, "weight_decay": 0.0, "rate": 1.0},
         {"params": dense, "weight_decay": 0.01, "rate": 0.35},
+        {"params": pretrained, "weight_decay": 0.0, "rate": c.facemesh_rate},
     ]
 
 
@@ -165,6 +172,7 @@ class Trainer:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.net = make_network(config, self.space).to(self.device)
         self.net.to(memory_format=torch.channels_last)
+        torch.backends.cudnn.benchmark = True
         self.optimiser = torch.optim.AdamW(_groups(self.net, config), betas=(0.9, 0.98))
         self.step, self.spent = 0, 0.0
         self._stopped = False
@@ -200,14 +208,16 @@ class Trainer:
 
     def _update_ema(self) -> None:
         keep = min(self.c.ema, (1 + self.step) / (20 + self.step))
+        pairs = zip(_learned(self.ema).values(), _learned(self.net).values(), strict=True)
+        mine, theirs = [], []
         with torch.no_grad():
-            for mine, theirs in zip(
-                _learned(self.ema).values(), _learned(self.net).values(), strict=True
-            ):
-                if mine.dtype.is_floating_point:
-                    mine.lerp_(theirs, 1 - keep)
+            for own, new in pairs:
+                if own.dtype.is_floating_point:
+                    mine.append(own)
+                    theirs.append(new)
                 else:
-                    mine.copy_(theirs)
+                    own.copy_(new)
+            torch._foreach_lerp_(mine, theirs, 1 - keep)
 
     def _validate(self, batches: list[Batch]) -> tuple[float, float]:
         """Mean landmark error (px) and rotation error (degrees) of the EMA network."""
@@ -253,8 +263,9 @@ class Trainer:
         held = Samples(Path(c.holdout), self.poser, self.space, self.device)
         held.refresh(1)
         generator = torch.Generator(self.device).manual_seed(5)
-        still = Config(
-            batch=c.batch,
+        still = replace(
+            c,
+            any_roll=0.0,
             rotate_degrees=0.1,
             zoom=1e-3,
             move=0.1,
@@ -275,24 +286,29 @@ class Trainer:
     ) -> None:
         c = self.c
         probe = torch.from_numpy(probes(self.space)).to(self.device)
-        before, began, mark = self.spent, time.time(), time.time()
-        seen: list[list[float]] = []
+        last = mark = time.time()
+        seen: list[Tensor] = []
         with (self.out / "log.csv").open("a", newline="") as log:
             writer = csv.writer(log)
             if not log.tell():
                 writer.writerow(_COLUMNS)
             while self.step < c.steps and self.spent < c.minutes * 60 and not self._stopped:
                 terms = self._advance(loader.next(), probe)
-                seen.append([float(v.detach()) for v in vars(terms).values()])
-                self.spent = before + time.time() - began
+                # Kept on the device: reading them each step would wait for it.
+                seen.append(torch.stack([v.detach().float() for v in vars(terms).values()]))
+                # A process that was suspended has not trained meanwhile.
+                now = time.time()
+                self.spent += min(now - last, _LONGEST_STEP)
+                last = now
                 if self.step % 100 == 0 or self.step == c.steps:
                     renderers.check()
                     speed = len(seen) * c.batch / (time.time() - mark)
                     due = fixed and self.step % c.save_every == 0
                     check = self._validate(fixed) if due else (math.nan, math.nan)
+                    means = torch.stack(seen).mean(0).tolist()
                     record: list[object] = [self.step, round(self.spent), len(samples)]
                     record += [f"{speed:.1f}"]
-                    record += [f"{v:.4f}" for v in (*np.mean(seen, 0), *check, self._rate())]
+                    record += [f"{v:.4f}" for v in (*means, *check, self._rate())]
                     writer.writerow(record)
                     log.flush()
                     print(*record, flush=True)

@@ -24,6 +24,8 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Final
 
+import numpy as np
+
 from . import call
 from .budget import Budget
 from .chunks import split
@@ -273,7 +275,7 @@ class Line:
         terms = Terms(Rank.FINISH, request.turn, latest, trip.spent.worker)
         facts: BuiltMesh
         facts, (data,) = await self._pool.run(
-            "build", job, [volume, face.portrait], terms, U8.tobytes
+            "build", job, [volume, face.portrait], terms, np.ndarray.tobytes
         )
         seconds = facts.surface_seconds + facts.appearance_seconds + facts.encode_seconds
         trip.place.built(kind, seconds)

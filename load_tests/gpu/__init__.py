@@ -1,0 +1,1 @@
+"""Everything that a lent GPU machine is asked, in one command: see README.md."""
