@@ -13,14 +13,14 @@ import cv2
 import numpy as np
 
 from protome import heap
-from protome.answer import make_request
+from protome.client.requests import make_request
 from protome.config import Config
-from protome.engine import Engine
-from protome.grid import U8, Frame
-from protome.image import ImageLimits
-from protome.model import load_model
-from protome.stages import MeshJob, PhotoJob, build, prepare, warm_up
-from protome.wire import Wire
+from protome.geometry import U8, Frame
+from protome.image.decode import ImageLimits
+from protome.model.card import load_model
+from protome.model.engine import Engine
+from protome.server.convert import Wire
+from protome.workers.stages import MeshJob, PhotoJob, build, prepare, warm_up
 
 # What is asked of every photo.
 OPTIONS: Final[Mapping[str, Any]] = {

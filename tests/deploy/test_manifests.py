@@ -15,7 +15,8 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from protome import config, server
+from protome import config
+from protome.server import server
 from protome.v1 import reconstruction_pb2 as pb
 from tests.e2e.test_memory import LIMIT
 

@@ -8,8 +8,7 @@ import grpc
 import pytest
 
 from protome.embedded import EmbeddedServer
-
-from .support import OPTIONS, Stub
+from tests.support.service import OPTIONS, Stub
 
 
 @pytest.fixture(scope="session")

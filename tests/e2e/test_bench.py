@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from protome.bench import KEYS, Plan, bench, table
+from protome.bench.bench import KEYS, Plan, bench, table
 
 
 @pytest.mark.timeout(400)

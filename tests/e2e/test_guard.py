@@ -21,13 +21,12 @@ import trustme
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from protome.auth import LOOK_SECONDS, new_token
 from protome.client import Client, ReconstructionError, tls
 from protome.embedded import EmbeddedError, EmbeddedServer
+from protome.server.tokens import LOOK_SECONDS, new_token
 from protome.v1 import reconstruction_pb2 as pb
-
-from .certificates import Files, issue, trusting
-from .support import (
+from tests.support.certificates import Files, issue, trusting
+from tests.support.service import (
     OPTIONS,
     SERVICE,
     SMALL,

@@ -16,10 +16,9 @@ import pytest
 
 from protome.embedded import EmbeddedServer
 from protome.v1 import reconstruction_pb2 as pb
-from tests.hostile import FILES, ODD
-
-from .photos import endless_scans, opened, png, png_chunk, saved
-from .support import (
+from tests.support.hostile import FILES, ODD
+from tests.support.photos import endless_scans, opened, png, png_chunk, saved
+from tests.support.service import (
     MIB,
     OPTIONS,
     SMALL,

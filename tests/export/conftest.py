@@ -6,10 +6,10 @@ import cv2
 import pytest
 import torch
 
-from protome_export.config import Config
-from protome_export.headmodel import HeadModel, load_head
-from protome_export.shapespace import Poser, ShapeSpace, build_space
-from protome_export.synth import Synthesizer
+from protome_export.heads.model import HeadModel, load_head
+from protome_export.render.sample import Synthesizer
+from protome_export.training.config import Config
+from protome_export.training.shape_space import Poser, ShapeSpace, build_space
 
 torch.set_num_threads(1)
 cv2.setNumThreads(1)

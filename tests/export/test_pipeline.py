@@ -13,25 +13,26 @@ import onnxruntime as ort
 import pytest
 import torch
 
-from protome import stages
-from protome.crops import cut, place
-from protome.engine import Prediction
-from protome.faces import Box
-from protome.faces import Face as Found
-from protome.grid import Level
-from protome.image import Image
-from protome_export import parity, release
-from protome_export.ablation import true_volumes
-from protome_export.batches import Samples, draw_batch
+from protome.geometry import Level
+from protome.image.crop import cut, place
+from protome.image.decode import Image
+from protome.image.faces import Box
+from protome.image.faces import Face as Found
+from protome.model.engine import Prediction
+from protome.workers import stages
 from protome_export.cli import main
-from protome_export.config import dump_config
-from protome_export.evaluate import evaluate_holdout
-from protome_export.geometry import umeyama
-from protome_export.photos import to_crop, to_photo
-from protome_export.served import Served
-from protome_export.shapespace import Poser, ShapeSpace
-from protome_export.shards import find_shards, read_shard
-from protome_export.train import Trainer, load_weights, make_network
+from protome_export.evaluation.ablation import true_volumes
+from protome_export.evaluation.photos import to_crop, to_photo
+from protome_export.evaluation.report import evaluate_holdout
+from protome_export.evaluation.service import Served
+from protome_export.release import onnx as release
+from protome_export.release import parity
+from protome_export.training.config import dump_config
+from protome_export.training.dataset import Samples, draw_batch
+from protome_export.training.geometry import umeyama
+from protome_export.training.shape_space import Poser, ShapeSpace
+from protome_export.training.shards import find_shards, read_shard
+from protome_export.training.trainer import Trainer, load_weights, make_network
 
 from .conftest import CONFIG
 
@@ -276,7 +277,7 @@ def test_unguided_targets_are_the_heads_themselves(run: Path, poser: Poser) -> N
 
 def test_holdout_scores_the_truth_as_perfect(run: Path, poser: Poser) -> None:
     """A model that answers with the truth has IoU 1, so the comparison itself is right."""
-    from protome_export.raster import solid_occupancy
+    from protome_export.render.raster import solid_occupancy
 
     space = _space(run)
     shard = read_shard(find_shards(run / "holdout")[0])

@@ -14,23 +14,15 @@ import psutil
 import pytest
 
 from protome.embedded import EmbeddedError, EmbeddedServer
-from protome.model import SHIPPED
+from protome.model.card import SHIPPED
 from protome.v1 import reconstruction_pb2 as pb
-from tests.e2e.support import (
-    SMALL,
-    Stub,
-    ask,
-    channel_to,
-    eventually,
-    refused,
-    serve_command,
-)
+from tests.support.service import SMALL, Stub, ask, channel_to, eventually, refused, serve_command
 
 from .conftest import Fault, faulty
 from .load import Load, Rest, heals
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
-SERVICE = Path(__file__).parents[2] / "service"
+SERVICE = Path(__file__).parents[2] / "service" / "protome"
 # Reads of the wall clock: what they decide moves when it jumps.
 WALL_CLOCK = {"time", "time_ns", "localtime", "now", "utcnow", "today"}
 

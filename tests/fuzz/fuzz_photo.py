@@ -23,13 +23,13 @@ with atheris.instrument_imports(include=["PIL", "protome"]):
     import cv2
     import numpy as np
 
-    from protome.container import PNG_MAGIC
-    from protome.crops import CropRule
     from protome.errors import ProtomeError
-    from protome.faces import Box
-    from protome.image import ImageLimits
-    from protome.mesh import Appearance
-    from protome.stages import PhotoJob, prepare
+    from protome.image.crop import CropRule
+    from protome.image.decode import ImageLimits
+    from protome.image.faces import Box
+    from protome.image.sanitize import PNG_MAGIC
+    from protome.mesh.mesh import Appearance
+    from protome.workers.stages import PhotoJob, prepare
 
 # Small, so that an input costs little; the real limits are tested end to end.
 JOB = PhotoJob(
