@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from protome.geometry import U8, Level
-from protome.image.crop import cut, place
+from protome.geometry import U8, Level, place
+from protome.image.crop import cut
 from protome.image.decode import ImageLimits, decode
 from protome.image.faces import detect
 from protome.model.card import load_model

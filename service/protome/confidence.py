@@ -10,8 +10,7 @@ from typing import Final
 import cv2
 import numpy as np
 
-from .geometry import CROP_SIDE, F32, U8, Frame
-from .pose import angles
+from .geometry import CROP_SIDE, F32, U8, Frame, angles
 
 # Photo pixels across the crop below which the network sees an enlarged picture.
 FEW_PIXELS: Final = 72

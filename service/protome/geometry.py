@@ -1,4 +1,4 @@
-"""The voxel grid: levels of detail and where a voxel lies in the crop.
+"""Define the coordinate frames, the voxel grid and the ways between them.
 
 Crop coordinates, shared by every stage: pixels of the 192 px crop, x to the right, y down, the
 outer corner of the top left pixel at (0, 0); z is depth away from the camera, 0 at the front of
@@ -9,6 +9,7 @@ px deep has its centre at x = s (i + 1/2), y = s (j + 1/2), z = dz (k + 1/2).
 from __future__ import annotations
 
 import enum
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -106,3 +107,99 @@ def double(values: F32, axis: int) -> F32:
     out[0::2] = 0.75 * v + 0.25 * before
     out[1::2] = 0.75 * v + 0.25 * after
     return np.moveaxis(out, 0, axis)
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A rectangle in photo coordinates: top left corner, width and height, pixels."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+    @property
+    def area(self) -> float:
+        """Square pixels."""
+        return self.width * self.height
+
+
+@dataclass(frozen=True, slots=True)
+class CropRule:
+    """From a detector's box to a crop; ships with the model, measured for its detector.
+
+    The crop is a square of side ``side`` x sqrt(width x height) of the box. The point of the box at
+    its centre, lowered by ``drop`` x height, goes to crop coordinates (CROP_SIDE / 2, ``anchor``).
+    """
+
+    side: float
+    drop: float
+    anchor: float
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where a crop lies in the photo: photo = (``left``, ``top``) + ``pixel`` x crop, in pixels."""
+
+    left: float
+    top: float
+    pixel: float
+
+    def mesh_to_photo(self) -> F64:
+        """(4, 4) matrix from mesh coordinates (metres) to photo coordinates (pixels)."""
+        s = self.pixel / METRES_PER_PIXEL
+        matrix = np.diag([s, -s, s, 1.0])
+        matrix[0, 3] = self.left + self.pixel * CROP_SIDE / 2
+        matrix[1, 3] = self.top + self.pixel * CROP_SIDE / 2
+        return matrix
+
+    def frame(self, width: int, height: int) -> Frame:
+        """The part of the crop that a photo of this size covers."""
+        return Frame(
+            max(0.0, -self.left / self.pixel),
+            max(0.0, -self.top / self.pixel),
+            min(float(CROP_SIDE), (width - self.left) / self.pixel),
+            min(float(CROP_SIDE), (height - self.top) / self.pixel),
+        )
+
+    def crop_to_photo(self) -> F64:
+        """(4, 4) matrix from crop coordinates (pixels, z away) to photo coordinates (pixels)."""
+        return self.mesh_to_photo() @ crop_to_mesh()
+
+
+def crop_to_mesh() -> F64:
+    """(4, 4) matrix from crop coordinates (pixels, z away) to mesh coordinates (metres)."""
+    m = METRES_PER_PIXEL
+    matrix = np.diag([m, -m, -m, 1.0])
+    matrix[:3, 3] = -m * CROP_SIDE / 2, m * CROP_SIDE / 2, m * CROP_DEPTH / 2
+    return matrix
+
+
+def place(box: Box, rule: CropRule) -> Placement:
+    """Place the crop of a face by the model's rule."""
+    side = rule.side * math.sqrt(box.width * box.height)
+    pixel = side / CROP_SIDE
+    x = box.x + box.width / 2
+    y = box.y + box.height / 2 + rule.drop * box.height
+    return Placement(x - pixel * CROP_SIDE / 2, y - pixel * rule.anchor, pixel)
+
+
+def angles(pose: F32) -> tuple[float, float, float]:
+    """Yaw, pitch and roll in degrees, as protome.v1.Pose defines them.
+
+    Args:
+        pose: (3, 4), from the head's own frame (x to its left, y up, z forward) to crop
+            coordinates (x right, y down, z away), with any uniform scale.
+    """
+    # Plain numbers: for nine of them arrays take ten times as long, in the event loop.
+    (x0, x1, x2), (y0, y1, y2), (z0, z1, z2) = pose[:, :3].tolist()
+    aside, up, ahead = _unit(x0, -y0, -z0), _unit(x1, -y1, -z1), _unit(x2, -y2, -z2)
+    yaw = math.atan2(ahead[0], ahead[2])
+    pitch = math.asin(min(max(ahead[1], -1.0), 1.0))
+    roll = math.atan2(aside[1], up[1])
+    return math.degrees(yaw), math.degrees(pitch), math.degrees(roll)
+
+
+def _unit(x: float, y: float, z: float) -> tuple[float, float, float]:
+    length = math.sqrt(x * x + y * y + z * z)
+    return x / length, y / length, z / length

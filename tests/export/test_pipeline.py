@@ -13,10 +13,9 @@ import onnxruntime as ort
 import pytest
 import torch
 
-from protome.geometry import Level
-from protome.image.crop import cut, place
+from protome.geometry import Box, Level, place
+from protome.image.crop import cut
 from protome.image.decode import Image
-from protome.image.faces import Box
 from protome.image.faces import Face as Found
 from protome.model.engine import Prediction
 from protome.workers import stages

@@ -24,9 +24,8 @@ with atheris.instrument_imports(include=["PIL", "protome"]):
     import numpy as np
 
     from protome.errors import ProtomeError
-    from protome.image.crop import CropRule
+    from protome.geometry import Box, CropRule
     from protome.image.decode import ImageLimits
-    from protome.image.faces import Box
     from protome.image.sanitize import PNG_MAGIC
     from protome.mesh.mesh import Appearance
     from protome.workers.stages import PhotoJob, prepare

@@ -10,8 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from protome.geometry import Level, resample
-from protome.image.crop import Placement
+from protome.geometry import Level, Placement, resample
 from protome_export.heads.model import Floats
 from protome_export.heads.pose import CENTRE, SCALE
 from protome_export.training.geometry import Voxeliser

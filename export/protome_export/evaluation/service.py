@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from protome.config import Config
 from protome.errors import NoFaceFound, NoSurface
-from protome.geometry import U8, Level
-from protome.image.crop import CropRule, Placement, cut
+from protome.geometry import U8, CropRule, Level, Placement
+from protome.image.crop import cut
 from protome.image.decode import ImageLimits, decode
 from protome.mesh.mesh import Appearance
 from protome.mesh.surface import extract

@@ -17,7 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from protome.image.crop import CropRule
+from protome.geometry import CropRule
 from protome_export.heads.pose import SCALE
 from protome_export.training.geometry import CROP, DEPTH, FINE, LEAST, NEAREST, STANDARD, Grid
 from protome_export.training.network import GuidedNet

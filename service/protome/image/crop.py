@@ -1,77 +1,15 @@
-"""faces → crops: the square the network sees, and how it maps back to the photo."""
+"""Cut the crops that the network and the texture are made from."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from protome.geometry import CROP_DEPTH, CROP_SIDE, F64, METRES_PER_PIXEL, U8, Frame
+from protome.geometry import CROP_SIDE, U8, Placement
 
 from .decode import Image
-from .faces import Box
-
-
-@dataclass(frozen=True, slots=True)
-class CropRule:
-    """From a detector's box to a crop; ships with the model, measured for its detector.
-
-    The crop is a square of side ``side`` x sqrt(width x height) of the box. The point of the box at
-    its centre, lowered by ``drop`` x height, goes to crop coordinates (CROP_SIDE / 2, ``anchor``).
-    """
-
-    side: float
-    drop: float
-    anchor: float
-
-
-@dataclass(frozen=True, slots=True)
-class Placement:
-    """Where a crop lies in the photo: photo = (``left``, ``top``) + ``pixel`` x crop, in pixels."""
-
-    left: float
-    top: float
-    pixel: float
-
-    def mesh_to_photo(self) -> F64:
-        """(4, 4) matrix from mesh coordinates (metres) to photo coordinates (pixels)."""
-        s = self.pixel / METRES_PER_PIXEL
-        matrix = np.diag([s, -s, s, 1.0])
-        matrix[0, 3] = self.left + self.pixel * CROP_SIDE / 2
-        matrix[1, 3] = self.top + self.pixel * CROP_SIDE / 2
-        return matrix
-
-    def frame(self, width: int, height: int) -> Frame:
-        """The part of the crop that a photo of this size covers."""
-        return Frame(
-            max(0.0, -self.left / self.pixel),
-            max(0.0, -self.top / self.pixel),
-            min(float(CROP_SIDE), (width - self.left) / self.pixel),
-            min(float(CROP_SIDE), (height - self.top) / self.pixel),
-        )
-
-    def crop_to_photo(self) -> F64:
-        """(4, 4) matrix from crop coordinates (pixels, z away) to photo coordinates (pixels)."""
-        return self.mesh_to_photo() @ crop_to_mesh()
-
-
-def crop_to_mesh() -> F64:
-    """(4, 4) matrix from crop coordinates (pixels, z away) to mesh coordinates (metres)."""
-    m = METRES_PER_PIXEL
-    matrix = np.diag([m, -m, -m, 1.0])
-    matrix[:3, 3] = -m * CROP_SIDE / 2, m * CROP_SIDE / 2, m * CROP_DEPTH / 2
-    return matrix
-
-
-def place(box: Box, rule: CropRule) -> Placement:
-    """Place the crop of a face by the model's rule."""
-    side = rule.side * math.sqrt(box.width * box.height)
-    pixel = side / CROP_SIDE
-    x = box.x + box.width / 2
-    y = box.y + box.height / 2 + rule.drop * box.height
-    return Placement(x - pixel * CROP_SIDE / 2, y - pixel * rule.anchor, pixel)
 
 
 def cut(image: Image, placement: Placement, side: int = CROP_SIDE) -> U8:

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from protome.errors import InvalidRequest
-from protome.geometry import U8
+from protome.geometry import U8, Box
 
 from .decode import Image
 from .detector import find
@@ -30,21 +30,6 @@ EDGE: Final = 40
 # When nothing is found: a margin for faces that fill the frame, then even contrast for faces in
 # haze, in the dark or in one colour. (longest side, margin as a share of it, even contrast)
 LAST_RESORTS: Final = ((240, 0.25, False), (320, 0.25, True))
-
-
-@dataclass(frozen=True, slots=True)
-class Box:
-    """A rectangle in photo coordinates: top left corner, width and height, pixels."""
-
-    x: float
-    y: float
-    width: float
-    height: float
-
-    @property
-    def area(self) -> float:
-        """Square pixels."""
-        return self.width * self.height
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from protome.geometry import F32, U8, U32, Frame
-from protome.image.crop import crop_to_mesh
+from protome.geometry import F32, U8, U32, Frame, crop_to_mesh
 
 from .colour import Texture, texture, vertex_colours
 from .surface import Surface

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from protome.confidence import Expectation, Reliance
-from protome.geometry import CROP_DEPTH, CROP_SIDE, F32, GRIDS, METRES_PER_PIXEL, Level
-from protome.image.crop import CropRule
+from protome.geometry import CROP_DEPTH, CROP_SIDE, F32, GRIDS, METRES_PER_PIXEL, CropRule, Level
 
 SHIPPED: Final = Path(__file__).parent / "weights"
 

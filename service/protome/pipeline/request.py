@@ -6,8 +6,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 
 from protome.errors import ProtomeError
-from protome.geometry import Level
-from protome.image.faces import Box
+from protome.geometry import Box, Level
 from protome.mesh.encode import Encoding
 from protome.mesh.simplify import UNLIMITED, MeshBudget
 from protome.scheduling.fair_queue import Turn

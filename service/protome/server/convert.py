@@ -11,8 +11,7 @@ from google.protobuf.message import DecodeError, Message
 from protome.confidence import Concern, concerns
 from protome.config import Config
 from protome.errors import InvalidRequest
-from protome.geometry import Level
-from protome.image.faces import Box
+from protome.geometry import Box, Level, angles
 from protome.mesh.encode import (
     BEST_COMPRESSION,
     WITH_VERTEX_QUALITY,
@@ -27,7 +26,6 @@ from protome.mesh.surface import BACKEND
 from protome.model.card import Model
 from protome.model.engine import Prediction
 from protome.pipeline.request import FaceReport, MeshPiece, Report, Request
-from protome.pose import angles
 from protome.v1 import reconstruction_pb2 as pb
 from protome.workers.stages import BuiltMesh, FoundFace, Outcome, Photo
 

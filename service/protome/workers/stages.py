@@ -15,10 +15,21 @@ import numpy as np
 
 from protome.confidence import Expectation, blur_effect
 from protome.errors import NoFaceFound
-from protome.geometry import CROP_SIDE, METRES_PER_PIXEL, U8, Frame, Level, resample
-from protome.image.crop import CropRule, Placement, cut, place
+from protome.geometry import (
+    CROP_SIDE,
+    METRES_PER_PIXEL,
+    U8,
+    Box,
+    CropRule,
+    Frame,
+    Level,
+    Placement,
+    place,
+    resample,
+)
+from protome.image.crop import cut
 from protome.image.decode import Image, ImageLimits, decode
-from protome.image.faces import COARSE, TWO_PASSES, Box, Face, detect, given, settled
+from protome.image.faces import COARSE, TWO_PASSES, Face, detect, given, settled
 from protome.image.sanitize import JPEG_MAGIC
 from protome.mesh.encode import EncodedMesh, Encoding, encode
 from protome.mesh.mesh import Appearance, dress

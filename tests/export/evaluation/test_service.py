@@ -3,8 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from protome.image.crop import place
-from protome.image.faces import Box, Face
+from protome.geometry import Box, place
+from protome.image.faces import Face
 from protome.workers import stages
 from protome.workers.stages import FoundFace, Outcome
 from protome_export.cli import main

@@ -7,10 +7,20 @@ import time
 import numpy as np
 import pytest
 
-from protome.geometry import CROP_DEPTH, CROP_SIDE, F64, METRES_PER_PIXEL, U8
-from protome.image.crop import CropRule, Placement, crop_to_mesh, cut, place
+from protome.geometry import (
+    CROP_DEPTH,
+    CROP_SIDE,
+    F64,
+    METRES_PER_PIXEL,
+    U8,
+    Box,
+    CropRule,
+    Placement,
+    crop_to_mesh,
+    place,
+)
+from protome.image.crop import cut
 from protome.image.decode import Image
-from protome.image.faces import Box
 from protome.model.card import Model
 from tests.support.shapes import seeded
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from protome.errors import InvalidRequest
-from protome.geometry import U8
+from protome.geometry import U8, Box
 from protome.image.decode import Image
-from protome.image.faces import Box, Face, detect, given
+from protome.image.faces import Face, detect, given
 from tests.support.shapes import seeded
 
 # Eyes, nose tip and mouth of the sample photo, pixels, and its tight face from hair line to chin.

@@ -11,10 +11,9 @@ from PIL import Image as Pillow
 
 from protome.config import Config
 from protome.errors import NoFaceFound
-from protome.geometry import U8
+from protome.geometry import U8, Box
 from protome.image.decode import Image, ImageLimits
 from protome.image.decode import decode as real_decode
-from protome.image.faces import Box
 from protome.mesh.mesh import Appearance
 from protome.model.card import load_model
 from protome.workers import stages

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from protome.geometry import CROP_SIDE, METRES_PER_PIXEL, U8
-from protome.image.crop import crop_to_mesh
+from protome.geometry import CROP_SIDE, METRES_PER_PIXEL, U8, crop_to_mesh
 from protome.mesh.mesh import Appearance, dress
 from protome.mesh.surface import Surface, extract
 from tests.support.shapes import CENTRE, seeded, sphere, sphere_volume

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from protome.geometry import GRIDS, U8, Level, resample
-from protome.image.crop import cut, place
+from protome.geometry import GRIDS, U8, Level, place, resample
+from protome.image.crop import cut
 from protome.image.decode import Image
 from protome.image.faces import detect
 from protome.model.cap import Cap

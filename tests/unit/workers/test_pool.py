@@ -31,8 +31,7 @@ from protome.errors import (
     WorkerDied,
     WorkerMemory,
 )
-from protome.geometry import U8, Frame, Level
-from protome.image.crop import CropRule
+from protome.geometry import U8, CropRule, Frame, Level
 from protome.image.decode import ImageLimits
 from protome.mesh.encode import Compression, Encoding, Format
 from protome.mesh.mesh import Appearance

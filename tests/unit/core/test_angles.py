@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from protome.geometry import F32
-from protome.pose import angles
+from protome.geometry import F32, angles
 
 AXES = {"x": 0, "y": 1, "z": 2}
 
