@@ -8,7 +8,6 @@ from typing import TypeVar, cast
 
 from google.protobuf.message import DecodeError, Message
 
-from protome.confidence import Concern, concerns
 from protome.config import Config
 from protome.errors import InvalidRequest
 from protome.geometry import Box, Level, angles
@@ -25,6 +24,7 @@ from protome.mesh.simplify import MIN_BYTES, MIN_TRIANGLES, MeshBudget
 from protome.mesh.surface import BACKEND
 from protome.model.card import Model
 from protome.model.engine import Prediction
+from protome.pipeline.concerns import Concern, concerns
 from protome.pipeline.request import FaceReport, MeshPiece, Report, Request
 from protome.v1 import reconstruction_pb2 as pb
 from protome.workers.stages import BuiltMesh, FoundFace, Outcome, Photo

@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from protome.confidence import Expectation, blur_effect
+from protome.confidence import Expectation
 from protome.errors import NoFaceFound
 from protome.geometry import (
     CROP_SIDE,
@@ -27,7 +27,7 @@ from protome.geometry import (
     place,
     resample,
 )
-from protome.image.crop import cut
+from protome.image.crop import blur_effect, cut
 from protome.image.decode import Image, ImageLimits, decode
 from protome.image.faces import COARSE, TWO_PASSES, Face, detect, given, settled
 from protome.image.sanitize import JPEG_MAGIC
@@ -101,7 +101,7 @@ class FoundFace:
         face: as detected or given.
         outcome: what becomes of it.
         placement: of its crop, None if it was left out.
-        blur: of its crop, see :func:`protome.confidence.blur_effect`.
+        blur: of its crop, see :func:`protome.image.crop.blur_effect`.
     """
 
     face: Face

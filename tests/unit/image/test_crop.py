@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 
+import cv2
 import numpy as np
 import pytest
+from skimage import data
 
 from protome.geometry import (
     CROP_DEPTH,
@@ -19,7 +21,7 @@ from protome.geometry import (
     crop_to_mesh,
     place,
 )
-from protome.image.crop import cut
+from protome.image.crop import blur_effect, cut
 from protome.image.decode import Image
 from protome.model.card import Model
 from tests.support.shapes import seeded
@@ -205,3 +207,13 @@ def test_a_crop_of_a_fraction_of_a_pixel() -> None:
     photo = seeded(6).integers(0, 256, (50, 60, 3), dtype=np.uint8)
     crop = cut(Image(photo, 60, 50), Placement(20.1, 20.1, 1e-4))
     assert np.ptp(crop.reshape(-1, 3), axis=0).max() <= 12
+
+
+def test_blur_is_told_from_sharp_and_from_low_contrast() -> None:
+    face = np.ascontiguousarray(data.astronaut()[0:192, 128:320])  # type: ignore[no-untyped-call]
+    soft = np.asarray(cv2.GaussianBlur(face, (0, 0), 3), np.uint8)
+    pale = (face // 4 + 96).astype(np.uint8)
+    assert blur_effect(face) < 0.6
+    assert blur_effect(pale) < 0.65
+    assert blur_effect(soft) > 0.75
+    assert 0 <= blur_effect(np.zeros_like(face)) <= 1
