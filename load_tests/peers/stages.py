@@ -12,7 +12,7 @@ from typing import Any, Final
 import cv2
 import numpy as np
 
-from protome import heap
+from protome import system
 from protome.client.requests import make_request
 from protome.config import Config
 from protome.geometry import U8, Frame
@@ -47,7 +47,7 @@ class Stages:
     """
 
     def __init__(self, *, network: bool = True) -> None:
-        heap.keep()
+        system.keep_freed_memory()
         cv2.setNumThreads(1)
         self._config = Config()
         self._model = load_model()

@@ -1,4 +1,4 @@
-"""Threads of this process, which the system may deny (RLIMIT_NPROC, the pids of a cgroup)."""
+"""Run blocking calls beside the event loop, with as few threads as possible."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import sys
-import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, ParamSpec, TypeVar
@@ -30,21 +29,3 @@ def spare_watchers() -> None:
         with contextlib.suppress(AttributeError, OSError):
             os.close(os.pidfd_open(os.getpid()))
             asyncio.set_child_watcher(asyncio.PidfdChildWatcher())
-
-
-def available(count: int) -> bool:
-    """Whether so many more may be had now. Libraries do not take no for an answer: gRPC hangs."""
-    go_on = threading.Event()
-    started: list[threading.Thread] = []
-    try:
-        for _ in range(count):
-            thread = threading.Thread(target=go_on.wait, daemon=True)
-            thread.start()
-            started.append(thread)
-    except RuntimeError:
-        return False
-    finally:
-        go_on.set()
-        for thread in started:
-            thread.join()
-    return True

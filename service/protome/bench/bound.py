@@ -20,7 +20,7 @@ from typing import Any, Final
 import cv2
 import numpy as np
 
-from protome import heap
+from protome import system
 from protome.client.requests import make_request
 from protome.config import Config
 from protome.geometry import U8, Level
@@ -104,7 +104,7 @@ class Runner:
     """One process of the bound."""
 
     def __init__(self, photos: Sequence[bytes], options: Mapping[str, Any]) -> None:
-        heap.keep()
+        system.keep_freed_memory()
         cv2.setNumThreads(1)
         self._config = Config()
         self._limits = ImageLimits.of(self._config)

@@ -7,7 +7,6 @@ import contextlib
 import gc
 import logging
 import os
-import resource
 import signal
 import threading
 import time
@@ -18,9 +17,8 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from protome import __version__, heap
+from protome import __version__, system
 from protome.config import MIB, Config, cores
-from protome.descriptors import room_for
 from protome.mesh.surface import BACKEND, COMPILED
 from protome.model.card import SHIPPED, load_model
 from protome.model.engine import Engine
@@ -29,12 +27,13 @@ from protome.pipeline.inference import Inference
 from protome.pipeline.pipeline import Line
 from protome.scheduling.budget import Budget
 from protome.scheduling.forecast import Forecast
+from protome.system import leave_no_core, room_for, threads_available
 from protome.telemetry import context as call
 from protome.telemetry import logs
 from protome.telemetry.http import HttpServer
 from protome.telemetry.metrics import Metrics
 from protome.telemetry.tracing import PlainTracer, Tracer
-from protome.threads import aside, available, spare_watchers
+from protome.threads import aside, spare_watchers
 from protome.workers.pool import Pool
 
 from .convert import Wire
@@ -209,7 +208,7 @@ class Server:
         )
         if not COMPILED:
             log.warning("the surface kernel is not built: %s takes many times as long", BACKEND)
-        self._rest = heap.in_use()
+        self._rest = system.memory_in_use()
         await self._listen()
         await self._set_ready(True)
         log.info(
@@ -238,9 +237,9 @@ class Server:
                 return
             if self._reception.idle and self._reception.taken != worked:
                 worked = self._reception.taken
-                await aside(heap.trim)
+                await aside(system.trim_memory)
                 if self._reception.idle and self._uploads.idle:
-                    self._rest = heap.in_use()
+                    self._rest = system.memory_in_use()
 
     async def shutdown(self) -> None:
         """Say NOT_SERVING, let the calls in flight finish, take the parts down."""
@@ -285,7 +284,7 @@ class Server:
         """Bytes over the limit that nobody has asked for yet: what gRPC holds of messages that
         have arrived in part. What is worked on is in there up to three times."""
         limit = self._config.max_unread_bytes + 3 * self._budget.held
-        return heap.in_use() - self._rest - limit
+        return system.memory_in_use() - self._rest - limit
 
     def _waited(self, seconds: float) -> None:
         """A task waited so long for a worker."""
@@ -406,21 +405,13 @@ def _tracer(config: Config) -> Tracer:
         raise StartupError(f"spans need 'pip install protome[otel]': {error}") from None
 
 
-def _leave_no_core() -> None:
-    """A crash, a worker's too, must not write the pictures in memory to disk. One byte: with none
-    the system would still hand them to the program that it may have for that (core(5))."""
-    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
-    most = 1 if hard else 0
-    resource.setrlimit(resource.RLIMIT_CORE, (most, most))
-
-
 def serve(config: Config, *, until_eof: bool = False) -> None:
     """Run a server until it is told to stop, by a signal or by the end of standard input."""
     threads = THREADS + WORKER_THREADS * config.worker_count
-    if not available(threads):
+    if not threads_available(threads):
         raise StartupError(f"the system allows fewer than {threads} more threads and processes")
     logs.set_up(config.log_level, config.log_format)
-    _leave_no_core()
+    leave_no_core()
     spare_watchers()
     try:
         asyncio.run(Server(config, until_eof=until_eof).run())

@@ -24,7 +24,7 @@ from typing import Any, Final
 
 import cv2
 
-from protome import heap
+from protome import system
 from protome.errors import ProtomeError, WorkerMemory
 
 from .mailbox import Mailbox, Parcel
@@ -66,7 +66,7 @@ class Reply:
 def main(argv: Sequence[str]) -> None:
     """Serve tasks until the pool closes the socket."""
     _die_with_parent()
-    heap.keep()
+    system.keep_freed_memory()
     # One core a worker: the pool runs as many workers as there are cores.
     cv2.setNumThreads(1)
     channel = socket.socket(fileno=int(argv[0]))
@@ -117,7 +117,7 @@ def _next(channel: socket.socket) -> Task | None:
     """The next task; what the last ones left free is given back if it does not come at once."""
     ready, _, _ = select.select([channel], [], [], IDLE_SECONDS)
     if not ready:
-        heap.trim()
+        system.trim_memory()
     return _receive(channel)
 
 

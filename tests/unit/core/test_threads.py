@@ -1,4 +1,4 @@
-"""Threads, as many as the system allows."""
+"""Calls beside the event loop, and watched processes."""
 
 from __future__ import annotations
 
@@ -8,28 +8,7 @@ import threading
 
 import pytest
 
-from protome.threads import aside, available, spare_watchers
-
-
-def test_they_are_tried_and_left() -> None:
-    before = threading.active_count()
-    assert available(20)
-    assert threading.active_count() == before
-
-
-def test_one_that_is_denied_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = threading.active_count()
-    start = threading.Thread.start
-
-    def denied(thread: threading.Thread) -> None:
-        if threading.active_count() >= before + 5:
-            raise RuntimeError("can't start new thread")
-        start(thread)
-
-    monkeypatch.setattr(threading.Thread, "start", denied)
-    assert available(5)
-    assert not available(6)
-    assert threading.active_count() == before
+from protome.threads import aside, spare_watchers
 
 
 def test_what_is_done_aside_is_answered_or_fails() -> None:
