@@ -17,10 +17,11 @@ from protome.client.requests import make_request
 from protome.config import Config
 from protome.geometry import U8, Frame
 from protome.image.decode import ImageLimits
+from protome.image.prepare import PhotoJob, prepare, warm_up
+from protome.mesh.build import MeshJob, build
 from protome.model.card import load_model
 from protome.model.engine import Engine
 from protome.server.convert import Wire
-from protome.workers.stages import MeshJob, PhotoJob, build, prepare, warm_up
 
 # What is asked of every photo.
 OPTIONS: Final[Mapping[str, Any]] = {
@@ -67,7 +68,7 @@ class Stages:
                 self._config.max_unscaled_pixels,
             ),
             self._model.rule,
-            self._encoding.appearance,
+            self._encoding.textured,
         )
         if network:
             self._engine = Engine(self._model, provider="cpu", threads=1, max_batch=MAX_BATCH)

@@ -14,11 +14,11 @@ import pytest
 import torch
 
 from protome.geometry import Box, Level, place
+from protome.image import prepare
 from protome.image.crop import cut
 from protome.image.decode import Image
 from protome.image.faces import Face as Found
 from protome.model.engine import Prediction
-from protome.workers import stages
 from protome_export.cli import main
 from protome_export.evaluation.ablation import true_volumes
 from protome_export.evaluation.photos import to_crop, to_photo
@@ -220,7 +220,7 @@ def test_evaluation_of_photos_writes_a_report(
     side = 192 / 2.06
     box = Box(96 - side / 2, 103 - side / 2 - 0.13 * side, side, side)
     answers = iter([[Found(box, 0.9)], [Found(box, 0.9)], []])
-    monkeypatch.setattr(stages, "detect", lambda image, min_score: next(answers))
+    monkeypatch.setattr(prepare, "detect", lambda image, min_score: next(answers))
     main(
         ["evaluate", str(exported), "--space", str(run / "run" / "space.npz"),
          "--photos", str(tmp_path), "--landmarks", str(tmp_path / "truth.npz"),
@@ -247,7 +247,7 @@ def test_ablation_compares_with_an_unguided_volume(
     points = shard.labels.landmarks[:1] * [1, 1, -1]
     np.savez(tmp_path / "truth.npz", names=["p0"], points=points, yaw_degrees=[0.0])
     monkeypatch.setattr(
-        stages, "detect", lambda image, min_score: [Found(Box(50, 45, 90, 90), 0.9)]
+        prepare, "detect", lambda image, min_score: [Found(Box(50, 45, 90, 90), 0.9)]
     )
     main(
         ["ablate", str(run / "run"), str(exported), "--photos", str(tmp_path), "--landmarks",

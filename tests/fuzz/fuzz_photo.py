@@ -26,9 +26,8 @@ with atheris.instrument_imports(include=["PIL", "protome"]):
     from protome.errors import ProtomeError
     from protome.geometry import Box, CropRule
     from protome.image.decode import ImageLimits
+    from protome.image.prepare import PhotoJob, prepare
     from protome.image.sanitize import PNG_MAGIC
-    from protome.mesh.mesh import Appearance
-    from protome.workers.stages import PhotoJob, prepare
 
 # Small, so that an input costs little; the real limits are tested end to end.
 JOB = PhotoJob(
@@ -38,7 +37,7 @@ JOB = PhotoJob(
     min_score=0.3,
     limits=ImageLimits(1 << 16, 1 << 16, 1 << 16),
     rule=CropRule(2.0, 0.1, 100.0),
-    appearance=Appearance.TEXTURE,
+    textured=True,
 )
 BOXES = (Box(2, 3, 12, 11), Box(-5, 8, 40, 9))
 cv2.setNumThreads(1)

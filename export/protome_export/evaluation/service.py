@@ -14,11 +14,10 @@ from protome.errors import NoFaceFound, NoSurface
 from protome.geometry import U8, CropRule, Level, Placement
 from protome.image.crop import cut
 from protome.image.decode import ImageLimits, decode
-from protome.mesh.mesh import Appearance
+from protome.image.prepare import ENOUGH, FoundFace, PhotoJob, prepare
 from protome.mesh.surface import extract
 from protome.model.card import load_model
 from protome.model.engine import Engine, Prediction
-from protome.workers.stages import ENOUGH, FoundFace, PhotoJob, prepare
 from protome_export.heads.model import Floats
 
 _CONFIG = Config()
@@ -63,7 +62,7 @@ def faces_of(photo: bytes, rule: CropRule) -> Faces:
         min_score=_CONFIG.min_score,
         limits=_LIMITS,
         rule=rule,
-        appearance=Appearance.NONE,
+        textured=False,
     )
     try:
         found, pictures = prepare(job, [np.frombuffer(photo, np.uint8)])

@@ -1,6 +1,6 @@
 """``protome bench``: how much of what the machine could do the service does, in one run.
 
-The service is compared with the offline bound (``offline``): its own stages without requests,
+The service is compared with the offline bound (``bound``): its own stages without requests,
 queues and batches, in as many processes as it has workers. The load generator (``load``) takes
 its part of the same cores, so rates are compared a core that was left to do the work:
 (photos a second) / (cores - cores the generator used); without it the figures have ``_raw``.

@@ -25,13 +25,14 @@ from protome.client.requests import make_request
 from protome.config import Config
 from protome.geometry import U8, Level
 from protome.image.decode import ImageLimits
+from protome.image.prepare import Photo, PhotoJob, prepare
+from protome.mesh.build import MeshJob, build
 from protome.model.card import Model, load_model
 from protome.model.engine import Engine, Prediction
 from protome.pipeline.request import Request
 from protome.sample import SAMPLE
 from protome.server.convert import Wire
 from protome.workers.handle import ONE_THREAD
-from protome.workers.stages import MeshJob, Photo, PhotoJob, build, prepare
 
 RAMP_SECONDS: Final = 1.0
 
@@ -138,7 +139,7 @@ class Runner:
         return photos
 
     def prepare(self, request: Request) -> tuple[Photo, list[U8]]:
-        """See :func:`stages.prepare`."""
+        """See :func:`protome.image.prepare.prepare`."""
         config = self._config
         job = PhotoJob(
             request.boxes,
@@ -147,7 +148,7 @@ class Runner:
             config.min_score,
             self._limits,
             self._model.rule,
-            request.encoding.appearance,
+            request.encoding.textured,
         )
         return prepare(job, [np.frombuffer(request.image, np.uint8)])
 

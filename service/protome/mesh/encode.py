@@ -45,6 +45,11 @@ class Encoding:
     appearance: Appearance
     vertex_quality: bool = False
 
+    @property
+    def textured(self) -> bool:
+        """Whether meshes carry a texture."""
+        return self.appearance is Appearance.TEXTURE
+
 
 @dataclass(frozen=True, slots=True)
 class EncodedMesh:

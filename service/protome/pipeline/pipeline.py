@@ -2,8 +2,9 @@
 
 bytes → image → faces → crops → batch → volume → surface → encoded mesh → chunks
 
-The stages before and after the network run in worker processes (``stages``), the network in the
-engine (``inference``); cutting the mesh into chunks is the last thing before the wire.
+The stages before and after the network run in worker processes (``image.prepare``, ``mesh.build``),
+the network in the engine (``inference``); cutting the mesh into chunks is the last thing before the
+wire.
 """
 
 from __future__ import annotations
@@ -36,13 +37,14 @@ from protome.errors import (
 )
 from protome.geometry import U8, Frame, Level
 from protome.image.decode import ImageLimits
+from protome.image.prepare import Outcome, Photo, PhotoJob
+from protome.mesh.build import BuiltMesh, MeshJob
 from protome.model.card import Model
 from protome.scheduling.budget import Budget
 from protome.scheduling.forecast import Forecast, Order, Place
 from protome.telemetry import context as call
 from protome.telemetry.metrics import Metrics
 from protome.workers.pool import Pool, Rank, Terms
-from protome.workers.stages import BuiltMesh, MeshJob, Outcome, Photo, PhotoJob
 
 from .chunks import split
 from .inference import Inference, Inferred
@@ -197,7 +199,7 @@ class Line:
             min_score=config.min_score,
             limits=self._limits,
             rule=self._model.rule,
-            appearance=request.encoding.appearance,
+            textured=request.encoding.textured,
         )
         terms = Terms(Rank.BEGIN, request.turn, trip.place.begin_by, trip.spent.worker)
         photo: Photo

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 
 from protome.errors import ProtomeError
 from protome.geometry import Box, Level
+from protome.image.prepare import Outcome, Photo
+from protome.mesh.build import BuiltMesh
 from protome.mesh.encode import Encoding
 from protome.mesh.simplify import UNLIMITED, MeshBudget
 from protome.scheduling.fair_queue import Turn
-from protome.workers.stages import BuiltMesh, Outcome, Photo
 
 from .chunks import Chunk
 from .inference import Inferred

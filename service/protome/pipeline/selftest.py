@@ -19,6 +19,8 @@ import numpy as np
 from protome.errors import ProtomeError
 from protome.geometry import U8, Frame, Level
 from protome.image.decode import ImageLimits
+from protome.image.prepare import PhotoJob
+from protome.mesh.build import MeshJob
 from protome.mesh.encode import Compression, Encoding, Format
 from protome.mesh.mesh import Appearance
 from protome.model.card import SHIPPED, Model, ModelError, load_model
@@ -26,7 +28,6 @@ from protome.model.engine import Engine
 from protome.sample import SAMPLE
 from protome.threads import aside
 from protome.workers.pool import Pool, Rank, Terms
-from protome.workers.stages import MeshJob, PhotoJob
 
 FACTS: Final = "selftest.json"
 # FP16 on a GPU and float32 on a CPU differ by a few thousandths of the surface.
@@ -79,7 +80,7 @@ def _compare(got: Mapping[str, float], expected: Mapping[str, float], bucket: in
 
 
 async def _crop(model: Model, pool: Pool) -> U8:
-    job = PhotoJob((), 1, 1, 0.6, LIMITS, model.rule, Appearance.NONE)
+    job = PhotoJob((), 1, 1, 0.6, LIMITS, model.rule, textured=False)
     _, pictures = await pool.run("prepare", job, [SAMPLE.read_bytes()], Terms(Rank.BEGIN))
     crop: U8 = pictures[0]
     return crop

@@ -11,6 +11,8 @@ from google.protobuf.message import DecodeError, Message
 from protome.config import Config
 from protome.errors import InvalidRequest
 from protome.geometry import Box, Level, angles
+from protome.image.prepare import FoundFace, Outcome, Photo
+from protome.mesh.build import BuiltMesh
 from protome.mesh.encode import (
     BEST_COMPRESSION,
     WITH_VERTEX_QUALITY,
@@ -27,7 +29,6 @@ from protome.model.engine import Prediction
 from protome.pipeline.concerns import Concern, concerns
 from protome.pipeline.request import FaceReport, MeshPiece, Report, Request
 from protome.v1 import reconstruction_pb2 as pb
-from protome.workers.stages import BuiltMesh, FoundFace, Outcome, Photo
 
 # Chin (menton) to crown of the mean head of ICT-FaceKit, whom the crop rule puts at 6.2 px/cm.
 HEAD_HEIGHT_METRES = 0.2207

@@ -13,13 +13,13 @@ from typing import Final, TypeVar
 import grpc
 
 from protome.errors import ClientGone, Draining, Internal, Overloaded, ProtomeError
+from protome.image.prepare import Photo
 from protome.pipeline.pipeline import Line
 from protome.pipeline.request import Event, MeshPiece, Request
 from protome.scheduling.budget import Budget
 from protome.telemetry.context import Call, running
 from protome.telemetry.metrics import Metrics
 from protome.v1 import reconstruction_pb2 as pb
-from protome.workers.stages import Photo
 
 from . import status
 from .convert import Wire

@@ -1,37 +1,15 @@
-"""What a worker says, as the server hears it: cut into messages, and trusted no further than plain
-data go. It parses what strangers send, and may be in their hands.
-"""
+"""Cut what a worker sends into messages, and send it messages."""
 
 from __future__ import annotations
 
 import asyncio
-import dataclasses
-import enum
-import functools
-import importlib
-import io
-import pickle
 import socket
 from collections.abc import Callable
-from typing import Any, Final, cast
+from typing import Final, cast
 
-from protome.errors import ProtomeError, rebuild
-
-from .worker import LENGTH, Reply
+from .protocol import LENGTH
 
 MAX_REPLY: Final = 1 << 20
-REPLY_MODULES: Final = frozenset(
-    f"protome.{name}"
-    for name in (
-        "errors",
-        "geometry",
-        "image.crop",
-        "image.faces",
-        "workers.mailbox",
-        "workers.stages",
-        "workers.worker",
-    )
-)
 
 
 class Channel(asyncio.Protocol):
@@ -83,42 +61,3 @@ class Channel(asyncio.Protocol):
         """Hang up; what was not sent is not."""
         if self._transport is not None:
             self._transport.abort()
-
-
-def reply_of(message: bytes) -> Reply:
-    """The reply that a message is.
-
-    Raises:
-        Exception: it is none; of any type, as pickle has it.
-    """
-    reply = _Unpickler(io.BytesIO(message)).load()
-    if not isinstance(reply, Reply) or not isinstance(reply.error, ProtomeError | None):
-        raise pickle.UnpicklingError(f"{type(reply)} is no reply")
-    return reply
-
-
-class _Unpickler(pickle.Unpickler):
-    """Makes nothing but the plain data that a worker answers with."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        """A class of the line, or an error."""
-        return _class(module, name)
-
-
-@functools.cache
-def _class(module: str, name: str) -> Any:
-    # Pickle takes names with dots for attributes of attributes, which lead anywhere.
-    if module in REPLY_MODULES and name.isidentifier():
-        found = getattr(importlib.import_module(module), name, None)
-        if found is rebuild or _is_plain(found, module):
-            return found
-    raise pickle.UnpicklingError(f"{module}.{name} is no part of a reply")
-
-
-def _is_plain(found: object, module: str) -> bool:
-    """Whether it is a class that holds data and does nothing."""
-    return (
-        isinstance(found, type)
-        and found.__module__ == module
-        and (dataclasses.is_dataclass(found) or issubclass(found, enum.Enum | ProtomeError))
-    )

@@ -23,9 +23,9 @@ import numpy as np
 from protome.errors import Internal, WorkerDied, WorkerHung
 from protome.geometry import U8
 
-from .channel import Channel, reply_of
+from .channel import Channel
 from .mailbox import Mailbox
-from .worker import Reply, Task
+from .protocol import Reply, Task, reply_of
 
 log = logging.getLogger(__name__)
 

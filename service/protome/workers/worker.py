@@ -1,9 +1,8 @@
 """A worker process: takes one task at a time from its socket, does it, answers.
 
-Messages are a 4-byte big-endian length and a pickle; arrays travel through the mailbox, which also
-says which task the worker is at. Started by the pool as
-``python -m protome.workers.worker SOCKET_FD MAILBOX_FD MAILBOX_SIZE MEMORY_LIMIT``; ends when the
-socket does, or after a task its memory was not enough for, which libraries may not have borne.
+Arrays travel through the mailbox, which also says which task the worker is at. The pool starts it
+as ``python -m protome.workers.worker SOCKET_FD MAILBOX_FD MAILBOX_SIZE MEMORY_LIMIT``; it ends when
+the socket does, or after a task its memory was not enough for, which libraries may not have borne.
 """
 
 from __future__ import annotations
@@ -15,52 +14,25 @@ import resource
 import select
 import signal
 import socket
-import struct
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import cv2
 
 from protome import system
 from protome.errors import ProtomeError, WorkerMemory
+from protome.image.prepare import prepare, warm_up
+from protome.mesh.build import build
 
-from .mailbox import Mailbox, Parcel
-from .stages import build, prepare, warm_up
+from .mailbox import Mailbox
+from .protocol import LENGTH, Reply, Task
 
-LENGTH: Final = struct.Struct(">I")
 PR_SET_PDEATHSIG: Final = 1
 # A pause in which what large photos took is worth giving back.
 IDLE_SECONDS: Final = 3.0
 TASKS: Final[dict[str, Callable[..., Any]]] = {"prepare": prepare, "build": build}
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """What a worker is asked: the name of a stage, its job, where its inputs lie.
-
-    ``number`` tells it from the worker's other tasks.
-    """
-
-    number: int
-    name: str
-    job: object
-    inputs: Sequence[Parcel]
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What a worker answers: a result with outputs in the mailbox, or an error.
-
-    ``fault`` is the traceback of a defect of ours.
-    """
-
-    result: Any = None
-    outputs: Sequence[Parcel] = ()
-    error: ProtomeError | None = None
-    fault: str = ""
 
 
 def main(argv: Sequence[str]) -> None:
@@ -143,7 +115,4 @@ def _exactly(channel: socket.socket, count: int) -> bytes | None:
 
 
 if __name__ == "__main__":
-    # Pickles name protome.workers.worker.Reply, not __main__.Reply.
-    from .worker import main as run
-
-    run(sys.argv[1:])
+    main(sys.argv[1:])

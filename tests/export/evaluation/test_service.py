@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from protome.geometry import Box, place
+from protome.image import prepare
 from protome.image.faces import Face
-from protome.workers import stages
-from protome.workers.stages import FoundFace, Outcome
+from protome.image.prepare import FoundFace, Outcome
 from protome_export.cli import main
 from protome_export.evaluation.service import Cropped, Faces, crops_of
 from protome_export.evaluation.skin_groups import group_of
@@ -31,12 +31,12 @@ def test_crops_of_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     write_image(tmp_path / "a.png", np.full((200, 200, 3), 200, np.uint8))
     (tmp_path / "notes.txt").write_text("no picture")
     faces = [Face(Box(60, 60, 80, 80), 0.9)] * 3
-    monkeypatch.setattr(stages, "detect", lambda image, min_score: faces)
+    monkeypatch.setattr(prepare, "detect", lambda image, min_score: faces)
     crops = list(crops_of(CROP_RULE, tmp_path))
     assert len(crops) == 2
     assert crops[0].shape == (192, 192, 3)
     assert crops[0].max() == 200
-    monkeypatch.setattr(stages, "detect", lambda image, min_score: [])
+    monkeypatch.setattr(prepare, "detect", lambda image, min_score: [])
     assert list(crops_of(CROP_RULE, tmp_path)) == []
     with pytest.raises(ValueError, match="not a picture"):
         read_image(tmp_path / "notes.txt")

@@ -12,12 +12,11 @@ from PIL import Image as Pillow
 from protome.config import Config
 from protome.errors import NoFaceFound
 from protome.geometry import U8, Box
+from protome.image import prepare as prepare_module
 from protome.image.decode import Image, ImageLimits
 from protome.image.decode import decode as real_decode
-from protome.mesh.mesh import Appearance
+from protome.image.prepare import ENOUGH, Look, Photo, PhotoJob, prepare
 from protome.model.card import load_model
-from protome.workers import stages
-from protome.workers.stages import ENOUGH, Look, Photo, PhotoJob, prepare
 
 JOB = PhotoJob(
     boxes=(),
@@ -26,7 +25,7 @@ JOB = PhotoJob(
     min_score=0.6,
     limits=ImageLimits.of(Config()),
     rule=load_model().rule,
-    appearance=Appearance.NONE,
+    textured=False,
 )
 SIDE = 2400
 
@@ -54,7 +53,7 @@ class Looks:
             self.steps.append(image.step)
             return image
 
-        monkeypatch.setattr(stages, "decode", decode)
+        monkeypatch.setattr(prepare_module, "decode", decode)
 
 
 @pytest.fixture
@@ -65,8 +64,8 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> Looks:
 def whole(job: PhotoJob, data: U8, monkeypatch: pytest.MonkeyPatch) -> tuple[Photo, list[U8]]:
     """What the whole photo gives."""
     with monkeypatch.context() as patch:
-        patch.setattr(stages, "PLAIN", Look(ENOUGH, 0))
-        patch.setattr(stages, "TEXTURED", Look(ENOUGH, 0))
+        patch.setattr(prepare_module, "PLAIN", Look(ENOUGH, 0))
+        patch.setattr(prepare_module, "TEXTURED", Look(ENOUGH, 0))
         return prepare(job, [data])
 
 
@@ -125,7 +124,7 @@ def test_a_texture_is_as_sharp_as_it_can_be(
     steps: list[int],
 ) -> None:
     picture = Pillow.open(io.BytesIO(sample_photo)).convert("RGB").resize((side, side))
-    data, job = jpeg(picture), replace(JOB, appearance=Appearance.TEXTURE)
+    data, job = jpeg(picture), replace(JOB, textured=True)
     _, (_, portrait) = prepare(job, [data])
     assert looks.steps == steps
     _, (_, sharp) = whole(job, data, monkeypatch)

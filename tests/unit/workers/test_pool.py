@@ -33,6 +33,8 @@ from protome.errors import (
 )
 from protome.geometry import U8, CropRule, Frame, Level
 from protome.image.decode import ImageLimits
+from protome.image.prepare import Photo, PhotoJob
+from protome.mesh.build import BuiltMesh, MeshJob
 from protome.mesh.encode import Compression, Encoding, Format
 from protome.mesh.mesh import Appearance
 from protome.scheduling.fair_queue import Turn
@@ -40,8 +42,7 @@ from protome.workers import pool as pool_module
 from protome.workers.handle import Worker
 from protome.workers.mailbox import Mailbox, Parcel
 from protome.workers.pool import Pool, Rank, Terms
-from protome.workers.stages import BuiltMesh, MeshJob, Photo, PhotoJob
-from protome.workers.worker import Reply
+from protome.workers.protocol import Reply
 from tests.support.shapes import seeded, sphere_volume
 
 PHOTO_JOB = PhotoJob(
@@ -51,7 +52,7 @@ PHOTO_JOB = PhotoJob(
     min_score=0.6,
     limits=ImageLimits(1 << 20, 1 << 20, 1 << 20),
     rule=CropRule(2.0, 0.1, 100.0),
-    appearance=Appearance.NONE,
+    textured=False,
 )
 MESH_JOB = MeshJob(Level.PREVIEW, Encoding(Format.STL, Compression.NONE, Appearance.NONE), Frame())
 VOLUME = sphere_volume(30.0, level=Level.PREVIEW)
@@ -328,7 +329,7 @@ NONSENSE = {
     "outputs from beyond": pickle.dumps(Reply(outputs=(Parcel(1 << 40, (1 << 40,)),))),
     "outputs before the start": pickle.dumps(Reply(outputs=(Parcel(-64, (8,)),))),
     "a shape of no numbers": pickle.dumps(Reply(outputs=(Parcel(0, ("a",)),))),  # type: ignore[arg-type]
-    "a class that is not there": b"\x80\x04" + _global("protome.workers.stages", "Nothing") + b".",
+    "a class that is not there": b"\x80\x04" + _global("protome.image.prepare", "Nothing") + b".",
     "a function": b"\x80\x04" + _called(_global("os", "system"), "true") + b".",
     "a way to the built-ins": b"\x80\x04"
     + _called(
@@ -337,7 +338,7 @@ NONSENSE = {
     )
     + b".",
     "a class that acts": b"\x80\x04" + _global("protome.workers.mailbox", "Mailbox") + b".",
-    "the module's own import": b"\x80\x04" + _global("protome.workers.stages", "Sequence") + b".",
+    "the module's own import": b"\x80\x04" + _global("protome.image.prepare", "Sequence") + b".",
 }
 
 

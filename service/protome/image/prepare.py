@@ -1,7 +1,4 @@
-"""The two halves of the line that run in worker processes, before and after the network.
-
-``prepare``: bytes → image → faces → crops. ``build``: volume → surface → mesh → encoded mesh.
-"""
+"""Turn the bytes of a photo into crops: decode, find faces, place and cut."""
 
 from __future__ import annotations
 
@@ -13,29 +10,13 @@ from typing import Final
 
 import numpy as np
 
-from protome.confidence import Expectation
 from protome.errors import NoFaceFound
-from protome.geometry import (
-    CROP_SIDE,
-    METRES_PER_PIXEL,
-    U8,
-    Box,
-    CropRule,
-    Frame,
-    Level,
-    Placement,
-    place,
-    resample,
-)
-from protome.image.crop import blur_effect, cut
-from protome.image.decode import Image, ImageLimits, decode
-from protome.image.faces import COARSE, TWO_PASSES, Face, detect, given, settled
-from protome.image.sanitize import JPEG_MAGIC
-from protome.mesh.encode import EncodedMesh, Encoding, encode
-from protome.mesh.mesh import Appearance, dress
-from protome.mesh.simplify import UNLIMITED, MeshBudget, fit
-from protome.mesh.surface import Surface, extract
-from protome.mesh.vertex_quality import judge
+from protome.geometry import CROP_SIDE, U8, Box, CropRule, Placement, place
+
+from .crop import blur_effect, cut
+from .decode import Image, ImageLimits, decode
+from .faces import COARSE, TWO_PASSES, Face, detect, given, settled
+from .sanitize import JPEG_MAGIC
 
 # Longest side in pixels that detection and crops make use of.
 ENOUGH: Final = 1600
@@ -82,7 +63,10 @@ class Outcome(enum.IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class PhotoJob:
-    """What ``prepare`` is asked for; the limits are those of the configuration."""
+    """What ``prepare`` is asked for; the limits are those of the configuration.
+
+    ``textured`` says whether a texture will be cut from the portraits, which then have more pixels.
+    """
 
     boxes: Sequence[Box]
     max_faces: int
@@ -90,7 +74,7 @@ class PhotoJob:
     min_score: float
     limits: ImageLimits
     rule: CropRule
-    appearance: Appearance
+    textured: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +129,7 @@ def prepare(job: PhotoJob, inputs: Sequence[U8]) -> tuple[Photo, list[U8]]:
         if face.placement is not None:
             crop = cut(image, face.placement)
             pictures.append(crop)
-            pictures.append(_portrait(image, face.placement, crop, job.appearance))
+            pictures.append(_portrait(image, face.placement, crop, job.textured))
             found[index] = replace(face, blur=blur_effect(crop))
     t3 = time.perf_counter()
     photo = Photo(image.width, image.height, found, decoding, detecting, t3 - t2)
@@ -161,7 +145,7 @@ def _look(data: bytes, job: PhotoJob) -> tuple[Image, list[FoundFace], float, fl
     Returns:
         The photo, its faces, seconds of decoding and of detection.
     """
-    look = TEXTURED if job.appearance is Appearance.TEXTURE else PLAIN
+    look = TEXTURED if job.textured else PLAIN
     t0 = time.perf_counter()
     image = decode(data, job.limits, enough=look.enough if data.startswith(JPEG_MAGIC) else ENOUGH)
     t1 = time.perf_counter()
@@ -198,90 +182,9 @@ def _admit(face: Face, index: int, job: PhotoJob) -> FoundFace:
     return FoundFace(face, Outcome.RECONSTRUCTED, place(face.box, job.rule))
 
 
-def _portrait(image: Image, placement: Placement, crop: U8, appearance: Appearance) -> U8:
-    if appearance is not Appearance.TEXTURE:
+def _portrait(image: Image, placement: Placement, crop: U8, textured: bool) -> U8:
+    if not textured:
         return crop
     pixels = placement.pixel * CROP_SIDE / image.step
     side = next((s for s in PORTRAITS if s >= pixels), PORTRAITS[-1])
     return cut(image, placement, side)
-
-
-@dataclass(frozen=True, slots=True)
-class MeshJob:
-    """What ``build`` is asked for; ``frame`` is the part of the crop that shows the photo,
-    ``expected`` what the model says about the face's errors, if it does."""
-
-    level: Level
-    encoding: Encoding
-    frame: Frame
-    budget: MeshBudget = UNLIMITED
-    expected: Expectation | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class BuiltMesh:
-    """An encoded mesh and the seconds spent in each stage.
-
-    ``data`` is empty where the bytes travel beside it or are no longer needed. ``error_metres`` is
-    the distance of a simplified surface from the full one.
-    """
-
-    level: Level
-    data: bytes
-    size: int
-    sha256: bytes
-    vertices: int
-    triangles: int
-    surface_seconds: float
-    appearance_seconds: float
-    encode_seconds: float
-    error_metres: float = 0.0
-
-    def holding(self, data: bytes) -> BuiltMesh:
-        """The same with its bytes."""
-        return replace(self, data=data)
-
-
-def build(job: MeshJob, inputs: Sequence[U8]) -> tuple[BuiltMesh, list[bytes]]:
-    """Turn a volume into an encoded mesh.
-
-    Args:
-        job: what is wanted.
-        inputs: the volume, (depth, height, width), and the portrait, (s, s, 3).
-
-    Returns:
-        The mesh without its bytes, and the bytes.
-
-    Raises:
-        NoSurface: the volume is empty.
-    """
-    volume, portrait = inputs
-    spent = {"dress": 0.0, "encode": 0.0}
-
-    def write(surface: Surface) -> EncodedMesh:
-        t0 = time.perf_counter()
-        quality = judge(surface, job.frame, job.expected) if job.encoding.vertex_quality else None
-        mesh = dress(surface, job.encoding.appearance, portrait, job.frame, quality)
-        t1 = time.perf_counter()
-        written = encode(mesh, job.encoding)
-        spent["dress"] += t1 - t0
-        spent["encode"] += time.perf_counter() - t1
-        return written
-
-    began = time.perf_counter()
-    full = extract(resample(volume, job.level))
-    fitted, encoded = fit(full, job.budget, write, lambda written: len(written.data))
-    total = time.perf_counter() - began
-    built = BuiltMesh(
-        job.level,
-        b"",
-        len(encoded.data),
-        encoded.sha256,
-        encoded.vertices,
-        encoded.triangles,
-        total - spent["dress"] - spent["encode"],
-        spent["dress"],
-        spent["encode"],
-        fitted.error * METRES_PER_PIXEL,
-    )
-    return built, [encoded.data]
