@@ -17,13 +17,12 @@ from protome.image.prepare import Photo
 from protome.pipeline.pipeline import Line
 from protome.pipeline.request import Event, MeshPiece, Request
 from protome.scheduling.budget import Budget
-from protome.telemetry.context import Call, running
+from protome.telemetry.context import Call, Tenant, running
 from protome.telemetry.metrics import Metrics
 from protome.v1 import reconstruction_pb2 as pb
 
 from . import status
 from .convert import Wire
-from .tokens import Client
 
 log = logging.getLogger(__name__)
 
@@ -202,7 +201,7 @@ class Reception:
             raise ClientGone(f"the answer cannot be sent: {error!r}") from None
 
     @contextlib.contextmanager
-    def _counted(self, client: Client | None) -> Iterator[None]:
+    def _counted(self, client: Tenant | None) -> Iterator[None]:
         """Count a photo as being worked on, for the server and for its client.
 
         Raises:

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Final
-
-from protome.server.tokens import Client
+from typing import Final, Protocol
 
 from .tracing import PlainTracer, Span
 
 # What may stand in a log without being taken for something else.
 REQUEST_ID: Final = re.compile(r"[\x21-\x7e]{1,128}")
+
+
+class Tenant(Hashable, Protocol):
+    """A client that is known by its token."""
+
+    name: str
+
+    def photo(self) -> AbstractContextManager[None]:
+        """Count a photo while the block lasts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +39,7 @@ class Call:
 
     request_id: str
     span: Span = field(default_factory=lambda: PlainTracer().begin("", None))
-    client: Client | None = None
+    client: Tenant | None = None
     photo: str = ""
     recheck: Callable[[], object] = lambda: None
 
