@@ -22,7 +22,6 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from typing import Any, Final
 
 from protome.confidence import Expectation
@@ -35,66 +34,20 @@ from protome.errors import (
     Overloaded,
     ProtomeError,
 )
-from protome.geometry import U8, Frame, Level
+from protome.geometry import U8, Level
 from protome.image.decode import ImageLimits
 from protome.image.prepare import Outcome, Photo, PhotoJob
 from protome.mesh.build import BuiltMesh, MeshJob
 from protome.model.card import Model
 from protome.scheduling.budget import Budget
-from protome.scheduling.forecast import Forecast, Order, Place
+from protome.scheduling.forecast import Forecast, Order
 from protome.telemetry import context as call
 from protome.telemetry.metrics import Metrics
 from protome.workers.pool import Pool, Rank, Terms
 
-from .chunks import split
 from .inference import Inference, Inferred
-from .request import Event, FaceReport, MeshPiece, Report, Request
-
-
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """A face on its way through the line: number, crop for the network, portrait for colours, and
-    the part of both that shows the photo."""
-
-    index: int
-    frame: Frame
-    crop: U8
-    portrait: U8
-
-
-class Spent:
-    """What was computed for a photo: wasted if nobody is there to take the answer."""
-
-    def __init__(self, metrics: Metrics) -> None:
-        self._metrics = metrics
-        self._seconds = 0.0
-        self._wasted = False
-
-    def worker(self, seconds: float) -> None:
-        """A worker was busy; may be told after the photo was given up."""
-        self._metrics.work(seconds)
-        if self._wasted:
-            self._metrics.wasted(seconds)
-        self._seconds += seconds
-
-    def network(self, seconds: float) -> None:
-        """The network was busy; :class:`Inference` counts that as work."""
-        self._seconds += seconds
-
-    def for_nobody(self) -> None:
-        """All of it was, and is."""
-        self._wasted = True
-        self._metrics.wasted(self._seconds)
-
-
-@dataclass(frozen=True, slots=True)
-class Trip:
-    """A request on its way."""
-
-    request: Request
-    place: Place
-    spent: Spent
-
+from .photo_run import Kept, Spent, Trip, kept_faces, kind_of
+from .request import Event, FaceReport, MeshPiece, Report, Request, split
 
 Emit = Callable[[Event], Awaitable[None]]
 
@@ -157,7 +110,7 @@ class Line:
             size=len(request.image),
             faces=len(request.boxes),
             max_faces=request.max_faces,
-            meshes=[_kind(level, request) for level in request.levels],
+            meshes=[kind_of(level, request) for level in request.levels],
             deadline=request.deadline,
             turn=request.turn,
         )
@@ -182,7 +135,10 @@ class Line:
                 sending = asyncio.Semaphore(UNSENT)
                 with self._budget.hold(sum(picture.nbytes for picture in pictures)):
                     reports = await _together(
-                        [self._face(kept, trip, sending, emit) for kept in _kept(photo, pictures)]
+                        [
+                            self._face(kept, trip, sending, emit)
+                            for kept in kept_faces(photo, pictures)
+                        ]
                     )
         except TimeoutError:
             raise DeadlinePassed("the deadline passed") from None
@@ -270,7 +226,7 @@ class Line:
         self, volume: U8, face: Kept, level: Level, trip: Trip, expected: Expectation | None
     ) -> BuiltMesh:
         request = trip.request
-        kind = _kind(level, request)
+        kind = kind_of(level, request)
         job = MeshJob(level, request.encoding, face.frame, request.mesh_budget, expected)
         latest = trip.place.mesh_by(kind)
         terms = Terms(Rank.FINISH, request.turn, latest, trip.spent.worker)
@@ -293,23 +249,6 @@ class Line:
         for stage, duration in seconds.items():
             self._metrics.stage(stage, duration)
         call.stages(seconds)
-
-
-def _kind(level: Level, request: Request) -> Hashable:
-    """What meshes take depends on this."""
-    budget = request.mesh_budget
-    return level, request.encoding, budget.max_triangles > 0, budget.max_bytes > 0
-
-
-def _kept(photo: Photo, pictures: Sequence[U8]) -> list[Kept]:
-    """The faces that go on, with their pictures."""
-    placed = [
-        (index, found.placement.frame(photo.width, photo.height))
-        for index, found in enumerate(photo.faces)
-        if found.placement is not None
-    ]
-    pairs = zip(placed, pictures[0::2], pictures[1::2], strict=True)
-    return [Kept(index, frame, crop, portrait) for (index, frame), crop, portrait in pairs]
 
 
 async def _together(faces: Sequence[Coroutine[Any, Any, FaceReport]]) -> list[FaceReport]:

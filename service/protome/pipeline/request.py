@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from protome.errors import ProtomeError
@@ -13,7 +13,6 @@ from protome.mesh.encode import Encoding
 from protome.mesh.simplify import UNLIMITED, MeshBudget
 from protome.scheduling.fair_queue import Turn
 
-from .chunks import Chunk
 from .inference import Inferred
 
 
@@ -50,6 +49,16 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class Chunk:
+    """A piece of an encoded mesh: ``total_size`` in bytes is 0 but on the first."""
+
+    sequence: int
+    data: bytes
+    last: bool
+    total_size: int
+
+
+@dataclass(frozen=True, slots=True)
 class MeshPiece:
     """A chunk of the mesh of a face at a level."""
 
@@ -79,3 +88,17 @@ class Report:
 
 
 Event = Photo | MeshPiece | Report
+
+
+def split(data: bytes, size: int) -> Iterator[Chunk]:
+    """Cut ``data`` into chunks of ``size`` bytes; the last may be shorter, none is empty."""
+    if size < 1:
+        raise ValueError("size must be at least 1")
+    starts = range(0, len(data), size)
+    for sequence, start in enumerate(starts):
+        yield Chunk(
+            sequence,
+            data[start : start + size],
+            start + size >= len(data),
+            len(data) if start == 0 else 0,
+        )

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protome.pipeline.chunks import split
+from protome.pipeline.request import split
 
 
 @given(st.binary(min_size=1, max_size=300), st.integers(1, 310))
