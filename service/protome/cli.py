@@ -137,7 +137,8 @@ def _serve(args: argparse.Namespace) -> int:
     # The whole server, which no other command needs in its own process.
     from .errors import ProtomeError
     from .model.card import ModelError
-    from .server.server import StartupError, serve
+    from .server.listen import StartupError
+    from .server.serve import serve
 
     flags = {name: getattr(args, name) for name in config.Config.__dataclass_fields__}
     settings = config.load(flags, os.environ, args.config)
@@ -214,7 +215,8 @@ def _demo(args: argparse.Namespace) -> int:
 
 
 def _bench(args: argparse.Namespace) -> int:
-    from .bench.bench import QUICK, Plan, bench, table
+    from .bench.bench import QUICK, Plan, bench
+    from .bench.report import table
 
     plan = QUICK if args.quick else Plan()
     if args.requests is not None:
