@@ -12,7 +12,7 @@ from protome.telemetry.context import Call
 from protome.v1 import reconstruction_pb2 as pb
 
 from . import status
-from .convert import parsed
+from .parse_request import parsed
 from .photo_call import Reception
 from .respond import Context, Write
 from .uploads import Uploads

@@ -13,7 +13,7 @@ from protome.telemetry.metrics import Metrics
 from protome.v1 import reconstruction_pb2 as pb
 
 from . import status
-from .convert import parsed
+from .parse_request import parsed
 from .photo_call import Reception
 from .photo_stream import PhotoStream
 from .respond import Context, answering, deadline_of
