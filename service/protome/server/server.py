@@ -6,14 +6,10 @@ import asyncio
 import contextlib
 import gc
 import logging
-import os
-import signal
-import threading
 import time
 from pathlib import Path
 from typing import Final
 
-import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
@@ -27,20 +23,20 @@ from protome.pipeline.inference import Inference
 from protome.pipeline.pipeline import Line
 from protome.scheduling.budget import Budget
 from protome.scheduling.forecast import Forecast
-from protome.system import leave_no_core, room_for, threads_available
 from protome.telemetry import context as call
-from protome.telemetry import logs
-from protome.telemetry.http import HttpServer
+from protome.telemetry.http import HttpServer, turns
 from protome.telemetry.metrics import Metrics
-from protome.telemetry.tracing import PlainTracer, Tracer
-from protome.threads import aside, spare_watchers
+from protome.telemetry.tracing import tracer_for
+from protome.threads import aside
 from protome.workers.pool import Pool
 
 from .convert import Wire
 from .interceptor import Gate
+from .listen import MESSAGE_MARGIN, StartupError, announce, bind, grpc_server, tls_files
 from .photo_call import Reception
 from .service import METHODS, SERVICE, Servicer
-from .tls import Certificates, TlsError, TlsFiles
+from .stop import stop_at_eof, stop_on_signals
+from .tls import Certificates, TlsError
 from .tokens import TokenFileError, Tokens
 from .uploads import Uploads
 
@@ -48,24 +44,8 @@ log = logging.getLogger(__name__)
 
 # Room for the largest outputs behind the photo: volumes, portraits, uncompressed meshes.
 MAILBOX_MARGIN: Final = 64 * MIB
-MESSAGE_MARGIN: Final = 4 * MIB
 # For statuses still on their way when the last photo is answered, seconds.
 LAST_WORDS: Final = 1.0
-
-
-# An event loop that gets to nothing for so long is stuck, seconds: less than probes wait.
-STUCK: Final = 5.0
-
-
-class StartupError(Exception):
-    """The server cannot start; the message says why."""
-
-
-# gRPC has up to 16 in one pool, and single ones; each worker is a process, has a thread of the
-# engine's beside it, and is watched by one on old systems.
-THREADS: Final = 32
-WORKER_THREADS: Final = 3
-
 # How often to look whether freed memory can be given back.
 TRIM_SECONDS: Final = 3.0
 
@@ -111,18 +91,15 @@ class Server:
         config = self._config
         self._guard()
         loop = asyncio.get_running_loop()
-        for signal_ in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            # Of these nohup has SIGHUP ignored.
-            if signal_ is not signal.SIGHUP or signal.getsignal(signal_) is not signal.SIG_IGN:
-                loop.add_signal_handler(signal_, self._stop.set)
+        stop_on_signals(loop, self._stop)
         if self._until_eof:
-            threading.Thread(target=self._await_eof, args=(loop,), daemon=True).start()
+            stop_at_eof(loop, self._stop)
         try:
             self._http = HttpServer(
                 config.metrics_host,
                 config.metrics_port,
                 self._metrics.registry,
-                alive=lambda: _turns(loop),
+                alive=lambda: turns(loop),
                 ready=lambda: self._ready,
             )
         except OSError as error:
@@ -219,7 +196,8 @@ class Server:
             config.worker_count,
             self._http.port,
         )
-        self._announce()
+        if config.port_file:
+            announce(Path(config.port_file), self._port, self._http.port)
 
     async def main_loop(self) -> None:
         """Until the signal to stop; everything else happens in the parts.
@@ -269,7 +247,7 @@ class Server:
         """Read what decides who may call: first, since it fails most easily."""
         config = self._config
         try:
-            files = _tls_files(config)
+            files = tls_files(config)
             self._certificates = None if files is None else Certificates(files)
             self._tokens = (
                 Tokens(Path(config.token_file), time.monotonic) if config.token_file else None
@@ -278,7 +256,10 @@ class Server:
             raise StartupError(str(error)) from None
         if self._tokens is not None and self._certificates is None:
             log.warning("tokens are asked for over plain text: TLS must end in front of this port")
-        self._tracer = _tracer(config)
+        try:
+            self._tracer = tracer_for(config.spans, __version__)
+        except ImportError as error:
+            raise StartupError(f"spans need 'pip install protome[otel]': {error}") from None
 
     def _unread(self) -> int:
         """Bytes over the limit that nobody has asked for yet: what gRPC holds of messages that
@@ -292,58 +273,13 @@ class Server:
         call.stages({"worker_queue": seconds})
 
     async def _listen(self) -> None:
-        config = self._config
-        connections = room_for(config.max_connections, config.worker_count)
-        if connections <= 0:
-            raise StartupError("too few files may be open (RLIMIT_NOFILE)")
-        if connections < config.max_connections:
-            log.warning("too few files may be open: %d connections at most", connections)
-        self._grpc = grpc.aio.server(
-            options=[
-                # Photos a little over our limit get our own error, with the limit in it.
-                ("grpc.max_receive_message_length", config.max_image_bytes + MESSAGE_MARGIN),
-                ("grpc.max_send_message_length", config.chunk_bytes + MIB),
-                ("grpc.so_reuseport", 0),
-                # A client that vanished without a word is found out.
-                ("grpc.keepalive_time_ms", round(1e3 * config.keepalive_seconds)),
-                ("grpc.keepalive_timeout_ms", 20_000),
-                # Clients may ask us as well, between calls too.
-                ("grpc.keepalive_permit_without_calls", 1),
-                ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
-                # Pings that come sooner also measure the connection. Cutting it fails all its
-                # calls, so that is for floods.
-                ("grpc.http2.max_ping_strikes", 100),
-                # Descriptors are left for workers to be replaced, and for probes.
-                ("grpc.max_allowed_incoming_connections", connections),
-                ("grpc.max_concurrent_streams", config.max_connection_calls),
-                # Clients come back through DNS or the balancer, and so find servers that are new.
-                # Calls in flight are not cut: there is no bound on the grace.
-                ("grpc.max_connection_age_ms", round(1e3 * config.connection_seconds)),
-                ("grpc.max_connection_idle_ms", round(1e3 * config.idle_seconds)),
-            ],
-            maximum_concurrent_rpcs=config.max_calls,
-            interceptors=[
-                Gate(
-                    traced=METHODS,
-                    tracer=self._tracer,
-                    tokens=self._tokens,
-                    metrics=self._metrics,
-                )
-            ],
-        )
+        gate = Gate(traced=METHODS, tracer=self._tracer, tokens=self._tokens, metrics=self._metrics)
+        self._grpc = grpc_server(self._config, gate)
         self._grpc.add_generic_rpc_handlers((self._servicer.handlers(),))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
         names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._grpc)
-        host = f"[{config.host}]" if ":" in config.host else config.host
-        address = f"{host}:{config.port}"
-        try:
-            if self._certificates is None:
-                self._port = self._grpc.add_insecure_port(address)
-            else:
-                self._port = self._grpc.add_secure_port(address, self._certificates.credentials())
-        except RuntimeError as error:
-            raise StartupError(f"cannot listen on {config.host}:{config.port}: {error}") from None
+        self._port = bind(self._grpc, self._config, self._certificates)
         await self._grpc.start()
         self._serving = asyncio.create_task(self._watch())
 
@@ -362,58 +298,3 @@ class Server:
         not_serving = health_pb2.HealthCheckResponse.NOT_SERVING
         for name in ("", SERVICE):
             await self._health.set(name, serving if ready else not_serving)
-
-    def _await_eof(self, loop: asyncio.AbstractEventLoop) -> None:
-        while os.read(0, 4096):
-            pass
-        with contextlib.suppress(RuntimeError):  # The loop may be over already.
-            loop.call_soon_threadsafe(self._stop.set)
-
-    def _announce(self) -> None:
-        if self._config.port_file:
-            path = Path(self._config.port_file)
-            # Renamed into place, so that a reader never sees half of it.
-            part = path.with_name(path.name + ".part")
-            part.write_text(f"{self._port} {self._http.port}\n")
-            os.replace(part, path)
-
-
-def _turns(loop: asyncio.AbstractEventLoop) -> bool:
-    """Whether an event loop gets to something new; asked by another thread."""
-    turned = threading.Event()
-    loop.call_soon_threadsafe(turned.set)
-    return turned.wait(STUCK)
-
-
-def _tls_files(config: Config) -> TlsFiles | None:
-    if not (config.tls_cert or config.tls_key or config.tls_client_ca):
-        return None
-    if not (config.tls_cert and config.tls_key):
-        raise TlsError("TLS needs both tls_cert and tls_key")
-    ca = Path(config.tls_client_ca) if config.tls_client_ca else None
-    return TlsFiles(Path(config.tls_cert), Path(config.tls_key), ca)
-
-
-def _tracer(config: Config) -> Tracer:
-    if config.spans == "off":
-        return PlainTracer()
-    try:
-        from protome.telemetry.spans import OtelTracer, exporter_for
-
-        return OtelTracer(exporter_for(config.spans), __version__)
-    except ImportError as error:
-        raise StartupError(f"spans need 'pip install protome[otel]': {error}") from None
-
-
-def serve(config: Config, *, until_eof: bool = False) -> None:
-    """Run a server until it is told to stop, by a signal or by the end of standard input."""
-    threads = THREADS + WORKER_THREADS * config.worker_count
-    if not threads_available(threads):
-        raise StartupError(f"the system allows fewer than {threads} more threads and processes")
-    logs.set_up(config.log_level, config.log_format)
-    leave_no_core()
-    spare_watchers()
-    try:
-        asyncio.run(Server(config, until_eof=until_eof).run())
-    finally:
-        logs.finish()

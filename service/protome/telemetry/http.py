@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import io
 import logging
@@ -142,3 +143,14 @@ class HttpServer:
 def _text(start: StartResponse, status: str, body: str) -> list[bytes]:
     start(status, [("Content-Type", "text/plain; charset=utf-8")])
     return [body.encode() + b"\n"]
+
+
+# An event loop that gets to nothing for so long is stuck, seconds: less than probes wait.
+STUCK: Final = 5.0
+
+
+def turns(loop: asyncio.AbstractEventLoop) -> bool:
+    """Whether an event loop gets to something new; asked by another thread."""
+    turned = threading.Event()
+    loop.call_soon_threadsafe(turned.set)
+    return turned.wait(STUCK)

@@ -112,3 +112,16 @@ class PlainTracer:
 
     def close(self) -> None:
         """As :class:`Tracer`."""
+
+
+def tracer_for(spans: str, version: str) -> Tracer:
+    """The tracer of a setting of ``spans``.
+
+    Raises:
+        ImportError: OpenTelemetry is not installed.
+    """
+    if spans == "off":
+        return PlainTracer()
+    from .spans import OtelTracer, exporter_for
+
+    return OtelTracer(exporter_for(spans), version)
