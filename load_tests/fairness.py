@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from typing import Final, cast
 
 from protome.client import AsyncClient
-from protome.client.requests import Options, Priority, Reconstruction, make_request
+from protome.client.answers import Reconstruction
+from protome.client.requests import Options, Priority, make_request
 from protome.embedded import EmbeddedServer
 from protome.sample import SAMPLE
 from protome.v1 import reconstruction_pb2 as pb

@@ -26,14 +26,8 @@ import psutil
 from numpy.typing import NDArray
 
 from protome.bench.service import cpu_seconds, family
-from protome.client.requests import (
-    Assembler,
-    CorruptAnswer,
-    Level,
-    finished,
-    make_request,
-    translate,
-)
+from protome.client.answers import Assembler, CorruptAnswer, finished, translate
+from protome.client.requests import Level, make_request
 from protome.config import cores
 from protome.embedded import EmbeddedServer
 from protome.sample import SAMPLE

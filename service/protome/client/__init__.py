@@ -5,19 +5,11 @@ with Client("localhost:50051") as client:
     result.faces[0].mesh  # the bytes of a GLB file
 """
 
-from .blocking import (
-    SERVICE_CONFIG,
-    AsyncClient,
-    Client,
-    CorruptAnswer,
-    Face,
-    NoFaceFound,
-    Options,
-    Reconstruction,
-    ReconstructionError,
-    make_request,
-    tls,
-)
+from .answers import CorruptAnswer, Face, NoFaceFound, Reconstruction, ReconstructionError
+from .asynchronous import AsyncClient
+from .blocking import Client
+from .connection import SERVICE_CONFIG, tls
+from .requests import Options, make_request
 
 __all__ = [
     "SERVICE_CONFIG",
