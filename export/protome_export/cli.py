@@ -32,7 +32,7 @@ def _generate(args: argparse.Namespace) -> None:
 
 
 def _preview(args: argparse.Namespace) -> None:
-    from .evaluation.preview import contact_sheet
+    from .evaluation.sheets import contact_sheet
     from .render.sample import Synthesizer
 
     synthesizer = Synthesizer.load(args.head, args.data, args.device)
@@ -40,7 +40,7 @@ def _preview(args: argparse.Namespace) -> None:
 
 
 def _pack(args: argparse.Namespace) -> None:
-    from .heads.model import pack_head, read_checkout
+    from .heads.load import pack_head, read_checkout
 
     pack_head(read_checkout(args.checkout), args.out)
 
@@ -57,7 +57,7 @@ def _train(args: argparse.Namespace) -> None:
 
 
 def _blend(args: argparse.Namespace) -> None:
-    from .training.trainer import blend
+    from .training.checkpoint import blend
 
     blend(args.run, args.other, args.out, args.share)
 
@@ -66,7 +66,7 @@ def _evaluate(args: argparse.Namespace) -> None:
     from .evaluation.photos import evaluate_photos
     from .evaluation.report import evaluate_holdout, table, write_report
     from .evaluation.service import Served
-    from .heads.model import load_head
+    from .heads.load import load_head
     from .training.shape_space import Poser, ShapeSpace
 
     model, space = Served(args.model), ShapeSpace.load(args.space)
@@ -96,12 +96,12 @@ def _ablate(args: argparse.Namespace) -> None:
 
     from .evaluation.ablation import Row, holdout_iou, photos_nme, table, train_unguided, variants
     from .evaluation.service import Served
-    from .heads.model import load_head
+    from .heads.load import load_head
+    from .training.checkpoint import load_weights, make_network, open_space
     from .training.config import load_config
     from .training.dataset import Samples
     from .training.shape_space import Poser
     from .training.shards import find_shards, read_shard
-    from .training.trainer import load_weights, make_network, open_space
 
     config = load_config(args.run / "config.toml")
     torch.set_num_threads(config.threads)
@@ -129,12 +129,12 @@ def _export(args: argparse.Namespace) -> None:
     import torch
 
     from .evaluation.service import crops_of
-    from .heads.model import load_head
+    from .heads.load import load_head
     from .heads.solid import build_solid
     from .release.onnx import CROP_RULE, expected_error, export_model
+    from .training.checkpoint import load_weights, make_network, open_space
     from .training.config import load_config
     from .training.shards import find_shards, read_shard
-    from .training.trainer import load_weights, make_network, open_space
 
     config = load_config(args.run / "config.toml")
     network = make_network(config, open_space(config)).eval()

@@ -6,7 +6,8 @@ import cv2
 import pytest
 import torch
 
-from protome_export.heads.model import HeadModel, load_head
+from protome_export.heads.load import load_head
+from protome_export.heads.model import HeadModel
 from protome_export.render.sample import Synthesizer
 from protome_export.training.config import Config
 from protome_export.training.shape_space import Poser, ShapeSpace, build_space

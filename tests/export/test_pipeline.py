@@ -26,12 +26,13 @@ from protome_export.evaluation.report import evaluate_holdout
 from protome_export.evaluation.service import Served
 from protome_export.release import onnx as release
 from protome_export.release import parity
+from protome_export.training.checkpoint import load_weights, make_network
 from protome_export.training.config import dump_config
 from protome_export.training.dataset import Samples, draw_batch
 from protome_export.training.geometry import umeyama
 from protome_export.training.shape_space import Poser, ShapeSpace
 from protome_export.training.shards import find_shards, read_shard
-from protome_export.training.trainer import Trainer, load_weights, make_network
+from protome_export.training.trainer import Trainer
 
 from .conftest import CONFIG
 

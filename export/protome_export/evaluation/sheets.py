@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from protome_export.render.images import write_image
 from protome_export.render.raster import gbuffer, vertex_normals
+from protome_export.render.sample import Synthesizer
 from protome_export.training.geometry import CROP
 
 from .photos import Face
@@ -80,3 +83,18 @@ def show(served: Served, crops: Iterable[NDArray[np.uint8]]) -> NDArray[np.uint8
         turned = [picture(v, t, yaw) for yaw in (-50.0, 50.0)]
         rows.append(np.hstack([crop, marked, _over(crop, front), front, *turned]))
     return _stack(rows)
+
+
+def contact_sheet(synthesizer: Synthesizer, seed: int, count: int, path: Path) -> None:
+    """Writes rows of eight samples; every second one shows its landmarks."""
+    tiles = []
+    for k, sample in enumerate(synthesizer.samples(list(range(seed, seed + count)))):
+        tile = sample.image.copy()
+        if k % 2:
+            for x, y, _ in sample.landmarks:
+                cv2.circle(tile, (round(float(x)), round(float(y))), 1, (0, 255, 0), -1)
+        tiles.append(tile)
+    while len(tiles) % 8:
+        tiles.append(np.zeros_like(tiles[0]))
+    rows = [np.hstack(tiles[i : i + 8]) for i in range(0, len(tiles), 8)]
+    write_image(path, np.vstack(rows))

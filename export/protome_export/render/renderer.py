@@ -10,7 +10,7 @@ import torch.nn.functional as fn
 from torch import Tensor
 
 from protome_export.heads.model import HeadModel, Ints
-from protome_export.heads.pose import CROP, Camera
+from protome_export.heads.pose import CROP
 
 from .assets import TEXTURE, Assets
 from .eyewear import COUNT, FRAME_TRIANGLES, LENS_TRIANGLES, Glasses, sample_glasses
@@ -24,49 +24,10 @@ from .raster import gbuffer
 from .shading import Fragments, Lights, Materials, shade
 from .skin import Skin, SkinPainter
 from .surfaces import BACK_SKIN, FRAME, HAIR, LASH, SKIN, RenderHead
+from .view import SIZE, View
 
-_SIZE = CROP * 3 // 2  # rendered at 1.5 times the crop and averaged down
 _IRISES = [[.25, .14, .07], [.35, .22, .1], [.3, .4, .5], [.35, .45, .35],
            [.12, .08, .06], [.45, .5, .55]]  # fmt: skip
-
-
-@dataclass
-class View:
-    """B cameras (`identity.Camera`) as tensors; closeness is 1 / distance, 0 for far."""
-
-    rotation: Tensor
-    pivot: Tensor
-    closeness: Tensor
-    scale: Tensor
-    origin: Tensor
-
-    @classmethod
-    def of(cls, cameras: list[Camera], device: torch.device) -> View:
-        def tensor(rows: list[np.ndarray | float | tuple[float, float]]) -> Tensor:
-            return torch.from_numpy(np.array(rows, np.float32)).to(device)
-
-        return cls(
-            tensor([c.rotation for c in cameras]),
-            tensor([c.pivot for c in cameras]),
-            tensor([1 / c.distance for c in cameras]),
-            tensor([c.scale for c in cameras]),
-            tensor([c.origin for c in cameras]),
-        )
-
-    def turn(self, vertices: Tensor) -> Tensor:
-        """(B, N, 3) cm, head frame -> camera frame (x right, y up, z to the camera), cm."""
-        q = (vertices - self.pivot[:, None]) @ self.rotation.transpose(1, 2)
-        k = self.closeness[:, None]
-        near = 1 / torch.maximum(1 - q[..., 2] * k, 5 * k)
-        return torch.cat([q[..., :2] * near[..., None], q[..., 2:]], 2)
-
-    def to_pixels(self, turned: Tensor) -> Tensor:
-        """Camera frame, cm -> G-buffer px (x right, y down, z to the camera)."""
-        k = _SIZE / CROP
-        axes = torch.tensor([k, -k, k], device=turned.device) * self.scale[:, None]
-        out = turned * axes[:, None]
-        out[..., :2] += self.origin[:, None] * k
-        return out
 
 
 @dataclass
@@ -94,7 +55,7 @@ class HeadRenderer:
         self.landmarks = torch.from_numpy(head.landmarks.astype(np.int64)).to(self.device)
         self.chin = float(head.landmarks_neutral[8, 1])
         self.ao = self._tensor(self.render.ao)
-        self.down = shrinking(_SIZE, CROP, self.device)
+        self.down = shrinking(SIZE, CROP, self.device)
         self._join(len(head.neutral))
         self._texel_angles(head)
 
@@ -162,9 +123,9 @@ class HeadRenderer:
         pixels = view.to_pixels(turned).contiguous()
         drawn = self._drawn(dice, hair, glasses)
         cutout = Cutout(hair.alpha, self.shell_uv, self.parts[0], self.parts[1])
-        buffer = draw(pixels, self.triangles, drawn, _SIZE, cutout)
+        buffer = draw(pixels, self.triangles, drawn, SIZE, cutout)
         middle = pixels[:, self.landmarks].mean(1)
-        cast, scale = drawn & self.casts, view.scale * (_SIZE / CROP)
+        cast, scale = drawn & self.casts, view.scale * (SIZE / CROP)
         lights = sample_lights(
             dice, self.assets, Casters(pixels, self.triangles, cast, middle, scale)
         )
@@ -235,7 +196,7 @@ class HeadRenderer:
         lights: Lights,
     ) -> tuple[Tensor, Tensor]:
         """Shades the G-buffers' covered pixels: light (B, 3, S, S) and cover (B, S, S)."""
-        n, area = len(vertices), _SIZE * _SIZE
+        n, area = len(vertices), SIZE * SIZE
         ao = torch.ones(vertices.shape[:2], device=self.device)
         ao[:, : len(self.ao)] = self.ao ** dice.uniform(0.5, 1.4)[:, None]
         normals = self._normals(turned)
@@ -243,7 +204,7 @@ class HeadRenderer:
         attributes = torch.cat([normals, ao[..., None], vertices[..., 1:2]], 2)
         at = torch.nonzero(buffer.ids.view(-1) >= 0)[:, 0]
         head, place = torch.div(at, area, rounding_mode="floor"), at % area
-        row, column = torch.div(place, _SIZE, rounding_mode="floor"), place % _SIZE
+        row, column = torch.div(place, SIZE, rounding_mode="floor"), place % SIZE
         t, b = buffer.ids.view(-1)[at], buffer.bary.view(-1, 2)[at]
         weights = torch.cat([b, 1 - b.sum(1, keepdim=True)], 1)
         corner = self.corners[t] + (head * vertices.shape[1])[:, None]
@@ -268,7 +229,7 @@ class HeadRenderer:
         light = torch.zeros(n * area, 3, device=self.device)
         light[at] = shade(fragments, materials, lights)
         cover = (buffer.ids >= 0).float()
-        return light.view(n, _SIZE, _SIZE, 3).permute(0, 3, 1, 2), cover
+        return light.view(n, SIZE, SIZE, 3).permute(0, 3, 1, 2), cover
 
     def _lenses(
         self,
@@ -291,9 +252,9 @@ class HeadRenderer:
         if not len(at):
             return light, cover
         there = torch.ones(len(at), len(self.lens), dtype=torch.bool, device=self.device)
-        near = depth_maps(pixels[at], self.lens, there, _SIZE)
+        near = depth_maps(pixels[at], self.lens, there, SIZE)
         weight = (near > depth[at]) * opacity[at, None, None]
-        rows = torch.arange(_SIZE, device=self.device) * 256 // _SIZE
+        rows = torch.arange(SIZE, device=self.device) * 256 // SIZE
         smooth = (1 + 0.25 * cloud[at][:, rows][:, :, rows]).clamp(0.3, 1)
         weight = weight * torch.where(graded[at, None, None], smooth, 1.0)
         light[at] = mix(light[at], tint[at], weight)

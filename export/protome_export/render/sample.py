@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from protome_export.heads.model import Floats, HeadModel, load_head
+from protome_export.heads.load import load_head
+from protome_export.heads.model import Floats, HeadModel
 from protome_export.heads.pose import CROP, Camera, Shape, Shaper, make_camera, sample_shape
 
 from .assets import load_assets
@@ -22,7 +23,8 @@ from .noise import NoiseBank
 from .occluders import draw_hands, draw_objects, draw_strands
 from .paint import centres, resample, taps
 from .random_draws import Dice
-from .renderer import HeadRenderer, Layer, View
+from .renderer import HeadRenderer, Layer
+from .view import View
 
 _SECOND = 0.07  # share of samples with another face in them
 _SCENE, _MAIN, _OTHER = 0, 1, 2  # streams of random numbers of one seed

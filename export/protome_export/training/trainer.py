@@ -5,135 +5,30 @@ from __future__ import annotations
 import copy
 import csv
 import math
-import shutil
 import threading
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import torch
-import torch.nn.functional as fn
-from numpy.typing import NDArray
 from torch import Tensor
 
-from protome_export.heads.model import load_head
+from protome_export.heads.load import load_head
 
+from .checkpoint import learned, load_weights, make_network, open_space
 from .config import Config, dump_config
 from .dataset import Batch, Loader, Samples, draw_batch
-from .geometry import CROP, umeyama
-from .network import GuidedNet, Output, Widths
+from .losses import Terms, losses, probes
+from .network import GuidedNet
 from .render_processes import Renderers
-from .shape_space import Poser, ShapeSpace, build_space
+from .shape_space import Poser
 
-_HALF = CROP / 2
 _COLUMNS = (
     "step", "seconds", "samples", "per_second", "loss", "landmark", "vertex", "shape", "degrees",
     "holdout_landmark_px", "holdout_degrees", "rate",
 )  # fmt: skip
-
-
-def open_space(config: Config) -> ShapeSpace:
-    """The run's shape space, kept in its folder: built once, or that of the weights to start
-    from, whose coefficients mean nothing in another.
-
-    Raises:
-        FileNotFoundError: ``init`` has no ``space.npz`` beside it.
-    """
-    path = Path(config.out) / "space.npz"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if config.init:
-            ShapeSpace.load(Path(config.init).parent / "space.npz").save(path)
-        else:
-            build_space(load_head(config.head), config.modes, config.space_heads).save(path)
-    return ShapeSpace.load(path)
-
-
-def make_network(config: Config, space: ShapeSpace) -> GuidedNet:
-    widths = Widths(config.encoder, config.blocks, config.decoder, config.code)
-    return GuidedNet(space, widths, config.amp, config.dropout)
-
-
-def load_weights(network: GuidedNet, state: dict[str, Tensor]) -> None:
-    """Loads weights; the voxeliser's tables come with the shape space, not the checkpoint."""
-    missing, unexpected = network.load_state_dict(state, strict=False)
-    wrong = [k for k in missing if not k.startswith("voxeliser.")] + list(unexpected)
-    if wrong:
-        raise ValueError(f"checkpoint does not fit the network: {wrong[:4]}")
-
-
-def _learned(network: GuidedNet) -> dict[str, Tensor]:
-    return {k: v for k, v in network.state_dict().items() if not k.startswith("voxeliser.")}
-
-
-def blend(run: Path, other: Path, out: Path, share: float = 0.5) -> None:
-    """A run whose averaged weights lie between those of ``run`` and the checkpoint it started from
-    (Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022), to be exported."""
-    first = torch.load(run / "checkpoint.pt", map_location="cpu", weights_only=True)
-    second = torch.load(other, map_location="cpu", weights_only=True)["ema"]
-    mixed = {
-        k: torch.lerp(v.float(), second[k].float(), share) if v.dtype.is_floating_point else v
-        for k, v in first["ema"].items()
-    }
-    out.mkdir(parents=True, exist_ok=True)
-    torch.save({"ema": mixed, "step": first["step"]}, out / "checkpoint.pt")
-    for name in ("config.toml", "space.npz"):
-        shutil.copyfile(run / name, out / name)
-
-
-@dataclass
-class Terms:
-    """Losses and figures of one step."""
-
-    loss: Tensor
-    landmark: Tensor
-    vertex: Tensor
-    shape: Tensor
-    degrees: Tensor
-
-
-def _pose(r: Tensor, s: Tensor, t: Tensor, vertices: Tensor) -> Tensor:
-    return vertices @ (r * s[:, None, None]).transpose(1, 2) + t[:, None]
-
-
-def probes(space: ShapeSpace) -> NDArray[np.int64]:
-    """Vertex indices at which posed heads are compared: the landmarks and every sixth."""
-    return np.concatenate([space.landmarks, np.arange(0, len(space.mean), 6)]).astype(np.int64)
-
-
-def losses(net: GuidedNet, out: Output, batch: Batch, probe: Tensor, c: Config) -> Terms:
-    """probe: vertex indices at which the posed head is compared; all distances over 96 px."""
-    truth = umeyama(batch.landmarks, net.canonical68)
-    modes = net.modes.view(len(net.modes), -1, 3)[:, probe]
-    mean = net.mean[probe]
-
-    def head(k: Tensor) -> Tensor:
-        return mean + torch.einsum("bk,kmd->bmd", k, modes)
-
-    goal = _pose(*truth, head(batch.coefficients))
-    ours = _pose(out.rotation, out.scale, out.translation, head(out.coefficients))
-    landmark = fn.smooth_l1_loss(
-        out.landmarks / _HALF, batch.landmarks / _HALF, beta=c.landmark_beta
-    )
-    vertex = fn.smooth_l1_loss(ours / _HALF, goal / _HALF, beta=c.landmark_beta)
-    # Where the volume has them: by the nearest point of the posed mean head.
-    depth = fn.smooth_l1_loss(
-        (ours[..., 2] - net.front(out.rotation, out.scale, out.translation)[:, None]) / _HALF,
-        (goal[..., 2] - net.front(*truth)[:, None]) / _HALF,
-        beta=c.landmark_beta,
-    )
-    # The residual on its own, in the re-posed target: it need not pay for the pose.
-    own, true = head(out.coefficients), head(batch.coefficients)
-    shape = fn.smooth_l1_loss(own * (6.2 / _HALF), true * (6.2 / _HALF), beta=0.05)
-    total = c.landmark_weight * landmark + c.vertex_weight * (vertex + c.depth_weight * depth)
-    total = total + c.vertex_weight * c.shape_weight * shape
-    with torch.no_grad():
-        cosine = ((out.rotation * truth[0]).sum((1, 2)) - 1) / 2
-        degrees = torch.rad2deg(torch.arccos(cosine.clamp(-1, 1))).mean()
-    return Terms(total, landmark, vertex, shape, degrees)
 
 
 def _groups(net: GuidedNet, c: Config) -> list[dict[str, Any]]:
@@ -185,8 +80,8 @@ class Trainer:
 
     def save(self) -> None:
         state = {
-            "model": _learned(self.net),
-            "ema": _learned(self.ema),
+            "model": learned(self.net),
+            "ema": learned(self.ema),
             "optimiser": self.optimiser.state_dict(),
             "step": self.step,
             "spent": self.spent,
@@ -203,7 +98,7 @@ class Trainer:
         keep = min(self.c.ema, (1 + self.step) / (20 + self.step))
         with torch.no_grad():
             for mine, theirs in zip(
-                _learned(self.ema).values(), _learned(self.net).values(), strict=True
+                learned(self.ema).values(), learned(self.net).values(), strict=True
             ):
                 if mine.dtype.is_floating_point:
                     mine.lerp_(theirs, 1 - keep)

@@ -4,8 +4,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from protome_export.heads import model as headmodel
-from protome_export.heads.model import HeadModel, load_head, pack_head, read_checkout
+from protome_export.heads import load, model
+from protome_export.heads.load import load_head, pack_head, read_checkout
+from protome_export.heads.model import HeadModel
 
 SHARED = Path(__file__).parents[4] / "shared" / "data"
 
@@ -40,8 +41,8 @@ def test_checkout_reader_splits_polygons_and_takes_deltas(
     (folder / "vertex_indices.json").write_text(
         '{"idx_to_landmark_verts": %s, "expressions": ["browDown_L", "jawOpen"]}' % ([1] * 68)
     )
-    monkeypatch.setattr(headmodel, "_ICT_VERTICES", 5)
-    monkeypatch.setattr(headmodel, "_ICT_PARTS", ((0, 4, headmodel.FACE), (4, 5, headmodel.TEETH)))
+    monkeypatch.setattr(load, "ICT_VERTICES", 5)
+    monkeypatch.setattr(load, "_ICT_PARTS", ((0, 4, model.FACE), (4, 5, model.TEETH)))
     head = read_checkout(tmp_path)
     assert head.triangles.tolist() == [[0, 1, 2], [0, 2, 3], [1, 4, 2]]
     assert head.triangles_uv.tolist() == head.triangles.tolist()
@@ -51,12 +52,12 @@ def test_checkout_reader_splits_polygons_and_takes_deltas(
     assert head.expression_names == ("jawOpen",)
     assert np.allclose(head.identity, [[[0, 0, 1]] * 5], atol=1e-5)
     assert np.allclose(head.expression, [[[0, -2, 0]] * 5], atol=1e-5)
-    assert head.part.tolist() == [headmodel.FACE] * 4 + [headmodel.TEETH]
+    assert head.part.tolist() == [model.FACE] * 4 + [model.TEETH]
 
 
 def test_foreign_topology_is_refused() -> None:
     with pytest.raises(ValueError, match="topology"):
-        headmodel.ict_parts(100)
+        load.ict_parts(100)
 
 
 @pytest.mark.skipif(not (SHARED / "ict_facekit.npz").exists(), reason="needs the ICT model")
