@@ -18,25 +18,20 @@ from PIL import Image as Pillow
 from protome.errors import BrokenImage, ProtomeError
 from protome.image.decode import ImageLimits, decode
 from protome.image.sanitize import MAX_SCANS, stripped, webp_size
-from tests.support.hostile import (
-    FILES,
+from tests.support.hostile import FILES, MAX_BYTES, animated, scans, sized_vp8, sized_vp8l
+from tests.support.hostile_parts import (
     JPEG,
-    MAX_BYTES,
-    ODD,
     PNG,
     RGB,
     SIDE,
     WEBP,
-    animated,
     chunk,
     in_jpeg,
     in_png,
     saved,
-    scans,
     segment,
-    sized_vp8,
-    sized_vp8l,
 )
+from tests.support.odd import ODD
 from tests.support.service import OWN_PEAK
 
 LIMITS: Final = ImageLimits(MAX_BYTES, 50_000_000, 16_800_000)
