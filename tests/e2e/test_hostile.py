@@ -190,7 +190,7 @@ def test_bombs_are_refused_before_they_take_up_memory(
 def test_files_made_to_cost_much_cost_little(
     attacked: EmbeddedServer, victim: Stub, sample_photo: bytes, healthy: Answer, kind: str
 ) -> None:
-    """Polyglots, bombs in metadata, endless parts, several pictures: see tests/hostile.py."""
+    """Polyglots, bombs in metadata, endless parts, several pictures: see tests/support/hostile.py."""
     peak = 0
     slow = {}
     for name, (expected, make) in FILES.items():

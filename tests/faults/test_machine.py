@@ -60,7 +60,7 @@ def test_a_server_that_was_stopped_goes_on(server: EmbeddedServer, photo: bytes)
 
 def test_only_spans_read_the_wall_clock() -> None:
     readers = set()
-    for path in SERVICE.glob("*.py"):
+    for path in SERVICE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
                 owner = node.func.value
