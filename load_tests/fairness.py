@@ -16,14 +16,15 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final, cast
 
-from first_byte import quantile
-from payload import OPTIONS
-
-from protome.answer import Options, Priority, Reconstruction, make_request
 from protome.client import AsyncClient
+from protome.client.answers import Reconstruction
+from protome.client.requests import Options, Priority, make_request
 from protome.embedded import EmbeddedServer
 from protome.sample import SAMPLE
 from protome.v1 import reconstruction_pb2 as pb
+
+from .first_byte import quantile
+from .ghz.payload import OPTIONS
 
 # Streams beside the lone client, and the priority of their photos.
 CROWDS: Final[Sequence[tuple[int, Priority]]] = (

@@ -14,11 +14,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
-from payload import OPTIONS
-
+from protome.bench.load import Spec, Tally
 from protome.embedded import EmbeddedServer
-from protome.load import Spec, Tally
 from protome.sample import SAMPLE
+
+from .ghz.payload import OPTIONS
 
 PREVIEW: Final = {**OPTIONS, "preview_first": True}
 LOADS: Final[Sequence[tuple[str, int, Mapping[str, Any]]]] = (
@@ -37,7 +37,7 @@ def measure(address: str, clients: int, options: Mapping[str, Any], seconds: flo
     """One closed loop."""
     spec = Spec(address, [str(SAMPLE)], dict(options), clients=clients, seconds=seconds)
     done = subprocess.run(
-        [sys.executable, "-m", "protome.load"],
+        [sys.executable, "-m", "protome.bench.load"],
         input=json.dumps(asdict(spec)),
         stdout=subprocess.PIPE,
         text=True,

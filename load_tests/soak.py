@@ -1,6 +1,6 @@
 """Soak a server: mixed load with cancels, bad input and worker kills for a while; nothing may grow.
 
-    python load_tests/soak.py --minutes 30
+    python -m load_tests.soak --minutes 30
 
 Prints a line a minute and a verdict; ends with 1 if memory, descriptors or latency grew, an answer
 was wrong, or something failed that nobody broke. The clients keep the server busy, so its latency
@@ -25,10 +25,11 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
-from protome.answer import Assembler, CorruptAnswer, Level, finished, make_request, translate
+from protome.bench.service import cpu_seconds, family
+from protome.client.answers import Assembler, CorruptAnswer, finished, translate
+from protome.client.requests import Level, make_request
 from protome.config import cores
 from protome.embedded import EmbeddedServer
-from protome.harness import cpu_seconds, family
 from protome.sample import SAMPLE
 from protome.v1 import reconstruction_pb2 as pb
 from protome.v1 import reconstruction_pb2_grpc as pb_grpc

@@ -3,7 +3,7 @@
 A real Prometheus scrapes real servers and evaluates the shipped rules; the queries and aims are
 those of overlays/autoscale-keda (overlays/autoscale-hpa has the same).
 
-Run in load_tests: ``python -m cluster.autoscale``
+Run: ``python -m load_tests.cluster.autoscale``
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """How evenly calls spread over 1, 2 and 4 servers, balanced by the client and by a proxy.
 
-Run in load_tests: ``python -m cluster.balance``
+Run: ``python -m load_tests.cluster.balance``
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Half of the clients see answers as they come: calls in flight on the dead server
 if their answer had begun, and are asked again by gRPC, as the service config says, if not. The
 other half wait for whole answers (``Client.reconstruct``) and notice nothing.
 
-Run in load_tests: ``python -m cluster.kill [SERVERS [TIMES]]``
+Run: ``python -m load_tests.cluster.kill [SERVERS [TIMES]]``
 """
 
 from __future__ import annotations

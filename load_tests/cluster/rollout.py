@@ -9,7 +9,7 @@ Three kinds of clients at the same time, each as its users would set it up:
 
 The first two have nothing to retry: ghz counts attempts.
 
-Run in load_tests: ``python -m cluster.rollout [SERVERS [TIMES]]``
+Run: ``python -m load_tests.cluster.rollout [SERVERS [TIMES]]``
 """
 
 from __future__ import annotations

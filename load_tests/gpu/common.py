@@ -56,7 +56,7 @@ def per_second(run: Callable[[], object], count: int, seconds: float) -> dict[st
     are not counted. Returns items per second, median and worst milliseconds of a run."""
     run()
     run()
-    times = []
+    times: list[float] = []
     end = time.perf_counter() + seconds
     while not times or time.perf_counter() < end:
         began = time.perf_counter()

@@ -15,7 +15,7 @@ def render_rate(head: str, data: Path | None, device: str, count: int) -> dict[s
     """Samples per second of one process, the first batch, which warms up, apart."""
     import torch
 
-    from protome_export.synth import Synthesizer
+    from protome_export.render.sample import Synthesizer
 
     if device == "cpu":
         torch.set_num_threads(1)

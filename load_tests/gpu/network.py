@@ -10,6 +10,7 @@ import json
 import sys
 import threading
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from protome.model import SHIPPED
+from protome.model.card import SHIPPED
 
 from .common import Results, arguments, per_second
 
@@ -207,9 +208,9 @@ def main() -> int:
             results.add(f"parity {count}", agreement(call(feeds), reference.run(feeds)))
         with results.step(f"speed {count}"):
             feeds = net.feeds(batch, [0])
-            found = {"run": per_second(lambda f=feeds: net.run(f), count, seconds)}
+            found = {"run": per_second(partial(net.run, feeds), count, seconds)}
             if not args.dry:
-                found["io_binding"] = per_second(lambda f=feeds: net.bound(f), count, seconds)
+                found["io_binding"] = per_second(partial(net.bound, feeds), count, seconds)
                 found["two_in_flight"] = two_in_flight(net, feeds, count, seconds)
             results.add(f"speed {count}", found)
     for count in () if args.dry else (1, 8, 32):

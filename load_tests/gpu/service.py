@@ -10,8 +10,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from protome.bench import OPTIONS, _point, _stages
-from protome.harness import Service
+from protome.bench.bench import OPTIONS, stage_means, summarize
+from protome.bench.service import Service
 from protome.sample import SAMPLE
 
 from .common import Results, arguments
@@ -27,12 +27,12 @@ def closed(service: Service, clients: int, seconds: float) -> dict[str, Any]:
     whole = max(1, tally.calls)
     batches = last[f"{BATCH_SIZES}_count"] - first.get(f"{BATCH_SIZES}_count", 0.0)
     faces = last[f"{BATCH_SIZES}_sum"] - first.get(f"{BATCH_SIZES}_sum", 0.0)
-    return _point(tally) | {
+    return summarize(tally) | {
         "clients": clients,
         "cpu_ms_a_photo": 1e3 * (service.cpu_seconds() - cpu) / whole,
         "loop_ms_a_photo": 1e3 * (service.loop_seconds() - loop) / whole,
         "mean_batch": faces / batches if batches else None,
-        "stage_ms": {name: 1e3 * value for name, value in _stages(first, last).items()},
+        "stage_ms": {name: 1e3 * value for name, value in stage_means(first, last).items()},
         "resident_mib": service.memory() / 2**20,
     }
 

@@ -7,8 +7,8 @@ import dataclasses
 import sys
 from pathlib import Path
 
-from protome_export.config import Config
-from protome_export.train import Trainer
+from protome_export.training.config import Config
+from protome_export.training.trainer import Trainer
 
 from .common import Results, arguments
 

@@ -1,6 +1,6 @@
 """Protome and what one would take instead, one after the other under the same load.
 
-``python -m peers [--report FOLDER]`` in ``load_tests``, with the ``[peers]`` extra. All have the
+``python -m load_tests.peers [--report FOLDER]``, with the ``[peers]`` extra. All have the
 same photo, stages, network and cores; each answers with the same bytes, which is checked.
 """
 
@@ -22,21 +22,22 @@ from pathlib import Path
 from typing import Any, Final
 
 import grpc
-from cluster.nodes import free_port
-from machine import describe, load_average
 
-from protome.answer import ReconstructionError, make_request
+from load_tests.cluster.nodes import free_port
+from load_tests.machine import describe, load_average
+from protome.bench.load import Spec, Tally
+from protome.bench.service import cpu_seconds, family
+from protome.client.answers import ReconstructionError
+from protome.client.requests import make_request
 from protome.config import cores
-from protome.harness import cpu_seconds, family
-from protome.load import Spec, Tally
-from protome.process import ONE_THREAD
 from protome.sample import SAMPLE
+from protome.workers.handle import ONE_THREAD
 
 from .http import mesh
 from .stages import MAX_BATCH, OPTIONS, READY, Stages
 from .table import Point, markdown, row
 
-HERE: Final = Path(__file__).parents[1]
+HERE: Final = Path(__file__).parents[2]
 START_SECONDS: Final = 90.0
 UNAVAILABLE: Final = grpc.StatusCode.UNAVAILABLE
 CLIENTS: Final = (1, 8, 32)
@@ -81,10 +82,16 @@ SYSTEMS: Final = (
         "--provider cpu --workers {cores} --max-batches {cores} --inference-threads 1 "
         f"--max-batch {MAX_BATCH} --log-level error",
     ),
-    System("Mosec, pipeline", "mosec", "peers.mosec_server", 3, MOSEC + " --stages 3"),
-    System("Mosec, one stage", "mosec", "peers.mosec_server", 1, MOSEC + " --stages 1"),
-    System("LitServe, batches", "litserve", "peers.litserve_server", 1, LITSERVE),
-    System("LitServe, no batches", "litserve", "peers.litserve_server", 1, LITSERVE + " --batch 1"),
+    System("Mosec, pipeline", "mosec", "load_tests.peers.mosec_server", 3, MOSEC + " --stages 3"),
+    System("Mosec, one stage", "mosec", "load_tests.peers.mosec_server", 1, MOSEC + " --stages 1"),
+    System("LitServe, batches", "litserve", "load_tests.peers.litserve_server", 1, LITSERVE),
+    System(
+        "LitServe, no batches",
+        "litserve",
+        "load_tests.peers.litserve_server",
+        1,
+        LITSERVE + " --batch 1",
+    ),
 )
 
 
@@ -124,12 +131,12 @@ class Server:
         self._signal(signal.SIGSTOP)
 
     def load(self, label: str, **spec: Any) -> Point:
-        """Put a load on it; arguments as :class:`protome.load.Spec`."""
+        """Put a load on it; arguments as :class:`protome.bench.load.Spec`."""
         task = Spec(self._address, [str(SAMPLE)], dict(OPTIONS), **spec)
         self._signal(signal.SIGCONT)
         before = self._cpu_seconds()
         done = subprocess.run(
-            [sys.executable, "-m", "peers.http", self._system.how],
+            [sys.executable, "-m", "load_tests.peers.http", self._system.how],
             input=json.dumps(asdict(task)),
             stdout=subprocess.PIPE,
             text=True,

@@ -12,8 +12,8 @@ from typing import Any, Final
 import aiohttp
 import grpc
 
-from protome.answer import ReconstructionError
-from protome.load import Caller, Connect, connect, main
+from protome.bench.load import Caller, Connect, connect, main
+from protome.client.answers import ReconstructionError
 from protome.v1 import reconstruction_pb2 as pb
 
 BOUNDARY: Final = "protome-photo"

@@ -12,15 +12,16 @@ from typing import Any, Final
 import cv2
 import numpy as np
 
-from protome import heap
-from protome.answer import make_request
+from protome import system
+from protome.client.requests import make_request
 from protome.config import Config
-from protome.engine import Engine
-from protome.grid import U8, Frame
-from protome.image import ImageLimits
-from protome.model import load_model
-from protome.stages import MeshJob, PhotoJob, build, prepare, warm_up
-from protome.wire import Wire
+from protome.geometry import U8, Frame
+from protome.image.decode import ImageLimits
+from protome.image.prepare import PhotoJob, prepare, warm_up
+from protome.mesh.build import MeshJob, build
+from protome.model.card import load_model
+from protome.model.engine import Engine
+from protome.server.convert import Wire
 
 # What is asked of every photo.
 OPTIONS: Final[Mapping[str, Any]] = {
@@ -47,7 +48,7 @@ class Stages:
     """
 
     def __init__(self, *, network: bool = True) -> None:
-        heap.keep()
+        system.keep_freed_memory()
         cv2.setNumThreads(1)
         self._config = Config()
         self._model = load_model()
@@ -67,7 +68,7 @@ class Stages:
                 self._config.max_unscaled_pixels,
             ),
             self._model.rule,
-            self._encoding.appearance,
+            self._encoding.textured,
         )
         if network:
             self._engine = Engine(self._model, provider="cpu", threads=1, max_batch=MAX_BATCH)

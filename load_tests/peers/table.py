@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Self
 
-from first_byte import quantile
-
+from load_tests.first_byte import quantile
+from protome.bench.load import Tally
 from protome.config import cores
-from protome.load import Tally
 
 
 @dataclass(frozen=True)

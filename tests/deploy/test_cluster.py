@@ -6,12 +6,12 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from cluster.autoscale import Aim, desired
-from cluster.balance import spread
-from cluster.kill import check, kill
-from cluster.nodes import Cluster
-from cluster.rollout import rollout
 
+from load_tests.cluster.autoscale import Aim, desired
+from load_tests.cluster.balance import spread
+from load_tests.cluster.kill import check, kill
+from load_tests.cluster.nodes import Cluster
+from load_tests.cluster.rollout import rollout
 from protome.client import SERVICE_CONFIG
 from protome.v1 import reconstruction_pb2 as pb
 

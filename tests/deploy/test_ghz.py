@@ -6,10 +6,10 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from ghz import Ghz
 from prometheus_client.parser import text_string_to_metric_families
-from scenarios import STREAM_PHOTOS, closed, opened, stream
 
+from load_tests.ghz.run import Ghz
+from load_tests.ghz.scenarios import STREAM_PHOTOS, closed, opened, stream
 from protome.embedded import EmbeddedServer
 
 from .conftest import Tools

@@ -15,11 +15,11 @@ from typing import Final
 import grpc
 import psutil
 import pytest
-from cluster.nodes import eventually, free_port
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from load_tests.cluster.nodes import eventually, free_port
 from protome import __version__
 from protome.client import Client
 

@@ -15,7 +15,8 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from protome import config, server
+from protome import config
+from protome.server import server
 from protome.v1 import reconstruction_pb2 as pb
 from tests.e2e.test_memory import LIMIT
 
@@ -279,32 +280,6 @@ def test_an_autoscaler_owns_the_number_of_pods(built: str) -> None:
     kinds = {item["kind"] for item in objects(built)}
     scaled = bool(kinds & {"HorizontalPodAutoscaler", "ScaledObject"})
     assert ("replicas" in one(built, "Deployment")["spec"]) is not scaled
-
-
-def test_both_autoscalers_have_the_same_aims(tools: Tools) -> None:
-    hpa = one(tools.build(DEPLOY / "overlays" / "autoscale-hpa"), "HorizontalPodAutoscaler")["spec"]
-    keda = one(tools.build(DEPLOY / "overlays" / "autoscale-keda"), "ScaledObject")["spec"]
-    ours = [metric["pods"]["target"]["averageValue"] for metric in hpa["metrics"]]
-    theirs = [trigger["metadata"]["threshold"] for trigger in keda["triggers"]]
-    assert [quantity(value) for value in ours] == [float(value) for value in theirs]
-    advanced = keda["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
-    assert advanced == hpa["behavior"]
-    assert (hpa["minReplicas"], hpa["maxReplicas"]) == (
-        keda["minReplicaCount"],
-        keda["maxReplicaCount"],
-    )
-
-
-def test_no_data_is_no_reason_to_scale_down(tools: Tools) -> None:
-    """KEDA takes an empty answer for 0 unless told otherwise, and would leave the least of pods."""
-    keda = one(tools.build(DEPLOY / "overlays" / "autoscale-keda"), "ScaledObject")["spec"]
-    assert keda["fallback"]["behavior"] == "currentReplicasIfHigher"
-    assert {trigger["metadata"]["ignoreNullValues"] for trigger in keda["triggers"]} == {"false"}
-
-
-def quantity(text: str) -> float:
-    """A Kubernetes quantity, plain or in thousandths."""
-    return float(text[:-1]) / 1000 if text.endswith("m") else float(text)
 
 
 def test_every_alert_has_a_runbook(tools: Tools) -> None:

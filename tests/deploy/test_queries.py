@@ -148,7 +148,7 @@ def test_values_of_labels_exist(
     """A status, a stage or a bucket that is misspelt in a query would match nothing, silently."""
     from grpc import StatusCode
 
-    from protome.metrics import SECONDS, STAGES
+    from protome.telemetry.metrics import SECONDS, STAGES
 
     values = {
         "code": {code.name for code in StatusCode},

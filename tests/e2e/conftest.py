@@ -8,8 +8,8 @@ import grpc
 import pytest
 
 from protome.embedded import EmbeddedServer
-
-from .support import OPTIONS, Stub
+from tests.e2e.guarded import Guarded
+from tests.support.service import OPTIONS, Stub
 
 
 @pytest.fixture(scope="session")
@@ -30,3 +30,11 @@ def channel(server: EmbeddedServer) -> Iterator[grpc.Channel]:
 def stub(channel: grpc.Channel) -> Stub:
     """The contract's methods on the shared server."""
     return Stub(channel)
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+    """A guarded server for the tests of one file, which may replace its files."""
+    made = Guarded(tmp_path_factory.mktemp("guarded"))
+    with made.server:
+        yield made

@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from protome.bench import KEYS, Plan, bench, table
+from protome.bench.bench import Plan, bench
+from protome.bench.report import KEYS, table
 
 
 @pytest.mark.timeout(400)

@@ -6,9 +6,8 @@ import grpc
 import pytest
 
 from protome.v1 import reconstruction_pb2 as pb
-
-from . import readers
-from .support import Stub, ask, refused
+from tests.support import meshes as readers
+from tests.support.service import Stub, ask, refused
 
 TEXTURE, MESHOPT = pb.APPEARANCE_TEXTURE, pb.COMPRESSION_MESHOPT
 

@@ -18,9 +18,8 @@ from cryptography import x509
 from protome.client import tls
 from protome.embedded import EmbeddedServer
 from protome.v1 import reconstruction_pb2 as pb
-
-from .certificates import Files, chain, issue
-from .support import OPTIONS, SMALL, Stub, ask, eventually
+from tests.support.certificates import Files, chain, issue
+from tests.support.service import OPTIONS, SMALL, Stub, ask, eventually
 
 REPLACED = 20
 HALF_SECONDS = 0.05

@@ -19,10 +19,9 @@ from PIL import Image
 
 import protome
 from protome.embedded import EmbeddedServer
-from protome.model import SHIPPED
-
-from . import readers
-from .photos import group, scenery
+from protome.model.card import SHIPPED
+from tests.support import meshes as readers
+from tests.support.photos import group, scenery
 
 Done = subprocess.CompletedProcess[str]
 

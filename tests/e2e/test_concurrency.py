@@ -14,10 +14,9 @@ import pytest
 from protome.client import AsyncClient, Client
 from protome.embedded import EmbeddedServer
 from protome.v1 import reconstruction_pb2 as pb
-
-from .photos import group, opened, saved
-from .readers import alike
-from .support import (
+from tests.support.meshes import alike
+from tests.support.photos import group, opened, saved
+from tests.support.service import (
     OPTIONS,
     SMALL,
     Answer,

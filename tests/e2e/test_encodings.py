@@ -14,9 +14,8 @@ from PIL import Image
 
 from protome.embedded import EmbeddedServer
 from protome.v1 import reconstruction_pb2 as pb
-
-from . import readers
-from .support import Answer, Stub, ask
+from tests.support import meshes as readers
+from tests.support.service import Answer, Stub, ask
 
 FORMATS = ("GLB", "PLY", "OBJ", "STL")
 COMPRESSIONS = ("NONE", "DRACO", "MESHOPT")

@@ -13,9 +13,8 @@ from PIL import Image
 from protome.client import Client, NoFaceFound, ReconstructionError
 from protome.embedded import EmbeddedServer
 from protome.v1 import reconstruction_pb2 as pb
-
-from .photos import opened, saved, scenery
-from .support import MIB, OPTIONS, SMALL, Failure, Stub, ask, failure, metric, refused
+from tests.support.photos import opened, saved, scenery
+from tests.support.service import MIB, OPTIONS, SMALL, Failure, Stub, ask, failure, metric, refused
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 

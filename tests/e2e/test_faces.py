@@ -10,10 +10,9 @@ import pytest
 
 from protome.embedded import EmbeddedServer
 from protome.v1 import reconstruction_pb2 as pb
-
-from . import readers
-from .photos import FACE, group
-from .support import Answer, Stub, ask, boxes, overlap, refused, to_photo
+from tests.support import meshes as readers
+from tests.support.photos import FACE, group
+from tests.support.service import Answer, Stub, ask, boxes, overlap, refused, to_photo
 
 SIDES = (256, 512, 384)
 

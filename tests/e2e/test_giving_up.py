@@ -11,8 +11,7 @@ import pytest
 
 from protome.embedded import EmbeddedServer
 from protome.v1 import reconstruction_pb2 as pb
-
-from .support import (
+from tests.support.service import (
     MIB,
     OPTIONS,
     TIMEOUT,

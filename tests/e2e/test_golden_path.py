@@ -12,12 +12,11 @@ import trimesh
 from PIL import Image
 
 from protome.embedded import EmbeddedServer
-from protome.model import SHIPPED
+from protome.model.card import SHIPPED
 from protome.v1 import reconstruction_pb2 as pb
-
-from . import readers
-from .photos import FACE
-from .support import Answer, Stub, ask, boxes, matrix, overlap, to_photo
+from tests.support import meshes as readers
+from tests.support.photos import FACE
+from tests.support.service import Answer, Stub, ask, boxes, matrix, overlap, to_photo
 
 # Spots on the sample photo, pixels, read off by hand.
 NOSE, EYES, CHEEKS = (224, 128), ((202, 107), (241, 107)), ((190, 130), (260, 130))

@@ -11,89 +11,30 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
-import trustme
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from protome.auth import LOOK_SECONDS, new_token
 from protome.client import Client, ReconstructionError, tls
-from protome.embedded import EmbeddedError, EmbeddedServer
+from protome.server.tokens import LOOK_SECONDS, new_token
 from protome.v1 import reconstruction_pb2 as pb
-
-from .certificates import Files, issue, trusting
-from .support import (
+from tests.e2e.guarded import Guarded, Metadata, asked, connected
+from tests.support.service import (
     OPTIONS,
     SERVICE,
-    SMALL,
-    Answer,
     Stub,
     ask,
     eventually,
     failure,
     heavy,
-    http_get,
 )
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = f"00-{TRACE}-00f067aa0ba902b7-01"
-Metadata = tuple[tuple[str, str], ...]
-
-
-class Guarded:
-    """A server with everything that guards it, and its files."""
-
-    def __init__(self, folder: Path) -> None:
-        self.authority = trustme.CA()
-        self.files: Files = issue(folder / "tls", self.authority)
-        tables, self.tokens = "", {}
-        for name, quota in (
-            ("shop", ""),
-            ("trial", "photos_per_second = 0.001\nburst = 2\n"),
-            ("narrow", "concurrent = 1\n"),
-        ):
-            self.tokens[name], table = new_token(name)
-            tables += table + quota
-        self.token_file = folder / "tokens.toml"
-        self.token_file.write_text(tables)
-        self.server = EmbeddedServer(
-            [
-                *SMALL,
-                *("--tls-cert", str(self.files.cert), "--tls-key", str(self.files.key)),
-                *("--token-file", str(self.token_file)),
-                *("--log-format", "json", "--spans", "console"),
-                *("--metrics-host", "127.0.0.2"),
-            ]
-        )
-
-    def of(self, name: str) -> Metadata:
-        """The metadata of a client."""
-        return (("authorization", f"Bearer {self.tokens[name]}"),)
-
-    def records(self) -> list[dict[str, Any]]:
-        """What it logged."""
-        lines = self.server.log.read_text().splitlines()
-        return [json.loads(line) for line in lines if line.startswith('{"time"')]
-
-
-@pytest.fixture(scope="module")
-def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
-    made = Guarded(tmp_path_factory.mktemp("guarded"))
-    with made.server:
-        yield made
-
-
-@contextlib.contextmanager
-def connected(guarded: Guarded, authority: trustme.CA | None = None) -> Iterator[grpc.Channel]:
-    """A new connection of a client that trusts this authority."""
-    credentials = trusting(authority or guarded.authority)
-    with grpc.secure_channel(guarded.server.address, credentials, options=OPTIONS) as channel:
-        yield channel
 
 
 def _refusal(stub: Stub, metadata: Metadata, photo: bytes = b"x") -> tuple[Any, Metadata]:
@@ -101,14 +42,6 @@ def _refusal(stub: Stub, metadata: Metadata, photo: bytes = b"x") -> tuple[Any, 
         list(stub.Reconstruct(pb.ReconstructRequest(image=photo), metadata=metadata, timeout=20))
     trailers: Any = caught.value
     return failure(caught.value), tuple(trailers.trailing_metadata())
-
-
-def _asked(stub: Stub, photo: bytes, metadata: Metadata) -> Answer:
-    answer = Answer()
-    request = pb.ReconstructRequest(image=photo)
-    for event in stub.Reconstruct(request, metadata=metadata, timeout=60):
-        answer.feed(event)
-    return answer
 
 
 def test_plain_text_is_not_spoken(guarded: Guarded) -> None:
@@ -179,13 +112,13 @@ def test_a_client_over_its_rate_is_told_when_to_come_back(
     with connected(guarded) as channel:
         stub = Stub(channel)
         for _ in range(2):
-            _asked(stub, sample_photo, guarded.of("trial"))
+            asked(stub, sample_photo, guarded.of("trial"))
         problem, _ = _refusal(stub, guarded.of("trial"), sample_photo)
         assert problem.code is grpc.StatusCode.RESOURCE_EXHAUSTED
         assert problem.reason == "QUOTA_EXCEEDED"
         assert 900 < problem.retry_seconds <= 1000
         # It is this client's quota, not the server's.
-        _asked(stub, sample_photo, guarded.of("shop"))
+        asked(stub, sample_photo, guarded.of("shop"))
 
 
 def test_a_client_with_too_many_photos_in_work_is_refused(
@@ -199,7 +132,7 @@ def test_a_client_with_too_many_photos_in_work_is_refused(
         assert (problem.reason, problem.metadata) == ("QUOTA_EXCEEDED", {"concurrent": "1"})
         for _ in first:
             pass
-        _asked(stub, sample_photo, guarded.of("narrow"))
+        asked(stub, sample_photo, guarded.of("narrow"))
 
 
 def test_ids_come_back_and_stand_in_logs_and_spans(guarded: Guarded, sample_photo: bytes) -> None:
@@ -244,7 +177,7 @@ def test_strangers_give_no_span_its_name(guarded: Guarded, sample_photo: bytes) 
             list(channel.stream_stream(f"/{SERVICE}/Forged", None, None)(iter([b""])))
         assert failure(caught.value).code is grpc.StatusCode.UNAUTHENTICATED
         given = (("traceparent", PARENT.replace(TRACE, TRACE[::-1])), *guarded.of("shop"))
-        _asked(Stub(channel), sample_photo, given)
+        asked(Stub(channel), sample_photo, given)
     eventually(lambda: f"0x{TRACE[::-1]}" in guarded.server.log.read_text(), "spans are exported")
     assert "Forged" not in guarded.server.log.read_text()
 
@@ -306,81 +239,3 @@ def test_a_stream_ends_with_its_token(guarded: Guarded) -> None:
         finally:
             go_on.set()
         assert next(call).error.reason == "UNAUTHENTICATED"
-
-
-def test_the_certificate_is_replaced_without_a_restart(
-    guarded: Guarded, sample_photo: bytes
-) -> None:
-    """Last, as it changes what the server shows."""
-    folder = guarded.files.cert.parent
-    other = trustme.CA()
-
-    def trusts(authority: trustme.CA) -> bool:
-        with connected(guarded, authority) as channel:
-            try:
-                grpc.channel_ready_future(channel).result(timeout=5)
-            except grpc.FutureTimeoutError:
-                return False
-            return True
-
-    with connected(guarded) as channel, ThreadPoolExecutor(1) as threads:
-        stub = Stub(channel)
-        old_call = stub.Reconstruct(heavy(sample_photo, 4), metadata=guarded.of("shop"), timeout=60)
-        first = next(iter(old_call))
-        # Broken: the old one stays, and that is logged.
-        good = guarded.files.cert.read_bytes()
-        guarded.files.cert.write_bytes(b"garbage")
-        assert trusts(guarded.authority)
-        errors = [r["message"] for r in guarded.records() if r["level"] == "error"]
-        assert any("new certificate is not used" in message for message in errors)
-        guarded.files.cert.write_bytes(good)
-        # Sound: new connections see it, the call in flight never notices.
-        issue(folder, other)
-        assert trusts(other)
-        assert not trusts(guarded.authority)
-        rest = threads.submit(list, old_call).result(60)
-        assert first.HasField("header")
-        assert rest[-1].HasField("summary")
-        # Nor does the connection.
-        assert _asked(stub, sample_photo, guarded.of("shop")).outcomes() == ["RECONSTRUCTED"]
-
-
-def test_clients_must_show_a_certificate_that_is_vouched_for(
-    tmp_path: Path, sample_photo: bytes
-) -> None:
-    servers, clients, strangers = trustme.CA(), trustme.CA(), trustme.CA()
-    server_files = issue(tmp_path / "server", servers)
-    mine = issue(tmp_path / "client", clients, "client")
-    flags = ("--tls-cert", str(server_files.cert), "--tls-key", str(server_files.key))
-    with EmbeddedServer([*SMALL, *flags, "--tls-client-ca", str(mine.ca)]) as server:
-
-        def outcome(cert: Files | None) -> str:
-            shown = (cert.cert, cert.key) if cert else ()
-            credentials = tls(server_files.ca, *shown)
-            with Client(server.address, credentials=credentials, timeout=20) as client:
-                try:
-                    return client.reconstruct(sample_photo, detail="preview").faces[0].outcome
-                except ReconstructionError as error:
-                    return error.code.name
-
-        assert outcome(mine) == "RECONSTRUCTED"
-        assert outcome(None) == "UNAVAILABLE"
-        assert outcome(issue(tmp_path / "stranger", strangers, "client")) == "UNAVAILABLE"
-        # HTTP stays plain: its listener is for probes.
-        assert http_get(server, "/readyz")[0] == 200
-
-
-@pytest.mark.parametrize(
-    ("flags", "word"),
-    [
-        (("--tls-cert", "cert.pem"), "tls_key"),
-        (("--tls-client-ca", "ca.pem"), "tls_cert"),
-        (("--tls-cert", "no.pem", "--tls-key", "no.pem"), "no.pem"),
-        (("--token-file", "no.toml"), "no.toml"),
-    ],
-)
-def test_a_guard_that_cannot_stand_keeps_the_server_from_starting(
-    flags: tuple[str, ...], word: str
-) -> None:
-    with pytest.raises(EmbeddedError, match=word), EmbeddedServer([*SMALL, *flags]):
-        pass

@@ -16,10 +16,11 @@ import pytest
 
 from protome.embedded import EmbeddedServer
 from protome.v1 import reconstruction_pb2 as pb
-from tests.hostile import FILES, ODD
-
-from .photos import endless_scans, opened, png, png_chunk, saved
-from .support import (
+from tests.support.damage import KINDS
+from tests.support.hostile import FILES
+from tests.support.odd import ODD
+from tests.support.photos import endless_scans, opened, png, png_chunk, saved
+from tests.support.service import (
     MIB,
     OPTIONS,
     SMALL,
@@ -35,7 +36,6 @@ from .support import (
     workers,
 )
 
-Mangle = Callable[[random.Random, bytes], bytes]
 FORMATS: dict[str, dict[str, Any]] = {
     "JPEG": {"quality": 85},
     "progressive JPEG": {"quality": 85, "progressive": True},
@@ -51,44 +51,6 @@ ALLOWED = {
     grpc.StatusCode.NOT_FOUND,
 }
 PER_KIND = 13
-
-
-def _truncate(chance: random.Random, data: bytes) -> bytes:
-    return data[: chance.randrange(1, len(data))]
-
-
-def _flip_bits(chance: random.Random, data: bytes) -> bytes:
-    damaged = bytearray(data)
-    for _ in range(chance.choice((1, 5, 50))):
-        damaged[chance.randrange(len(damaged))] ^= 1 << chance.randrange(8)
-    return bytes(damaged)
-
-
-def _damage_header(chance: random.Random, data: bytes) -> bytes:
-    damaged = bytearray(data)
-    for _ in range(chance.choice((1, 2, 8))):
-        damaged[chance.randrange(min(64, len(damaged)))] = chance.randrange(256)
-    return bytes(damaged)
-
-
-def _swap_blocks(chance: random.Random, data: bytes) -> bytes:
-    a, b, c = sorted(chance.randrange(len(data)) for _ in range(3))
-    return data[:a] + data[b:c] + data[a:b] + data[c:]
-
-
-def _blot(chance: random.Random, data: bytes) -> bytes:
-    start = chance.randrange(len(data))
-    length = min(chance.choice((16, 256, 4096)), len(data) - start)
-    return data[:start] + bytes([chance.choice((0, 255))]) * length + data[start + length :]
-
-
-KINDS: dict[str, Mangle] = {
-    "truncated": _truncate,
-    "bits flipped": _flip_bits,
-    "header damaged": _damage_header,
-    "blocks swapped": _swap_blocks,
-    "blotted": _blot,
-}
 
 
 @pytest.fixture(scope="module")
@@ -228,7 +190,7 @@ def test_bombs_are_refused_before_they_take_up_memory(
 def test_files_made_to_cost_much_cost_little(
     attacked: EmbeddedServer, victim: Stub, sample_photo: bytes, healthy: Answer, kind: str
 ) -> None:
-    """Polyglots, bombs in metadata, endless parts, several pictures: see tests/hostile.py."""
+    """Polyglots, bombs in metadata, endless parts, several pictures: tests/support/hostile.py."""
     peak = 0
     slow = {}
     for name, (expected, make) in FILES.items():

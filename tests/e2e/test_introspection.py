@@ -11,7 +11,6 @@ import urllib.request
 
 import grpc
 import pytest
-from cluster.nodes import free_port
 from google.protobuf.descriptor_pool import DescriptorPool
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
@@ -20,11 +19,11 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
 from prometheus_client.parser import text_string_to_metric_families
 
 import protome
+from load_tests.cluster.nodes import free_port
 from protome.embedded import EmbeddedServer
-from protome.model import SHIPPED
+from protome.model.card import SHIPPED
 from protome.v1 import reconstruction_pb2 as pb
-
-from .support import SERVICE, SMALL, Stub, ask, eventually, http_get, in_flight, metric
+from tests.support.service import SERVICE, SMALL, Stub, ask, eventually, http_get, in_flight, metric
 
 
 @pytest.mark.parametrize("service", ["", SERVICE])
@@ -241,7 +240,7 @@ def test_alive_but_not_ready_while_it_starts() -> None:
 STICKS = """
 import asyncio, sys, time
 from protome.config import load
-from protome.server import Server
+from protome.server.server import Server
 
 async def main():
     flags = {"host": "127.0.0.1", "port": "0", "metrics_host": "127.0.0.1", "workers": "1"}

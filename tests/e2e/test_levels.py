@@ -9,9 +9,8 @@ import trimesh
 
 from protome.embedded import EmbeddedServer
 from protome.v1 import reconstruction_pb2 as pb
-
-from . import readers
-from .support import Answer, Stub, ask
+from tests.support import meshes as readers
+from tests.support.service import Answer, Stub, ask
 
 PREVIEW, STANDARD, FINE = pb.DETAIL_LEVEL_PREVIEW, pb.DETAIL_LEVEL_STANDARD, pb.DETAIL_LEVEL_FINE
 # 192 crop pixels at 6.2 pixels a centimetre, over the voxels across.

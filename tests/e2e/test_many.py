@@ -15,10 +15,9 @@ import pytest
 from protome.client import AsyncClient, NoFaceFound, Reconstruction, ReconstructionError
 from protome.embedded import EmbeddedServer
 from protome.v1 import reconstruction_pb2 as pb
-
-from .photos import scenery
-from .readers import alike
-from .support import (
+from tests.support.meshes import alike
+from tests.support.photos import scenery
+from tests.support.service import (
     MIB,
     SMALL,
     TIMEOUT,

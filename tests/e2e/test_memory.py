@@ -13,9 +13,8 @@ import pytest
 
 from protome.embedded import EmbeddedServer
 from protome.v1 import reconstruction_pb2 as pb
-
-from .photos import group, opened, saved
-from .support import MIB, OPTIONS, Stub, ask, heavy, memory
+from tests.support.photos import group, opened, saved
+from tests.support.service import MIB, OPTIONS, Stub, ask, heavy, memory
 
 LIMIT = 1500 * MIB
 

@@ -12,10 +12,9 @@ from PIL import Image
 
 from protome.embedded import EmbeddedServer
 from protome.v1 import reconstruction_pb2 as pb
-
-from . import readers
-from .photos import opened, saved, turned
-from .support import Answer, Stub, ask, overlap
+from tests.support import meshes as readers
+from tests.support.photos import opened, saved, turned
+from tests.support.service import Answer, Stub, ask, overlap
 
 
 def _mesh(answer: Answer) -> trimesh.Trimesh:

@@ -16,9 +16,18 @@ import pytest
 
 from protome.embedded import EmbeddedServer
 from protome.v1 import reconstruction_pb2 as pb
-
-from .photos import opened, png
-from .support import OPTIONS, SMALL, Stub, ask, cancel, eventually, heavy, in_flight, workers
+from tests.support.photos import opened, png
+from tests.support.service import (
+    OPTIONS,
+    SMALL,
+    Stub,
+    ask,
+    cancel,
+    eventually,
+    heavy,
+    in_flight,
+    workers,
+)
 
 PLACES = ("/tmp", "/var/tmp", "/dev/shm")
 

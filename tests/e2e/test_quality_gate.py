@@ -17,12 +17,11 @@ from scipy.spatial import cKDTree
 
 from protome.client import Client, Face
 from protome.embedded import EmbeddedServer
-from protome.model import SHIPPED
+from protome.model.card import SHIPPED
 from protome.v1 import reconstruction_pb2 as pb
-
-from . import readers
-from .photos import FACE, opened, saved
-from .support import F64, OPTIONS, SMALL, Answer, Stub, ask, refused, to_photo
+from tests.support import meshes as readers
+from tests.support.photos import FACE, opened, saved
+from tests.support.service import F64, OPTIONS, SMALL, Answer, Stub, ask, refused, to_photo
 
 CARD: Final[Any] = json.loads((SHIPPED / "model.json").read_text(encoding="utf-8"))
 NOSE_TIP: Final = 30

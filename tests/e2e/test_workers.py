@@ -13,9 +13,8 @@ import pytest
 
 from protome.embedded import EmbeddedServer
 from protome.v1 import reconstruction_pb2 as pb
-
-from .photos import endless_scans
-from .support import (
+from tests.support.photos import endless_scans
+from tests.support.service import (
     OPTIONS,
     Answer,
     Failure,

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import cv2
 import pytest
 import torch
 
-from protome_export.config import Config
-from protome_export.headmodel import HeadModel, load_head
-from protome_export.shapespace import Poser, ShapeSpace, build_space
-from protome_export.synth import Synthesizer
+from protome_export.cli import main
+from protome_export.heads.load import load_head
+from protome_export.heads.model import HeadModel
+from protome_export.render.sample import Synthesizer
+from protome_export.training.config import Config, dump_config
+from protome_export.training.shape_space import Poser, ShapeSpace, build_space
 
 torch.set_num_threads(1)
 cv2.setNumThreads(1)
@@ -39,3 +44,27 @@ def space(head: HeadModel) -> ShapeSpace:
 @pytest.fixture(scope="session")
 def synthesizer(head: HeadModel) -> Synthesizer:
     return Synthesizer(head, None)
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of two steps; shards, hold-out and run folder inside."""
+    folder = tmp_path_factory.mktemp("factory")
+    main(["generate", "--count", "6", "--shard", "3", str(folder / "shards")])
+    main(["generate", "--count", "5", "--seed", "900", str(folder / "holdout")])
+    config = replace(
+        CONFIG,
+        shards=str(folder / "shards"),
+        holdout=str(folder / "holdout"),
+        out=str(folder / "run"),
+    )
+    dump_config(config, folder / "run.toml")
+    main(["train", str(folder / "run.toml")])
+    return folder
+
+
+@pytest.fixture(scope="session")
+def exported(run: Path) -> Path:
+    """The run, exported to ONNX."""
+    main(["export", str(run / "run"), "--count", "4", "--version", "0.0.1", str(run / "release")])
+    return run / "release"

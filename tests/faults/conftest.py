@@ -13,8 +13,8 @@ import pytest
 
 from protome.embedded import EmbeddedServer
 from protome.v1 import reconstruction_pb2 as pb
-from tests.e2e.photos import opened, saved
-from tests.e2e.support import MIB, OPTIONS, Stub, ask, heavy, memory
+from tests.support.photos import opened, saved
+from tests.support.service import MIB, OPTIONS, Stub, ask, heavy, memory
 
 INJECT = Path(__file__).parent / "inject"
 # Clients that may send slowly.

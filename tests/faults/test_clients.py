@@ -17,7 +17,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from protome.embedded import EmbeddedServer
 from protome.v1 import reconstruction_pb2 as pb
-from tests.e2e.support import (
+from tests.support.http2 import Client
+from tests.support.service import (
     OPTIONS,
     SMALL,
     Stub,
@@ -33,7 +34,6 @@ from tests.e2e.support import (
 )
 
 from .conftest import SLOW
-from .http2 import Client
 from .load import Load, Rest, heals
 
 IDLE = 1000

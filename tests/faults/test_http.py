@@ -9,8 +9,8 @@ import time
 import psutil
 
 from protome.embedded import EmbeddedServer
-from protome.http import MAX_CONNECTIONS
-from tests.e2e.support import eventually, http_get
+from protome.telemetry.http import MAX_CONNECTIONS
+from tests.support.service import eventually, http_get
 
 from .load import Load, Rest, heals
 

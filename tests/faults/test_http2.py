@@ -13,9 +13,7 @@ import pytest
 
 from protome.embedded import EmbeddedServer
 from protome.v1 import reconstruction_pb2 as pb
-from tests.e2e.support import OPTIONS, Stub, ask, eventually
-
-from .http2 import (
+from tests.support.http2 import (
     DATA,
     END_HEADERS,
     END_STREAM,
@@ -30,6 +28,8 @@ from .http2 import (
     frame,
     text,
 )
+from tests.support.service import OPTIONS, Stub, ask, eventually
+
 from .load import Load, Rest, heals
 
 CONTINUATION = 9

@@ -14,23 +14,15 @@ import psutil
 import pytest
 
 from protome.embedded import EmbeddedError, EmbeddedServer
-from protome.model import SHIPPED
+from protome.model.card import SHIPPED
 from protome.v1 import reconstruction_pb2 as pb
-from tests.e2e.support import (
-    SMALL,
-    Stub,
-    ask,
-    channel_to,
-    eventually,
-    refused,
-    serve_command,
-)
+from tests.support.service import SMALL, Stub, ask, channel_to, eventually, refused, serve_command
 
 from .conftest import Fault, faulty
 from .load import Load, Rest, heals
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
-SERVICE = Path(__file__).parents[2] / "service"
+SERVICE = Path(__file__).parents[2] / "service" / "protome"
 # Reads of the wall clock: what they decide moves when it jumps.
 WALL_CLOCK = {"time", "time_ns", "localtime", "now", "utcnow", "today"}
 
@@ -68,7 +60,7 @@ def test_a_server_that_was_stopped_goes_on(server: EmbeddedServer, photo: bytes)
 
 def test_only_spans_read_the_wall_clock() -> None:
     readers = set()
-    for path in SERVICE.glob("*.py"):
+    for path in SERVICE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
                 owner = node.func.value

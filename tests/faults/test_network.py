@@ -7,7 +7,7 @@ import pytest
 
 from protome.embedded import EmbeddedServer
 from protome.v1 import reconstruction_pb2 as pb
-from tests.e2e.support import OPTIONS, Stub, ask, eventually, heavy, metric
+from tests.support.service import OPTIONS, Stub, ask, eventually, heavy, metric
 
 from .conftest import Fault
 from .load import Load, Rest, heals, sound

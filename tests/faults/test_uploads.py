@@ -12,9 +12,9 @@ import pytest
 
 from protome.embedded import EmbeddedServer
 from protome.v1 import reconstruction_pb2 as pb
-from tests.e2e.support import MIB, OPTIONS, SMALL, Stub, ask, eventually, failure, memory
+from tests.support.http2 import Client
+from tests.support.service import MIB, OPTIONS, SMALL, Stub, ask, eventually, failure, memory
 
-from .http2 import Client
 from .load import Load, Rest, heals
 
 SLOW = 3

@@ -18,7 +18,7 @@ import pytest
 
 from protome.embedded import EmbeddedServer
 from protome.v1 import reconstruction_pb2 as pb
-from tests.e2e.support import (
+from tests.support.service import (
     MIB,
     Stub,
     ask,

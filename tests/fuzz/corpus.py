@@ -11,7 +11,8 @@ from PIL import ExifTags, Image
 
 from protome.sample import SAMPLE
 from protome.v1 import reconstruction_pb2 as pb
-from tests.hostile import FILES, ODD
+from tests.support.hostile import FILES
+from tests.support.odd import ODD
 
 # As long as the documented runs take.
 LONGEST: Final = 16_384

@@ -15,9 +15,9 @@ with atheris.instrument_imports(include=["protome"]):
 
     from protome.config import Config
     from protome.errors import ProtomeError
-    from protome.model import SHIPPED, load_model
+    from protome.model.card import SHIPPED, load_model
+    from protome.server.convert import Wire
     from protome.v1 import reconstruction_pb2 as pb
-    from protome.wire import Wire
 
 WIRE = Wire(Config(), load_model(SHIPPED))
 

@@ -23,13 +23,11 @@ with atheris.instrument_imports(include=["PIL", "protome"]):
     import cv2
     import numpy as np
 
-    from protome.container import PNG_MAGIC
-    from protome.crops import CropRule
     from protome.errors import ProtomeError
-    from protome.faces import Box
-    from protome.image import ImageLimits
-    from protome.mesh import Appearance
-    from protome.stages import PhotoJob, prepare
+    from protome.geometry import Box, CropRule
+    from protome.image.decode import ImageLimits
+    from protome.image.prepare import PhotoJob, prepare
+    from protome.image.sanitize import PNG_MAGIC
 
 # Small, so that an input costs little; the real limits are tested end to end.
 JOB = PhotoJob(
@@ -39,7 +37,7 @@ JOB = PhotoJob(
     min_score=0.3,
     limits=ImageLimits(1 << 16, 1 << 16, 1 << 16),
     rule=CropRule(2.0, 0.1, 100.0),
-    appearance=Appearance.TEXTURE,
+    textured=True,
 )
 BOXES = (Box(2, 3, 12, 11), Box(-5, 8, 40, 9))
 cv2.setNumThreads(1)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.support import OWN_PEAK
+from tests.support.service import OWN_PEAK
 
 from .corpus import write
 

@@ -29,7 +29,7 @@ def fault() -> tuple[str, float]:
 def break_network() -> None:
     """The network raises, talks nonsense or finds no memory for more than so many faces."""
 
-    from protome.session import Session
+    from protome.model.session import Session
 
     run = Session.run
 

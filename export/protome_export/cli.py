@@ -1,0 +1,249 @@
+"""protome-export: the model factory's commands."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+
+def _generate(args: argparse.Namespace) -> None:
+    import cv2
+    import torch
+
+    from .render.sample import Synthesizer
+    from .training.shards import shard_path, write_shard
+
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    synthesizer = Synthesizer.load(args.head, args.data, args.device)
+    there, began = 0, time.time()
+    for start in range(0, args.count, args.shard):
+        if (args.out / "STOP").exists():
+            break
+        n = min(args.shard, args.count - start)
+        if shard_path(args.out, args.seed + start).exists():  # of a run cut short
+            there += n
+            continue
+        write_shard(synthesizer, args.out, args.seed + start, n)
+        done = start + n
+        rate = (done - there) / (time.time() - began)
+        print(f"{done} samples, {rate:.1f}/s", flush=True)
+
+
+def _preview(args: argparse.Namespace) -> None:
+    from .evaluation.sheets import contact_sheet
+    from .render.sample import Synthesizer
+
+    synthesizer = Synthesizer.load(args.head, args.data, args.device)
+    contact_sheet(synthesizer, args.seed, args.count, args.out)
+
+
+def _pack(args: argparse.Namespace) -> None:
+    from .heads.load import pack_head, read_checkout
+
+    pack_head(read_checkout(args.checkout), args.out)
+
+
+def _train(args: argparse.Namespace) -> None:
+    import signal
+
+    from .training.config import load_config
+    from .training.trainer import Trainer
+
+    trainer = Trainer(load_config(args.config))
+    signal.signal(signal.SIGTERM, lambda *_: trainer.stop())
+    trainer.run()
+
+
+def _blend(args: argparse.Namespace) -> None:
+    from .training.checkpoint import blend
+
+    blend(args.run, args.other, args.out, args.share)
+
+
+def _evaluate(args: argparse.Namespace) -> None:
+    from .evaluation.photos import evaluate_photos
+    from .evaluation.report import evaluate_holdout, table, write_report
+    from .evaluation.service import Served
+    from .heads.load import load_head
+    from .training.shape_space import Poser, ShapeSpace
+
+    model, space = Served(args.model), ShapeSpace.load(args.space)
+    faces = []
+    if args.photos:
+        faces = evaluate_photos(model, args.photos, args.landmarks, space, args.passes)
+        print(table(faces), flush=True)
+    synthetic = None
+    if args.holdout:
+        poser = Poser(load_head(args.head))
+        synthetic = evaluate_holdout(model, args.holdout, poser, space, args.count)
+        print(synthetic, flush=True)
+    write_report(args.out, faces, synthetic, not args.no_sheets)
+
+
+def _show(args: argparse.Namespace) -> None:
+    from .evaluation.service import Served, crops_of
+    from .evaluation.sheets import show
+    from .render.images import write_image
+
+    served = Served(args.model)
+    write_image(args.out, show(served, crops_of(served.model.rule, args.photos)))
+
+
+def _ablate(args: argparse.Namespace) -> None:
+    import torch
+
+    from .evaluation.ablation import Row, holdout_iou, photos_nme, table, train_unguided, variants
+    from .evaluation.service import Served
+    from .heads.load import load_head
+    from .training.checkpoint import load_weights, make_network, open_space
+    from .training.config import load_config
+    from .training.dataset import Samples
+    from .training.shape_space import Poser
+    from .training.shards import find_shards, read_shard
+
+    config = load_config(args.run / "config.toml")
+    torch.set_num_threads(config.threads)
+    space, poser = open_space(config), Poser(load_head(config.head))
+    guided = make_network(config, space).eval()
+    state = torch.load(args.run / "checkpoint.pt", map_location="cpu", weights_only=True)
+    load_weights(guided, state["ema"])
+    guided.amp = False
+    samples = Samples(Path(config.shards), poser, space)
+    samples.refresh(args.shards)
+    unguided, steps = train_unguided(guided, config, samples, args.minutes)
+    print(f"unguided: {steps} steps", flush=True)
+    shard = read_shard(find_shards(Path(config.holdout))[0])
+    served, rows = Served(args.model), []
+    for name, volumes in variants(guided, unguided).items():
+        iou = holdout_iou(volumes, shard, poser, space, args.count)
+        rows.append(Row(name, iou, *photos_nme(volumes, served, args.photos, args.landmarks)))
+    print(table(rows))
+
+
+def _export(args: argparse.Namespace) -> None:
+    import json
+
+    import numpy as np
+    import torch
+
+    from .evaluation.service import crops_of
+    from .heads.load import load_head
+    from .heads.solid import build_solid
+    from .release.onnx import CROP_RULE, expected_error, export_model
+    from .training.checkpoint import load_weights, make_network, open_space
+    from .training.config import load_config
+    from .training.shards import find_shards, read_shard
+
+    config = load_config(args.run / "config.toml")
+    network = make_network(config, open_space(config)).eval()
+    state = torch.load(args.run / "checkpoint.pt", map_location="cpu", weights_only=True)
+    load_weights(network, state["ema"])
+    shard = read_shard(find_shards(args.crops or Path(config.holdout))[0])
+    truth = shard.labels.landmarks.astype(np.float32)
+    trust = expected_error(network, np.array(shard.images[:256]), truth[:256])
+    crops = np.array(shard.images[: args.count])
+    if args.pictures:
+        crops = np.concatenate([crops, *(c[None] for c in crops_of(CROP_RULE, args.pictures))])
+    extra = {"training": {"steps": state["step"], "batch": config.batch}}
+    if args.evaluation:
+        report = json.loads(args.evaluation.read_text())
+        extra["evaluation"] = {k: report[k] for k in ("photos", "synthetic") if k in report}
+        if report.get("confidence"):
+            extra["confidence"] = report["confidence"]
+    served = build_solid(load_head(config.head)).on_jaw
+    rows = export_model(network, served, args.out, crops, args.name, args.version, extra, trust)
+    for row in rows:
+        print(row)
+
+
+def _add_source(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--head", default="tiny", help='packed .npz, checkout folder or "tiny"')
+    parser.add_argument("--data", type=Path, help="folder with skins_ict_uv and environments")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cpu", help="where to render: cpu, cuda")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="protome-export", description=__doc__)
+    commands = parser.add_subparsers(required=True)
+
+    p = commands.add_parser("pack-facekit", help="an ICT-FaceKit checkout to one .npz")
+    p.add_argument("checkout", type=Path)
+    p.add_argument("out", type=Path)
+    p.set_defaults(command=_pack)
+
+    p = commands.add_parser("generate", help="write shards of synthetic samples")
+    _add_source(p)
+    p.add_argument("--count", type=int, required=True)
+    p.add_argument("--shard", type=int, default=512)
+    p.add_argument("out", type=Path)
+    p.set_defaults(command=_generate)
+
+    p = commands.add_parser("preview", help="contact sheet of synthetic samples")
+    _add_source(p)
+    p.add_argument("--count", type=int, default=48)
+    p.add_argument("out", type=Path)
+    p.set_defaults(command=_preview)
+
+    p = commands.add_parser("train", help="train, or resume, the run of a config")
+    p.add_argument("config", type=Path)
+    p.set_defaults(command=_train)
+
+    p = commands.add_parser("blend", help="weights between a run and what it started from")
+    p.add_argument("run", type=Path)
+    p.add_argument("other", type=Path, help="the checkpoint it started from")
+    p.add_argument("out", type=Path)
+    p.add_argument("--share", type=float, default=0.5, help="of the other")
+    p.set_defaults(command=_blend)
+
+    p = commands.add_parser("evaluate", help="score an exported model")
+    p.add_argument("model", type=Path, help="folder with model.onnx and model.json")
+    p.add_argument("--space", type=Path, required=True, help="space.npz of the run")
+    p.add_argument("--photos", type=Path, help="folder of pictures")
+    p.add_argument("--landmarks", type=Path, help=".npz with names, points, yaw_degrees")
+    p.add_argument("--passes", type=int, default=1, help="2: crop again from the first result")
+    p.add_argument("--head", default="tiny")
+    p.add_argument("--holdout", type=Path, help="folder of synthetic shards not trained on")
+    p.add_argument("--count", type=int, default=100)
+    p.add_argument("--no-sheets", action="store_true", help="no pictures of people written")
+    p.add_argument("out", type=Path)
+    p.set_defaults(command=_evaluate)
+
+    p = commands.add_parser("show", help="contact sheet of a model on a folder of pictures")
+    p.add_argument("model", type=Path, help="folder with model.onnx and model.json")
+    p.add_argument("photos", type=Path)
+    p.add_argument("out", type=Path)
+    p.set_defaults(command=_show)
+
+    p = commands.add_parser("ablate", help="train the unguided baseline, print the ablation table")
+    p.add_argument("run", type=Path)
+    p.add_argument("model", type=Path, help="exported folder, for its crop rule")
+    p.add_argument("--photos", type=Path, required=True)
+    p.add_argument("--landmarks", type=Path, required=True)
+    p.add_argument("--minutes", type=float, default=20.0)
+    p.add_argument("--shards", type=int, default=1000)
+    p.add_argument("--count", type=int, default=100)
+    p.set_defaults(command=_ablate)
+
+    p = commands.add_parser("export", help="a run's EMA weights to FP16 ONNX, behind the gate")
+    p.add_argument("run", type=Path)
+    p.add_argument("--crops", type=Path, help="shards for the parity gate; default: hold-out")
+    p.add_argument("--count", type=int, default=32)
+    p.add_argument("--pictures", type=Path, help="folder whose faces join the gate's crops")
+    p.add_argument("--name", default="protome-guided")
+    p.add_argument("--version", default="1.0.0")
+    p.add_argument("--evaluation", type=Path, help="report.json to put into model.json")
+    p.add_argument("out", type=Path)
+    p.set_defaults(command=_export)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = build_parser().parse_args(argv)
+    args.command(args)
+
+
+if __name__ == "__main__":
+    main()

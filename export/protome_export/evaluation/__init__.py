@@ -1,0 +1,1 @@
+"""Measure a released network through the service's own code."""

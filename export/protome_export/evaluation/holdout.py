@@ -1,0 +1,37 @@
+"""Synthetic samples that were not trained on, with their true heads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protome_export.heads.model import Floats
+from protome_export.render.raster import solid_occupancy
+from protome_export.training.geometry import LEAST, NEAREST
+from protome_export.training.shape_space import Poser, ShapeSpace, similarity
+from protome_export.training.shards import Shard
+
+U8 = NDArray[np.uint8]
+
+
+def held_out(
+    shard: Shard, poser: Poser, space: ShapeSpace, count: int
+) -> Iterator[tuple[U8, Floats, Floats]]:
+    """The first samples of a shard: crop (192, 192, 3); the head's vertices (N, 3) in the crop
+    frame, placed along z as the network places its own (see `GuidedNet.placed`); its occupancy
+    (100, 96, 96)."""
+    index = np.arange(min(count, len(shard.images)))
+    heads = poser.crop_frame(shard.labels, index)
+    r, s, t = similarity(shard.labels.landmarks[index].astype(np.float32), space.canonical68)
+    template = (space.mean @ r[:, 2].T * s).min(0) + t[:, 2]
+    shift = np.maximum(NEAREST - template, LEAST - heads[..., 2].min(1))
+    heads[..., 2] += shift[:, None].astype(np.float32)
+    for i in index:
+        yield np.array(shard.images[i]), heads[i], solid_occupancy(heads[i], space.triangles)
+
+
+def iou(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:
+    """Intersection over union."""
+    return float((first & second).sum() / max((first | second).sum(), 1))

@@ -1,0 +1,140 @@
+"""Reports: the synthetic hold-out, tables, plots, contact sheets."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from protome.geometry import Level
+from protome_export.heads.model import Floats
+from protome_export.heads.pose import CROP
+from protome_export.release.parity import front_depth
+from protome_export.render.images import write_image
+from protome_export.training.shape_space import Poser, ShapeSpace
+from protome_export.training.shards import find_shards, read_shard
+
+from .holdout import held_out, iou
+from .metrics import balanced, logistic, ranking
+from .photos import MEASURES, Face, to_uint8
+from .service import Served, surface_of
+from .sheets import sheet
+
+
+def evaluate_holdout(
+    served: Served, folder: Path, poser: Poser, space: ShapeSpace, count: int
+) -> dict[str, float]:
+    """Synthetic hold-out: IoU, front depth and surface distance (px), landmark error (px)."""
+    shard = read_shard(find_shards(folder)[0])
+    rows = []
+    for crop, head, true in held_out(shard, poser, space, count):
+        out = served.predict(crop)
+        assert out.landmarks is not None
+        want, got = to_uint8(true), out.volumes[Level.STANDARD]
+        gap = np.abs(front_depth(want[None]) - front_depth(got[None]))
+        off = np.linalg.norm(head[poser.solid.on_jaw] - out.landmarks, axis=1).mean()
+        distance = _surface_distance(head, surface_of(got)[0])
+        rows.append([iou(want > 127, got > 127), np.nanmean(gap), distance, off])
+    mean = np.mean(rows, 0)
+    names = ("iou", "front_depth_px", "surface_distance_px", "landmark_3d_px")
+    return {n: float(v) for n, v in zip(names, mean, strict=True)} | {"count": float(len(rows))}
+
+
+def _surface_distance(truth: np.ndarray, found: np.ndarray) -> float:
+    from scipy.spatial import cKDTree
+
+    if not len(found):
+        return float(CROP)
+    inside = ((truth > 0) & (truth < [CROP, CROP, 99])).all(1)
+    return float(np.mean(cKDTree(found).query(truth[inside])[0]))
+
+
+def table(faces: Sequence[Face]) -> str:
+    """Markdown: each convention by bin of |yaw|, balanced."""
+    yaw = np.array([f.yaw for f in faces])
+    lines = ["| measure | 0-30 | 30-60 | 60-90 | balanced |", "|---|---|---|---|---|"]
+    for name in MEASURES:
+        rows, mean = balanced(np.array([f.figures[name] for f in faces]), yaw)
+        digits = 1 if name == "rotation_deg" else 4
+        cells = " | ".join(f"{v:.{digits}f}" for v in (*rows, mean))
+        lines.append(f"| {name} | {cells} |")
+    failed = sum(f.volume is None for f in faces)
+    lines += ["", "| group | photos | surface_nme_68 |", "|---|---|---|"]
+    for group in sorted({f.group for f in faces}):
+        values = [f.figures["surface_nme_68"] for f in faces if f.group == group]
+        lines.append(f"| {group} | {len(values)} | {np.mean(values):.4f} |")
+    return "\n".join([*lines, "", f"{len(faces)} photos, {failed} without a face found."])
+
+
+WITHIN = 0.04  # surface NME 68 of a mesh that fits
+
+
+def reliance(faces: Sequence[Face]) -> dict[str, float] | None:
+    """How expected errors become the probability that a mesh fits (protome.quality.Reliance):
+    logistic regression on the logarithm, its ranking (area under the ROC curve) and Brier score."""
+    known = [f for f in faces if f.expected is not None]
+    if len(known) < 20:
+        return None
+    x = np.log([f.expected for f in known if f.expected is not None])
+    right = np.array([f.figures["surface_nme_68"] <= WITHIN for f in known])
+    offset, slope = logistic(x, right)
+    p = 1 / (1 + np.exp(-(offset + slope * x)))
+    return {
+        "offset": offset,
+        "slope": slope,
+        "within": WITHIN,
+        "ranking": ranking(-x, right),
+        "brier": float(np.square(p - right).mean()),
+        "fitting": float(right.mean()),
+        "photos": float(len(known)),
+    }
+
+
+def write_report(
+    folder: Path, faces: Sequence[Face], synthetic: dict[str, float] | None, sheets: bool
+) -> dict[str, Any]:
+    """table.md, report.json, plots and the contact sheet of the worst twenty."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    folder.mkdir(parents=True, exist_ok=True)
+    report: dict[str, Any] = {"synthetic": synthetic}
+    if faces:
+        (folder / "table.md").write_text(table(faces) + "\n")
+        yaw = np.array([f.yaw for f in faces])
+        report["photos"] = {
+            name: dict(
+                zip(
+                    ("0-30", "30-60", "60-90"),
+                    (float(v) for v in balanced(_column(faces, name), yaw)[0]),
+                    strict=True,
+                ),
+                balanced=balanced(_column(faces, name), yaw)[1],
+            )
+            for name in MEASURES
+        }
+        report["confidence"] = reliance(faces)
+        report["faces"] = [
+            {"name": f.name, "yaw": f.yaw, "group": f.group, **f.figures} for f in faces
+        ]
+        figure, axes = plt.subplots()
+        axes.scatter(yaw, _column(faces, "surface_nme_68"), s=12)
+        axes.set_xlabel("yaw, degrees")
+        axes.set_ylabel("surface NME 68")
+        figure.savefig(folder / "error_by_yaw.png", dpi=120)
+        plt.close(figure)
+        if sheets:
+            worst = sorted(faces, key=lambda f: -f.figures["surface_nme_68"])[:20]
+            write_image(folder / "worst.png", sheet(worst))
+            write_image(folder / "sample.png", sheet(faces[::8]))
+    (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n")
+    return report
+
+
+def _column(faces: Sequence[Face], name: str) -> Floats:
+    return np.array([f.figures[name] for f in faces], np.float32)

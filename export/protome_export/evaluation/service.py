@@ -1,0 +1,113 @@
+"""The service's own stages, for evaluation: a photo's bytes to crops, a crop to its surface."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protome.config import Config
+from protome.errors import NoFaceFound, NoSurface
+from protome.geometry import U8, CropRule, Level, Placement
+from protome.image.crop import cut
+from protome.image.decode import ImageLimits, decode
+from protome.image.prepare import ENOUGH, FoundFace, PhotoJob, prepare
+from protome.mesh.surface import extract
+from protome.model.card import load_model
+from protome.model.engine import Engine, Prediction
+from protome_export.heads.model import Floats
+
+_CONFIG = Config()
+_LIMITS = ImageLimits.of(_CONFIG)
+
+
+@dataclass(frozen=True)
+class Cropped:
+    """A face of a photo as the network sees it: (192, 192, 3) uint8 RGB."""
+
+    crop: U8
+    placement: Placement
+
+
+@dataclass(frozen=True)
+class Faces:
+    """Size (width, height) of a photo and its faces, largest first; none is no error."""
+
+    size: tuple[int, int]
+    faces: list[tuple[FoundFace, Cropped]]
+
+    @property
+    def main(self) -> Cropped | None:
+        """The face a portrait is of: certain, large and central."""
+        middle, reach = np.array(self.size) / 2, max(self.size) / 2
+
+        def weight(entry: tuple[FoundFace, Cropped]) -> float:
+            face, box = entry[0].face, entry[0].face.box
+            off = np.array([box.x + box.width / 2, box.y + box.height / 2]) - middle
+            near = np.exp(-np.square(off / reach).sum())
+            return float(face.score * near * np.sqrt(box.width))
+
+        return max(self.faces, key=weight)[1] if self.faces else None
+
+
+def faces_of(photo: bytes, rule: CropRule) -> Faces:
+    """Decodes a photo, detects its faces and cuts them out."""
+    job = PhotoJob(
+        boxes=(),
+        max_faces=_CONFIG.max_faces,
+        min_face_pixels=_CONFIG.min_face_pixels,
+        min_score=_CONFIG.min_score,
+        limits=_LIMITS,
+        rule=rule,
+        textured=False,
+    )
+    try:
+        found, pictures = prepare(job, [np.frombuffer(photo, np.uint8)])
+    except NoFaceFound:
+        return Faces((0, 0), [])
+    placed = [(f, f.placement) for f in found.faces if f.placement is not None]
+    crops = [
+        (face, Cropped(crop, placement))
+        for (face, placement), crop in zip(placed, pictures[0::2], strict=True)
+    ]
+    return Faces((found.width, found.height), crops)
+
+
+class Served:
+    """A model folder (``model.onnx``, ``model.json``) run as the service runs it on the CPU."""
+
+    def __init__(self, folder: Path, threads: int = 1) -> None:
+        self.model = load_model(folder)
+        self._engine = Engine(self.model, provider="cpu", threads=threads)
+
+    def faces(self, photo: bytes) -> Faces:
+        """The photo's size and faces."""
+        return faces_of(photo, self.model.rule)
+
+    def crop(self, photo: bytes, placement: Placement) -> Cropped:
+        """Another crop of the photo."""
+        return Cropped(cut(decode(photo, _LIMITS, enough=ENOUGH), placement), placement)
+
+    def predict(self, crop: U8, *levels: Level) -> Prediction:
+        """What the network says of a crop, with volumes of these levels, or STANDARD."""
+        return self._engine.run([crop], [levels or (Level.STANDARD,)])[0]
+
+
+def surface_of(volume: U8) -> tuple[Floats, NDArray[np.int32]]:
+    """Vertices (V, 3) in the crop frame and triangles of the surface; empty where there is none."""
+    try:
+        surface = extract(volume)
+    except NoSurface:
+        return np.zeros((0, 3), np.float32), np.zeros((0, 3), np.int32)
+    return surface.vertices, surface.triangles.astype(np.int32)
+
+
+def crops_of(rule: CropRule, folder: Path, per_photo: int = 2) -> Iterator[U8]:
+    """Crops of the faces in a folder's pictures, the largest of each."""
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() in (".jpg", ".jpeg", ".png", ".webp"):
+            for _, cropped in faces_of(path.read_bytes(), rule).faces[:per_photo]:
+                yield cropped.crop

@@ -1,0 +1,1 @@
+"""Make synthetic heads and pose them."""

@@ -1,0 +1,164 @@
+"""The solid head: a closed mesh (face, ears, skull, no neck) that moves with the head model.
+
+Every vertex is a fixed combination of head-model vertices, so identity and expression act on
+it linearly. Eye holes are closed over the eyeball, the mouth by a shallow cavity; the neck is
+cut below the chin and the skull at a plane behind the ears, both on the neutral head.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+
+from .model import EYE, FACE, HEAD, Floats, HeadModel, Ints
+
+_MOUTH_DEPTH = 1.5  # cm that the mouth cavity reaches behind the lips
+_BEHIND_EARS = 5.2  # cm from the jaw's first landmarks back to the cutting plane
+_BELOW_CHIN = 1.2  # cm from the lowest jaw landmark down to the cutting plane
+_CAP_RINGS = 6
+
+
+@dataclass(frozen=True)
+class SolidHead:
+    """matrix (N, V) sparse, offset (N, 3) cm, triangles (T, 3) outward; landmarks (68,) and
+    on_jaw (68,): solid vertices of the head's landmarks and landmarks_on_jaw."""
+
+    matrix: sp.csr_matrix
+    offset: Floats
+    triangles: Ints
+    landmarks: Ints
+    on_jaw: Ints
+
+    def vertices(self, head_vertices: np.ndarray) -> Floats:
+        """(V, 3) or (B, V, 3) head-model vertices, cm -> (..., N, 3) solid vertices, cm."""
+        if head_vertices.ndim == 2:
+            return np.asarray(self.matrix @ head_vertices, np.float32) + self.offset
+        flat = head_vertices.transpose(1, 0, 2).reshape(head_vertices.shape[1], -1)
+        out = np.asarray(self.matrix @ flat).reshape(-1, len(head_vertices), 3)
+        return out.transpose(1, 0, 2).astype(np.float32) + self.offset
+
+
+class _Builder:
+    """A mesh under construction: rows of the combination matrix, offsets, triangles."""
+
+    def __init__(self, head: HeadModel) -> None:
+        self.neutral = head.neutral.astype(np.float64)
+        self.rows: list[dict[int, float]] = [{i: 1.0} for i in range(len(head.neutral))]
+        self.offsets: list[np.ndarray] = [np.zeros(3)] * len(head.neutral)
+        self.positions: list[np.ndarray] = list(self.neutral)
+        keep = np.isin(head.part[head.triangles], (FACE, HEAD)).all(1)
+        self.triangles: list[tuple[int, int, int]] = [
+            (int(a), int(b), int(c)) for a, b, c in head.triangles[keep]
+        ]
+
+    def combine(self, weights: dict[int, float], offset: np.ndarray | None = None) -> int:
+        row: dict[int, float] = {}
+        shift = np.zeros(3) if offset is None else offset
+        for vertex, weight in weights.items():
+            shift = shift + weight * self.offsets[vertex]
+            for column, w in self.rows[vertex].items():
+                row[column] = row.get(column, 0.0) + weight * w
+        self.rows.append(row)
+        self.offsets.append(shift)
+        self.positions.append(sum(w * self.neutral[c] for c, w in row.items()) + shift)
+        return len(self.rows) - 1
+
+    def loops(self) -> list[list[int]]:
+        """Boundary loops, each in the order that outward cap triangles need."""
+        edges = {(a, b) for t in self.triangles for a, b in zip(t, (*t[1:], t[0]), strict=True)}
+        follow = {b: a for a, b in edges if (b, a) not in edges}
+        loops = []
+        while follow:
+            start, here = next(iter(follow.items()))
+            loop = [start]
+            del follow[start]
+            while here != start:
+                loop.append(here)
+                here = follow.pop(here)
+            loops.append(loop)
+        return loops
+
+    def fan(self, loop: list[int], centre: int, rings: int = 1) -> None:
+        """Closes a loop towards centre with concentric rings."""
+        outer = loop
+        for r in range(1, rings):
+            w = r / rings
+            inner = [self.combine({v: 1 - w, centre: w}) for v in loop]
+            for k, v in enumerate(outer):
+                n = (k + 1) % len(loop)
+                self.triangles += [(v, outer[n], inner[n]), (v, inner[n], inner[k])]
+            outer = inner
+        for k, v in enumerate(outer):
+            self.triangles.append((v, outer[(k + 1) % len(loop)], centre))
+
+    def mean(self, loop: list[int], offset: np.ndarray | None = None) -> int:
+        return self.combine({v: 1 / len(loop) for v in loop}, offset)
+
+    def clip(self, axis: int, limit: float) -> None:
+        """Keeps what lies above limit on an axis of the neutral head; caps the cut."""
+        above = np.array([p[axis] for p in self.positions]) > limit
+        cuts: dict[tuple[int, int], int] = {}
+
+        def cut(a: int, b: int) -> int:
+            key = (min(a, b), max(a, b))
+            if key not in cuts:
+                pa, pb = self.positions[key[0]][axis], self.positions[key[1]][axis]
+                w = float(np.clip((limit - pa) / (pb - pa), 0.02, 0.98))
+                cuts[key] = self.combine({key[0]: 1 - w, key[1]: w})
+            return cuts[key]
+
+        kept: list[tuple[int, int, int]] = []
+        for t in self.triangles:
+            inside = [bool(above[v]) for v in t]
+            if all(inside):
+                kept.append(t)
+            elif any(inside):
+                lone = sum(inside) == 1
+                k = inside.index(lone)
+                a, b, c = t[k], t[(k + 1) % 3], t[(k + 2) % 3]
+                ab, ac = cut(a, b), cut(a, c)
+                kept += [(a, ab, ac)] if lone else [(b, c, ac), (b, ac, ab)]
+        self.triangles = kept
+        for loop in self.loops():
+            self.fan(loop, self.mean(loop), _CAP_RINGS)
+
+
+def build_solid(head: HeadModel) -> SolidHead:
+    """The solid head of a head model."""
+    build = _Builder(head)
+    points = head.landmarks_neutral
+    chin = float(points[6:11, 1].min()) - _BELOW_CHIN
+    eyes = np.flatnonzero(head.part == EYE)
+    for loop in build.loops():
+        centre = np.mean([build.positions[v] for v in loop], 0)
+        if centre[1] < chin:
+            continue  # the open neck: cut away below
+        if centre[1] < points[30, 1]:
+            build.fan(loop, build.mean(loop, np.array([0, 0, -_MOUTH_DEPTH])), 3)
+        else:
+            side = eyes[np.sign(head.neutral[eyes, 0]) == np.sign(centre[0])]
+            front = int(side[head.neutral[side, 2].argmax()])
+            build.fan(loop, build.combine({front: 1.0}), 2)
+    build.clip(1, chin)
+    build.clip(2, float(points[[0, 16], 2].mean()) - _BEHIND_EARS)
+
+    triangles = np.array(build.triangles)
+    used, compact = np.unique(triangles, return_inverse=True)
+    order = np.full(len(build.rows), -1)
+    order[used] = np.arange(len(used))
+    entries = [(order[v], c, w) for v in used for c, w in build.rows[v].items()]
+    r, c, w = (np.array(e) for e in zip(*entries, strict=True))
+    matrix = sp.csr_matrix((w.astype(np.float32), (r, c)), (len(used), len(head.neutral)))
+    landmarks, on_jaw = order[head.landmarks], order[head.landmarks_on_jaw]
+    if min(landmarks.min(), on_jaw.min()) < 0:
+        raise ValueError("a landmark lies outside the solid head")
+    offset = np.stack([build.offsets[v] for v in used]).astype(np.float32)
+    return SolidHead(
+        matrix,
+        offset,
+        compact.reshape(-1, 3).astype(np.int32),
+        landmarks.astype(np.int32),
+        on_jaw.astype(np.int32),
+    )

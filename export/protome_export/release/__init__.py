@@ -1,0 +1,1 @@
+"""Export a trained network to ONNX and check it."""

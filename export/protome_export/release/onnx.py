@@ -1,0 +1,257 @@
+"""Export to FP16 ONNX behind a parity gate, with model.json beside it."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from protome.geometry import CropRule
+from protome_export.heads.pose import SCALE
+from protome_export.training.geometry import CROP, DEPTH, FINE, LEAST, NEAREST, STANDARD, Grid
+from protome_export.training.network import GuidedNet
+
+from .parity import ROWS, Parity, parity
+
+# From libfacedetection's box to the crop, measured on synthetic heads: side over sqrt(w * h) of
+# the box, drop of its centre over its height, and the crop's row that this point comes to.
+CROP_RULE = CropRule(side=2.06, drop=0.13, anchor=103.0)
+MIN_IOU, MAX_DISTANCE = 0.998, 0.05
+
+
+def fold_batch_norm(module: nn.Module) -> nn.Module:
+    """Merges every Conv2d + BatchNorm2d pair of an eval-mode module, in place."""
+    for child in module.children():
+        fold_batch_norm(child)
+    if isinstance(module, nn.Sequential):
+        for k in range(len(module) - 1):
+            conv, norm = module[k], module[k + 1]
+            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                module[k] = fuse_conv_bn_eval(conv, norm)
+                module[k + 1] = nn.Identity()
+    return module
+
+
+Trust = tuple[float, float, float]
+
+
+def expected_error(
+    net: GuidedNet, crops: NDArray[np.uint8], landmarks: NDArray[np.float32]
+) -> Trust:
+    """How the network's doubt turns into the error of a landmark in px: constant and the weights
+    of the heat's width and of the mirror image's distance, by least squares.
+
+    crops (n, 192, 192, 3); landmarks (n, 68, 3) crop px, their true places.
+    """
+    truth = landmarks - landmarks.mean(1, keepdims=True) * np.array([0, 0, 1], np.float32)
+    doubt, error = [], []
+    for i in range(0, len(crops), 32):
+        x = torch.from_numpy(crops[i : i + 32]).permute(0, 3, 1, 2).float() / 255
+        with torch.no_grad():
+            out = net.both_ways(x)
+        doubt.append(out.doubt.mean(1).numpy())
+        error.append(np.linalg.norm(out.landmarks.numpy() - truth[i : i + 32], axis=2).mean(1))
+    d = np.concatenate(doubt)
+    table = np.concatenate([np.ones((len(d), 1)), d], 1)
+    weights = np.linalg.lstsq(table, np.concatenate(error), rcond=None)[0]
+    return float(weights[0]), float(weights[1]), float(weights[2])
+
+
+class ServedNet(nn.Module):
+    """What is exported: uint8 crops (n, 192, 192, 3) and int64 rows (m,) of them -> uint8
+    occupancy (n, 100, 96, 96) of all and (m, 200, 192, 192) of the rows, landmarks (n, 68, 3),
+    pose (n, 3, 4) from the head's own frame (cm, x to its left, y up, z forward, origin at the
+    mean of the 68 landmarks) to the crop frame (px).
+
+    Last comes landmark_error (n, 68): how far, in crop px, each landmark is expected to be off.
+
+    served (68,): vertices given out as landmarks. trust: from `expected_error`.
+    half: the convolutions compute in FP16; pose, posing and voxelising stay FP32, because FP16
+    resolves only 0.125 px at the crop's far side.
+    """
+
+    served: Tensor
+
+    def __init__(
+        self,
+        net: GuidedNet,
+        served: NDArray[np.int32],
+        half: bool,
+        trust: Trust = (0.0, 1.0, 1.0),
+    ) -> None:
+        super().__init__()
+        self.trust = trust
+        self.register_buffer("served", torch.from_numpy(served.astype(np.int64)))
+        self.net = copy.deepcopy(net).float().eval()
+        self.net.amp = False
+        fold_batch_norm(self.net)
+        self.dtype = torch.float16 if half else torch.float32
+        self.fine = self.net.voxeliser.at(FINE)
+        self.net.trunk.to(self.dtype)
+        self.net.landmarks.mix.to(self.dtype)
+        self.net.landmarks.maps.to(self.dtype)
+
+    def forward(self, crops: Tensor, rows: Tensor) -> tuple[Tensor, ...]:
+        x = crops.permute(0, 3, 1, 2).to(self.dtype) * (1 / 255)
+        out = self.net.both_ways(x)
+        vertices, origin = self.net.placed(out)
+        # Vertices of the posed head, not the heatmaps' points: they know the face's shape.
+        landmarks = vertices[:, self.served]
+        scaled = out.rotation * out.scale[:, None, None]
+        forward = scaled * torch.tensor([1.0, -1.0, -1.0])  # canonical axes to the head's own
+        pose = torch.cat([forward, (out.translation + origin)[:, :, None]], 2)
+        standard = self.net.voxeliser.quantised(vertices)
+        # ONNX Runtime computes every output, asked for or not: what few want is of rows they name.
+        fine = self.fine.quantised(vertices[rows])
+        constant, width, apart = self.trust
+        error = (out.doubt[..., 0] * width + out.doubt[..., 1] * apart + constant).clamp(min=0.5)
+        return standard, fine, landmarks, pose, error
+
+
+def _shrink(model: onnx.ModelProto, smallest: int = 1024) -> None:
+    """Stores large FP32 initialisers as FP16 with a Cast behind them (arithmetic unchanged)."""
+    graph = model.graph
+    casts = []
+
+    def store(value: NDArray[np.float32], name: str) -> None:
+        half = numpy_helper.from_array(value.astype(np.float16), f"{name}_half")
+        graph.initializer.append(half)
+        casts.append(helper.make_node("Cast", [half.name], [name], to=TensorProto.FLOAT))
+
+    for tensor in list(graph.initializer):
+        if tensor.data_type == TensorProto.FLOAT and np.prod(tensor.dims) >= smallest:
+            store(numpy_helper.to_array(tensor), tensor.name)
+            graph.initializer.remove(tensor)
+    for node in list(graph.node):
+        if node.op_type == "Constant" and node.attribute[0].name == "value":
+            tensor = node.attribute[0].t
+            if tensor.data_type == TensorProto.FLOAT and np.prod(tensor.dims) >= smallest:
+                store(numpy_helper.to_array(tensor), node.output[0])
+                graph.node.remove(node)
+    for node in reversed(casts):
+        graph.node.insert(0, node)
+
+
+def write_onnx(
+    net: GuidedNet,
+    served: NDArray[np.int32],
+    path: Path,
+    half: bool = True,
+    trust: Trust = (0.0, 1.0, 1.0),
+) -> None:
+    """Exports a trained network (EMA weights, any mode)."""
+    module = ServedNet(net, served, half, trust).eval()
+    example = torch.zeros(3, CROP, CROP, 3, dtype=torch.uint8), torch.tensor([0, 2])
+    inputs = {"crops": "n", ROWS: "m"}
+    of_all = ("landmarks", "pose", "landmark_error")
+    outputs = {"occupancy": "n", "fine": "m"} | dict.fromkeys(of_all, "n")
+    with torch.no_grad():
+        torch.onnx.export(
+            module,
+            example,
+            str(path),
+            input_names=list(inputs),
+            output_names=list(outputs),
+            dynamic_axes={name: {0: axis} for name, axis in (inputs | outputs).items()},
+            opset_version=18,
+            dynamo=False,
+        )
+    model = onnx.load(str(path))
+    if half:
+        _shrink(model)
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, str(path))
+
+
+TRAINING_DATA = (
+    "Synthetic heads only: ICT-FaceKit light (MIT) rendered with CC0 skins (MakeHuman) and CC0 "
+    "environments and procedural hair, clothes and backgrounds. No picture of a real "
+    "person was used to train."
+)
+
+
+def _volume(name: str, grid: Grid) -> dict[str, Any]:
+    shape = ["n", grid.depth, grid.size, grid.size]
+    return {"name": name, "dtype": "uint8", "shape": shape}
+
+
+def describe(path: Path, name: str, version: str, extra: dict[str, Any]) -> dict[str, Any]:
+    """The contents of model.json, as the service reads it; `extra` is for people."""
+    return {
+        "name": name,
+        "version": version,
+        "digest": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "licence": "Apache-2.0",
+        "training_data": TRAINING_DATA,
+        "input": {"name": "crops", "dtype": "uint8", "shape": ["n", CROP, CROP, 3]},
+        "outputs": {
+            "STANDARD": _volume("occupancy", STANDARD),
+            "FINE": {**_volume("fine", FINE), "rows": ROWS},
+        },
+        "landmarks": {"name": "landmarks", "dtype": "float32", "shape": ["n", 68, 3]},
+        "pose": {"name": "pose", "dtype": "float32", "shape": ["n", 3, 4]},
+        "landmark_error": {"name": "landmark_error", "dtype": "float32", "shape": ["n", 68]},
+        "crop_rule": asdict(CROP_RULE),
+        "grid": {
+            "axes": "z y x",
+            "crop_side_px": CROP,
+            "crop_depth_px": DEPTH,
+            "px_per_cm": SCALE,
+            "surface": 127.5,
+        },
+        "normalisation": "inside the graph: crops are 0 to 255 RGB as decoded",
+        "conventions": {
+            "input": "RGB",
+            "occupancy": "depth, y, x; 255 inside, surface at 127.5; columns every 2 px from 1, "
+            f"slices every 1 px from 0.5; the nearest point of the mean head at the same pose lies "
+            f"at {NEAREST} px, unless the head's own would come before {LEAST} px",
+            "fine": "the same of the crops whose rows are given (int64), in columns every 1 px "
+            "from 0.5 and slices every 0.5 px from 0.25",
+            "landmarks": "68 points in Multi-PIE order, 0-16 along the jaw itself; crop px, z away "
+            "from the camera, same origin as the slices",
+            "landmark_error": "crop px each landmark is expected to be off: the heatmaps' width "
+            "and the mirror image's opinion, calibrated on synthetic heads",
+            "pose": "head frame (cm, x to its left, y up, z forward, origin at the mean of the "
+            "68 landmarks) to crop px: scale * rotation | translation",
+            "detector": "libfacedetection",
+        },
+        **extra,
+    }
+
+
+def export_model(
+    net: GuidedNet,
+    served: NDArray[np.int32],
+    folder: Path,
+    crops: NDArray[np.uint8],
+    name: str,
+    version: str,
+    extra: dict[str, Any],
+    trust: Trust = (0.0, 1.0, 1.0),
+) -> list[Parity]:
+    """Writes model.onnx, model.json and parity.json; raises, leaving no model, if FP16 strays."""
+    folder.mkdir(parents=True, exist_ok=True)
+    scratch = folder / ".model.onnx"
+    write_onnx(net, served, scratch, trust=trust)
+    rows = list(parity(ServedNet(net, served, half=False).eval(), scratch, crops))
+    if bad := [r for r in rows if r.iou < MIN_IOU or r.distance > MAX_DISTANCE]:
+        scratch.unlink()
+        raise ValueError(f"the exported model strays from the network: {bad[0]}")
+    path = folder / "model.onnx"
+    scratch.rename(path)
+    card = describe(path, name, version, extra)
+    (folder / "model.json").write_text(json.dumps(card, indent=2) + "\n")
+    report = {"crops": len(crops), "rows": [vars(r) for r in rows], "digest": card["digest"]}
+    (folder / "parity.json").write_text(json.dumps(report, indent=2) + "\n")
+    return rows

@@ -1,0 +1,1 @@
+"""Render photos of synthetic heads."""

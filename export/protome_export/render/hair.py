@@ -1,0 +1,245 @@
+"""Hair, hats and hoods as a shell around the skull with an alpha map."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as fn
+from torch import Tensor
+
+from protome_export.heads.model import FACE, HEAD, HeadModel, Ints
+
+from .noise import NoiseBank
+from .paint import gamma, gaussian, resample, shrinking
+from .random_draws import Dice
+
+_COLUMNS, _ROWS, _HANGING = 72, 30, 16
+_LOWEST = -30.0  # elevation where the hanging part begins, degrees
+_ALPHA = 4  # alpha rows per shell row
+_AZIMUTHS = 256
+_BAND = slice(60, 72)  # alpha rows of a hat's band
+
+COLOURS = [[.05, .04, .04], [.10, .07, .05], [.18, .11, .07], [.30, .19, .11], [.45, .31, .18],
+           [.65, .50, .30], [.80, .68, .48], [.50, .22, .10], [.55, .54, .53], [.85, .84, .83],
+           [.35, .34, .33]]  # fmt: skip
+
+
+@dataclass
+class Hair:
+    """B heads of hair: vertices (B, N, 3) cm; alpha (B, A, 256) and texture (B, 3, A, 256) in the
+    shell's (row, azimuth) layout; shown (B, T) triangles that are not all air; line (B, 256):
+    hairline elevation in degrees; colour (B, 3) linear RGB; the rest (B,)."""
+
+    vertices: Tensor
+    alpha: Tensor
+    texture: Tensor
+    shown: Tensor
+    line: Tensor
+    colour: Tensor
+    covers: Tensor
+    bald: Tensor
+    hat: Tensor
+    long: Tensor
+
+
+@dataclass
+class _Style:
+    """What kind of hair each of B heads has, all (B,)."""
+
+    hat: Tensor
+    long: Tensor
+
+
+def _fixed_blur(size: int, sigma: float, device: torch.device) -> Tensor:
+    return gaussian(size, torch.tensor([sigma], device=device))[0]
+
+
+class HairShell:
+    """The shell's fixed geometry for one head model; directions, radii and grids as tensors."""
+
+    def __init__(self, head: HeadModel, device: torch.device) -> None:
+        ears = head.landmarks_neutral[[0, 16]].mean(0)
+        self.origin = np.array([0, ears[1] + 0.3, ears[2] - 2.66], np.float32)
+        azimuth = np.linspace(-np.pi, np.pi, _COLUMNS + 1).astype(np.float32)
+        elevation = np.deg2rad(np.linspace(88, _LOWEST, _ROWS)).astype(np.float32)
+        el, az = elevation[:, None], azimuth[None]
+        directions = np.stack(
+            [np.cos(el) * np.sin(az), np.sin(el) * np.ones_like(az), np.cos(el) * np.cos(az)], -1
+        ).astype(np.float32)
+        p = head.neutral
+        ear = (np.abs(p[:, 0]) > 7.75) & (np.abs(p[:, 1] - ears[1] + 3) < 4.6)
+        skull = np.flatnonzero(np.isin(head.part, (FACE, HEAD)) & ~(ear & (p[:, 2] < ears[2] + 1)))
+        offset = p[skull] - self.origin
+        radius = np.linalg.norm(offset, axis=1)
+        cosine = directions.reshape(-1, 3) @ (offset / radius[:, None]).T
+        near = np.where(cosine > np.cos(np.deg2rad(7)), radius[None], 0).max(1)
+        near = near.reshape(_ROWS, _COLUMNS + 1)[:, :-1]
+        near = np.where(near > 0, near, near.max())
+        smooth = cv2.GaussianBlur(np.concatenate([near] * 3, 1), (0, 0), 1.2)
+        base = self.origin + directions * smooth[:, _COLUMNS : 2 * _COLUMNS + 1, None]
+
+        def tensor(x: np.ndarray) -> Tensor:
+            return torch.from_numpy(np.ascontiguousarray(x)).to(device)
+
+        nearest = skull[cosine.argmax(1)]
+        self.nearest, self.neutral = tensor(nearest), tensor(p[nearest].astype(np.float32))
+        self.base, self.directions = tensor(base.astype(np.float32)), tensor(directions)
+        self.centre, self.azimuth = tensor(self.origin), tensor(azimuth)
+        self.elevation = tensor(elevation)
+        below = _LOWEST - 4 * np.arange(1, _HANGING + 1, dtype=np.float32)
+        self.row_elevation = torch.cat([torch.rad2deg(self.elevation), tensor(below)])
+        self.blurs = (
+            _fixed_blur(_ROWS, 1.0, device), _fixed_blur(_COLUMNS + 1, 1.0, device),
+            _fixed_blur(_ROWS + _HANGING, 1.5, device), _fixed_blur(_COLUMNS + 1, 1.5, device),
+        )  # fmt: skip
+        self._grid(device)
+
+    def _grid(self, device: torch.device) -> None:
+        rows = _ROWS + _HANGING
+        grid = np.arange(rows * (_COLUMNS + 1)).reshape(rows, _COLUMNS + 1)
+        a, b, c, d = (
+            g.ravel() for g in (grid[:-1, :-1], grid[1:, :-1], grid[1:, 1:], grid[:-1, 1:])
+        )
+        self.triangles: Ints = np.concatenate(
+            [np.stack([a, b, c], 1), np.stack([a, c, d], 1)]
+        ).astype(np.int32)
+        self.corners = torch.from_numpy(self.triangles.astype(np.int64)).to(device)
+        u = np.broadcast_to(np.arange(_COLUMNS + 1) / _COLUMNS, (rows, _COLUMNS + 1)).ravel()
+        v = np.broadcast_to((np.arange(rows) / (rows - 1))[:, None], (rows, _COLUMNS + 1)).ravel()
+        self.uv = np.stack([u, v], 1).astype(np.float32)
+        self.coarse = (
+            shrinking(rows * _ALPHA, rows, device),
+            shrinking(_AZIMUTHS, _COLUMNS + 1, device),
+        )
+
+    def sample(self, dice: Dice, noise: NoiseBank, vertices: Tensor) -> Hair:
+        """Draws hair for heads whose vertices are (B, V, 3) cm."""
+        covers = dice.chance(0.86)
+        hat = covers & dice.chance(0.13)
+        long = covers & (~hat | dice.chance(0.3)) & dice.chance(0.45)
+        bald = covers & ~hat & dice.chance(0.1)
+        style = _Style(hat, long)
+        colours = torch.tensor(COLOURS, device=dice.device)
+        tone = colours[dice.pick(len(COLOURS))] * dice.uniform(0.6, 1.3)[:, None]
+        colour = gamma((tone + dice.normal(0, 0.02, 3)).clamp(0.02, 0.95))
+        points = self._shell(dice, noise, vertices, style)
+        azimuth = torch.linspace(-180, 180, _AZIMUTHS, device=dice.device)
+        line = self._hairline(dice, azimuth, style)
+        brim = self._brim(dice, line) * (hat & dice.chance(0.7))[:, None, None]
+        push = self.directions * torch.tensor([1, 0.1, 1], device=dice.device)
+        points[:, :_ROWS] += push * brim[..., None]
+        medium = noise.draw(dice, "medium", 64)
+        uneven = medium[:, 0] * dice.uniform(0.2, 5)[:, None]
+        line = torch.where(hat[:, None], line, line + uneven)
+        rows = len(self.row_elevation) * _ALPHA
+        size = (rows, _AZIMUTHS)
+        streak = noise.draw(dice, "fine", 8)[:, None]
+        streak = fn.interpolate(streak, size, mode="bicubic")[:, 0]
+        waves = fn.interpolate(medium[:, None], size, mode="bilinear")[:, 0]
+        texture = self._texture(dice, hat, colour, streak, waves)
+        alpha = self._alpha(dice, style, bald, line, azimuth, streak)
+        air = resample(alpha, *self.coarse).flatten(1)
+        shown = (air[:, self.corners].amax(2) > -6) & covers[:, None]
+        return Hair(points.flatten(1, 2), alpha.contiguous(), texture, shown, line, colour,
+                    covers, bald, hat, long)  # fmt: skip
+
+    def _texture(
+        self, dice: Dice, hat: Tensor, colour: Tensor, streak: Tensor, waves: Tensor
+    ) -> Tensor:
+        grey = dice.uniform()[:, None].expand(-1, 3)
+        cloth = gamma(torch.where(dice.chance(0.6)[:, None], dice.uniform(0, 1, 3), grey))
+        woven = (1 + 0.12 * waves).clamp(0.2, 2)[:, None] * cloth[:, :, None, None]
+        band, banded = gamma(dice.uniform(0, 1, 3)), dice.chance(0.4)[:, None, None, None]
+        woven[:, :, _BAND] = torch.where(banded, band[:, :, None, None], woven[:, :, _BAND])
+        strands = (0.85 + 0.28 * streak + 0.22 * waves).clamp(0.15, 2.2)
+        strands = strands[:, None] * colour[:, :, None, None]
+        return torch.where(hat[:, None, None, None], woven, strands)
+
+    def _alpha(
+        self,
+        dice: Dice,
+        style: _Style,
+        bald: Tensor,
+        line: Tensor,
+        azimuth: Tensor,
+        streak: Tensor,
+    ) -> Tensor:
+        rows = len(self.row_elevation) * _ALPHA
+        elevation = fn.interpolate(
+            self.row_elevation[None, None], rows, mode="linear", align_corners=True
+        )[0].transpose(0, 1)
+        alpha = elevation - line[:, None]
+        crown = 8 * (azimuth.abs() - 60).clamp(0, 60) / 60
+        top = dice.uniform(20, 50)[:, None, None] + crown - elevation
+        alpha = torch.where(bald[:, None, None], torch.minimum(alpha, top), alpha)
+        rough = (dice.uniform(0, 6) * ~style.hat)[:, None, None]
+        alpha = alpha + streak * rough
+        tips = elevation - (_LOWEST - 4 * _HANGING) + streak * 8
+        return torch.where(style.long[:, None, None], torch.minimum(alpha, tips), alpha)
+
+    def _shell(self, dice: Dice, noise: NoiseBank, vertices: Tensor, style: _Style) -> Tensor:
+        n = len(dice)
+        thick = torch.where(style.hat, dice.uniform(0.6, 1.8), dice.uniform(0.15, 2.6))
+        bumps = noise.draw(dice, "smooth", _ROWS + _HANGING, _COLUMNS + 1)
+        bumps = resample(bumps * dice.uniform(0.05, 0.5)[:, None, None], *self.blurs[2:])
+        bumps = bumps * thick.clamp(max=1.2)[:, None, None]
+        bumps[..., -1] = bumps[..., 0]
+        moved = (vertices[:, self.nearest] - self.neutral).view(n, _ROWS, _COLUMNS + 1, 3)
+        moved = resample(moved.permute(0, 3, 1, 2), self.blurs[0], self.blurs[1])
+        shell = self.base + moved.permute(0, 2, 3, 1)
+        top = torch.sin(self.elevation).clamp(0, 1) * dice.uniform(0, 2)[:, None]
+        top = top * (thick > 0.5)[:, None]
+        out = thick[:, None, None] + top[:, :, None] + bumps[:, :_ROWS]
+        shell = shell + self.directions * out[..., None]
+        length = torch.where(style.long, dice.uniform(3, 22), dice.uniform(0.5, 4))[:, None]
+        last = shell[:, -1]
+        out = (last - self.centre) * torch.tensor([1.0, 0.0, 1.0], device=dice.device)
+        out = out / (out.norm(dim=-1, keepdim=True) + 1e-6)
+        fall = torch.arange(1, _HANGING + 1, device=dice.device) / _HANGING
+        spread = dice.normal(0.08, 0.15)[:, None] * fall * length
+        spread = (spread + 0.6 * bumps[:, _ROWS:].mean(2))[..., None] + bumps[:, _ROWS:]
+        low = last[:, None] + out[:, None] * spread[..., None]
+        low[..., 1] -= (fall * length)[..., None]
+        swing = dice.uniform(-1, 2) * style.long
+        low[..., 2] += torch.sin(self.azimuth).abs() * (fall * swing[:, None])[..., None]
+        return torch.cat([shell, low], 1)
+
+    def _hairline(self, dice: Dice, azimuth: Tensor, style: _Style) -> Tensor:
+        hat, long = style.hat, style.long
+        a = azimuth.abs()
+        front = torch.where(hat, dice.uniform(18, 36), dice.uniform(20, 52))
+        fringe = dice.uniform(8, 24)  # over the brows
+        front = torch.where(~hat & dice.chance(0.25), fringe, front)[:, None]
+        side = torch.where(long, -200.0, dice.uniform(-2, 16))[:, None]
+        nape = torch.where(long, -200.0, dice.uniform(-60, -20))[:, None]
+        opening = torch.where(long, dice.uniform(42, 88), dice.uniform(38, 62))
+        curtain = long & dice.chance(0.4)  # falls across one cheek or eye
+        opening = torch.where(curtain, dice.uniform(18, 45), opening)[:, None]
+        fallen = curtain[:, None] & (torch.sign(azimuth) != dice.sign()[:, None])
+        shifted = torch.where(fallen, a * 0.55, a)
+        w = torch.sigmoid((shifted - opening) / dice.uniform(2, 7)[:, None])
+        line = torch.lerp(front.expand_as(w), side.expand_as(w), w)
+        w = torch.sigmoid((a - dice.uniform(98, 112)[:, None]) / 4)
+        line = torch.lerp(line, nape.expand_as(w), w)
+        slope = (dice.uniform(5, 18)[:, None] - front) * ((a - 30) / 100).clamp(0, 1)
+        covered = torch.where(long[:, None], torch.minimum(line, front), front + slope)
+        line = torch.where(hat[:, None], covered, line)
+        return line + dice.normal(0, 0.14)[:, None] * azimuth * (a < 70)
+
+    def _brim(self, dice: Dice, line: Tensor) -> Tensor:
+        """(B, rows, columns): how far a brim stands out, cm."""
+        columns = torch.rad2deg(self.azimuth)
+        edge = fn.interpolate(line[:, None], _COLUMNS + 1, mode="linear", align_corners=True)
+        gap = self.row_elevation[:_ROWS, None] - edge
+        weight = (1 - gap / 8).clamp(0, 1) * (gap > -9)
+        fade = (1 - columns.abs() / dice.uniform(55, 110)[:, None]).clamp(0, 1)
+        return weight * fade[:, None] * dice.uniform(3, 7)[:, None, None]
+
+    def seen_from(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Azimuth and elevation, degrees, of points (..., 3) cm seen from the shell's centre."""
+        p = points - self.origin
+        azimuth = np.rad2deg(np.arctan2(p[..., 0], p[..., 2]))
+        return azimuth, np.rad2deg(np.arctan2(p[..., 1], np.hypot(p[..., 0], p[..., 2])))

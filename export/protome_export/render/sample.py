@@ -1,0 +1,129 @@
+"""Synthetic photos of heads with known shape and pose; every sample follows from its seed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from protome_export.heads.load import load_head
+from protome_export.heads.model import Floats, HeadModel
+from protome_export.heads.pose import CROP, Camera, Shape, Shaper, make_camera, sample_shape
+
+from .assets import load_assets
+from .backdrop import draw_shoulders, sample_backdrops
+from .camera import take_photos
+from .noise import NoiseBank
+from .occluders import draw_hands, draw_objects, draw_strands
+from .paint import centres, resample, taps
+from .random_draws import Dice
+from .renderer import HeadRenderer, Layer
+from .view import View
+
+_SECOND = 0.07  # share of samples with another face in them
+_SCENE, _MAIN, _OTHER = 0, 1, 2  # streams of random numbers of one seed
+
+
+@dataclass
+class Sample:
+    """image uint8 (192, 192, 3) RGB; landmarks (68, 3) crop px, z 0 at the pivot; the shape."""
+
+    image: NDArray[np.uint8]
+    landmarks: Floats
+    shape: Shape
+    camera: Camera
+
+
+class Synthesizer:
+    """Renders synthetic faces of one head model on one device, ``together`` at a time."""
+
+    def __init__(
+        self, head: HeadModel, data: Path | None, device: str = "cpu", together: int | None = None
+    ) -> None:
+        self.head, self.device = head, torch.device(device)
+        self.together = together or (8 if self.device.type == "cpu" else 128)
+        self.shaper = Shaper(head, self.device)
+        self.noise = NoiseBank(self.device)
+        self.assets = load_assets(head, data, self.device)
+        self.renderer = HeadRenderer(head, self.assets, self.noise)
+
+    @classmethod
+    def load(cls, head: Path | str, data: Path | None, device: str = "cpu") -> Synthesizer:
+        return cls(load_head(head), data, device)
+
+    def samples(self, seeds: Sequence[int]) -> list[Sample]:
+        """Renders one sample per seed; on one device, a seed's sample is the same in any batch but
+        for rounding."""
+        out: list[Sample] = []
+        with torch.inference_mode():
+            for start in range(0, len(seeds), self.together):
+                out += self._batch(seeds[start : start + self.together])
+        return out
+
+    def _batch(self, seeds: Sequence[int]) -> list[Sample]:
+        scene = Dice(seeds, _SCENE, self.device)
+        others = [k for k, yes in enumerate(scene.chance(_SECOND).tolist()) if yes]
+        shapes = [sample_shape(np.random.default_rng(s), self.head) for s in seeds]
+        shapes += [sample_shape(np.random.default_rng([seeds[k], 1]), self.head) for k in others]
+        dice = [Dice(seeds, _MAIN, self.device)]
+        if others:
+            dice.append(Dice([seeds[k] for k in others], _OTHER, self.device))
+        vertices = self.shaper.vertices(shapes)
+        landmarks = vertices[:, self.renderer.landmarks].cpu().numpy()
+        cameras = [make_camera(s, p) for s, p in zip(shapes, landmarks, strict=True)]
+        layer = self.renderer.heads(Dice.joined(dice), vertices, View.of(cameras, self.device))
+        images = self._compose(scene, layer, others, landmarks, cameras).cpu().numpy()
+        rows = zip(images, landmarks, shapes, cameras, strict=False)  # others come after
+        return [Sample(i, camera.project(p), shape, camera) for i, p, shape, camera in rows]
+
+    def _compose(
+        self,
+        scene: Dice,
+        layer: Layer,
+        others: list[int],
+        landmarks: Floats,
+        cameras: list[Camera],
+    ) -> Tensor:
+        """uint8 (B, CROP, CROP, 3): the first B layers before their scenes."""
+        n = len(scene)
+        canvas = sample_backdrops(scene, self.assets, self.noise, CROP)
+        canvas = self._second_faces(scene, canvas, layer, others)
+        behind = np.array([0, 0, -8], np.float32)
+        points = [cameras[k].project(landmarks[k, 8:9] + behind)[0, :2] for k in range(n)]
+        chin = torch.from_numpy(np.array(points, np.float32)).to(self.device)
+        scale = torch.tensor([c.scale for c in cameras[:n]], device=self.device)
+        canvas = draw_shoulders(scene, self.noise, canvas, chin, scale)
+        canvas = canvas * (1 - layer.cover[:n, None]) + layer.light[:n]
+        tone = layer.tone[:n]
+        canvas = draw_objects(scene, draw_hands(scene, canvas, tone))
+        canvas = draw_strands(scene, canvas, layer.hair[:n], 0.12 * layer.haired[:n])
+        return take_photos(scene, self.noise, canvas, layer.face[:n], tone.mean(1))
+
+    def _second_faces(self, scene: Dice, canvas: Tensor, layer: Layer, others: list[int]) -> Tensor:
+        """Other heads, smaller or cut off at the side, behind the main ones."""
+        shrink = torch.exp(scene.uniform(math.log(0.4), 0.0))
+        move = torch.stack(
+            [scene.sign() * scene.uniform(0.42, 0.62), scene.normal(0, 0.15)], 1
+        ) * CROP  # fmt: skip
+        if not others:
+            return canvas
+        at = torch.tensor(others, device=self.device)
+        x = centres(CROP, self.device) - CROP / 2
+        place = (x - move[at, :, None]) / shrink[at, None, None] + CROP / 2 - 0.5
+        linear = torch.zeros(len(at), dtype=torch.bool, device=self.device)
+        outside = ((place < 0) | (place > CROP - 1)).float()
+        across, down = (
+            taps(place[:, k], CROP, linear) * (1 - outside[:, k, :, None]) for k in (0, 1)
+        )
+        extra = slice(len(scene), None)
+        light = resample(layer.light[extra], down, across)
+        cover = resample(layer.cover[extra], down, across)[:, None]
+        light = light / light.amax((1, 2, 3), keepdim=True).clamp(min=0.5)
+        canvas[at] = canvas[at] * (1 - cover) + light
+        return canvas

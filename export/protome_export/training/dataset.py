@@ -1,0 +1,265 @@
+"""Training batches: random samples, mirror and similarity augmentation, photometric noise, in
+tensor code on the device that trains."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from queue import Queue
+
+import numpy as np
+import torch
+import torch.nn.functional as fn
+from torch import Tensor
+
+from protome_export.heads.model import MIRROR68, Floats
+from protome_export.render.paint import centres, framed, window
+from protome_export.render.random_draws import Dice
+
+from .config import Config
+from .geometry import CROP, umeyama
+from .network import INPUT
+from .shape_space import Poser, ShapeSpace, canonical_heads
+from .shards import Shard, find_shards, read_shard
+from .window import around, face_size
+
+_DRAWS = 104  # random numbers a sample may use
+_MIDDLE = (96.0, 100.0)  # crop px that turns and zooms leave where it is
+
+
+@dataclass
+class Batch:
+    """crops (B, 3, 96, 96) 0..1; landmarks (B, 68, 3) px, z about their mean; coefficients."""
+
+    crops: Tensor
+    landmarks: Tensor
+    coefficients: Tensor
+
+
+@dataclass
+class Stored:
+    """A shard at hand: images (n, 192, 192, 3) uint8, on the CPU mapped from disk; landmarks
+    (n, 68, 3), coefficients (n, K)."""
+
+    images: Tensor
+    landmarks: Tensor
+    coefficients: Tensor
+
+
+def shard_coefficients(path: Path, shard: Shard, poser: Poser, space: ShapeSpace) -> Floats:
+    """(n, K) shape coefficients of a shard's heads; kept beside the shard."""
+    cache = path.with_suffix(".coefficients.npz")
+    stamp = np.float64(np.square(space.modes.astype(np.float64)).sum())
+    if cache.exists():
+        with np.load(cache) as z:
+            if z["stamp"] == stamp:
+                return np.asarray(z["coefficients"], np.float32)
+    heads = canonical_heads(poser, shard.labels, space.canonical68)
+    out = space.coefficients(heads)
+    with contextlib.suppress(OSError):  # a read-only folder: computed again next time
+        np.savez(cache, coefficients=out, stamp=stamp)
+    return out
+
+
+class Samples:
+    """All complete shards of a folder; `refresh` picks up new ones."""
+
+    def __init__(
+        self, folder: Path, poser: Poser, space: ShapeSpace, device: torch.device | None = None
+    ) -> None:
+        self.folder, self.poser, self.space = folder, poser, space
+        self.device = device or torch.device("cpu")
+        self.mirror = torch.from_numpy(space.mirror.astype(np.float32)).to(self.device)
+        self.canonical68 = torch.from_numpy(space.canonical68).to(self.device)
+        self.face_size = face_size(self.canonical68)
+        self.shards: list[Stored] = []
+        self.seen: set[Path] = set()
+
+    def __len__(self) -> int:
+        return sum(len(s.images) for s in self.shards)
+
+    def refresh(self, limit: int | None = None) -> int:
+        """Takes in shards that are new, at most limit of them at hand; how many samples there
+        are."""
+        shards = list(self.shards)
+        for path in find_shards(self.folder):
+            if path not in self.seen and (limit is None or len(self.seen) < limit):
+                shard = read_shard(path)
+                coefficients = shard_coefficients(path, shard, self.poser, self.space)
+                self.seen.add(path)
+                arrays = (shard.images, shard.labels.landmarks.astype(np.float32), coefficients)
+                shards.append(Stored(*(torch.from_numpy(a).to(self.device) for a in arrays)))
+        if self.device.type != "cpu" and len(shards) > 1:
+            # On a GPU all as one, from which a batch is one look-up.
+            fields = zip(*(vars(s).values() for s in shards), strict=True)
+            shards = [Stored(*map(torch.cat, fields))]
+        self.shards = shards
+        return len(self)
+
+    def take(self, dice: Dice) -> Stored:
+        """One random sample per row of dice."""
+        if self.device.type != "cpu":
+            whole = self.shards[0]
+            dice.uniform()
+            rows_at = dice.pick(len(whole.images))
+            return Stored(*(part[rows_at] for part in vars(whole).values()))
+        which, place = dice.pick(len(self.shards)).tolist(), dice.uniform().tolist()
+        chosen = [self.shards[k] for k in which]
+        at = [int(u * len(s.images)) for s, u in zip(chosen, place, strict=True)]
+        rows = list(zip(chosen, at, strict=True))
+        return Stored(
+            torch.stack([s.images[i] for s, i in rows]),
+            torch.stack([s.landmarks[i] for s, i in rows]),
+            torch.stack([s.coefficients[i] for s, i in rows]),
+        )
+
+
+def mirrored(s: Stored, flip: Tensor, mirror: Tensor) -> Stored:
+    """Those with flip (B,) as their mirror images show them; mirror (K, K) of coefficients."""
+    twins = s.landmarks[:, torch.from_numpy(MIRROR68).to(flip.device)] * torch.tensor(
+        [-1.0, 1.0, 1.0], device=flip.device
+    )
+    twins[..., 0] += CROP
+    return Stored(
+        torch.where(flip[:, None, None, None], s.images.flip(2), s.images),
+        torch.where(flip[:, None, None], twins, s.landmarks),
+        torch.where(flip[:, None], s.coefficients @ mirror.T, s.coefficients),
+    )
+
+
+def augmented(images: Tensor, landmarks: Tensor, dice: Dice, c: Config) -> tuple[Tensor, Tensor]:
+    """Random similarities: images (B, 192, 192, 3) uint8 -> crops (B, 3, 96, 96) 0..1; landmarks
+    (B, 68, 3) moved with them."""
+    n, device = len(images), images.device
+    turned = dice.normal(0, c.rotate_degrees), dice.uniform(-90, 90)
+    angle = torch.deg2rad(torch.where(dice.chance(c.any_roll), turned[1], turned[0]))
+    zoom = torch.exp(dice.normal(0, c.zoom))
+    cosine, sine = torch.cos(angle) * zoom, torch.sin(angle) * zoom
+    a = torch.stack([cosine, -sine, sine, cosine], 1).view(n, 2, 2)
+    middle = torch.tensor(_MIDDLE, device=device)
+    offset = middle + dice.normal(0, c.move, 2) - (a @ middle)
+    at = centres(INPUT, device) * (CROP / INPUT)
+    row, column = torch.meshgrid(at, at, indexing="ij")
+    place = torch.stack([column, row], -1).view(1, -1, 2) - offset[:, None]
+    grid = (place @ torch.linalg.inv(a).transpose(1, 2)) * (2 / CROP) - 1
+    planar = images.permute(0, 3, 1, 2).float() / 255
+    crops = fn.grid_sample(
+        planar, grid.view(n, INPUT, INPUT, 2), padding_mode="border", align_corners=False
+    )
+    outside = (grid.abs().amax(2) > 1).view(n, 1, INPUT, INPUT)
+    black = dice.chance(0.5)[:, None, None, None]
+    moved = torch.cat(
+        [landmarks[..., :2] @ a.transpose(1, 2) + offset[:, None],
+         landmarks[..., 2:] * zoom[:, None, None]], 2,
+    )  # fmt: skip
+    return crops.masked_fill(outside & black, 0), moved
+
+
+def windowed(
+    images: Tensor, landmarks: Tensor, samples: Samples, dice: Dice, c: Config
+) -> tuple[Tensor, Tensor]:
+    """Windows around the true faces, missed at random: images (B, 192, 192, 3) uint8 -> windows
+    (B, 3, 192, 192) 0..1; landmarks (B, 68, 3) in the window frame."""
+    turn = torch.deg2rad(dice.normal(0, c.rotate_degrees, 1))
+    jitter = torch.cat([turn, dice.normal(0, c.zoom, 1), dice.normal(0, c.move, 2)], 1)
+    rotation, scale, _ = umeyama(landmarks, samples.canonical68)
+    place = around(landmarks, rotation, scale, samples.face_size, jitter)
+    return place.cut(images.permute(0, 3, 1, 2).float() / 255), place.from_crop(landmarks)
+
+
+def _bordered(x: Tensor, dice: Dice, share: float) -> Tensor:
+    """Black borders, as crops have that reach beyond the photo; up to a quarter of a side."""
+    cut = (
+        (1 + dice.pick(x.shape[-1] // 4 - 1, 4)) * dice.chance(0.5, 4) * dice.chance(share)[:, None]
+    )
+    return framed(x, cut)
+
+
+def _covered(x: Tensor, dice: Dice, share: float) -> Tensor:
+    """A share of the crops with an ellipse of another crop over them: what hides real faces has
+    texture, and often is skin or hair."""
+    centre, half = dice.uniform(-0.9, 0.9, 2), dice.uniform(0.12, 0.5, 2)
+    side = x.shape[-1]
+    other, shift = dice.pick(len(x)), dice.pick(side)
+    at = torch.nonzero(dice.chance(share))[:, 0]
+    grid = torch.linspace(-1, 1, side, device=x.device)
+    u, v = ((grid - centre[at, k, None]) / half[at, k, None] for k in (0, 1))
+    inside = (u.square()[:, None] + v.square()[:, :, None] < 1)[:, None]
+    column = (torch.arange(side, device=x.device) - shift[at, None]) % side
+    piece = x[other[at]].gather(3, column[:, None, None].expand(-1, 3, side, -1))
+    out = x.clone()
+    out[at] = torch.where(inside, piece, x[at])
+    return out
+
+
+def _shaded(x: Tensor, dice: Dice, share: float) -> Tensor:
+    """Smooth light and shadow over a share of the crops."""
+    depth = dice.uniform(0.1, 0.7) * dice.chance(share)
+    exponent = dice.normal(0, 1, 1, 3, 3) * depth[:, None, None, None]
+    return x * fn.interpolate(exponent, x.shape[-2:], mode="bicubic", align_corners=True).exp()
+
+
+def _photometric(x: Tensor, dice: Dice) -> Tensor:
+    def some(p: float, low: float, high: float, neutral: float, channels: int = 1) -> Tensor:
+        value = dice.uniform(low, high, channels, 1, 1)
+        return torch.where(dice.chance(p)[:, None, None, None], value, neutral)
+
+    x = x * some(0.6, 0.7, 1.3, 1) + some(0.5, -0.1, 0.1, 0)
+    x = x * some(0.35, 0.88, 1.12, 1, 3)
+    x = x.clamp(1e-4, 1) ** some(0.4, 0.55, 1.9, 1)
+    film = dice.uniform(0.05, 1, 3) * torch.tensor([2.0, 3.0, 1.5], device=x.device)
+    film = film / film.sum(1, keepdim=True)  # any film's response
+    grey = (x * film[:, :, None, None]).sum(1, keepdim=True)
+    x = torch.lerp(x, grey.expand_as(x), some(0.2, 1, 1, 0))
+    k = x.shape[-1] // INPUT
+    blur = fn.avg_pool2d(fn.pad(x, (k, k, k, k), mode="replicate"), 2 * k + 1, 1)
+    x = torch.lerp(x, blur, some(0.25, 0.3, 1.0, 0))
+    x = _boxed(x, dice, 0.135)
+    few = fn.interpolate(fn.avg_pool2d(x, 4 * k), x.shape[-2:], mode="bilinear")
+    return torch.lerp(x, few, some(0.08, 0.5, 1.0, 0))
+
+
+def _boxed(x: Tensor, dice: Dice, share: float) -> Tensor:
+    """A box of one colour over a share of the crops."""
+    side = x.shape[-1]
+    size = (5 + dice.pick(27, 2)) * side // INPUT
+    corner = (dice.uniform(0, 1, 2) * (side - size)).long()
+    box = window(corner, corner + size, side) & dice.chance(share)[:, None, None]
+    return torch.where(box[:, None], dice.uniform(0, 1, 3)[:, :, None, None], x)
+
+
+def draw_batch(samples: Samples, generator: torch.Generator, c: Config) -> Batch:
+    """One augmented batch."""
+    dice = Dice.thrown(generator, c.batch, _DRAWS)
+    drawn = mirrored(samples.take(dice), dice.chance(0.5), samples.mirror)
+    if c.facemesh:
+        x, landmarks = windowed(drawn.images, drawn.landmarks, samples, dice, c)
+    else:
+        x, landmarks = augmented(drawn.images, drawn.landmarks, dice, c)
+    x = _covered(_bordered(x, dice, c.borders), dice, c.covered)
+    x = _photometric(_shaded(x, dice, c.shaded), dice)
+    grain = torch.randn(x.shape, generator=generator, device=x.device)
+    grainy = dice.uniform(0, 0.05) * dice.chance(0.4)
+    x = (x + grain * grainy[:, None, None, None]).clamp(0, 1)
+    landmarks[..., 2] -= landmarks[..., 2].mean(1, keepdim=True)
+    return Batch(x, landmarks, drawn.coefficients)
+
+
+class Loader:
+    """Background threads that keep a queue of batches full."""
+
+    def __init__(self, samples: Samples, config: Config, seed: int) -> None:
+        self.queue: Queue[Batch] = Queue(6)
+        self.samples, self.config = samples, config
+        for k in range(config.loaders):
+            threading.Thread(target=self._work, args=(seed + k,), daemon=True).start()
+
+    def _work(self, seed: int) -> None:
+        generator = torch.Generator(self.samples.device).manual_seed(seed)
+        while True:
+            self.queue.put(draw_batch(self.samples, generator, self.config))
+
+    def next(self) -> Batch:
+        return self.queue.get()

@@ -1,0 +1,1 @@
+"""Load tests and measurements; run with ``python -m load_tests.NAME`` from the repository."""

@@ -1,0 +1,1 @@
+"""Run ghz, a gRPC benchmark tool, against a real server."""

@@ -1,0 +1,1 @@
+"""Measure single stages in this process."""

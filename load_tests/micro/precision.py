@@ -1,0 +1,48 @@
+"""FP16 against float32 on the CPU provider: time of one face, as a ratio in one run.
+
+Run: ``python -m load_tests.micro.precision`` (needs the [export] extra).
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+
+from protome.model.card import load_model
+from protome_export.release.parity import widen
+
+ROUNDS = 15
+
+
+def main() -> None:
+    """Print the ratio."""
+    model = load_model()
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    crop = np.random.default_rng(0).integers(0, 255, (1, 192, 192, 3), dtype=np.uint8)
+    feeds = {model.input: crop} | {name: np.empty(0, np.int64) for name in model.rows.values()}
+    sessions = {
+        "FP16": ort.InferenceSession(model.onnx, options, providers=["CPUExecutionProvider"]),
+        "float32": ort.InferenceSession(
+            widen(onnx.load_from_string(model.onnx)).SerializeToString(),
+            options,
+            providers=["CPUExecutionProvider"],
+        ),
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in sessions}
+    for _ in range(ROUNDS):
+        # In turn, so that a slow moment of the machine hits both.
+        for name, session in sessions.items():
+            began = time.perf_counter()
+            session.run(None, feeds)
+            seconds[name].append(time.perf_counter() - began)
+    half, full = (statistics.median(seconds[name]) for name in ("FP16", "float32"))
+    print(f"FP16 {1e3 * half:.1f} ms, float32 {1e3 * full:.1f} ms, ratio {half / full:.2f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,22 @@
+"""Surface extraction against PyMCubes on the sample face, as ratios in one run.
+
+Run: ``python -m load_tests.micro.surfaces``.
+"""
+
+from __future__ import annotations
+
+from protome.bench.surface_speed import surface_speed
+from protome.mesh.surface import BACKEND
+
+from .sample_face import sample_face
+
+
+def main() -> None:
+    """Print the figures."""
+    print(f"backend: {BACKEND}")
+    for name, figure in surface_speed(sample_face().volume).items():
+        print(f"{name}: {figure:.4f}" if name.endswith("seconds") else f"{name}: {figure:.1f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,9 +1,0 @@
-from typing import Final
-
-from .grid import U8
-
-BACKEND: Final[str]
-
-def extract(
-    volume: U8, voxel: tuple[float, float, float], largest: bool, /
-) -> tuple[bytearray, bytearray, bytearray]: ...

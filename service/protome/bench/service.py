@@ -1,0 +1,128 @@
+"""A server under test: the real process, a load generator, and a watch on memory."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final, Self
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from protome.embedded import EmbeddedServer
+
+from .load import Spec, Tally
+
+SAMPLE_SECONDS: Final = 1.0
+
+
+@dataclass
+class Service:
+    """A server under test, its load generator, and a watch on its memory."""
+
+    flags: Sequence[str] = ()
+    peak: int = 0
+    _stop: threading.Event = field(default_factory=threading.Event)
+
+    def __enter__(self) -> Self:
+        self._stack = contextlib.ExitStack()
+        self.server = self._stack.enter_context(
+            EmbeddedServer(["--log-level", "error", *self.flags])
+        )
+        self._generator = self._stack.enter_context(
+            subprocess.Popen(
+                [sys.executable, "-m", f"{__package__}.load"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+        )
+        self._stack.callback(self._generator.kill)
+        watch = threading.Thread(target=self._watch, daemon=True)
+        watch.start()
+        self._stack.callback(watch.join)
+        self._stack.callback(self._stop.set)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._stack.close()
+
+    def load(self, photos: Sequence[str], options: Mapping[str, Any], **spec: Any) -> Tally:
+        """Put a load on the server; arguments as :class:`load.Spec`."""
+        task = Spec(self.server.address, photos, dict(options), **spec)
+        assert self._generator.stdin is not None
+        assert self._generator.stdout is not None
+        cpu, began = time.process_time(), time.monotonic()
+        print(json.dumps(asdict(task)), file=self._generator.stdin, flush=True)
+        tally = Tally(**json.loads(self._generator.stdout.readline()))
+        # The watch on memory is no part of the service either.
+        tally.cpu_seconds += (time.process_time() - cpu) / (time.monotonic() - began)
+        return tally
+
+    def metrics(self) -> dict[str, float]:
+        """Every sample of /metrics by name, those of stages as ``NAME:STAGE``."""
+        with urllib.request.urlopen(f"http://{self.server.http}/metrics", timeout=30) as page:
+            text = page.read().decode()
+        found: dict[str, float] = {}
+        for family in text_string_to_metric_families(text):
+            for sample in family.samples:
+                stage = sample.labels.get("stage")
+                name = f"{sample.name}:{stage}" if stage else sample.name
+                found[name] = found.get(name, 0.0) + sample.value
+        return found
+
+    def memory(self) -> int:
+        """Resident bytes of the server and its workers, shared pages counted once."""
+        return sum(map(_resident, family(self.server.process.pid)))
+
+    def cpu_seconds(self) -> float:
+        """Processor time that the server and its workers have taken."""
+        return sum(map(cpu_seconds, family(self.server.process.pid)))
+
+    def loop_seconds(self) -> float:
+        """Processor time that the server's event loop, its first thread, has taken."""
+        pid = self.server.process.pid
+        return _ticks(Path(f"/proc/{pid}/task/{pid}/stat"), 2)
+
+    def _watch(self) -> None:
+        while not self._stop.wait(SAMPLE_SECONDS):
+            self.peak = max(self.peak, self.memory())
+
+
+def family(pid: int) -> Iterator[int]:
+    """A process and all that it started, as far as they run."""
+    yield pid
+    for thread in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            for child in thread.read_text().split():
+                yield from family(int(child))
+
+
+def _resident(pid: int) -> int:
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) * 1024
+    return 0
+
+
+def cpu_seconds(pid: int) -> float:
+    """Processor time of a process and of its children that ended, 0 if it is gone itself."""
+    with contextlib.suppress(OSError):
+        return _ticks(Path(f"/proc/{pid}/stat"), 4)
+    return 0.0
+
+
+def _ticks(stat: Path, count: int) -> float:
+    """Seconds from a ``stat`` file of /proc: user and system time, then those of children."""
+    # Behind the name, which may hold anything, they are the 12th to 15th.
+    after = stat.read_text().rpartition(")")[2].split()
+    return sum(map(int, after[11 : 11 + count])) / os.sysconf("SC_CLK_TCK")

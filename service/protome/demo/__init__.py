@@ -1,0 +1,1 @@
+"""Reconstruct the sample photo and draw the result."""

@@ -1,0 +1,149 @@
+"""Pictures of a mesh, in software: for ``protome demo`` and for looking at results.
+
+Orthographic. Every triangle that faces the camera is sampled densely and the nearest sample of a
+pixel wins: slow next to a GPU, but it needs nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from dataclasses import dataclass
+from typing import Any, Final
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from protome.geometry import F32, U8, U32
+
+SUPERSAMPLE: Final = 2
+BACKGROUND: Final = 250
+CLAY: Final = np.array([232, 226, 216], np.float32)
+# Towards the lights, in view coordinates, and their strength.
+LIGHTS: Final = (((0.35, 0.55, 0.75), 0.72), ((-0.8, 0.1, 0.4), 0.25))
+AMBIENT: Final = 0.28
+
+
+@dataclass(frozen=True, slots=True)
+class Model3D:
+    """A textured mesh as read from a GLB: arrays as in :class:`protome.mesh.mesh.Mesh`."""
+
+    positions: F32
+    normals: F32
+    triangles: U32
+    uv: F32 | None
+    picture: U8 | None
+
+
+def read_glb(data: bytes) -> Model3D:
+    """Read an uncompressed GLB as this package writes it."""
+    magic, _, _, length = struct.unpack_from("<4sIII", data)
+    if magic != b"glTF":
+        raise ValueError("not a GLB")
+    doc: dict[str, Any] = json.loads(data[20 : 20 + length])
+    blob = data[28 + length :]
+    if doc.get("extensionsRequired"):
+        raise ValueError("compressed GLBs are not read here")
+
+    def view(index: int) -> bytes:
+        v = doc["bufferViews"][index]
+        start: int = v["byteOffset"]
+        return blob[start : start + v["byteLength"]]
+
+    def accessor(index: int, dtype: str, width: int) -> npt.NDArray[Any]:
+        values = np.frombuffer(view(doc["accessors"][index]["bufferView"]), dtype)
+        return values.reshape(-1, width)
+
+    primitive = doc["meshes"][0]["primitives"][0]
+    names = primitive["attributes"]
+    picture = None
+    if "images" in doc:
+        encoded = np.frombuffer(view(doc["images"][0]["bufferView"]), np.uint8)
+        decoded = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
+        if decoded is None:
+            raise ValueError("the texture cannot be decoded")
+        picture = np.asarray(cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB), np.uint8)
+    return Model3D(
+        accessor(names["POSITION"], "<f4", 3),
+        accessor(names["NORMAL"], "<f4", 3),
+        accessor(primitive["indices"], "<u4", 3),
+        accessor(names["TEXCOORD_0"], "<f4", 2) if "TEXCOORD_0" in names else None,
+        picture,
+    )
+
+
+def render(
+    model: Model3D, *, yaw: float = 0.0, pitch: float = 0.0, side: int = 384, textured: bool = False
+) -> U8:
+    """Draw a mesh.
+
+    Args:
+        model: what to draw.
+        yaw: degrees the mesh is turned about +Y, positive turns the front to the right.
+        pitch: degrees it is turned about +X, positive turns the front down.
+        side: pixels of the square picture.
+        textured: its own colours instead of clay.
+
+    Returns:
+        (side, side, 3) uint8 RGB.
+    """
+    size = side * SUPERSAMPLE
+    turn = _rotation(yaw, pitch)
+    centre = (model.positions.min(axis=0) + model.positions.max(axis=0)) / 2
+    radius = float(np.linalg.norm(model.positions - centre, axis=1).max())
+    scale = size / (2.05 * radius)
+    points = (model.positions - centre) @ turn.T * scale
+    normals = model.normals @ turn.T
+    corners = points[model.triangles]
+    towards = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])[:, 2] > 0
+    triangles = model.triangles[towards]
+    spacing = np.abs(np.diff(points[triangles], axis=1)).max() if len(triangles) else 1.0
+    weights = _barycentric(min(24, int(np.ceil(spacing)) + 2))
+    spots = np.einsum("kc,tcx->tkx", weights, points[triangles]).reshape(-1, 3)
+    column = np.clip((spots[:, 0] + size / 2).astype(np.int64), 0, size - 1)
+    row = np.clip((size / 2 - spots[:, 1]).astype(np.int64), 0, size - 1)
+    pixel = row * size + column
+    nearest = np.full(size * size, -np.inf, np.float32)
+    np.maximum.at(nearest, pixel, spots[:, 2])
+    won = np.flatnonzero(spots[:, 2] >= nearest[pixel])
+    triangle, weight = won // len(weights), weights[won % len(weights)]
+    shown = triangles[triangle]
+    n = np.einsum("kc,kcx->kx", weight, normals[shown])
+    n /= np.maximum(np.linalg.norm(n, axis=1, keepdims=True), 1e-9)
+    if textured and model.uv is not None and model.picture is not None:
+        colour = _lookup(model.picture, np.einsum("kc,kcx->kx", weight, model.uv[shown]))
+    else:
+        colour = _shade(n) * CLAY
+    canvas = np.full((size * size, 3), BACKGROUND, np.float32)
+    canvas[pixel[won]] = colour
+    canvas = canvas.reshape(side, SUPERSAMPLE, side, SUPERSAMPLE, 3).mean(axis=(1, 3))
+    return np.asarray(np.clip(canvas, 0, 255), np.uint8)
+
+
+def _rotation(yaw: float, pitch: float) -> npt.NDArray[np.float32]:
+    y, p = np.radians(yaw), np.radians(pitch)
+    about_y = np.array([[np.cos(y), 0, np.sin(y)], [0, 1, 0], [-np.sin(y), 0, np.cos(y)]])
+    about_x = np.array([[1, 0, 0], [0, np.cos(p), -np.sin(p)], [0, np.sin(p), np.cos(p)]])
+    return np.asarray(about_x @ about_y, np.float32)
+
+
+def _barycentric(steps: int) -> F32:
+    """Weights of points spread evenly over a triangle, (k, 3)."""
+    grid = [(i, j, steps - i - j) for i in range(steps + 1) for j in range(steps + 1 - i)]
+    return np.array(grid, np.float32) / np.float32(steps)
+
+
+def _shade(normals: F32) -> F32:
+    light = np.full(len(normals), AMBIENT, np.float32)
+    for towards, strength in LIGHTS:
+        direction = np.array(towards) / np.linalg.norm(towards)
+        light += strength * np.clip(normals @ direction.astype(np.float32), 0, 1)
+    return np.minimum(light, 1.0)[:, None]
+
+
+def _lookup(picture: U8, uv: F32) -> F32:
+    height, width = picture.shape[:2]
+    x = np.clip((uv[:, 0] * width).astype(np.int64), 0, width - 1)
+    y = np.clip((uv[:, 1] * height).astype(np.int64), 0, height - 1)
+    return np.asarray(picture[y, x], np.float32)

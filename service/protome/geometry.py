@@ -1,0 +1,205 @@
+"""Define the coordinate frames, the voxel grid and the ways between them.
+
+Crop coordinates, shared by every stage: pixels of the 192 px crop, x to the right, y down, the
+outer corner of the top left pixel at (0, 0); z is depth away from the camera, 0 at the front of
+the first slice, in the same unit. Voxel (k, j, i) of a level with ``step`` s px across and ``dz``
+px deep has its centre at x = s (i + 1/2), y = s (j + 1/2), z = dz (k + 1/2).
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+CROP_SIDE: Final = 192
+"""Side of the crop the network sees, pixels."""
+
+CROP_DEPTH: Final = 100
+"""Depth of the reconstructed range, crop pixels."""
+
+METRES_PER_PIXEL: Final = 0.01 / 6.2
+"""Nominal size of a crop pixel: the crop rule puts a mean head at 6.2 px per centimetre."""
+
+U8 = npt.NDArray[np.uint8]
+F32 = npt.NDArray[np.float32]
+F64 = npt.NDArray[np.float64]
+U32 = npt.NDArray[np.uint32]
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """The part of the crop that the photo covers, crop coordinates; outside of it is nothing."""
+
+    left: float = 0.0
+    top: float = 0.0
+    right: float = CROP_SIDE
+    bottom: float = CROP_SIDE
+
+
+class Level(enum.IntEnum):
+    """Levels of detail; the values are those of protome.v1.DetailLevel."""
+
+    PREVIEW = 1
+    STANDARD = 2
+    FINE = 3
+
+    def __reduce_ex__(self, protocol: object) -> tuple[type[Level], tuple[int]]:
+        # Python before 3.11.4 pickles members through getattr, which replies may not name.
+        return Level, (self.value,)
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Size of a volume: ``shape`` is (depth, height, width) in voxels."""
+
+    shape: tuple[int, int, int]
+
+    @property
+    def voxel(self) -> tuple[float, float, float]:
+        """Extent of a voxel along z, y and x, crop pixels."""
+        depth, height, width = self.shape
+        return CROP_DEPTH / depth, CROP_SIDE / height, CROP_SIDE / width
+
+
+GRIDS: Final = {
+    Level.PREVIEW: Grid((50, 48, 48)),
+    Level.STANDARD: Grid((100, 96, 96)),
+    Level.FINE: Grid((200, 192, 192)),
+}
+
+
+def resample(volume: U8, level: Level) -> U8:
+    """Bring a volume to the grid of ``level``.
+
+    Args:
+        volume: occupancy, (depth, height, width) of any level, 0 to 255.
+        level: the level wanted.
+
+    Returns:
+        Occupancy on that grid: pooled by the mean, or interpolated linearly between voxel
+        centres. The volume itself where it has that size already.
+    """
+    target = GRIDS[level].shape
+    if volume.shape == target:
+        return volume
+    if volume.shape[0] > target[0]:
+        fz, fy, fx = (a // b for a, b in zip(volume.shape, target, strict=True))
+        blocks = volume.reshape(target[0], fz, target[1], fy, target[2], fx)
+        return np.asarray(np.round(blocks.mean(axis=(1, 3, 5))), np.uint8)
+    fine = volume.astype(np.float32)
+    while fine.shape != target:
+        for axis in range(3):
+            fine = double(fine, axis)
+    return np.round(fine).astype(np.uint8)
+
+
+def double(values: F32, axis: int) -> F32:
+    """Twice the samples along ``axis``, linear between centres, the border repeated."""
+    v = np.moveaxis(values, axis, 0)
+    before = np.concatenate([v[:1], v[:-1]])
+    after = np.concatenate([v[1:], v[-1:]])
+    out = np.empty((2 * len(v), *v.shape[1:]), np.float32)
+    out[0::2] = 0.75 * v + 0.25 * before
+    out[1::2] = 0.75 * v + 0.25 * after
+    return np.moveaxis(out, 0, axis)
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A rectangle in photo coordinates: top left corner, width and height, pixels."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+    @property
+    def area(self) -> float:
+        """Square pixels."""
+        return self.width * self.height
+
+
+@dataclass(frozen=True, slots=True)
+class CropRule:
+    """From a detector's box to a crop; ships with the model, measured for its detector.
+
+    The crop is a square of side ``side`` x sqrt(width x height) of the box. The point of the box at
+    its centre, lowered by ``drop`` x height, goes to crop coordinates (CROP_SIDE / 2, ``anchor``).
+    """
+
+    side: float
+    drop: float
+    anchor: float
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where a crop lies in the photo: photo = (``left``, ``top``) + ``pixel`` x crop, in pixels."""
+
+    left: float
+    top: float
+    pixel: float
+
+    def mesh_to_photo(self) -> F64:
+        """(4, 4) matrix from mesh coordinates (metres) to photo coordinates (pixels)."""
+        s = self.pixel / METRES_PER_PIXEL
+        matrix = np.diag([s, -s, s, 1.0])
+        matrix[0, 3] = self.left + self.pixel * CROP_SIDE / 2
+        matrix[1, 3] = self.top + self.pixel * CROP_SIDE / 2
+        return matrix
+
+    def frame(self, width: int, height: int) -> Frame:
+        """The part of the crop that a photo of this size covers."""
+        return Frame(
+            max(0.0, -self.left / self.pixel),
+            max(0.0, -self.top / self.pixel),
+            min(float(CROP_SIDE), (width - self.left) / self.pixel),
+            min(float(CROP_SIDE), (height - self.top) / self.pixel),
+        )
+
+    def crop_to_photo(self) -> F64:
+        """(4, 4) matrix from crop coordinates (pixels, z away) to photo coordinates (pixels)."""
+        return self.mesh_to_photo() @ crop_to_mesh()
+
+
+def crop_to_mesh() -> F64:
+    """(4, 4) matrix from crop coordinates (pixels, z away) to mesh coordinates (metres)."""
+    m = METRES_PER_PIXEL
+    matrix = np.diag([m, -m, -m, 1.0])
+    matrix[:3, 3] = -m * CROP_SIDE / 2, m * CROP_SIDE / 2, m * CROP_DEPTH / 2
+    return matrix
+
+
+def place(box: Box, rule: CropRule) -> Placement:
+    """Place the crop of a face by the model's rule."""
+    side = rule.side * math.sqrt(box.width * box.height)
+    pixel = side / CROP_SIDE
+    x = box.x + box.width / 2
+    y = box.y + box.height / 2 + rule.drop * box.height
+    return Placement(x - pixel * CROP_SIDE / 2, y - pixel * rule.anchor, pixel)
+
+
+def angles(pose: F32) -> tuple[float, float, float]:
+    """Yaw, pitch and roll in degrees, as protome.v1.Pose defines them.
+
+    Args:
+        pose: (3, 4), from the head's own frame (x to its left, y up, z forward) to crop
+            coordinates (x right, y down, z away), with any uniform scale.
+    """
+    # Plain numbers: for nine of them arrays take ten times as long, in the event loop.
+    (x0, x1, x2), (y0, y1, y2), (z0, z1, z2) = pose[:, :3].tolist()
+    aside, up, ahead = _unit(x0, -y0, -z0), _unit(x1, -y1, -z1), _unit(x2, -y2, -z2)
+    yaw = math.atan2(ahead[0], ahead[2])
+    pitch = math.asin(min(max(ahead[1], -1.0), 1.0))
+    roll = math.atan2(aside[1], up[1])
+    return math.degrees(yaw), math.degrees(pitch), math.degrees(roll)
+
+
+def _unit(x: float, y: float, z: float) -> tuple[float, float, float]:
+    length = math.sqrt(x * x + y * y + z * z)
+    return x / length, y / length, z / length

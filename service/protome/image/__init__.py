@@ -1,0 +1,1 @@
+"""Turn the bytes of a photo into crops of its faces."""

@@ -1,0 +1,81 @@
+"""Cut the crops that the network and the texture are made from."""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+
+from protome.geometry import CROP_SIDE, U8, Placement
+
+from .decode import Image
+
+
+def cut(image: Image, placement: Placement, side: int = CROP_SIDE) -> U8:
+    """Cut and resample a crop; outside of the photo it is black.
+
+    Args:
+        image: the photo.
+        placement: from :func:`place`.
+        side: pixels of the result; the region of the photo is the same for every side.
+
+    Returns:
+        (side, side, 3) uint8 RGB.
+    """
+    # Continuous coordinates throughout: the centre of pixel i is at i + 1/2.
+    step = placement.pixel * CROP_SIDE / side
+    sx = sy = step / image.step
+    left = (placement.left - image.left) / image.step
+    top = (placement.top - image.top) / image.step
+    height, width = image.pixels.shape[:2]
+    margin = 4 + math.ceil(2 * max(sx, sy))
+    x0, x1 = _span(left, sx * side, width, margin)
+    y0, y1 = _span(top, sy * side, height, margin)
+    if x1 <= x0 or y1 <= y0:
+        return np.zeros((side, side, 3), np.uint8)
+    region = image.pixels[y0:y1, x0:x1]
+    left, top = left - x0, top - y0
+    times = int(max(sx, sy) / 2)
+    if times > 1:
+        # Whole blocks first: the cost of a Gaussian grows with its width.
+        size = -(-region.shape[1] // times), -(-region.shape[0] // times)
+        fx, fy = region.shape[1] / size[0], region.shape[0] / size[1]
+        region = np.asarray(cv2.resize(region, size, interpolation=cv2.INTER_AREA), np.uint8)
+        sx, sy, left, top = sx / fx, sy / fy, left / fx, top / fy
+    shrink = max(sx, sy)
+    if shrink > 1.1:
+        # Gaussian low-pass at the new Nyquist rate; bilinear sampling alone would alias.
+        sigma = 0.35 * math.sqrt(shrink * shrink - 1)
+        region = np.asarray(cv2.GaussianBlur(region, (0, 0), sigma), np.uint8)
+    to_region = np.array(
+        [[sx, 0, left + 0.5 * sx - 0.5], [0, sy, top + 0.5 * sy - 0.5]], np.float64
+    )
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    crop = cv2.warpAffine(region, to_region, (side, side), flags=flags)
+    return np.asarray(crop, np.uint8)
+
+
+def _span(start: float, length: float, limit: int, margin: int) -> tuple[int, int]:
+    """The whole pixels that a stretch of the photo touches, with a margin for the filters."""
+    first = max(0, math.floor(start) - margin)
+    last = min(limit, math.ceil(start + length) + margin)
+    return first, last
+
+
+def blur_effect(crop: U8) -> float:
+    """How blurred the middle of a crop, (192, 192, 3) uint8 RGB, is: 0 sharp, 1 without detail.
+
+    Crete et al., "The blur effect: perception and estimation with a new no-reference perceptual
+    blur metric", SPIE 2007: the share of the gradient that a further blur would leave.
+    """
+    side = crop.shape[0]
+    low, high = side // 5, side * 4 // 5
+    grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)[low:high, low:high].astype(np.float32)
+    shares = []
+    for axis, kernel in ((0, (1, 9)), (1, (9, 1))):
+        own = np.abs(np.diff(grey, axis=axis))
+        left = np.abs(np.diff(cv2.blur(grey, kernel), axis=axis))
+        lost = np.maximum(0, own - left).sum()
+        shares.append(1 - float(lost) / max(float(own.sum()), 1e-6))
+    return max(shares)

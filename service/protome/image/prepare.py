@@ -1,0 +1,190 @@
+"""Turn the bytes of a photo into crops: decode, find faces, place and cut."""
+
+from __future__ import annotations
+
+import enum
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+
+from protome.errors import NoFaceFound
+from protome.geometry import CROP_SIDE, U8, Box, CropRule, Placement, place
+
+from .crop import blur_effect, cut
+from .decode import Image, ImageLimits, decode
+from .faces import COARSE, TWO_PASSES, Face, detect, given, settled
+from .sanitize import JPEG_MAGIC
+
+# Longest side in pixels that detection and crops make use of.
+ENOUGH: Final = 1600
+# Sides of the picture a texture is cut from; powers of two, as some readers want.
+PORTRAITS: Final = (256, 512)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a first, cheaper look at a JPEG may leave away.
+
+    Attributes:
+        enough: longest side in pixels at which a face of usual size has pixels enough.
+        pixels: that a crop's side must then have, to be as sharp as from the whole photo.
+    """
+
+    enough: int
+    pixels: float
+
+
+PLAIN: Final = Look(TWO_PASSES, 1.25 * CROP_SIDE)
+TEXTURED: Final = Look(1280, PORTRAITS[-1])
+
+
+def warm_up() -> None:
+    """Have the detector set itself up, so that no photo pays for it."""
+    grey = np.full((COARSE, COARSE, 3), 128, np.uint8)
+    detect(Image(grey, COARSE, COARSE), min_score=1.0)
+
+
+class Outcome(enum.IntEnum):
+    """What became of a face; the values are those of protome.v1.FaceOutcome."""
+
+    RECONSTRUCTED = 1
+    OVER_MAX_FACES = 2
+    TOO_SMALL = 3
+    NO_SURFACE = 4
+    FAILED = 5
+
+    def __reduce_ex__(self, protocol: object) -> tuple[type[Outcome], tuple[int]]:
+        # Python before 3.11.4 pickles members through getattr, which replies may not name.
+        return Outcome, (self.value,)
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoJob:
+    """What ``prepare`` is asked for; the limits are those of the configuration.
+
+    ``textured`` says whether a texture will be cut from the portraits, which then have more pixels.
+    """
+
+    boxes: Sequence[Box]
+    max_faces: int
+    min_face_pixels: int
+    min_score: float
+    limits: ImageLimits
+    rule: CropRule
+    textured: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFace:
+    """A face of the photo.
+
+    Attributes:
+        face: as detected or given.
+        outcome: what becomes of it.
+        placement: of its crop, None if it was left out.
+        blur: of its crop, see :func:`protome.image.crop.blur_effect`.
+    """
+
+    face: Face
+    outcome: Outcome
+    placement: Placement | None
+    blur: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Photo:
+    """What ``prepare`` found: size in photo pixels, faces, and seconds spent in each stage."""
+
+    width: int
+    height: int
+    faces: Sequence[FoundFace]
+    decode_seconds: float
+    detect_seconds: float
+    crop_seconds: float
+
+
+def prepare(job: PhotoJob, inputs: Sequence[U8]) -> tuple[Photo, list[U8]]:
+    """Turn an encoded photo into crops.
+
+    Args:
+        job: what is wanted.
+        inputs: the encoded photo.
+
+    Returns:
+        The photo, and two pictures for each face with a placement, in order: the (192, 192, 3)
+        crop for the network and the portrait, (s, s, 3), that colours are taken from.
+
+    Raises:
+        ProtomeError: the picture cannot be used, or shows no face.
+    """
+    image, found, decoding, detecting = _look(bytes(inputs[0]), job)
+    if not found:
+        raise NoFaceFound("the photo shows no face", width=image.width, height=image.height)
+    t2 = time.perf_counter()
+    pictures: list[U8] = []
+    for index, face in enumerate(found):
+        if face.placement is not None:
+            crop = cut(image, face.placement)
+            pictures.append(crop)
+            pictures.append(_portrait(image, face.placement, crop, job.textured))
+            found[index] = replace(face, blur=blur_effect(crop))
+    t3 = time.perf_counter()
+    photo = Photo(image.width, image.height, found, decoding, detecting, t3 - t2)
+    return photo, pictures
+
+
+def _look(data: bytes, job: PhotoJob) -> tuple[Image, list[FoundFace], float, float]:
+    """Decode a photo and find its faces, at the smallest scale that does.
+
+    A large JPEG mostly has pixels enough at half its size. Whether it had is known once its faces
+    are; if not it is decoded again.
+
+    Returns:
+        The photo, its faces, seconds of decoding and of detection.
+    """
+    look = TEXTURED if job.textured else PLAIN
+    t0 = time.perf_counter()
+    image = decode(data, job.limits, enough=look.enough if data.startswith(JPEG_MAGIC) else ENOUGH)
+    t1 = time.perf_counter()
+    faces = _faces(image, job)
+    found = [_admit(face, index, job) for index, face in enumerate(faces)]
+    t2 = time.perf_counter()
+    decoding, detecting = t1 - t0, t2 - t1
+    if image.step <= max(1, max(image.width, image.height) // ENOUGH):
+        return image, found, decoding, detecting
+    known = bool(job.boxes) or settled(image, faces)
+    placements = [face.placement for face in found if face.placement is not None]
+    if known and all(place.pixel * CROP_SIDE / image.step >= look.pixels for place in placements):
+        return image, found, decoding, detecting
+    t2 = time.perf_counter()
+    image = decode(data, job.limits, enough=ENOUGH)
+    t3 = time.perf_counter()
+    if not known:
+        faces = _faces(image, job)
+        found = [_admit(face, index, job) for index, face in enumerate(faces)]
+    return image, found, decoding + t3 - t2, detecting + time.perf_counter() - t3
+
+
+def _faces(image: Image, job: PhotoJob) -> list[Face]:
+    if job.boxes:
+        return given(job.boxes, image.width, image.height)
+    return detect(image, min_score=job.min_score)
+
+
+def _admit(face: Face, index: int, job: PhotoJob) -> FoundFace:
+    if face.box.width < job.min_face_pixels:
+        return FoundFace(face, Outcome.TOO_SMALL, None)
+    if index >= job.max_faces:
+        return FoundFace(face, Outcome.OVER_MAX_FACES, None)
+    return FoundFace(face, Outcome.RECONSTRUCTED, place(face.box, job.rule))
+
+
+def _portrait(image: Image, placement: Placement, crop: U8, textured: bool) -> U8:
+    if not textured:
+        return crop
+    pixels = placement.pixel * CROP_SIDE / image.step
+    side = next((s for s in PORTRAITS if s >= pixels), PORTRAITS[-1])
+    return cut(image, placement, side)

@@ -1,0 +1,181 @@
+"""bytes → bytes: what a decoder needs of a picture file, without the rest.
+
+Metadata is never unpacked: text, profiles, thumbnails and further pictures are left out, and so
+is what follows the end. What is left is held against limits that the headers of single parts
+cannot tell: how many parts there are, how many scans a JPEG has.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import struct
+import zlib
+from typing import Final
+
+from protome.errors import BrokenImage, UnsupportedFormat
+
+# A part for every 640 bytes of the largest file; real ones have a few hundred at most.
+MAX_PARTS: Final = 32_768
+# A progressive JPEG goes over all of its pixels with each scan; usual are 10, at most 64 a colour.
+MAX_SCANS: Final = 100
+# The share of them that a picture of the largest size may have, of which each costs the most.
+FULL_SIZE: Final = 0.2
+
+JPEG_MAGIC: Final = b"\xff\xd8\xff"
+PNG_MAGIC: Final = b"\x89PNG\r\n\x1a\n"
+# All markers but the ones without length within a scan (ITU-T T.81, B.1.1).
+_MARKER: Final = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")
+_START_OF_SCAN: Final = 0xDA
+_END: Final = 0xD9
+_FRAMES: Final = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
+# Frames, tables, restart interval, scans.
+_JPEG_KEPT: Final = {*range(0xC0, 0xD0), 0xDA, 0xDB, 0xDC, 0xDD} - {0xC8}
+# What tells the colours apart, and the orientation: the first of each.
+_JPEG_ONCE: Final = {0xE0: b"JFIF\0", 0xE1: b"Exif\0\0", 0xEE: b"Adobe"}
+# Where the header, which comes first, says how colours are stored; the way that needs a palette.
+_PNG_COLOUR: Final = 25
+_PNG_INDEXED: Final = 3
+_PNG_ONCE: Final = {b"IHDR", b"PLTE", b"tRNS", b"eXIf"}
+
+
+def format_of(data: bytes) -> str:
+    """JPEG, PNG or WEBP, by the file's first bytes.
+
+    Raises:
+        UnsupportedFormat: none of them.
+    """
+    if data.startswith(JPEG_MAGIC):
+        return "JPEG"
+    if data.startswith(PNG_MAGIC):
+        return "PNG"
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "WEBP"
+    raise UnsupportedFormat(
+        "the bytes are not a JPEG, PNG or WebP picture", formats="JPEG,PNG,WebP"
+    )
+
+
+def stripped(data: bytes, max_scans: int = MAX_SCANS, max_pixels: int = 0) -> bytes:
+    """A JPEG or PNG without what its decoder does not need; a WebP as it is.
+
+    Args:
+        data: the file.
+        max_scans: most scans of a JPEG.
+        max_pixels: size of the largest, which may have :data:`FULL_SIZE` of them; 0: any.
+
+    Raises:
+        UnsupportedFormat: not one of the formats.
+        BrokenImage: it is damaged, or has too many parts or scans.
+    """
+    format_ = format_of(data)
+    if format_ == "JPEG":
+        return _jpeg(data, max_scans, max_pixels)
+    return _png(data) if format_ == "PNG" else data
+
+
+def webp_size(data: bytes) -> tuple[int, int] | None:
+    """Width and height by a WebP's first header, pixels; None where it has none.
+
+    Its decoder takes memory for all of them before they could be asked of it.
+    """
+    kind, body = data[12:16], data[20:30]
+    if format_of(data) != "WEBP" or len(body) < 10:
+        return None
+    if kind == b"VP8X":
+        return int.from_bytes(body[4:7], "little") + 1, int.from_bytes(body[7:10], "little") + 1
+    if kind == b"VP8L":
+        bits = int.from_bytes(body[1:5], "little")
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    if kind == b"VP8 ":
+        width, height = struct.unpack_from("<HH", body, 6)
+        return width & 0x3FFF, height & 0x3FFF
+    return None
+
+
+def _jpeg(data: bytes, max_scans: int, max_pixels: int) -> bytes:
+    view = memoryview(data)
+    parts: list[bytes | memoryview] = [view[:2]]
+    once = dict(_JPEG_ONCE)
+    scans = pixels = 0
+    marker = _MARKER.search(data, 2)
+    for _ in range(MAX_PARTS):
+        if marker is None:
+            return b"".join(parts)
+        start, kind = marker.start(), data[marker.end() - 1]
+        if kind == _END:
+            parts.append(view[start : start + 2])
+            return b"".join(parts)
+        size = _u16(view, start + 2)
+        end = start + 2 + size
+        if size < 2 or end > len(data):
+            raise BrokenImage("the JPEG picture is cut short", format="JPEG")
+        marker = _MARKER.search(data, end)
+        if kind in _FRAMES:
+            # Sides of 16 bits, behind the bits of a sample.
+            pixels = max(pixels, _u16(view, start + 5) * _u16(view, start + 7))
+        if kind == _START_OF_SCAN:
+            scans += 1
+            most = max_scans
+            # One that is too large as it is will be refused for that.
+            if FULL_SIZE * max_pixels < pixels <= max_pixels:
+                most = math.ceil(max_scans * FULL_SIZE * max_pixels / pixels)
+            if scans > most:
+                raise BrokenImage(
+                    f"the JPEG picture has more than {most} scans", format="JPEG", max_scans=most
+                )
+            end = len(data) if marker is None else marker.start()
+        elif kind not in _JPEG_KEPT and not _wanted(once, kind, view[start + 4 : end]):
+            continue
+        parts.append(view[start:end])
+    raise _too_many("JPEG")
+
+
+def _u16(view: memoryview, at: int) -> int:
+    return int.from_bytes(view[at : at + 2])
+
+
+def _wanted(once: dict[int, bytes], kind: int, body: memoryview) -> bool:
+    """Whether an application's segment is the first of those that are kept."""
+    name = once.get(kind)
+    if name is None or body[: len(name)] != name:
+        return False
+    del once[kind]
+    return True
+
+
+def _png(data: bytes) -> bytes:
+    view = memoryview(data)
+    at = len(PNG_MAGIC)
+    parts = [view[:at]]
+    once = set(_PNG_ONCE)
+    for _ in range(MAX_PARTS):
+        if at + 8 > len(data):
+            return b"".join(parts)
+        length, kind = struct.unpack_from(">I4s", data, at)
+        end = at + 12 + length
+        chunk, at = view[at:end], end
+        if kind in once:
+            once.discard(kind)
+        elif kind not in (b"IDAT", b"IEND"):
+            continue
+        if end > len(data):
+            raise BrokenImage("the PNG picture is cut short", format="PNG")
+        # Pillow leaves those of the pixels out (PNG, 5.3).
+        if zlib.crc32(chunk[4:-4]).to_bytes(4) != chunk[-4:]:
+            raise BrokenImage("the PNG picture has a wrong checksum", format="PNG")
+        # Pillow makes one up.
+        if kind == b"IDAT" and b"PLTE" in once and data[_PNG_COLOUR] == _PNG_INDEXED:
+            raise BrokenImage("the PNG picture has no palette", format="PNG")
+        parts.append(chunk)
+        if kind == b"IEND":
+            return b"".join(parts)
+    raise _too_many("PNG")
+
+
+def _too_many(format_: str) -> BrokenImage:
+    return BrokenImage(
+        f"the {format_} picture has more than {MAX_PARTS} parts",
+        format=format_,
+        max_parts=MAX_PARTS,
+    )

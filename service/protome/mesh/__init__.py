@@ -1,0 +1,1 @@
+"""Turn a volume into an encoded mesh."""

@@ -1,0 +1,105 @@
+"""mesh → encoded mesh: the format is the best that the client can read."""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from .formats import write_obj, write_ply, write_stl
+from .glb import write_glb
+from .mesh import Appearance, Mesh
+
+
+class Format(enum.IntEnum):
+    """Containers, best first; the values are those of protome.v1.MeshFormat."""
+
+    GLB = 1
+    PLY = 2
+    OBJ = 3
+    STL = 4
+
+
+class Compression(enum.IntEnum):
+    """Geometry compressions; the values are those of protome.v1.Compression."""
+
+    NONE = 1
+    DRACO = 2
+    MESHOPT = 3
+
+
+# By time to write: meshopt takes a fraction of Draco's (see service/ARCHITECTURE.md).
+BEST_COMPRESSION = (Compression.MESHOPT, Compression.DRACO, Compression.NONE)
+WITH_VERTEX_QUALITY = (Format.GLB, Format.PLY)
+SUFFIXES = {Format.GLB: ".glb", Format.PLY: ".ply", Format.OBJ: ".obj", Format.STL: ".stl"}
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """What meshes are written as; with ``vertex_quality`` they say how far to rely on each vertex,
+    in a format of ``WITH_VERTEX_QUALITY``."""
+
+    format: Format
+    compression: Compression
+    appearance: Appearance
+    vertex_quality: bool = False
+
+    @property
+    def textured(self) -> bool:
+        """Whether meshes carry a texture."""
+        return self.appearance is Appearance.TEXTURE
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedMesh:
+    """A mesh file in memory with its SHA-256 digest and counts."""
+
+    data: bytes
+    sha256: bytes
+    vertices: int
+    triangles: int
+
+
+def choose(
+    formats: Collection[Format],
+    compressions: Collection[Compression],
+    appearance: Appearance,
+    *,
+    vertex_quality: bool = False,
+) -> Encoding:
+    """The best encoding a client can read.
+
+    Args:
+        formats: those it reads; empty means GLB.
+        compressions: those it reads beside none.
+        appearance: what it wants; a format that cannot carry it gets the nearest it can.
+        vertex_quality: whether it wants that, whatever the format.
+    """
+    format_ = min(formats, default=Format.GLB)
+    compression = Compression.NONE
+    if format_ is Format.GLB:
+        compression = next((c for c in BEST_COMPRESSION if c in compressions), Compression.NONE)
+    elif appearance is Appearance.TEXTURE:
+        appearance = Appearance.VERTEX_COLOURS
+    if format_ is Format.STL:
+        appearance = Appearance.NONE
+    return Encoding(format_, compression, appearance, vertex_quality)
+
+
+def encode(mesh: Mesh, encoding: Encoding) -> EncodedMesh:
+    """Write a mesh."""
+    if encoding.format is Format.PLY:
+        data = write_ply(mesh)
+    elif encoding.format is Format.OBJ:
+        data = write_obj(mesh)
+    elif encoding.format is Format.STL:
+        data = write_stl(mesh)
+    elif encoding.compression is Compression.DRACO:
+        data = write_glb(mesh, "draco")
+    elif encoding.compression is Compression.MESHOPT:
+        data = write_glb(mesh, "meshopt")
+    else:
+        data = write_glb(mesh)
+    digest = hashlib.sha256(data).digest()
+    return EncodedMesh(data, digest, mesh.surface_vertices, len(mesh.triangles))

@@ -1,0 +1,108 @@
+"""Compress the geometry of a GLB file with meshopt (EXT_meshopt_compression over
+KHR_mesh_quantization).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import meshopt
+import numpy as np
+import numpy.typing as npt
+
+from .gltf_asset import (
+    ARRAY_BUFFER,
+    BYTE,
+    ELEMENT_ARRAY_BUFFER,
+    U_BYTE,
+    U_INT,
+    U_SHORT,
+    Glb,
+    Json,
+    as_bytes,
+    bounds,
+    linear,
+    quality_of,
+)
+from .mesh import Mesh
+
+MESHOPT_POSITION_MAX: Final = 4095
+
+
+def meshopt_primitive(glb: Glb, mesh: Mesh) -> Json:
+    """Add a mesh to ``glb``; returns its primitive."""
+    glb.require("KHR_mesh_quantization", "EXT_meshopt_compression")
+    # Marching cubes leaves the triangles in fair order: reordering them for the codec takes twice
+    # the time of all the rest and saves an eighth of the bytes.
+    indices, remap, used = meshopt.reorder_mesh(mesh.triangles, triangles=False, optsize=False)
+    order = np.argsort(remap)[:used]
+    low = mesh.positions.min(axis=0)
+    step = float(np.ptp(mesh.positions, axis=0).max()) / MESHOPT_POSITION_MAX
+    glb.json["nodes"][0].update(translation=low.astype(float).tolist(), scale=[step] * 3)
+    fallback = 0
+    attributes = {}
+
+    def add(name: str, rows: npt.NDArray[Any], component: int, kind: str, **fields: Any) -> None:
+        nonlocal fallback
+        rows = np.ascontiguousarray(rows)
+        stride = rows.shape[1] * rows.itemsize
+        filtered = {"filter": "OCTAHEDRAL"} if name == "NORMAL" else {}
+        data = meshopt.encode_gltf_buffer(rows, "ATTRIBUTES")
+        view = _view(glb, data, fallback, stride, len(rows), "ATTRIBUTES", **filtered)
+        glb.json["bufferViews"][view].update(byteStride=stride, target=ARRAY_BUFFER)
+        fallback += stride * len(rows)
+        attributes[name] = glb.accessor(
+            bufferView=view, componentType=component, count=len(rows), type=kind, **fields
+        )
+
+    positions = np.zeros((used, 4), np.uint16)
+    positions[:, :3] = np.round((mesh.positions[order] - low) / step)
+    add("POSITION", positions, U_SHORT, "VEC3", **bounds(positions[:, :3]))
+    normals = np.zeros((used, 4), np.float32)
+    normals[:, :3] = mesh.normals[order]
+    encoded = meshopt.encode_filter_oct(normals, stride=4, bits=8)
+    add("NORMAL", encoded, BYTE, "VEC3", normalized=True)
+    if mesh.colours is not None:
+        add("COLOR_0", linear(mesh.colours)[order], U_SHORT, "VEC4", normalized=True)
+    if mesh.uv is not None:
+        uv = np.round(mesh.uv[order] * 65535).astype(np.uint16)
+        add("TEXCOORD_0", uv, U_SHORT, "VEC2", normalized=True)
+    for name, values in quality_of(mesh):
+        # The codec takes rows of 4 bytes, and so do attributes; what pads them costs nothing.
+        rows = np.zeros((used, 4), np.uint8)
+        rows[:, 0] = as_bytes(values)[order]
+        add(name, rows, U_BYTE, "SCALAR", normalized=True)
+    data = meshopt.encode_gltf_buffer(indices, "TRIANGLES")
+    view = _view(glb, data, fallback, 4, indices.size, "TRIANGLES")
+    glb.json["bufferViews"][view]["target"] = ELEMENT_ARRAY_BUFFER
+    fallback += 4 * indices.size
+    # What the views would point into if nothing were compressed; it has no bytes of its own.
+    glb.json["buffers"] = [
+        {"byteLength": fallback, "extensions": {"EXT_meshopt_compression": {"fallback": True}}}
+    ]
+    number = glb.accessor(bufferView=view, componentType=U_INT, count=indices.size, type="SCALAR")
+    return {"attributes": attributes, "indices": number}
+
+
+def _view(
+    glb: Glb, data: bytes, fallback: int, stride: int, count: int, mode: str, **fields: str
+) -> int:
+    extension = {
+        "buffer": 0,
+        "byteOffset": glb.put(data),
+        "byteLength": len(data),
+        "byteStride": stride,
+        "count": count,
+        "mode": mode,
+        **fields,
+    }
+    views: list[Json] = glb.json["bufferViews"]
+    views.append(
+        {
+            "buffer": 1,
+            "byteOffset": fallback,
+            "byteLength": stride * count,
+            "extensions": {"EXT_meshopt_compression": extension},
+        }
+    )
+    return len(views) - 1

@@ -1,0 +1,87 @@
+"""What the encoders write: a surface in mesh coordinates with its appearance."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+import numpy as np
+
+from protome.geometry import F32, U8, U32, Frame, crop_to_mesh
+
+from .colour import Texture, texture, vertex_colours
+from .surface import Surface
+from .vertex_quality import VertexQuality
+from .visibility import WHOLE
+
+
+class Appearance(enum.IntEnum):
+    """Where colour comes from; the values are those of protome.v1.Appearance."""
+
+    NONE = 1
+    VERTEX_COLOURS = 2
+    TEXTURE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Mesh:
+    """A mesh in mesh coordinates: metres, +X right in the picture, +Y up, +Z to the camera.
+
+    Attributes:
+        positions: (n, 3) float32.
+        normals: (n, 3) float32, unit, outwards.
+        triangles: (m, 3) uint32, counter-clockwise from outside.
+        colours: (n, 3) uint8 sRGB, or None.
+        uv: (n, 2) float32 with (0, 0) top left, or None.
+        picture: (h, w, 3) uint8 sRGB that ``uv`` points into, or None.
+        quality: how far to rely on each vertex, or None.
+        surface_vertices: vertices of the surface before any were split along texture seams.
+    """
+
+    positions: F32
+    normals: F32
+    triangles: U32
+    colours: U8 | None
+    uv: F32 | None
+    picture: U8 | None
+    quality: VertexQuality | None
+    surface_vertices: int
+
+
+def dress(
+    surface: Surface,
+    appearance: Appearance,
+    crop: U8,
+    frame: Frame = WHOLE,
+    quality: VertexQuality | None = None,
+) -> Mesh:
+    """Bring a surface to mesh coordinates and give it its appearance.
+
+    Args:
+        surface: in crop coordinates.
+        appearance: what is wanted.
+        crop: (s, s, 3) uint8 RGB, the crop the surface came from at any resolution.
+        frame: the part of it that shows the photo.
+        quality: of the surface's vertices, if the mesh is to carry it.
+    """
+    to_mesh = crop_to_mesh().astype(np.float32)
+    positions = surface.vertices @ to_mesh[:3, :3].T + to_mesh[:3, 3]
+    normals = surface.normals * np.sign(np.diag(to_mesh)[:3]).astype(np.float32)
+    n = len(positions)
+    if appearance is Appearance.TEXTURE:
+        skin: Texture = texture(surface, crop, frame)
+        source = skin.source
+        return Mesh(
+            positions[source],
+            normals[source],
+            skin.triangles,
+            None,
+            skin.uv,
+            skin.picture,
+            None if quality is None else quality.at(source),
+            n,
+        )
+    colours = None
+    if appearance is Appearance.VERTEX_COLOURS:
+        colours = vertex_colours(surface, crop, frame)
+    return Mesh(positions, normals, surface.triangles, colours, None, None, quality, n)

@@ -1,0 +1,215 @@
+"""surface → smaller surface: within a budget of triangles and bytes.
+
+Edges collapse by quadric error (Garland and Heckbert, "Surface Simplification Using Quadric Error
+Metrics", SIGGRAPH 1997) in the fast-simplification package.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+import fast_simplification
+import numpy as np
+from scipy.spatial import cKDTree
+
+from protome.geometry import F32, F64, U32
+
+from .surface import Surface
+
+MIN_TRIANGLES: Final = 200
+MIN_BYTES: Final = 1024
+# Files written at most to find the largest within the bytes, and the share of them that will do.
+TRIES: Final = 5
+NEAR_ENOUGH: Final = 0.9
+# Vertices of the full surface that the error is taken at.
+PROBES: Final = 4096
+# Spots on the simplified one that tell which triangles are near: square pixels for each.
+AREA: Final = 4.0
+NEAREST: Final = 3
+
+# Shares of the count to try instead where the surface did not stay closed.
+LOWER: Final = (0.99, 0.97, 0.94, 0.9)
+
+W = TypeVar("W")
+
+
+@dataclass(frozen=True, slots=True)
+class MeshBudget:
+    """The most a mesh may have; 0 is no limit.
+
+    Attributes:
+        max_triangles: 0 or at least ``MIN_TRIANGLES``.
+        max_bytes: 0 or at least ``MIN_BYTES``, of the encoded mesh.
+    """
+
+    max_triangles: int = 0
+    max_bytes: int = 0
+
+
+UNLIMITED: Final = MeshBudget()
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A surface within its budget, as near as it gets; ``error`` as of :func:`distance`."""
+
+    surface: Surface
+    error: float
+
+
+def fit(
+    full: Surface, budget: MeshBudget, write: Callable[[Surface], W], size: Callable[[W], int]
+) -> tuple[Fitted, W]:
+    """Simplify a surface until it is within its budget.
+
+    Args:
+        full: the surface.
+        budget: the most it may have. Out of reach, the smallest that was found is returned.
+        write: what is done with a surface to measure it.
+        size: bytes of what was written.
+
+    Returns:
+        The surface and what was written.
+    """
+    surface = full
+    if 0 < budget.max_triangles < len(full.triangles):
+        surface = simplify(full, budget.max_triangles)
+    written = write(surface)
+    if 0 < budget.max_bytes < size(written):
+        surface, written = _shrink(surface, full, budget.max_bytes, written, write, size)
+    return Fitted(surface, 0.0 if surface is full else distance(full, surface)), written
+
+
+def _shrink(
+    surface: Surface,
+    full: Surface,
+    limit: int,
+    written: W,
+    write: Callable[[Surface], W],
+    size: Callable[[W], int],
+) -> tuple[Surface, W]:
+    """The largest file under the limit that a few tries find, else the smallest."""
+    best, best_written = surface, written
+    most, least = len(surface.triangles), MIN_TRIANGLES
+    # Bytes as a line over triangles; at first the file is taken to have nothing but triangles.
+    fixed, each = 0.0, size(written) / len(surface.triangles)
+    last = surface, size(written)
+    for _ in range(TRIES):
+        aim = int(np.clip((0.5 * (1 + NEAR_ENOUGH) * limit - fixed) / each, least, most))
+        surface = simplify(full, aim)
+        written = write(surface)
+        fits, better = size(written) <= limit, size(written) > size(best_written)
+        if size(best_written) > limit or (fits and better):
+            best, best_written = surface, written
+        if fits:
+            least = max(least, len(surface.triangles))
+        else:
+            most = min(most, len(surface.triangles))
+        if most <= least or (fits and size(written) >= NEAR_ENOUGH * limit):
+            break
+        apart = len(last[0].triangles) - len(surface.triangles)
+        if apart and (last[1] - size(written)) / apart > 0:
+            each = (last[1] - size(written)) / apart
+            fixed = size(written) - each * len(surface.triangles)
+        last = surface, size(written)
+    return best, best_written
+
+
+def simplify(full: Surface, triangles: int) -> Surface:
+    """A surface of about so many triangles.
+
+    It is closed, unless none of a few counts a little lower gives a closed one either: with a few
+    hundred triangles thin parts such as ears fold flat, with a few thousand small handles.
+    Its normals are the mean of the full surface's normals nearest to each vertex.
+    """
+    if triangles >= len(full.triangles):
+        return full
+    vertices, numbers = _collapse(full, triangles)
+    for share in LOWER:
+        if _closed(numbers):
+            break
+        other = _collapse(full, int(share * triangles))
+        if _closed(other[1]):
+            vertices, numbers = other
+    return Surface(vertices, _normals(full, vertices, numbers), numbers)
+
+
+def _collapse(full: Surface, triangles: int) -> tuple[F32, U32]:
+    points, found = fast_simplification.simplify(
+        full.vertices, full.triangles.astype(np.int32), target_count=triangles
+    )
+    used, corners = np.unique(found, return_inverse=True)
+    vertices = np.ascontiguousarray(points[used], np.float32)
+    return vertices, corners.reshape(-1, 3).astype(np.uint32)
+
+
+def _closed(triangles: U32) -> bool:
+    """Whether each edge has one triangle on either side; collapses may fold a thin part flat."""
+    t = triangles.astype(np.int64)
+    starts, ends = t.ravel(), t[:, [1, 2, 0]].ravel()
+    forth, back = np.sort(starts << 32 | ends), np.sort(ends << 32 | starts)
+    return bool((np.diff(forth) > 0).all() and (forth == back).all())
+
+
+def _normals(full: Surface, vertices: F32, triangles: U32) -> F32:
+    nearest = np.asarray(cKDTree(vertices).query(full.vertices)[1])
+    a, b, c = (vertices[triangles[:, i]] for i in range(3))
+    facets = np.cross(b - a, c - a)
+    normals = np.empty_like(vertices)
+    for axis in range(3):
+        means = np.bincount(nearest, full.normals[:, axis], len(vertices))
+        # A little of the facets: vertices that are nearest to none have no other.
+        own = np.bincount(triangles.ravel(), np.repeat(facets[:, axis], 3), len(vertices))
+        normals[:, axis] = means + 1e-3 * own
+    length = np.linalg.norm(normals, axis=1, keepdims=True)
+    return np.asarray(normals / np.maximum(length, 1e-12), np.float32)
+
+
+def distance(full: Surface, simple: Surface) -> float:
+    """How far the simplified surface is from the full one, crop pixels.
+
+    The largest distance of up to ``PROBES`` vertices of the full surface, evenly drawn, to those of
+    the simplified one's triangles that have a spot among the nearest ``NEAREST``: never below the
+    distance to the surface itself.
+    """
+    probes = full.vertices[:: -(-len(full.vertices) // PROBES)].astype(np.float64)
+    corners = simple.vertices[simple.triangles].astype(np.float64)
+    spots, triangle = _spread(corners)
+    _, nearest = cKDTree(spots).query(probes, k=NEAREST)
+    least = np.full(len(probes), np.inf)
+    for candidate in triangle[np.asarray(nearest)].T:
+        least = np.minimum(least, _to_triangles(probes, corners[candidate]))
+    return float(least.max())
+
+
+def _spread(corners: F64) -> tuple[F64, np.ndarray]:
+    """Spots all over triangles, (m, 3, 3), one an ``AREA``, and the triangle of each."""
+    edges = corners[:, 1:] - corners[:, :1]
+    area = np.linalg.norm(np.cross(edges[:, 0], edges[:, 1]), axis=1) / 2
+    count = np.ceil(area / AREA).astype(np.int64) + NEAREST
+    triangle = np.repeat(np.arange(len(corners)), count)
+    within = np.arange(len(triangle)) - np.repeat(np.cumsum(count) - count, count)
+    # Additive recurrence in the square, folded into the triangle.
+    u, v = ((0.5 + step * within) % 1 for step in (0.7548776662466927, 0.5698402909980532))
+    u, v = np.where(u + v > 1, 1 - u, u), np.where(u + v > 1, 1 - v, v)
+    first, second = edges[triangle].transpose(1, 0, 2)
+    return corners[triangle, 0] + u[:, None] * first + v[:, None] * second, triangle
+
+
+def _to_triangles(points: F64, corners: F64) -> F64:
+    """Distance of each point, (n, 3), to its triangle, (n, 3, 3)."""
+    least = np.full(len(points), np.inf)
+    normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    over = np.ones(len(points), np.bool_)
+    for i in range(3):
+        start, along = corners[:, i], corners[:, (i + 1) % 3] - corners[:, i]
+        square = np.maximum((along * along).sum(axis=1), 1e-30)
+        t = np.clip(((points - start) * along).sum(axis=1) / square, 0, 1)
+        gap = points - start - t[:, None] * along
+        least = np.minimum(least, np.linalg.norm(gap, axis=1))
+        over &= (np.cross(along, points - start) * normal).sum(axis=1) >= 0
+    length = np.linalg.norm(normal, axis=1)
+    plane = np.abs(((points - corners[:, 0]) * normal).sum(axis=1)) / np.maximum(length, 1e-30)
+    return np.asarray(np.where(over & (length > 0), np.minimum(plane, least), least))

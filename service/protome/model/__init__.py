@@ -1,0 +1,1 @@
+"""Run the network: crops in, volumes out."""

@@ -1,0 +1,1 @@
+"""Take a photo through all stages."""

@@ -1,0 +1,70 @@
+"""List what speaks against relying on a face's mesh."""
+
+from __future__ import annotations
+
+import enum
+from typing import Final
+
+from protome.geometry import CROP_SIDE, F32, Frame, angles
+
+# Photo pixels across the crop below which the network sees an enlarged picture.
+FEW_PIXELS: Final = 72
+# Degrees from facing the camera beyond which less than half of the face is seen.
+FAR_TURNED: Final = (70.0, 40.0)
+# Blur effect of the crop's middle: below 0.56 for 99 of 100 photos, above 0.75 for the same
+# blurred by a Gaussian of 3 crop pixels.
+BLURRY: Final = 0.75
+# Share of the landmarks outside of the photo.
+CUT: Final = 0.05
+UNSURE: Final = 0.5
+
+
+class Concern(enum.IntEnum):
+    """What speaks against a mesh; the values are those of protome.v1.Concern."""
+
+    FEW_PIXELS = 1
+    EXTREME_POSE = 2
+    CUT_BY_BORDER = 3
+    BLURRED = 4
+    LOW_CONFIDENCE = 5
+
+
+def concerns(
+    *,
+    pixel: float,
+    blur: float,
+    frame: Frame,
+    landmarks: F32 | None,
+    pose: F32 | None,
+    confidence: float | None,
+) -> list[Concern]:
+    """What speaks against a face's mesh.
+
+    Args:
+        pixel: photo pixels in a crop pixel.
+        blur: from :func:`protome.image.crop.blur_effect`.
+        frame: the part of the crop that the photo covers.
+        landmarks: (68, 3) crop coordinates, or None.
+        pose: (3, 4) as in :class:`protome.model.engine.Prediction`, or None.
+        confidence: from :meth:`protome.confidence.Reliance.confidence`, or None.
+    """
+    found = []
+    if pixel * CROP_SIDE < FEW_PIXELS:
+        found.append(Concern.FEW_PIXELS)
+    if pose is not None:
+        yaw, pitch, _ = angles(pose)
+        if abs(yaw) > FAR_TURNED[0] or abs(pitch) > FAR_TURNED[1]:
+            found.append(Concern.EXTREME_POSE)
+    if landmarks is not None and _outside(landmarks, frame) > CUT:
+        found.append(Concern.CUT_BY_BORDER)
+    if blur > BLURRY:
+        found.append(Concern.BLURRED)
+    if confidence is not None and confidence < UNSURE:
+        found.append(Concern.LOW_CONFIDENCE)
+    return found
+
+
+def _outside(landmarks: F32, frame: Frame) -> float:
+    x, y = landmarks[:, 0], landmarks[:, 1]
+    inside = (x >= frame.left) & (x <= frame.right) & (y >= frame.top) & (y <= frame.bottom)
+    return 1 - float(inside.mean())

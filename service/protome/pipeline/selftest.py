@@ -1,0 +1,130 @@
+"""Proof before the first request: the built-in photo must give the mesh it is known to give.
+
+Workers and network do what they will do for requests, in every batch size. The expected facts are
+in ``selftest.json`` beside the weights; ``python -m protome.pipeline.selftest`` writes them anew
+for new weights.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from protome.errors import ProtomeError
+from protome.geometry import U8, Frame, Level
+from protome.image.decode import ImageLimits
+from protome.image.prepare import PhotoJob
+from protome.mesh.build import MeshJob
+from protome.mesh.encode import Compression, Encoding, Format
+from protome.mesh.mesh import Appearance
+from protome.model.card import SHIPPED, Model, ModelError, load_model
+from protome.model.engine import Engine
+from protome.sample import SAMPLE
+from protome.threads import aside
+from protome.workers.pool import Pool, Rank, Terms
+
+FACTS: Final = "selftest.json"
+# FP16 on a GPU and float32 on a CPU differ by a few thousandths of the surface.
+TOLERANCE: Final = 0.03
+JOB: Final = MeshJob(
+    Level.STANDARD, Encoding(Format.STL, Compression.NONE, Appearance.NONE), Frame()
+)
+LIMITS: Final = ImageLimits(1 << 20, 1 << 20, 1 << 20)
+
+
+async def check(model: Model, engine: Engine, pool: Pool, folder: Path = SHIPPED) -> None:
+    """Reconstruct the built-in photo with every batch size and compare.
+
+    Args:
+        model, engine, pool: what will serve.
+        folder: of the model; one without facts on record need only give a mesh.
+
+    Raises:
+        ModelError: no mesh came, or it is not the known one.
+    """
+    expected = _expected(model, folder)
+    try:
+        crop = await _crop(model, pool)
+        for bucket in engine.buckets:
+            for row in {0, bucket - 1}:
+                _compare(await _facts(engine, pool, crop, bucket, row), expected, bucket)
+    except ProtomeError as error:
+        raise ModelError(f"self-test: {error.message}") from None
+
+
+def _expected(model: Model, folder: Path) -> Mapping[str, float]:
+    try:
+        record = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+    except OSError:
+        return {}
+    except ValueError as error:
+        raise ModelError(f"{folder / FACTS} cannot be read: {error}") from None
+    if record.get("digest") != model.digest:
+        raise ModelError(f"{folder / FACTS} is of another model")
+    mesh: Mapping[str, float] = record["mesh"]
+    return mesh
+
+
+def _compare(got: Mapping[str, float], expected: Mapping[str, float], bucket: int) -> None:
+    for name, value in expected.items():
+        if abs(got[name] - value) > TOLERANCE * abs(value):
+            raise ModelError(
+                f"self-test, batch of {bucket}: {name} is {got[name]:.6g}, expected {value:.6g}"
+            )
+
+
+async def _crop(model: Model, pool: Pool) -> U8:
+    job = PhotoJob((), 1, 1, 0.6, LIMITS, model.rule, textured=False)
+    _, pictures = await pool.run("prepare", job, [SAMPLE.read_bytes()], Terms(Rank.BEGIN))
+    crop: U8 = pictures[0]
+    return crop
+
+
+async def _facts(engine: Engine, pool: Pool, crop: U8, bucket: int, row: int) -> dict[str, float]:
+    """Count, extent and enclosed volume of the sample's mesh, from a row of a batch."""
+    level = engine.model.source(Level.STANDARD)
+    predictions = await aside(engine.run, [crop] * bucket, [[level]] * bucket)
+    volume = predictions[row].volumes[level]
+    _, (stl,) = await pool.run("build", JOB, [volume, crop], Terms(Rank.FINISH))
+    return _measure(stl.tobytes())
+
+
+def _measure(stl: bytes) -> dict[str, float]:
+    (count,) = struct.unpack_from("<I", stl, 80)
+    facets = np.frombuffer(
+        stl, np.dtype([("n", "<f4", (3,)), ("c", "<f4", (3, 3)), ("_", "<u2")]), count, 84
+    )
+    corners = facets["c"].astype(np.float64)
+    a, b, c = corners[:, 0], corners[:, 1], corners[:, 2]
+    extent = np.ptp(corners.reshape(-1, 3), axis=0)
+    return {
+        "triangles": float(count),
+        "width_metres": float(extent[0]),
+        "height_metres": float(extent[1]),
+        "depth_metres": float(extent[2]),
+        # Divergence theorem; a mesh with holes or turned inside out fails here.
+        "volume_cubic_metres": float(np.einsum("ij,ij->", a, np.cross(b, c)) / 6),
+    }
+
+
+async def _record(folder: Path) -> dict[str, Any]:
+    model = load_model(folder)
+    engine = Engine(model, provider="cpu")
+    pool = Pool(1, mailbox_bytes=128 << 20, task_seconds=60)
+    await pool.start()
+    try:
+        facts = await _facts(engine, pool, await _crop(model, pool), 1, 0)
+    finally:
+        await pool.close()
+    return {"digest": model.digest, "mesh": {k: float(f"{v:.5g}") for k, v in facts.items()}}
+
+
+if __name__ == "__main__":
+    record = asyncio.run(_record(SHIPPED))
+    (SHIPPED / FACTS).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,1 @@
+"""Serve the pipeline over gRPC."""

@@ -1,0 +1,1 @@
+"""Log, trace, count, and answer probes."""

@@ -1,0 +1,252 @@
+"""All metrics of a server, in Prometheus base units, prefixed ``protome_``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Info,
+    PlatformCollector,
+    ProcessCollector,
+)
+
+from protome.scheduling.batcher import BatchFacts, Reason
+from protome.scheduling.learned_times import Affine
+
+SECONDS: Final = (
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+)  # fmt: skip
+BYTES: Final = tuple(float(1 << power) for power in range(12, 26, 2))
+FACES: Final = (0, 1, 2, 3, 4, 6, 8, 12, 16, 32)
+BATCHES: Final = (1, 2, 4, 8, 16, 32)
+FILLS: Final = (0.25, 0.5, 0.625, 0.75, 0.875, 1.0)
+METHODS: Final = ("Reconstruct", "ReconstructMany")
+# What a photo can end with.
+CODES: Final = (
+    "OK", "NOT_FOUND", "INVALID_ARGUMENT", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED", "CANCELLED",
+    "UNAVAILABLE", "INTERNAL",
+)  # fmt: skip
+STAGES: Final = (
+    "worker_queue", "decode", "detect", "crop", "queue", "inference", "surface", "appearance",
+    "encode",
+)  # fmt: skip
+
+
+class Metrics:
+    """The metrics of one server, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        r = self.registry
+        ProcessCollector(registry=r)
+        PlatformCollector(registry=r)
+        self._requests = Counter(
+            "protome_requests",
+            "Photos answered, by method and gRPC status code.",
+            ["method", "code"],
+            registry=r,
+        )
+        # From 0 on: what a series that is new counts at once, rates do not see.
+        for method in METHODS:
+            for code in CODES:
+                self._requests.labels(method, code)
+        self._request_seconds = Histogram(
+            "protome_request_duration_seconds",
+            "Photo received to last message written.",
+            ["method"],
+            buckets=SECONDS,
+            registry=r,
+        )
+        for method in METHODS:
+            self._request_seconds.labels(method)
+        self._first_seconds = Histogram(
+            "protome_time_to_first_mesh_seconds",
+            "Photo received to first mesh byte written.",
+            ["method"],
+            buckets=SECONDS,
+            registry=r,
+        )
+        self._stage_seconds = Histogram(
+            "protome_stage_duration_seconds",
+            "Time in a stage: of a photo (decode, detect, crop), of a face (queue, inference), of "
+            "a mesh (surface, appearance, encode), or of either waiting for a worker "
+            "(worker_queue).",
+            ["stage"],
+            buckets=SECONDS,
+            registry=r,
+        )
+        for stage in STAGES:
+            self._stage_seconds.labels(stage)
+        self._batch_size = Histogram(
+            "protome_batch_size_faces", "Faces in a batch.", buckets=BATCHES, registry=r
+        )
+        self._batch_fill = Histogram(
+            "protome_batch_fill_ratio",
+            "Faces of a batch over the rows computed for it.",
+            buckets=FILLS,
+            registry=r,
+        )
+        self._padding = Counter(
+            "protome_batch_padding_rows", "Rows computed to fill a batch up.", registry=r
+        )
+        self._dispatches = Counter(
+            "protome_batch_dispatches",
+            "Batches, by why they left: idle engine, full, a deadline, draining.",
+            ["dispatch_reason"],
+            registry=r,
+        )
+        for reason in Reason:
+            self._dispatches.labels(reason.value)
+        self._gone = Counter(
+            "protome_batch_gone_faces", "Faces computed for clients already gone.", registry=r
+        )
+        self._work = Counter(
+            "protome_work_seconds", "Time of workers and network spent on photos.", registry=r
+        )
+        self._wasted = Counter(
+            "protome_wasted_seconds",
+            "The part of it that went into photos nobody took or could take an answer for.",
+            registry=r,
+        )
+        self._photo_faces = Histogram(
+            "protome_photo_faces", "Faces found in a photo.", buckets=FACES, registry=r
+        )
+        self._mesh_bytes = Histogram(
+            "protome_mesh_size_bytes", "Size of an encoded mesh.", buckets=BYTES, registry=r
+        )
+        self._restarts = Counter(
+            "protome_worker_restarts", "Worker processes that had to be replaced.", registry=r
+        )
+        self._workers = Gauge(
+            "protome_workers", "Worker processes that are there, at work or idle.", registry=r
+        )
+        self._unauthenticated = Counter(
+            "protome_unauthenticated_calls",
+            "Calls turned away for want of a token that is known.",
+            registry=r,
+        )
+        self._in_flight = Gauge("protome_requests_in_flight", "Photos being worked on.", registry=r)
+        self._ready = Gauge("protome_ready", "1 when the server takes requests.", registry=r)
+        self._queue_faces = Gauge(
+            "protome_queue_depth_faces", "Faces waiting for the network.", registry=r
+        )
+        self._batch_cap = Gauge(
+            "protome_batch_cap_faces",
+            "Faces run at a time: fewer than max_batch for a while after memory was not enough.",
+            registry=r,
+        )
+        self._queue_age = Gauge(
+            "protome_queue_age_seconds", "Wait so far of the oldest face in the queue.", registry=r
+        )
+        self._queue_tasks = Gauge(
+            "protome_worker_queue_depth_tasks", "Tasks waiting for a worker.", registry=r
+        )
+        self._backlog = Gauge(
+            "protome_backlog_seconds", "Work left for the photos in the line.", registry=r
+        )
+        self._speed = Gauge(
+            "protome_speed_ratio", "Work retired in a second of saturation, learned.", registry=r
+        )
+        self._network_a = Gauge(
+            "protome_network_fixed_seconds", "a of a batch's time a + b * n, learned.", registry=r
+        )
+        self._network_b = Gauge(
+            "protome_network_face_seconds", "b of a batch's time a + b * n, learned.", registry=r
+        )
+        self._build = Info("protome_build", "Version of the server.", registry=r)
+        self._model = Info("protome_model", "The network that is served.", registry=r)
+
+    def watch(
+        self,
+        *,
+        queue_faces: Callable[[], float],
+        queue_age: Callable[[], float],
+        queue_tasks: Callable[[], float],
+        workers: Callable[[], float],
+        backlog: Callable[[], float],
+        speed: Callable[[], float],
+        network: Affine,
+        batch_cap: Callable[[], float],
+    ) -> None:
+        """Read the queues and what was learned whenever the metrics are asked for."""
+        self._backlog.set_function(backlog)
+        self._speed.set_function(speed)
+        self._network_a.set_function(lambda: network.a)
+        self._network_b.set_function(lambda: network.b)
+        self._queue_faces.set_function(queue_faces)
+        self._batch_cap.set_function(batch_cap)
+        self._queue_age.set_function(queue_age)
+        self._queue_tasks.set_function(queue_tasks)
+        self._workers.set_function(workers)
+
+    def describe(self, *, version: str, name: str, model: str, digest: str, provider: str) -> None:
+        """State what is served."""
+        self._build.info({"version": version})
+        self._model.info(
+            {"name": name, "version": model, "digest": digest, "execution_provider": provider}
+        )
+
+    def ready(self, ready: bool) -> None:
+        """Whether requests are taken."""
+        self._ready.set(ready)
+
+    def began(self) -> None:
+        """A photo was received."""
+        self._in_flight.inc()
+
+    def ended(self, method: str, code: str, seconds: float) -> None:
+        """A photo was answered."""
+        self._in_flight.dec()
+        self._requests.labels(method, code).inc()
+        self._request_seconds.labels(method).observe(seconds)
+
+    def turned_away(self, method: str, code: str) -> None:
+        """A photo was not taken in."""
+        self._requests.labels(method, code).inc()
+
+    def unauthenticated(self) -> None:
+        """A call was turned away for its token."""
+        self._unauthenticated.inc()
+
+    def first_mesh(self, method: str, seconds: float) -> None:
+        """The first byte of a photo's first mesh was written."""
+        self._first_seconds.labels(method).observe(seconds)
+
+    def stage(self, stage: str, seconds: float) -> None:
+        """A stage took this long."""
+        self._stage_seconds.labels(stage).observe(seconds)
+
+    def batch(self, facts: BatchFacts) -> None:
+        """A batch went through the network."""
+        self._batch_size.observe(facts.faces)
+        self._batch_fill.observe(facts.faces / facts.rows)
+        self._padding.inc(facts.rows - facts.faces)
+        self._dispatches.labels(facts.reason).inc()
+        self._gone.inc(facts.gone)
+        self._work.inc(facts.seconds)
+        self._wasted.inc(facts.seconds * facts.gone / facts.faces)
+
+    def work(self, seconds: float) -> None:
+        """A worker was busy with a photo."""
+        self._work.inc(seconds)
+
+    def wasted(self, seconds: float) -> None:
+        """So much was computed for nobody."""
+        self._wasted.inc(seconds)
+
+    def photo(self, faces: int) -> None:
+        """So many faces were found in a photo."""
+        self._photo_faces.observe(faces)
+
+    def mesh(self, size: int) -> None:
+        """A mesh of so many bytes was encoded."""
+        self._mesh_bytes.observe(size)
+
+    def worker_restarted(self) -> None:
+        """A worker process was replaced."""
+        self._restarts.inc()

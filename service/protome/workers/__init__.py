@@ -1,0 +1,1 @@
+"""Run CPU work in worker processes."""

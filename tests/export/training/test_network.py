@@ -1,0 +1,97 @@
+import numpy as np
+import pytest
+import torch
+
+from protome_export.heads.model import MIRROR68
+from protome_export.release.onnx import expected_error
+from protome_export.training.geometry import LEAST, NEAREST
+from protome_export.training.network import GuidedNet, Widths
+from protome_export.training.shape_space import ShapeSpace
+
+WIDTHS = Widths((8, 8, 16, 16), (0, 0, 1, 1), (0, 1, 16), 32)
+
+
+def _net(space: ShapeSpace) -> GuidedNet:
+    torch.manual_seed(0)
+    net = GuidedNet(space, WIDTHS).eval()
+    torch.nn.init.normal_(net.shape.out.weight, 0, 0.3)
+    torch.nn.init.normal_(net.landmarks.maps.weight, 0, 0.3)
+    return net
+
+
+def test_untrained_network_poses_the_mean_head(space: ShapeSpace) -> None:
+    net = GuidedNet(space, WIDTHS).eval()
+    with torch.no_grad():
+        out = net(torch.zeros(2, 3, 192, 192))
+        vertices, offset = net.placed(out)
+        volume = net.voxeliser(vertices)
+    assert volume.shape == (2, 100, 96, 96)
+    assert torch.allclose(vertices[..., 2].amin(1), torch.full((2,), NEAREST), atol=1e-4)
+    assert torch.allclose(net.posed(out, bare=True) + offset[:, None], vertices)
+    filled = float(volume[0].sum()) * 4 / 6.2**3
+    assert 200 < filled < 6000  # cm3: a head
+
+
+def test_a_head_that_comes_before_the_volume_is_moved_back(space: ShapeSpace) -> None:
+    net = GuidedNet(space, WIDTHS).eval()
+    with torch.no_grad():
+        out = net(torch.zeros(1, 3, 192, 192))
+        offsets, nearest = [], []
+        for size in (0.0, 1.0, 40.0):
+            out.coefficients = torch.full((1, len(space.modes)), size)
+            vertices, offset = net.placed(out)
+            offsets.append(float(offset[0, 2]))
+            nearest.append(float(vertices[..., 2].min()))
+    assert offsets[0] == offsets[1] < offsets[2]  # the mean head's place, but for the last
+    assert nearest[0] == pytest.approx(NEAREST, abs=1e-4)
+    assert nearest[1] > LEAST
+    assert nearest[2] == pytest.approx(LEAST, abs=1e-3)
+
+
+def test_both_ways_is_equivariant_under_mirroring(space: ShapeSpace) -> None:
+    net = _net(space)
+    crops = torch.rand(2, 3, 192, 192, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        one, two = net.both_ways(crops), net.both_ways(crops.flip(3))
+        plain, turned = net(crops), net(crops.flip(3))
+    twin = two.landmarks[:, torch.from_numpy(MIRROR68)] * torch.tensor([-1.0, 1.0, 1.0])
+    twin[..., 0] += 192
+    assert torch.allclose(one.landmarks, twin, atol=1e-2)
+    assert not torch.allclose(plain.landmarks[..., 0], 192 - turned.landmarks[..., 0], atol=0.5)
+
+
+def test_gradients_reach_every_part(space: ShapeSpace) -> None:
+    net = _net(space).train()
+    out = net(torch.rand(3, 3, 96, 96))
+    net.posed(out).square().mean().backward()  # type: ignore[no-untyped-call]
+    for name, parameter in net.named_parameters():
+        assert parameter.grad is not None, name
+        assert torch.isfinite(parameter.grad).all(), name
+
+
+def test_bfloat16_convolutions_keep_geometry_in_float32(space: ShapeSpace) -> None:
+    net = _net(space)
+    crops = torch.rand(1, 3, 96, 96)
+    with torch.no_grad():
+        want = net(crops)
+        net.amp = True
+        got = net(crops)
+    assert got.landmarks.dtype == torch.float32
+    assert (got.landmarks - want.landmarks).abs().max() < 3.0
+
+
+def test_expected_error_is_right_on_average(space: ShapeSpace) -> None:
+    net = _net(space)
+    rng = np.random.default_rng(2)
+    crops = rng.integers(0, 255, (12, 192, 192, 3)).astype(np.uint8)
+    truth = rng.uniform(40, 150, (12, 68, 3)).astype(np.float32)
+    constant, width, apart = expected_error(net, crops, truth)
+    truth[..., 2] -= truth[..., 2].mean(1, keepdims=True)
+    x = torch.from_numpy(crops).permute(0, 3, 1, 2).float() / 255
+    with torch.no_grad():
+        out = net.both_ways(x)
+    assert (out.doubt >= 0).all()
+    assert out.doubt[..., 1].max() > 1  # the mirror image disagrees
+    expected = constant + (out.doubt.mean((0, 1)).numpy() * [width, apart]).sum()
+    error = np.linalg.norm(out.landmarks.numpy() - truth, axis=2).mean()
+    assert abs(expected - error) < 1e-2

@@ -1,0 +1,78 @@
+"""Rooms import only what they may; service/ARCHITECTURE.md explains the rooms."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+ROOT: Final = Path(__file__).parents[2]
+# A room is a folder of a package; modules beside the folders are its core.
+SERVICE: Final = {
+    "core": set[str](),
+    "image": {"core"},
+    "mesh": {"core"},
+    "model": {"core"},
+    "scheduling": {"core"},
+    "telemetry": {"core", "scheduling"},
+    "workers": {"core", "image", "mesh", "scheduling"},
+    "pipeline": {"core", "image", "mesh", "model", "scheduling", "telemetry", "workers"},
+    "v1": set[str](),
+    "client": {"v1"},
+}
+SERVICE["server"] = SERVICE["pipeline"] | {"pipeline", "v1"}
+EXPORT: Final = {
+    "core": set[str](),
+    "heads": set[str](),
+    "render": {"heads"},
+    "training": {"heads", "render"},
+    "release": {"heads", "training"},
+    "evaluation": {"heads", "render", "training", "release"},
+}
+# These may import everything, and no room imports them.
+FREE: Final = {"cli", "__main__", "demo", "bench"}
+PACKAGES: Final = {
+    "asyncio": {"core", "telemetry", "workers", "pipeline", "server", "client"},
+    "grpc": {"server", "client", "v1"},
+    "onnxruntime": {"model", "release"},
+    "opentelemetry": {"telemetry"},
+    "prometheus_client": {"telemetry"},
+}
+
+
+def room_of(parts: tuple[str, ...], package: Path) -> str:
+    name = parts[0] if parts else "core"
+    return name if name in FREE or (package / name).is_dir() else "core"
+
+
+def imports(file: Path, package: Path) -> set[tuple[str, ...]]:
+    """Absolute names of the modules that a file imports, split at the dots."""
+    here = (package.name, *file.parent.relative_to(package).parts)
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {tuple(alias.name.split(".")) for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = here[: len(here) - node.level + 1] if node.level else ()
+            module = (*base, *(node.module or "").split(".")) if node.module else base
+            found |= {(*module, alias.name) for alias in node.names}
+    return found
+
+
+@pytest.mark.parametrize(
+    ("package", "rooms"),
+    [(ROOT / "service" / "protome", SERVICE), (ROOT / "export" / "protome_export", EXPORT)],
+    ids=["service", "export"],
+)
+def test_rooms_import_only_what_they_may(package: Path, rooms: dict[str, set[str]]) -> None:
+    wrong = []
+    for file in sorted(package.rglob("*.py")):
+        room = room_of(file.relative_to(package).with_suffix("").parts, package)
+        for name in imports(file, package) if room not in FREE else ():
+            target = room_of(name[1:], package)
+            own = name[0] == package.name and target not in {room, *rooms[room]}
+            if own or room not in PACKAGES.get(name[0], {room}):
+                wrong.append(f"{file.relative_to(ROOT)} imports {'.'.join(name)}")
+    assert not wrong, "\n".join(wrong)

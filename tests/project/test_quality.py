@@ -1,0 +1,68 @@
+"""The tools the project is held to, and generated code that is what it would be today."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+ROOT: Final = Path(__file__).parents[2]
+STUBS: Final = (
+    "reconstruction_pb2.py",
+    "reconstruction_pb2.pyi",
+    "reconstruction_pb2_grpc.py",
+    "reconstruction_pb2_grpc.pyi",
+)
+
+
+def tool(name: str) -> str:
+    """A program of this environment, activated or not."""
+    found = shutil.which(name, path=str(Path(sys.executable).parent)) or shutil.which(name)
+    assert found, f"{name} is missing: pip install -e '.[test]'"
+    return found
+
+
+def test_types_are_clean(types: subprocess.Popen[str]) -> None:
+    said, _ = types.communicate()
+    assert types.returncode == 0, said
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("ruff", "check"),
+        ("ruff", "format", "--check"),
+        ("mypy", "tests"),
+        ("buf", "lint", "proto"),
+    ],
+    ids=" ".join,
+)
+def test_is_clean(command: tuple[str, ...]) -> None:
+    done = subprocess.run(
+        [tool(command[0]), *command[1:]], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("stubs")
+    options = [f"--{kind}_out={out}" for kind in ("python", "grpc_python", "mypy", "mypy_grpc")]
+    plugins = [
+        f"--plugin={name}={tool(name)}" for name in ("protoc-gen-mypy", "protoc-gen-mypy_grpc")
+    ]
+    proto = "protome/v1/reconstruction.proto"
+    command = [sys.executable, "-m", "grpc_tools.protoc", *plugins, "-I", "proto", *options, proto]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return out / "protome" / "v1"
+
+
+@pytest.mark.parametrize("name", STUBS)
+def test_committed_stubs_are_current(name: str, generated: Path) -> None:
+    committed = (ROOT / "service" / "protome" / "v1" / name).read_text(encoding="utf-8")
+    assert committed == (generated / name).read_text(encoding="utf-8")

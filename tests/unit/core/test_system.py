@@ -1,0 +1,133 @@
+"""Descriptors, threads and memory; limits are set in processes of their own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from protome import system
+
+# Every second of many small pieces is freed: the C library keeps all of them, as the last lives on.
+HOLES = """
+import ctypes, psutil
+from protome import system
+libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+libc.free.argtypes = [ctypes.c_void_p]
+pieces = [libc.malloc(100_000) for _ in range(1000)]
+for piece in pieces:
+    ctypes.memset(piece, 1, 100_000)
+for piece in pieces[:-1]:
+    libc.free(piece)
+resident = psutil.Process().memory_info().rss
+assert system.trim_memory()
+print(resident - psutil.Process().memory_info().rss)
+"""
+
+
+def test_trim_gives_back_what_lies_below_what_is_used() -> None:
+    if not system.trim_memory():
+        pytest.skip("the C library has no malloc_trim")
+    done = subprocess.run([sys.executable, "-c", HOLES], capture_output=True, text=True, check=True)
+    assert int(done.stdout) > 80_000_000
+
+
+IN_USE = """
+import ctypes
+from protome import system
+libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+libc.free.argtypes = [ctypes.c_void_p]
+before = system.memory_in_use()
+pieces = [libc.malloc(size) for size in (1000, 100_000, 50_000_000) for _ in range(10)]
+during = system.memory_in_use()
+for piece in pieces:
+    libc.free(piece)
+print(during - before, system.memory_in_use() - before)
+"""
+
+
+def test_what_is_in_use_is_told_whatever_the_size_of_its_pieces() -> None:
+    if not system.memory_in_use():
+        pytest.skip("the C library does not tell")
+    done = subprocess.run(
+        [sys.executable, "-c", IN_USE], capture_output=True, text=True, check=True
+    )
+    during, after = map(int, done.stdout.split())
+    assert during == pytest.approx(10 * 50_101_000, rel=0.01)
+    assert abs(after) < 1_000_000
+
+
+KEPT = """
+import numpy, psutil
+from protome import system
+def resident():
+    return psutil.Process().memory_info().rss
+assert system.keep_freed_memory()
+before = resident()
+numpy.ones(20 << 20, numpy.uint8)
+kept = resident()
+system.trim_memory()
+print(kept - before, resident() - before)
+"""
+
+
+def test_what_is_freed_is_kept_until_trimmed() -> None:
+    if not system.memory_in_use():
+        pytest.skip("the C library does not tell")
+    done = subprocess.run([sys.executable, "-c", KEPT], capture_output=True, text=True, check=True)
+    kept, trimmed = map(int, done.stdout.split())
+    assert kept > 19 << 20
+    assert trimmed < 2 << 20
+
+
+def test_they_are_tried_and_left() -> None:
+    before = threading.active_count()
+    assert system.threads_available(20)
+    assert threading.active_count() == before
+
+
+def test_one_that_is_denied_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = threading.active_count()
+    start = threading.Thread.start
+
+    def denied(thread: threading.Thread) -> None:
+        if threading.active_count() >= before + 5:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", denied)
+    assert system.threads_available(5)
+    assert not system.threads_available(6)
+    assert threading.active_count() == before
+
+
+SHOWN = """
+import resource, sys
+from protome.system import room_for
+soft, hard, connections = map(int, sys.argv[1:])
+resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+print(room_for(connections, 4), resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+"""
+
+
+@pytest.mark.parametrize(
+    ("soft", "hard", "connections", "granted", "limit"),
+    [
+        (1000, 2000, 100, 100, 1000),
+        (500, 2000, 1000, 1000, 1256),
+        (500, 1000, 4000, 744, 1000),
+        (120, 120, 4000, 20, 120),
+        (80, 80, 4000, 0, 80),
+        (40, 40, 4000, -20, 40),
+    ],
+)
+def test_the_limit_is_raised_as_far_as_it_may(
+    soft: int, hard: int, connections: int, granted: int, limit: int
+) -> None:
+    command = [sys.executable, "-c", SHOWN, *map(str, (soft, hard, connections))]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [str(granted), str(limit)]

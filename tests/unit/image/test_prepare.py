@@ -1,0 +1,150 @@
+"""The half of the line before the network: the scale at which photos are looked at."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+
+from protome.config import Config
+from protome.errors import NoFaceFound
+from protome.geometry import U8, Box
+from protome.image import prepare as prepare_module
+from protome.image.decode import Image, ImageLimits
+from protome.image.decode import decode as real_decode
+from protome.image.prepare import ENOUGH, Look, Photo, PhotoJob, prepare
+from protome.model.card import load_model
+
+JOB = PhotoJob(
+    boxes=(),
+    max_faces=8,
+    min_face_pixels=20,
+    min_score=0.6,
+    limits=ImageLimits.of(Config()),
+    rule=load_model().rule,
+    textured=False,
+)
+SIDE = 2400
+
+
+@pytest.fixture(scope="module")
+def picture(sample_photo: bytes) -> Pillow.Image:
+    """The sample, larger than anybody needs it."""
+    return Pillow.open(io.BytesIO(sample_photo)).convert("RGB").resize((SIDE, SIDE))
+
+
+def jpeg(picture: Pillow.Image) -> U8:
+    out = io.BytesIO()
+    picture.save(out, "JPEG", quality=92)
+    return np.frombuffer(out.getvalue(), np.uint8)
+
+
+class Looks:
+    """Every scale at which photos were decoded."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.steps: list[int] = []
+
+        def decode(data: bytes, limits: ImageLimits, *, enough: int) -> Image:
+            image = real_decode(data, limits, enough=enough)
+            self.steps.append(image.step)
+            return image
+
+        monkeypatch.setattr(prepare_module, "decode", decode)
+
+
+@pytest.fixture
+def looks(monkeypatch: pytest.MonkeyPatch) -> Looks:
+    return Looks(monkeypatch)
+
+
+def whole(job: PhotoJob, data: U8, monkeypatch: pytest.MonkeyPatch) -> tuple[Photo, list[U8]]:
+    """What the whole photo gives."""
+    with monkeypatch.context() as patch:
+        patch.setattr(prepare_module, "PLAIN", Look(ENOUGH, 0))
+        patch.setattr(prepare_module, "TEXTURED", Look(ENOUGH, 0))
+        return prepare(job, [data])
+
+
+def test_a_large_face_is_cut_from_half_the_size_and_is_the_same(
+    picture: Pillow.Image, looks: Looks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = jpeg(picture)
+    photo, (crop, _) = prepare(JOB, [data])
+    assert looks.steps == [2]
+    expected, (sharp, _) = whole(JOB, data, monkeypatch)
+    (face,), (other,) = photo.faces, expected.faces
+    assert (photo.width, photo.height) == (SIDE, SIDE)
+    for name in ("x", "y", "width", "height"):
+        ours, theirs = getattr(face.face.box, name), getattr(other.face.box, name)
+        assert ours == pytest.approx(theirs, abs=0.005 * SIDE)
+    assert face.blur == pytest.approx(other.blur, abs=0.02)
+    if face.face.box == other.face.box:
+        assert np.abs(crop.astype(int) - sharp.astype(int)).mean() < 2
+
+
+def test_given_boxes_give_the_same_crop(
+    picture: Pillow.Image, looks: Looks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, job = jpeg(picture), replace(JOB, boxes=(Box(800, 300, 500, 650),))
+    _, (crop, _) = prepare(job, [data])
+    assert looks.steps == [2]
+    _, (sharp, _) = whole(job, data, monkeypatch)
+    difference = np.abs(crop.astype(int) - sharp.astype(int))
+    assert difference.mean() < 1.5
+    assert np.abs(crop.std() - sharp.std()) < 0.01 * sharp.std(), "as much contrast"
+
+
+@pytest.mark.parametrize("boxes", [(), (Box(1000, 1000, 70, 90),)], ids=["found", "given"])
+def test_a_small_face_gets_the_whole_photo(
+    picture: Pillow.Image,
+    looks: Looks,
+    monkeypatch: pytest.MonkeyPatch,
+    boxes: tuple[Box, ...],
+) -> None:
+    grey = Pillow.new("RGB", (SIDE, SIDE), (90, 100, 110))
+    grey.paste(picture.resize((600, 600)), (900, 800))
+    data, job = jpeg(grey), replace(JOB, boxes=boxes)
+    photo, pictures = prepare(job, [data])
+    assert looks.steps == [2, 1]
+    expected, others = whole(job, data, monkeypatch)
+    assert len(photo.faces) == len(expected.faces) == 1
+    assert np.abs(pictures[0].astype(int) - others[0].astype(int)).mean() < 6
+
+
+@pytest.mark.parametrize(("side", "steps"), [(2400, [1]), (2560, [2, 1]), (3000, [2])])
+def test_a_texture_is_as_sharp_as_it_can_be(
+    sample_photo: bytes,
+    looks: Looks,
+    monkeypatch: pytest.MonkeyPatch,
+    side: int,
+    steps: list[int],
+) -> None:
+    picture = Pillow.open(io.BytesIO(sample_photo)).convert("RGB").resize((side, side))
+    data, job = jpeg(picture), replace(JOB, textured=True)
+    _, (_, portrait) = prepare(job, [data])
+    assert looks.steps == steps
+    _, (_, sharp) = whole(job, data, monkeypatch)
+    assert portrait.shape == sharp.shape == (512, 512, 3)
+    assert np.abs(portrait.astype(int) - sharp.astype(int)).mean() < 4
+
+
+def test_a_photo_without_a_face_is_looked_at_whole(looks: Looks) -> None:
+    with pytest.raises(NoFaceFound):
+        prepare(JOB, [jpeg(Pillow.new("RGB", (2000, 1000), (90, 100, 110)))])
+    assert looks.steps == [2, 1]
+
+
+@pytest.mark.parametrize("why", ["a PNG", "small"])
+def test_others_are_decoded_once(picture: Pillow.Image, looks: Looks, why: str) -> None:
+    if why == "a PNG":
+        out = io.BytesIO()
+        picture.save(out, "PNG", compress_level=1)
+        data = np.frombuffer(out.getvalue(), np.uint8)
+    else:
+        data = jpeg(picture.resize((1024, 1024)))
+    prepare(JOB, [data])
+    assert looks.steps == [1]

@@ -1,0 +1,37 @@
+"""Meshes for the tests of the encoders."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from protome.geometry import Frame, Level
+from protome.mesh.mesh import Appearance, Mesh, dress
+from protome.mesh.surface import extract
+from protome.mesh.vertex_quality import VertexQuality, judge
+from tests.support.readers import Validator, install_validator
+from tests.support.shapes import sphere_volume
+from tests.unit.mesh.meshes import crop
+
+
+@pytest.fixture(scope="module")
+def meshes() -> dict[Appearance, Mesh]:
+    # Lopsided, so that swapped axes show.
+    ball = sphere_volume(30.0, (80, 110, 45), Level.PREVIEW)
+    surface = extract(np.maximum(ball, sphere_volume(20.0, (120, 80, 60), Level.PREVIEW)))
+    return {appearance: dress(surface, appearance, crop()) for appearance in Appearance}
+
+
+@pytest.fixture(scope="module")
+def judged() -> dict[Appearance, Mesh]:
+    """The same with the quality of each vertex, of many different values."""
+    ball = sphere_volume(30.0, (80, 110, 45), Level.PREVIEW)
+    surface = extract(np.maximum(ball, sphere_volume(20.0, (120, 80, 60), Level.PREVIEW)))
+    confidence = ((surface.vertices[:, 0] + surface.vertices[:, 1]) / 400).astype(np.float32)
+    quality = VertexQuality(judge(surface, Frame()).seen, confidence)
+    return {look: dress(surface, look, crop(), quality=quality) for look in Appearance}
+
+
+@pytest.fixture(scope="session")
+def validator() -> Validator:
+    return install_validator()

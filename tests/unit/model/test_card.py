@@ -1,0 +1,140 @@
+"""The model on disk: nothing is served that is not what its card says."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from protome.geometry import Level
+from protome.model.card import SHIPPED, Model, ModelError, load_model
+
+Card = dict[str, Any]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A small stand-in: the loader does not look into the ONNX file."""
+    onnx = b"not really a network"
+    (tmp_path / "model.onnx").write_bytes(onnx)
+    card = json.loads((SHIPPED / "model.json").read_text(encoding="utf-8"))
+    card["digest"] = hashlib.sha256(onnx).hexdigest()
+    (tmp_path / "model.json").write_text(json.dumps(card), encoding="utf-8")
+    return tmp_path
+
+
+def edit(folder: Path, change: Callable[[Card], object]) -> None:
+    file = folder / "model.json"
+    card = json.loads(file.read_text(encoding="utf-8"))
+    change(card)
+    file.write_text(json.dumps(card), encoding="utf-8")
+
+
+def test_the_shipped_model_is_whole(model: Model) -> None:
+    assert model.digest == hashlib.sha256((SHIPPED / "model.onnx").read_bytes()).hexdigest()
+    assert model.name
+    assert model.version
+    assert model.licence
+    assert model.training_data
+    assert model.levels
+
+
+def test_a_good_folder_loads(folder: Path) -> None:
+    assert load_model(folder).onnx == b"not really a network"
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "model.json"])
+def test_a_missing_file(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+    with pytest.raises(ModelError, match="cannot read the model"):
+        load_model(folder)
+
+
+def test_a_missing_folder(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="cannot read the model"):
+        load_model(tmp_path / "none")
+
+
+def test_a_truncated_network_is_noticed(tmp_path: Path) -> None:
+    shutil.copytree(SHIPPED, tmp_path / "model")
+    file = tmp_path / "model" / "model.onnx"
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(ModelError, match="SHA-256"):
+        load_model(tmp_path / "model")
+
+
+def test_a_truncated_card_is_noticed(folder: Path) -> None:
+    file = folder / "model.json"
+    file.write_bytes(file.read_bytes()[:-10])
+    with pytest.raises(ModelError, match="cannot read the model"):
+        load_model(folder)
+
+
+@pytest.mark.parametrize("text", ["[]", "null", "5", '"x"', "{}", "\ufeff{}", "[" * 100_000])
+def test_json_that_is_no_card(folder: Path, text: str) -> None:
+    (folder / "model.json").write_text(text, encoding="utf-8")
+    with pytest.raises(ModelError):
+        load_model(folder)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda card: card.pop("digest"),
+        lambda card: card.pop("name"),
+        lambda card: card.pop("crop_rule"),
+        lambda card: card["crop_rule"].pop("anchor"),
+        lambda card: card["crop_rule"].update(side="wide"),
+        lambda card: card["crop_rule"].update(side=0),
+        lambda card: card["crop_rule"].update(side=-2.0),
+        lambda card: card["crop_rule"].update(side=10**400),
+        lambda card: card["confidence"].update(slope=float("nan")),
+        lambda card: card["crop_rule"].update(drop=float("nan")),
+        lambda card: card.update(outputs={}),
+        lambda card: card.update(outputs=[]),
+        lambda card: card.update(outputs={"HUGE": card["outputs"]["STANDARD"]}),
+        lambda card: card["outputs"]["STANDARD"].update(shape=["n", 96, 96, 100]),
+        lambda card: card["outputs"]["STANDARD"].update(dtype="float32"),
+        lambda card: card["outputs"]["STANDARD"].pop("name"),
+        lambda card: card["input"].update(shape=["n", 3, 192, 192]),
+        lambda card: card["input"].update(shape=5),
+        lambda card: card["input"].update(dtype="float16"),
+        lambda card: card.update(digest="0" * 64),
+        lambda card: card.update(landmarks={"name": "l", "dtype": "float32", "shape": ["n", 5]}),
+        lambda card: card.update(pose={"name": "p", "dtype": "uint8", "shape": ["n", 3, 4]}),
+    ],
+    ids=[
+        "no digest", "no name", "no rule", "no anchor", "wide side", "zero side", "negative side",
+        "endless side", "slope is nan", "drop is nan", "no outputs", "list of outputs",
+        "unknown level", "turned output",
+        "float output", "nameless output", "turned input", "shapeless input", "half input",
+        "wrong digest", "wrong landmarks", "wrong pose",
+    ],
+)  # fmt: skip
+def test_a_card_that_is_wrong(folder: Path, change: Callable[[Card], object]) -> None:
+    edit(folder, change)
+    with pytest.raises(ModelError):
+        load_model(folder)
+
+
+@pytest.mark.parametrize(
+    ("own", "wanted", "source"),
+    [
+        ({Level.STANDARD}, Level.PREVIEW, Level.STANDARD),
+        ({Level.STANDARD}, Level.FINE, Level.STANDARD),
+        ({Level.PREVIEW, Level.FINE}, Level.STANDARD, Level.FINE),
+        ({Level.PREVIEW, Level.FINE}, Level.PREVIEW, Level.PREVIEW),
+        ({Level.PREVIEW}, Level.FINE, Level.PREVIEW),
+        (set(Level), Level.FINE, Level.FINE),
+    ],
+)
+def test_levels_are_made_from_the_next_finer(
+    model: Model, own: set[Level], wanted: Level, source: Level
+) -> None:
+    assert replace(model, outputs=dict.fromkeys(own, "o")).source(wanted) is source

@@ -1,0 +1,225 @@
+"""Random schedules: whatever happens, every ticket gets one answer."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    MultipleResults,
+    RuleBasedStateMachine,
+    consumes,
+    invariant,
+    multiple,
+    precondition,
+    rule,
+)
+
+from protome.scheduling.batcher import Batch, Batcher, Due, Hopeless, QueueFull, Reason, Ticket
+from protome.scheduling.fair_queue import Turn
+from tests.unit.scheduling.rig import INFINITE, Clock, Rig, items
+
+STREAMS = ("a", "b", None)
+
+
+class Schedules(RuleBasedStateMachine):
+    """Random put, withdraw, advance, take and done, next to a plain model of what must happen."""
+
+    tickets: Bundle[Ticket[int]] = Bundle("tickets")
+    in_flight = 1
+    lanes = 1
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rig = Rig(max_batch=3, capacity=6, in_flight=self.in_flight, lanes=self.lanes)
+        self.waiting: list[Ticket[int]] = []
+        self.streams: dict[int, str | None] = {}
+        self.running: list[Batch[int]] = []
+        self.gone: set[int] = set()
+        self.next = 0
+
+    @rule(
+        target=tickets,
+        wait=st.sampled_from([-1.0, 0.0, 0.5, 1.0, 3.0, 20.0, INFINITE]),
+        after=st.sampled_from([0.0, 0.5]),
+        firm=st.booleans(),
+        stream=st.sampled_from(STREAMS),
+    )
+    def put(
+        self, wait: float, after: float, firm: bool, stream: str | None
+    ) -> Ticket[int] | MultipleResults[Ticket[int]]:
+        item, self.next = self.next, self.next + 1
+        due = Due(self.rig.clock.now + wait, after, firm)
+        batcher = self.rig.batcher
+        if len(self.waiting) == 6:
+            with pytest.raises(QueueFull):
+                batcher.put(item, due, stream=stream)
+            return multiple()
+        if not firm and batcher.wait(Turn(stream)) + after > wait + 1e-9:
+            with pytest.raises(Hopeless):
+                batcher.put(item, due, stream=stream)
+            return multiple()
+        ticket = batcher.put(item, due, stream=stream)
+        assert ticket.queued_at == self.rig.clock.now
+        self.waiting.append(ticket)
+        self.streams[item] = stream
+        return ticket
+
+    @rule(ticket=tickets)
+    def withdraw(self, ticket: Ticket[int]) -> None:
+        waits = ticket in self.waiting
+        assert self.rig.batcher.withdraw(ticket) is waits
+        if waits:
+            self.waiting.remove(ticket)
+            self.gone.add(ticket.item)
+
+    @rule(ticket=consumes(tickets))
+    def forget(self, ticket: Ticket[int]) -> None:
+        """A caller that drops its ticket changes nothing."""
+
+    @rule(seconds=st.sampled_from([0.0, 0.25, 1.0, 5.0]))
+    def advance(self, seconds: float) -> None:
+        self.rig.clock.now += seconds
+
+    @rule()
+    def take(self) -> None:
+        batch = self.rig.batcher.take()
+        now = self.rig.clock.now
+        left = [*batch.tickets, *batch.expired]
+        names = [ticket.item for ticket in left]
+        assert len(set(names)) == len(names)
+        assert not self.gone & set(names), "answered twice, or after it was withdrawn"
+        assert len(batch.tickets) <= 3
+        assert all(ticket.due.deadline > now for ticket in batch.tickets), "computed for nobody"
+        for ticket in batch.expired:
+            wait = self.rig.batcher.times.predict(1) + ticket.due.after
+            assert ticket.due.deadline <= now + (0 if ticket.due.firm else wait)
+        self.waiting = [ticket for ticket in self.waiting if ticket not in left]
+        # Never idle: what waits while nothing is in flight leaves, as much as fits.
+        if len(self.running) < self.lanes:
+            assert len(batch.tickets) == 3 or not self.waiting
+        if batch.tickets:
+            assert len(self.running) < max(self.in_flight, self.lanes)
+            assert batch.reason is not Reason.FULL or len(batch.tickets) == 3
+            self.running.append(batch)
+        self.fair(batch)
+        self.gone |= set(names)
+
+    def fair(self, batch: Batch[int]) -> None:
+        """In order within a stream, and no stream twice before another that waits got its turn."""
+        taken = items(batch)
+        for stream in STREAMS[:2]:
+            mine = [item for item in taken if self.streams[item] == stream]
+            later = [t.item for t in self.waiting if self.streams[t.item] == stream]
+            assert mine == sorted(mine)
+            assert not mine or not later or max(mine) < min(later)
+            others = {self.streams[t.item] for t in self.waiting} - {stream, None}
+            if len(mine) >= 2:
+                for other in others:
+                    assert any(self.streams[item] == other for item in taken)
+
+    @precondition(lambda self: self.running)
+    @rule(which=st.integers(0, 7), failed=st.booleans())
+    def done(self, which: int, failed: bool) -> None:
+        batch = self.running.pop(which % len(self.running))
+        self.rig.batcher.done(batch, usual=not failed)
+
+    @precondition(lambda self: self.waiting)
+    @rule()
+    def drain(self) -> None:
+        for _ in range(2 * len(self.waiting) + 2):
+            self.take()
+            if self.running:
+                self.done(0, False)
+        assert not self.waiting
+
+    @invariant()
+    def the_length_is_right_and_bounded(self) -> None:
+        assert len(self.rig.batcher) == len(self.waiting) <= 6
+
+    @invariant()
+    def the_age_is_right(self) -> None:
+        first = min((ticket.queued_at for ticket in self.waiting), default=self.rig.clock.now)
+        assert self.rig.batcher.oldest_age == self.rig.clock.now - first
+
+
+class Pairs(Schedules):
+    """The same with two batches in flight."""
+
+    in_flight = 2
+
+
+class Lanes(Schedules):
+    """The same with two lanes."""
+
+    lanes = 2
+
+
+TestLanes = Lanes.TestCase
+TestSchedules = Schedules.TestCase
+TestPairs = Pairs.TestCase
+TestSchedules.settings = TestPairs.settings = TestLanes.settings = settings(
+    max_examples=120, stateful_step_count=40, deadline=None, derandomize=True, database=None
+)
+
+
+@given(st.integers(1, 5), st.lists(st.booleans(), max_size=30))
+@settings(deadline=None, derandomize=True, database=None)
+def test_everyone_who_stays_is_answered_once(max_batch: int, stays: list[bool]) -> None:
+    rig = Rig(max_batch, capacity=30)
+    for item, stay in enumerate(stays):
+        ticket = rig.batcher.put(item)
+        if not stay:
+            rig.batcher.withdraw(ticket)
+    answered: list[int] = []
+    while batch := rig.take()[0]:
+        answered += batch
+    assert answered == [item for item, stay in enumerate(stays) if stay]
+
+
+class Picture:
+    """Something large."""
+
+
+def test_withdrawn_tickets_are_not_kept() -> None:
+    """Their pictures would pile up while clients come and go and the engine is busy."""
+    batcher: Batcher[Picture] = Batcher(max_batch=3, capacity=5, clock=Clock())
+    alive: weakref.WeakSet[Picture] = weakref.WeakSet()
+    kept = batcher.put(Picture())
+    alive.add(kept.item)
+    for _ in range(100):
+        picture = Picture()
+        alive.add(picture)
+        batcher.withdraw(batcher.put(picture))
+    del picture
+    gc.collect()
+    assert len(alive) <= 6
+
+
+@pytest.mark.parametrize("way", ["served", "withdrawn", "expired"])
+def test_pictures_do_not_wait_for_the_collector_of_garbage(way: str) -> None:
+    """It comes seldom, and each face has a volume of a megabyte."""
+    rig = Rig()
+    batcher: Batcher[Picture] = Batcher(max_batch=1, capacity=5, clock=rig.clock)
+    picture = Picture()
+    alive = weakref.ref(picture)
+    gc.disable()
+    try:
+        ticket = batcher.put(picture, Due(rig.clock() + 1))
+        if way == "withdrawn":
+            assert batcher.withdraw(ticket)
+        else:
+            rig.clock.now += 2 if way == "expired" else 0
+            batch = batcher.take()
+            assert (batch.expired if way == "expired" else batch.tickets) == [ticket]
+            if way == "served":
+                batcher.done(batch)
+            del batch
+        del ticket, picture
+        assert alive() is None
+    finally:
+        gc.enable()

@@ -1,0 +1,199 @@
+"""Tokens and quotas, on a clock that the tests move."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from protome.errors import OverQuota, Unauthenticated
+from protome.server.tokens import TokenFileError, Tokens, new_token, read
+
+
+@dataclass
+class Clock:
+    now: float = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def table(name: str, token: str, *lines: str) -> str:
+    digest = hashlib.sha256(token.encode()).hexdigest()
+    return "\n".join([f"[{name}]", f'sha256 = ["{digest}"]', *lines, ""])
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "tokens.toml"
+
+
+def rewrite(file: Path, text: str) -> None:
+    """Replace the file as a deployment does, at another time."""
+    part = file.with_suffix(".part")
+    part.write_text(text)
+    os.replace(part, file)
+
+
+def test_each_token_is_its_clients(file: Path) -> None:
+    file.write_text(table("shop", "s3cret") + table("lab", "other"))
+    tokens = Tokens(file, Clock())
+    assert tokens.check(["Bearer s3cret"]).name == "shop"
+    assert tokens.check(["bearer other"]).name == "lab"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [],
+        [""],
+        ["Bearer"],
+        ["Bearer "],
+        ["Bearer wrong"],
+        ["s3cret"],
+        ["Basic s3cret"],
+        ["Bearer s3cret", "Bearer s3cret"],
+    ],
+)
+def test_anything_else_is_nobodys(file: Path, headers: list[str]) -> None:
+    file.write_text(table("shop", "s3cret"))
+    with pytest.raises(Unauthenticated):
+        Tokens(file, Clock()).check(headers)
+
+
+def test_the_digest_is_no_token(file: Path) -> None:
+    file.write_text(table("shop", "s3cret"))
+    with pytest.raises(Unauthenticated):
+        Tokens(file, Clock()).check(["Bearer " + hashlib.sha256(b"s3cret").hexdigest()])
+
+
+def test_a_made_token_is_taken(file: Path) -> None:
+    token, text = new_token("shop")
+    file.write_text(text)
+    assert Tokens(file, Clock()).check([f"Bearer {token}"]).name == "shop"
+    assert token not in text
+
+
+def test_a_replaced_file_is_read_within_a_second(file: Path) -> None:
+    file.write_text(table("shop", "old"))
+    clock = Clock()
+    tokens = Tokens(file, clock)
+    rewrite(file, table("shop", "new"))
+    clock.now += 1.1
+    assert tokens.check(["Bearer new"]).name == "shop"
+    with pytest.raises(Unauthenticated):
+        tokens.check(["Bearer old"])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "no toml [",
+        "[shop]\n",
+        "[shop]\nsha256 = [1]\n",
+        "a = " + "[" * 100_000,
+        "[shop]\nsha256 = []\nconcurrent = " + "9" * 400,
+    ],
+    ids=["empty", "no TOML", "nothing", "numbers", "deep", "large"],
+)
+def test_a_broken_file_leaves_the_clients_as_they_were(
+    file: Path, text: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    file.write_text(table("shop", "s3cret"))
+    clock = Clock()
+    tokens = Tokens(file, clock)
+    rewrite(file, text)
+    for _ in range(3):
+        clock.now += 1.1
+        assert tokens.check(["Bearer s3cret"]).name == "shop"
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+    rewrite(file, table("lab", "s3cret"))
+    clock.now += 1.1
+    assert tokens.check(["Bearer s3cret"]).name == "lab"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "photos_per_second = 0",
+        "photos_per_second = -1",
+        "photos_per_second = nan",
+        "burst = 0.5",
+        "concurrent = true",
+        'concurrent = "4"',
+        "conurrent = 4",
+    ],
+)
+def test_a_wrong_key_is_named(file: Path, line: str) -> None:
+    file.write_text(table("shop", "s3cret", line))
+    with pytest.raises(TokenFileError, match=line.split(" ")[0]):
+        read(file)
+
+
+def test_a_file_that_is_missing_is_named(file: Path) -> None:
+    with pytest.raises(TokenFileError, match=r"tokens\.toml"):
+        Tokens(file, Clock())
+
+
+def test_photos_over_the_rate_are_told_when_to_come_back(file: Path) -> None:
+    file.write_text(table("shop", "s3cret", "photos_per_second = 2", "burst = 3"))
+    clock = Clock()
+    client = Tokens(file, clock).check(["Bearer s3cret"])
+
+    def taken() -> int:
+        for count in range(10):
+            try:
+                with client.photo():
+                    pass
+            except OverQuota as error:
+                waits.append(error.retry_seconds or 0.0)
+                return count
+        return 10
+
+    waits: list[float] = []
+    assert taken() == 3
+    assert waits[-1] == pytest.approx(0.5)
+    clock.now += 0.25
+    assert taken() == 0
+    assert waits[-1] == pytest.approx(0.25)
+    # As long as it says is long enough.
+    clock.now += waits[-1]
+    assert taken() == 1
+    # A long pause saves up no more than the burst.
+    clock.now += 1000
+    assert taken() == 3
+
+
+def test_photos_at_a_time_are_limited(file: Path) -> None:
+    file.write_text(table("shop", "s3cret", "concurrent = 2"))
+    client = Tokens(file, Clock()).check(["Bearer s3cret"])
+    with contextlib.ExitStack() as stack:
+        for _ in range(2):
+            stack.enter_context(client.photo())
+        with pytest.raises(OverQuota) as caught, client.photo():
+            pass
+        assert caught.value.retry_seconds
+        assert caught.value.facts == {"concurrent": "2"}
+    with pytest.raises(ZeroDivisionError), client.photo():
+        raise ZeroDivisionError
+    with client.photo(), client.photo():
+        pass
+
+
+def test_a_replaced_file_does_not_forgive_what_was_used_up(file: Path) -> None:
+    text = table("shop", "s3cret", "photos_per_second = 0.001", "burst = 1")
+    file.write_text(text)
+    clock = Clock()
+    tokens = Tokens(file, clock)
+    with tokens.check(["Bearer s3cret"]).photo():
+        pass
+    rewrite(file, text + table("lab", "other"))
+    clock.now += 1.1
+    client = tokens.check(["Bearer s3cret"])
+    with pytest.raises(OverQuota), client.photo():
+        pass

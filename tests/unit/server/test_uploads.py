@@ -1,0 +1,186 @@
+"""Who may send, and when."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from protome.errors import ClientGone, Overloaded
+from protome.server import uploads as uploads_module
+from protome.server.uploads import MAX_WAITING, Uploads
+
+
+class Sender:
+    """A client whose message arrives when the test says so."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.message: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    async def receive(self) -> str:
+        self.asked.set()
+        return await self.message
+
+
+async def settle() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+def test_others_wait_for_a_place_in_the_order_they_came() -> None:
+    async def run() -> None:
+        uploads = Uploads(places=2, slow_places=1, patience=60)
+        senders = [Sender() for _ in range(4)]
+        reads = [asyncio.create_task(uploads.read(sender.receive)) for sender in senders]
+        await settle()
+        assert [sender.asked.is_set() for sender in senders] == [True, True, False, False]
+        senders[1].message.set_result("second")
+        await settle()
+        assert await reads[1] == "second"
+        assert [sender.asked.is_set() for sender in senders] == [True, True, True, False]
+        # One that gives up or fails frees its place too.
+        reads[0].cancel()
+        senders[2].message.set_exception(OSError("gone"))
+        await settle()
+        assert senders[0].message.cancelled()
+        assert senders[3].asked.is_set()
+        with pytest.raises(OSError, match="gone"):
+            await reads[2]
+        senders[3].message.set_result("last")
+        assert await reads[3] == "last"
+
+    asyncio.run(run())
+
+
+def test_slow_ones_hold_up_nobody_and_the_slowest_goes() -> None:
+    async def run() -> None:
+        uploads = Uploads(places=1, slow_places=2, patience=0.01)
+        slow = [Sender() for _ in range(3)]
+        reads = [asyncio.create_task(uploads.read(sender.receive)) for sender in slow]
+        with pytest.raises(Overloaded) as caught:
+            await asyncio.wait_for(reads[0], 5)
+        assert caught.value.retry_seconds
+        quick = Sender()
+        quick.message.set_result("quick")
+        assert await asyncio.wait_for(uploads.read(quick.receive), 5) == "quick"
+        slow[1].message.set_result("at last")
+        assert await reads[1] == "at last"
+        reads[2].cancel()
+        await settle()
+        assert slow[2].message.cancelled()
+
+    asyncio.run(run())
+
+
+def test_several_that_get_slow_at_once_end_as_many() -> None:
+    async def run() -> None:
+        uploads = Uploads(places=6, slow_places=2, patience=0.01)
+        reads = [asyncio.create_task(uploads.read(Sender().receive)) for _ in range(6)]
+        done, waiting = await asyncio.wait(reads, timeout=0.5)
+        assert (len(done), len(waiting)) == (4, 2)
+        assert all(isinstance(read.exception(), Overloaded) for read in done)
+        for read in waiting:
+            read.cancel()
+
+    asyncio.run(run())
+
+
+def test_what_does_not_arrive_is_given_up_and_its_place_with_it() -> None:
+    async def run() -> None:
+        uploads = Uploads(places=1, slow_places=1, patience=0.01, seconds=0.05)
+        for _ in range(3):
+            sender = Sender()
+            with pytest.raises(ClientGone):
+                await uploads.read(sender.receive)
+            assert sender.message.cancelled()
+        fast = Sender()
+        fast.message.set_result("fast")
+        assert await uploads.read(fast.receive) == "fast"
+
+    asyncio.run(run())
+
+
+def test_the_more_wait_the_less_patience_there_is() -> None:
+    """With all of it for each, the last of these would wait for 40 seconds."""
+
+    async def run() -> None:
+        uploads = Uploads(places=1, slow_places=400, patience=0.2)
+        silent = [asyncio.create_task(uploads.read(Sender().receive)) for _ in range(200)]
+        await settle()
+        last = Sender()
+        last.message.set_result("last")
+        async with asyncio.timeout(20):
+            assert await uploads.read(last.receive) == "last"
+        for task in silent:
+            task.cancel()
+        await asyncio.gather(*silent, return_exceptions=True)
+
+    asyncio.run(run())
+
+
+def test_not_everybody_may_wait() -> None:
+    async def run() -> None:
+        uploads = Uploads(places=1, slow_places=1, patience=60)
+        waiting = [
+            asyncio.create_task(uploads.read(Sender().receive)) for _ in range(1 + MAX_WAITING)
+        ]
+        await settle()
+        with pytest.raises(Overloaded):
+            await uploads.read(Sender().receive)
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        fast = Sender()
+        fast.message.set_result("fast")
+        assert await uploads.read(fast.receive) == "fast"
+
+    asyncio.run(run())
+
+
+def test_under_pressure_those_that_wait_the_longest_for_nothing_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As many as make up for it, at once; those whose clients wait for us are spared."""
+    monkeypatch.setattr(uploads_module, "YOUNG_SECONDS", 0.1)
+    too_many = -1
+
+    async def run() -> None:
+        nonlocal too_many
+        uploads = Uploads(
+            places=8, slow_places=8, patience=0.01, pressure=lambda: too_many, largest=10
+        )
+        busy = asyncio.ensure_future(Sender().receive())
+        with uploads.relieved(busy, ["a photo"]):
+            senders = [Sender() for _ in range(5)]
+            reads = [asyncio.create_task(uploads.read(sender.receive)) for sender in senders]
+            await asyncio.sleep(0.3)
+            assert not any(read.done() for read in reads)
+            assert not uploads.idle
+            too_many = 11
+            done, _ = await asyncio.wait(reads, timeout=0.5)
+            assert done == set(reads[:2])
+            assert all(isinstance(read.exception(), Overloaded) for read in done)
+            too_many = 160
+            await asyncio.wait(reads, timeout=5)
+            assert all(read.done() for read in reads)
+            assert not busy.done()
+            # Nobody is left but the one that is busy.
+            too_many = 161
+            await asyncio.wait([busy], timeout=5)
+            assert busy.cancelled()
+        assert uploads.idle
+
+    asyncio.run(run())
+
+
+def test_who_has_just_begun_is_not_slow() -> None:
+    async def run() -> None:
+        uploads = Uploads(slow_places=8, patience=0.01, pressure=lambda: 1, largest=1)
+        sender = Sender()
+        read = asyncio.create_task(uploads.read(sender.receive))
+        await asyncio.sleep(0.1)
+        sender.message.set_result("fast")
+        assert await read == "fast"
+
+    asyncio.run(run())

@@ -1,0 +1,96 @@
+"""Logs in text and JSON."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import time
+
+from protome.telemetry.context import Call, running
+from protome.telemetry.logs import TEXT, JsonFormatter, PatientHandler, TextFormatter
+
+
+def record(message: str = "hello %s", **extra: object) -> logging.LogRecord:
+    return logging.getLogger("protome.test").makeRecord(
+        "protome.test", logging.INFO, __file__, 1, message, ("you",), None, extra=extra
+    )
+
+
+def test_json_has_the_call_and_the_facts() -> None:
+    call = Call("order-7", photo="p\n1")
+    with running(call):
+        line = JsonFormatter().format(record(method="Reconstruct", seconds=0.5, image=b"secret"))
+    assert "\n" not in line
+    entry = json.loads(line)
+    assert entry.pop("time").endswith("Z")
+    assert entry == {
+        "level": "info",
+        "logger": "protome.test",
+        "message": "hello you",
+        "request_id": "order-7",
+        "trace_id": call.span.context.trace_id,
+        "span_id": call.span.context.span_id,
+        "photo": "p\n1",
+        "method": "Reconstruct",
+        "seconds": 0.5,
+    }
+
+
+def test_json_has_nothing_that_a_terminal_obeys() -> None:
+    photo = "\x1b[2J \x9b2J \x7f \u2028 \u202e"
+    with running(Call("id", photo=photo)):
+        line = JsonFormatter().format(record())
+    assert line.isascii()
+    assert line.isprintable()
+    assert json.loads(line)["photo"] == photo
+
+
+def test_json_outside_of_a_call_has_no_ids() -> None:
+    entry = json.loads(JsonFormatter().format(record()))
+    assert set(entry) == {"time", "level", "logger", "message"}
+
+
+def test_json_holds_a_traceback_in_its_one_line() -> None:
+    made = record()
+    try:
+        raise ValueError("broken")
+    except ValueError:
+        made.exc_info = sys.exc_info()
+    line = JsonFormatter().format(made)
+    assert "\n" not in line
+    assert "ValueError: broken" in json.loads(line)["exception"]
+
+
+def test_what_a_client_calls_its_photo_does_not_look_like_a_line_of_text() -> None:
+    with running(Call("id", photo="a\n2026-01-01 ERROR forged")):
+        line = TextFormatter(TEXT).format(record())
+    assert "\n" not in line
+    assert line.endswith("hello you [id] [a\\n2026-01-01 ERROR forged]")
+
+
+def test_nobody_waits_for_a_reader_that_does_not_read() -> None:
+    reader, writer = os.pipe()
+    handler = PatientHandler(writer, room=100)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    began = time.monotonic()
+    for number in range(3000):
+        handler.emit(record("line %s " + str(number) + " of some length" * 8))
+    handler.flush()
+    assert time.monotonic() - began < 5
+    seen = b""
+    while b"lines of the log were lost" not in seen:
+        seen += os.read(reader, 1 << 16)
+    lines = seen.decode().splitlines()
+    told = [int(line.split()[0]) for line in lines if "were lost" in line]
+    kept = [int(line.split()[2]) for line in lines if "were lost" not in line]
+    # In order; those that found no room are counted.
+    assert kept == sorted(set(kept))
+    assert len(kept) >= 100
+    assert sum(told) > 1000
+    os.close(reader)
+    # A pipe that was closed is like a full disk.
+    handler.emit(record())
+    handler.flush()
+    os.close(writer)

@@ -1,0 +1,74 @@
+"""Trace contexts as the W3C recommendation has them, and the ids of a call."""
+
+from __future__ import annotations
+
+import pytest
+
+from protome.telemetry.context import request_id
+from protome.telemetry.tracing import PlainTracer, TraceContext, parse
+
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+SPAN = "00f067aa0ba902b7"
+VALID = f"00-{TRACE}-{SPAN}-01"
+
+
+def test_a_valid_parent_is_read_with_its_state() -> None:
+    assert parse([VALID], ["a=1", "b=2"]) == TraceContext(TRACE, SPAN, 1, "a=1,b=2")
+    assert parse([VALID]) == TraceContext(TRACE, SPAN, 1, "")
+
+
+def test_a_later_version_may_have_more_fields() -> None:
+    assert parse([f"cc-{TRACE}-{SPAN}-01-what-comes"]) == TraceContext(TRACE, SPAN, 1)
+    assert parse([f"cc-{TRACE}-{SPAN}-01"]) == TraceContext(TRACE, SPAN, 1)
+
+
+@pytest.mark.parametrize(
+    "parents",
+    [
+        [],
+        [VALID, VALID],
+        [""],
+        ["nonsense"],
+        [VALID + "-more"],
+        [f"ff-{TRACE}-{SPAN}-01"],
+        [f"00-{'0' * 32}-{SPAN}-01"],
+        [f"00-{TRACE}-{'0' * 16}-01"],
+        [f"00-{TRACE.upper()}-{SPAN}-01"],
+        [f"00-{TRACE[:-1]}-{SPAN}-01"],
+        [f"00-{TRACE}-{SPAN}-0"],
+        [f"0-{TRACE}-{SPAN}-01"],
+        [f"cc-{TRACE}-{SPAN}-01.more"],
+        [VALID + "\n"],
+    ],
+)
+def test_anything_else_starts_a_new_trace(parents: list[str]) -> None:
+    assert parse(parents, ["a=1"]) is None
+
+
+@pytest.mark.parametrize(
+    "state", ["a" * 513, "a=1\nb: 2", "a=\x00", "a=1,\tb=2", "a=\x7f", "a=\xff"]
+)
+def test_a_state_that_cannot_be_sent_back_is_dropped_and_the_trace_kept(state: str) -> None:
+    assert parse([VALID], [state]) == TraceContext(TRACE, SPAN, 1, "")
+
+
+def test_a_call_is_a_new_span_of_its_parents_trace() -> None:
+    context = PlainTracer().begin("call", parse([VALID], ["a=1"])).context
+    assert (context.trace_id, context.flags, context.state) == (TRACE, 1, "a=1")
+    assert context.span_id != SPAN
+    assert parse([context.parent], ["a=1"]) == context
+
+
+def test_a_call_without_a_parent_starts_a_trace_that_nobody_records() -> None:
+    first, second = (PlainTracer().begin("call", None).context for _ in range(2))
+    assert first.trace_id != second.trace_id
+    assert first.flags == 0
+    assert parse([first.parent]) == first
+
+
+def test_an_id_of_the_client_is_kept_if_it_can_be_printed() -> None:
+    assert request_id(["order-7/a b"[:9]]) == "order-7/a"
+    for bad in ([], [""], ["two words"], ["line\nbreak"], ["x" * 129], ["ä"], ["a", "b"]):
+        made = request_id(bad)
+        assert made not in bad
+        assert len(made) == 32

@@ -1,0 +1,119 @@
+"""A pool under test, and what happens to it."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import numpy as np
+import psutil
+
+from protome.geometry import U8, CropRule, Frame, Level
+from protome.image.decode import ImageLimits
+from protome.image.prepare import PhotoJob
+from protome.mesh.build import BuiltMesh, MeshJob
+from protome.mesh.encode import Compression, Encoding, Format
+from protome.mesh.mesh import Appearance
+from protome.workers.pool import Pool, Rank, Terms
+from tests.support.shapes import sphere_volume
+
+PHOTO_JOB = PhotoJob(
+    boxes=(),
+    max_faces=4,
+    min_face_pixels=20,
+    min_score=0.6,
+    limits=ImageLimits(1 << 20, 1 << 20, 1 << 20),
+    rule=CropRule(2.0, 0.1, 100.0),
+    textured=False,
+)
+MESH_JOB = MeshJob(Level.PREVIEW, Encoding(Format.STL, Compression.NONE, Appearance.NONE), Frame())
+VOLUME = sphere_volume(30.0, level=Level.PREVIEW)
+PORTRAIT = np.zeros((192, 192, 3), np.uint8)
+# Far longer than a task takes, far shorter than a test may.
+PATIENT = 30.0
+BEGIN, FINISH = Terms(Rank.BEGIN), Terms(Rank.FINISH)
+
+
+def pids() -> list[int]:
+    """Our worker processes."""
+    return sorted(child.pid for child in psutil.Process().children() if is_worker(child))
+
+
+def is_worker(process: psutil.Process) -> bool:
+    try:
+        return "protome.workers.worker" in process.cmdline()
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return False
+
+
+class Rig:
+    """A pool and what happened to it."""
+
+    def __init__(self, count: int, task_seconds: float) -> None:
+        self.restarts = 0
+        self.pool = Pool(
+            count, mailbox_bytes=16 << 20, task_seconds=task_seconds, on_restart=self.restarted
+        )
+
+    def restarted(self) -> None:
+        self.restarts += 1
+
+    async def build(self, terms: Terms = FINISH, volume: U8 = VOLUME) -> BuiltMesh:
+        """A small mesh."""
+        facts: BuiltMesh
+        facts, (data,) = await self.pool.run("build", MESH_JOB, [volume, PORTRAIT], terms)
+        return facts.holding(data.tobytes())
+
+    async def begin(self, terms: Terms = FINISH) -> asyncio.Task[BuiltMesh]:
+        """The same in the background, once it got to a worker or into the queue."""
+        task = asyncio.create_task(self.build(terms))
+        for _ in range(4):
+            await asyncio.sleep(0)
+        return task
+
+
+Scenario = Callable[[Rig], Awaitable[None]]
+
+
+@asynccontextmanager
+async def running(count: int, task_seconds: float) -> AsyncIterator[Rig]:
+    rig = Rig(count, task_seconds)
+    await rig.pool.start()
+    try:
+        async with asyncio.timeout(60):
+            yield rig
+    finally:
+        for pid in pids():
+            os.kill(pid, signal.SIGCONT)
+        await rig.pool.close()
+
+
+def play(scenario: Scenario, *, count: int = 1, task_seconds: float = PATIENT) -> None:
+    async def main() -> None:
+        async with running(count, task_seconds) as rig:
+            await scenario(rig)
+
+    asyncio.run(main())
+
+
+def assert_ball(mesh: BuiltMesh) -> None:
+    assert len(mesh.data) == mesh.size == 84 + 50 * mesh.triangles
+    assert mesh.triangles > 1000
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Poll; a process that comes or goes tells nobody."""
+    for _ in range(1000):
+        if condition():
+            return
+        await asyncio.sleep(0.02)
+    raise TimeoutError
+
+
+def descriptors() -> int:
+    gc.collect()
+    return len(os.listdir("/proc/self/fd"))
