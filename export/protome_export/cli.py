@@ -31,6 +31,12 @@ def _generate(args: argparse.Namespace) -> None:
         print(f"{done} samples, {rate:.1f}/s", flush=True)
 
 
+def _fetch_facemesh(args: argparse.Namespace) -> None:
+    from .training.facemesh import fetch
+
+    fetch(args.out)
+
+
 def _preview(args: argparse.Namespace) -> None:
     from .evaluation.sheets import contact_sheet
     from .render.sample import Synthesizer
@@ -97,7 +103,7 @@ def _ablate(args: argparse.Namespace) -> None:
     from .evaluation.ablation import Row, holdout_iou, photos_nme, table, train_unguided, variants
     from .evaluation.service import Served
     from .heads.load import load_head
-    from .training.checkpoint import load_weights, make_network, open_space
+    from .training.checkpoint import load_run, open_space
     from .training.config import load_config
     from .training.dataset import Samples
     from .training.shape_space import Poser
@@ -106,10 +112,7 @@ def _ablate(args: argparse.Namespace) -> None:
     config = load_config(args.run / "config.toml")
     torch.set_num_threads(config.threads)
     space, poser = open_space(config), Poser(load_head(config.head))
-    guided = make_network(config, space).eval()
-    state = torch.load(args.run / "checkpoint.pt", map_location="cpu", weights_only=True)
-    load_weights(guided, state["ema"])
-    guided.amp = False
+    guided, _, _ = load_run(args.run)
     samples = Samples(Path(config.shards), poser, space)
     samples.refresh(args.shards)
     unguided, steps = train_unguided(guided, config, samples, args.minutes)
@@ -126,27 +129,29 @@ def _export(args: argparse.Namespace) -> None:
     import json
 
     import numpy as np
-    import torch
 
     from .evaluation.service import crops_of
     from .heads.load import load_head
     from .heads.solid import build_solid
-    from .release.onnx import CROP_RULE, expected_error, export_model
-    from .training.checkpoint import load_weights, make_network, open_space
-    from .training.config import load_config
+    from .release.onnx import CROP_RULE, Network, expected_error, export_model
+    from .training.checkpoint import load_run
+    from .training.joined import JoinedNet, measure_offsets
     from .training.shards import find_shards, read_shard
 
-    config = load_config(args.run / "config.toml")
-    network = make_network(config, open_space(config)).eval()
-    state = torch.load(args.run / "checkpoint.pt", map_location="cpu", weights_only=True)
-    load_weights(network, state["ema"])
-    shard = read_shard(find_shards(args.crops or Path(config.holdout))[0])
-    truth = shard.labels.landmarks.astype(np.float32)
-    trust = expected_error(network, np.array(shard.images[:256]), truth[:256])
-    crops = np.array(shard.images[: args.count])
+    finder, config, steps = load_run(args.run)
+    network: Network = finder
+    shards = [read_shard(p) for p in find_shards(args.crops or Path(config.holdout))]
+    images = np.concatenate([np.array(shard.images) for shard in shards])
+    truth = np.concatenate([shard.labels.landmarks for shard in shards]).astype(np.float32)
+    if args.reader:
+        reader, config, steps = load_run(args.reader, args.facemesh)
+        network = joined = JoinedNet(finder, reader).eval()
+        joined.offsets.copy_(measure_offsets(joined, images, truth))
+    trust = expected_error(network, images, truth)
+    crops = images[: args.count]
     if args.pictures:
         crops = np.concatenate([crops, *(c[None] for c in crops_of(CROP_RULE, args.pictures))])
-    extra = {"training": {"steps": state["step"], "batch": config.batch}}
+    extra = {"training": {"steps": steps, "batch": config.batch}}
     if args.evaluation:
         report = json.loads(args.evaluation.read_text())
         extra["evaluation"] = {k: report[k] for k in ("photos", "synthetic") if k in report}
@@ -180,6 +185,10 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("--shard", type=int, default=512)
     p.add_argument("out", type=Path)
     p.set_defaults(command=_generate)
+
+    p = commands.add_parser("fetch-facemesh", help="download the pretrained trunk, checked")
+    p.add_argument("out", type=Path, help=".npz to write")
+    p.set_defaults(command=_fetch_facemesh)
 
     p = commands.add_parser("preview", help="contact sheet of synthetic samples")
     _add_source(p)
@@ -229,7 +238,9 @@ def build_parser() -> argparse.ArgumentParser:
 
     p = commands.add_parser("export", help="a run's EMA weights to FP16 ONNX, behind the gate")
     p.add_argument("run", type=Path)
-    p.add_argument("--crops", type=Path, help="shards for the parity gate; default: hold-out")
+    p.add_argument("--reader", type=Path, help="run of the network that sees the upright window")
+    p.add_argument("--facemesh", type=Path, help="Face Mesh's file, as fetch-facemesh wrote it")
+    p.add_argument("--crops", type=Path, help="shards to calibrate on; default: hold-out")
     p.add_argument("--count", type=int, default=32)
     p.add_argument("--pictures", type=Path, help="folder whose faces join the gate's crops")
     p.add_argument("--name", default="protome-guided")

@@ -20,9 +20,10 @@ from torch import Tensor, nn
 from protome_export.training.config import Config
 from protome_export.training.dataset import Batch, Loader, Samples
 from protome_export.training.geometry import DEPTH, umeyama
-from protome_export.training.network import GuidedNet, Output, Trunk, Widths
+from protome_export.training.network import GuidedNet, Output
 from protome_export.training.shape_space import Poser, ShapeSpace
 from protome_export.training.shards import Shard
+from protome_export.training.trunk import Trunk, Widths
 
 from .holdout import held_out, iou
 from .metrics import balanced, surface_nme
@@ -102,7 +103,6 @@ def variants(guided: GuidedNet, unguided: UnguidedNet) -> dict[str, Volumes]:
         "unguided volume, same trunk": lambda x: torch.sigmoid(unguided(x)),
         "posed mean head": lambda x: solid(guided(x), True),
         "posed mean head + residual": lambda x: solid(guided(x), False),
-        "both, crop and mirror image averaged": lambda x: solid(guided.both_ways(x), False),
     }
 
 

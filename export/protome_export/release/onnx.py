@@ -20,6 +20,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from protome.geometry import CropRule
 from protome_export.heads.pose import SCALE
 from protome_export.training.geometry import CROP, DEPTH, FINE, LEAST, NEAREST, STANDARD, Grid
+from protome_export.training.joined import JoinedNet
 from protome_export.training.network import GuidedNet
 
 from .parity import ROWS, Parity, parity
@@ -44,13 +45,12 @@ def fold_batch_norm(module: nn.Module) -> nn.Module:
 
 
 Trust = tuple[float, float, float]
+Network = GuidedNet | JoinedNet
 
 
-def expected_error(
-    net: GuidedNet, crops: NDArray[np.uint8], landmarks: NDArray[np.float32]
-) -> Trust:
-    """How the network's doubt turns into the error of a landmark in px: constant and the weights
-    of the heat's width and of the mirror image's distance, by least squares.
+def expected_error(net: Network, crops: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> Trust:
+    """Fit how the network's doubt turns into the error of a landmark in px, by least squares:
+    a constant and the weights of the heat's width and of the two trunks' distance.
 
     crops (n, 192, 192, 3); landmarks (n, 68, 3) crop px, their true places.
     """
@@ -59,7 +59,7 @@ def expected_error(
     for i in range(0, len(crops), 32):
         x = torch.from_numpy(crops[i : i + 32]).permute(0, 3, 1, 2).float() / 255
         with torch.no_grad():
-            out = net.both_ways(x)
+            out = net(x)
         doubt.append(out.doubt.mean(1).numpy())
         error.append(np.linalg.norm(out.landmarks.numpy() - truth[i : i + 32], axis=2).mean(1))
     d = np.concatenate(doubt)
@@ -85,7 +85,7 @@ class ServedNet(nn.Module):
 
     def __init__(
         self,
-        net: GuidedNet,
+        net: Network,
         served: NDArray[np.int32],
         half: bool,
         trust: Trust = (0.0, 1.0, 1.0),
@@ -93,21 +93,24 @@ class ServedNet(nn.Module):
         super().__init__()
         self.trust = trust
         self.register_buffer("served", torch.from_numpy(served.astype(np.int64)))
-        self.net = copy.deepcopy(net).float().eval()
-        self.net.amp = False
-        fold_batch_norm(self.net)
-        self.dtype = torch.float16 if half else torch.float32
-        self.fine = self.net.voxeliser.at(FINE)
-        self.net.trunk.to(self.dtype)
-        self.net.landmarks.mix.to(self.dtype)
-        self.net.landmarks.maps.to(self.dtype)
+        own: Network = copy.deepcopy(net).float().eval()
+        fold_batch_norm(own)
+        parts = [own.finder, own.reader] if isinstance(own, JoinedNet) else [own]
+        for part in parts:
+            part.amp = False
+            part.dtype = torch.float16 if half else torch.float32
+            for convolutions in (part.trunk, part.landmarks.mix, part.landmarks.maps):
+                convolutions.to(part.dtype)
+        self.net: Network = own
+        self.fine = own.voxeliser.at(FINE)
 
     def forward(self, crops: Tensor, rows: Tensor) -> tuple[Tensor, ...]:
-        x = crops.permute(0, 3, 1, 2).to(self.dtype) * (1 / 255)
-        out = self.net.both_ways(x)
+        out = self.net(crops.permute(0, 3, 1, 2).float() * (1 / 255))
         vertices, origin = self.net.placed(out)
         # Vertices of the posed head, not the heatmaps' points: they know the face's shape.
         landmarks = vertices[:, self.served]
+        if isinstance(self.net, JoinedNet):
+            landmarks = landmarks + self.net.annotated(out)
         scaled = out.rotation * out.scale[:, None, None]
         forward = scaled * torch.tensor([1.0, -1.0, -1.0])  # canonical axes to the head's own
         pose = torch.cat([forward, (out.translation + origin)[:, :, None]], 2)
@@ -144,7 +147,7 @@ def _shrink(model: onnx.ModelProto, smallest: int = 1024) -> None:
 
 
 def write_onnx(
-    net: GuidedNet,
+    net: Network,
     served: NDArray[np.int32],
     path: Path,
     half: bool = True,
@@ -218,10 +221,11 @@ def describe(path: Path, name: str, version: str, extra: dict[str, Any]) -> dict
             f"at {NEAREST} px, unless the head's own would come before {LEAST} px",
             "fine": "the same of the crops whose rows are given (int64), in columns every 1 px "
             "from 0.5 and slices every 0.5 px from 0.25",
-            "landmarks": "68 points in Multi-PIE order, 0-16 along the jaw itself; crop px, z away "
-            "from the camera, same origin as the slices",
+            "landmarks": "68 points in Multi-PIE order, 0-16 along the jaw itself, the others "
+            "where annotators of photographs place them; crop px, z away from the camera, same "
+            "origin as the slices",
             "landmark_error": "crop px each landmark is expected to be off: the heatmaps' width "
-            "and the mirror image's opinion, calibrated on synthetic heads",
+            "and the distance of the two trunks' landmarks, calibrated on synthetic heads",
             "pose": "head frame (cm, x to its left, y up, z forward, origin at the mean of the "
             "68 landmarks) to crop px: scale * rotation | translation",
             "detector": "libfacedetection",
@@ -231,7 +235,7 @@ def describe(path: Path, name: str, version: str, extra: dict[str, Any]) -> dict
 
 
 def export_model(
-    net: GuidedNet,
+    net: Network,
     served: NDArray[np.int32],
     folder: Path,
     crops: NDArray[np.uint8],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -10,9 +11,10 @@ from torch import Tensor
 
 from protome_export.heads.load import load_head
 
-from .config import Config
-from .network import GuidedNet, Widths
+from .config import Config, load_config
+from .network import GuidedNet
 from .shape_space import ShapeSpace, build_space
+from .trunk import Widths
 
 
 def open_space(config: Config) -> ShapeSpace:
@@ -26,7 +28,7 @@ def open_space(config: Config) -> ShapeSpace:
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         if config.init:
-            ShapeSpace.load(Path(config.init).parent / "space.npz").save(path)
+            ShapeSpace.load(space_of(Path(config.init).parent)).save(path)
         else:
             build_space(load_head(config.head), config.modes, config.space_heads).save(path)
     return ShapeSpace.load(path)
@@ -42,16 +44,55 @@ def make_network(config: Config, space: ShapeSpace) -> GuidedNet:
 
 
 def load_weights(network: GuidedNet, state: dict[str, Tensor]) -> None:
-    """Loads weights; the voxeliser's tables come with the shape space, not the checkpoint."""
+    """Load what `learned` returned; the rest comes with the shape space and with Face Mesh.
+
+    Raises:
+        ValueError: the weights are those of another network.
+    """
     missing, unexpected = network.load_state_dict(state, strict=False)
-    wrong = [k for k in missing if not k.startswith("voxeliser.")] + list(unexpected)
+    given = _given(network)
+    wrong = [k for k in missing if k not in given] + list(unexpected)
     if wrong:
         raise ValueError(f"checkpoint does not fit the network: {wrong[:4]}")
 
 
 def learned(network: GuidedNet) -> dict[str, Tensor]:
     """What a checkpoint holds of a network."""
-    return {k: v for k, v in network.state_dict().items() if not k.startswith("voxeliser.")}
+    given = _given(network)
+    return {k: v for k, v in network.state_dict().items() if k not in given}
+
+
+def _given(network: GuidedNet) -> set[str]:
+    """Names of what is not trained: the voxeliser's tables and frozen weights."""
+    frozen = {name for name, p in network.named_parameters() if not p.requires_grad}
+    return frozen | {k for k in network.state_dict() if k.startswith("voxeliser.")}
+
+
+def load_run(run: Path, facemesh: Path | None = None) -> tuple[GuidedNet, Config, int]:
+    """Load a run's averaged weights.
+
+    Args:
+        run: folder with config.toml and checkpoint.pt; space.npz lies there or one folder up.
+        facemesh: in the place of the config's, which may lie elsewhere now.
+
+    Returns:
+        The network in evaluation mode, the run's settings and its steps.
+    """
+    config = load_config(run / "config.toml")
+    if config.facemesh and facemesh:
+        config = replace(config, facemesh=str(facemesh))
+    network = make_network(config, ShapeSpace.load(space_of(run))).eval()
+    state = torch.load(run / "checkpoint.pt", map_location="cpu", weights_only=True)
+    load_weights(network, {k: v.float() if v.is_floating_point() else v
+                           for k, v in state["ema"].items()})  # fmt: skip
+    network.amp = False
+    return network, config, int(state["step"])
+
+
+def space_of(folder: Path) -> Path:
+    """The shape space of the weights in a folder: there or, shared, one folder up."""
+    own = folder / "space.npz"
+    return own if own.exists() else folder.parent / "space.npz"
 
 
 def blend(run: Path, other: Path, out: Path, share: float = 0.5) -> None:

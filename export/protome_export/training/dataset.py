@@ -20,9 +20,9 @@ from protome_export.render.random_draws import Dice
 
 from .config import Config
 from .geometry import CROP, umeyama
-from .network import INPUT
 from .shape_space import Poser, ShapeSpace, canonical_heads
 from .shards import Shard, find_shards, read_shard
+from .trunk import INPUT
 from .window import around, face_size
 
 _DRAWS = 104  # random numbers a sample may use

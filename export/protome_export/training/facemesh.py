@@ -116,7 +116,7 @@ def read_tflite(raw: bytes) -> tuple[list[list[Any]], dict[str, NDArray[np.float
 
 
 class FaceMesh(nn.Module):
-    """Run the steps of the graph; ``maps`` alone leaves out what only its own outputs need.
+    """Run the steps of the graph.
 
     Args:
         path: what `fetch` wrote.
@@ -130,30 +130,24 @@ class FaceMesh(nn.Module):
                 if name != "steps":
                     self.register_parameter(name, nn.Parameter(torch.from_numpy(z[name].copy())))
         self.entry = int(self.steps[0][2])
-
-    def keep_maps(self) -> None:
-        """Drop what lies behind the deepest map: the landmark and score heads."""
-        last = max(k for k, step in enumerate(self.steps) if step[3] in MAPS)
-        for step in self.steps[last + 1 :]:
-            for kind in "wba":
-                self._parameters.pop(f"{kind}{step[1]}", None)
-        self.steps = self.steps[: last + 1]
+        self._deepest = max(k for k, step in enumerate(self.steps) if step[3] in MAPS)
 
     def maps(self, x: Tensor) -> list[Tensor]:
         """Features of x (B, 3, S, S), RGB in 0..1: (B, 32, S/4, S/4), (B, 64, S/8, S/8), (B, 128,
         S/16, S/16) and (B, 128, S/32, S/32)."""
-        values = self._run(x)
+        values = self._run(x, self._deepest + 1)
         return [values[k] for k in MAPS]
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """x (B, 3, 192, 192), RGB in 0..1 -> landmarks (B, 468, 3), px of that window, z away from
-        the camera; presence score (B,), a logit."""
-        values = self._run(x)
-        return values[_LANDMARKS].reshape(-1, 468, 3), values[_SCORE].reshape(-1)
+    def forward(self, x: Tensor) -> tuple[list[Tensor], Tensor, Tensor]:
+        """x (B, 3, 192, 192), RGB in 0..1 -> `maps`; landmarks (B, 468, 3), px of that picture, z
+        away from the camera; presence score (B,), a logit."""
+        values = self._run(x, len(self.steps))
+        landmarks = values[_LANDMARKS].reshape(-1, 468, 3)
+        return [values[k] for k in MAPS], landmarks, values[_SCORE].reshape(-1)
 
-    def _run(self, x: Tensor) -> dict[int, Tensor]:
+    def _run(self, x: Tensor, count: int) -> dict[int, Tensor]:
         values = {self.entry: x}
-        for kind, index, source, target, *more in self.steps:
+        for kind, index, source, target, *more in self.steps[:count]:
             v = values[source]
             if kind == "conv":
                 stride, same, groups = more

@@ -15,34 +15,20 @@ import torch
 import torch.nn.functional as fn
 from torch import Tensor, nn
 
-from protome_export.heads.model import MIRROR68
-
-from .facemesh import WIDTHS, FaceMesh
 from .geometry import CROP, LEAST, NEAREST, Voxeliser, umeyama
 from .shape_space import ShapeSpace
+from .trunk import FaceMeshTrunk, Trunk, Widths, conv
 from .window import REACH, SIDE, face_size
 
-INPUT = 96
 _MAP = 24  # heatmaps are this large
 _HALF = CROP / 2  # landmarks inside the network are px / 96 from the crop's centre
-
-
-@dataclass(frozen=True)
-class Widths:
-    """Channels and residual blocks of the encoder at 48, 24, 12 and 6 px; of the decoder at 12
-    px (blocks only) and 24 px."""
-
-    encoder: tuple[int, int, int, int] = (24, 48, 96, 192)
-    blocks: tuple[int, int, int, int] = (0, 1, 3, 2)
-    decoder: tuple[int, int, int] = (1, 2, 64)
-    code: int = 256
 
 
 @dataclass
 class Output:
     """landmarks (B, 68, 3) crop px, z about their mean; pose R (B, 3, 3), s (B,), t (B, 3);
     coefficients (B, K) of the shape space; doubt (B, 68, 2) px: standard deviation of the heat,
-    and how far the mirror image's opinion lies off (0 without one)."""
+    and the distance to the landmarks of another trunk (0 without one)."""
 
     landmarks: Tensor
     rotation: Tensor
@@ -50,110 +36,6 @@ class Output:
     translation: Tensor
     coefficients: Tensor
     doubt: Tensor
-
-
-def _conv(i: int, o: int, k: int = 3, stride: int = 1, act: bool = True) -> nn.Sequential:
-    layers: list[nn.Module] = [
-        nn.Conv2d(i, o, k, stride, k // 2, bias=False),
-        nn.BatchNorm2d(o),
-    ]
-    return nn.Sequential(*layers, *([nn.ReLU(inplace=True)] if act else []))
-
-
-class _Residual(nn.Module):
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.first = _conv(width, width)
-        self.second = _conv(width, width, act=False)
-        norm = self.second[1]
-        assert isinstance(norm, nn.BatchNorm2d)
-        nn.init.zeros_(norm.weight)
-
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = fn.relu(x + self.second(self.first(x)))
-        return out
-
-
-def _up(x: Tensor) -> Tensor:
-    return fn.interpolate(x, scale_factor=2.0, mode="nearest")
-
-
-class Trunk(nn.Module):
-    """Crop (B, 3, 192, 192) or (B, 3, 96, 96) in 0..1 -> features (B, C, 24, 24), code (B, Q)."""
-
-    xy: Tensor
-
-    def __init__(self, w: Widths) -> None:
-        super().__init__()
-        c0, c1, c2, c3 = w.encoder
-        n2, n1, d1 = w.decoder
-
-        def stage(i: int, o: int, blocks: int) -> nn.Sequential:
-            return nn.Sequential(_conv(i, o, 3, 2), *(_Residual(o) for _ in range(blocks)))
-
-        self.e0, self.e1 = stage(5, c0, w.blocks[0]), stage(c0, c1, w.blocks[1])
-        self.e2, self.e3 = stage(c1, c2, w.blocks[2]), stage(c2, c3, w.blocks[3])
-        # The whole face seen at once, cheaply: few channels, all positions.
-        self.squeeze = _conv(c3, 32, 1)
-        self.code = nn.Linear(32 * 36, w.code)
-        self.spread = nn.Linear(w.code, 32 * 36)
-        self.expand = nn.Conv2d(32, c3, 1)
-        nn.init.zeros_(self.expand.weight)
-        assert self.expand.bias is not None
-        nn.init.zeros_(self.expand.bias)
-        self.u3 = _conv(c3, c2, 1, act=False)
-        self.d2 = nn.Sequential(*(_Residual(c2) for _ in range(n2)))
-        self.u2, self.k1 = _conv(c2, d1, 1, act=False), _conv(c1, d1, 1, act=False)
-        self.d1 = nn.Sequential(*(_Residual(d1) for _ in range(n1)))
-        g = torch.linspace(-1, 1, INPUT)
-        self.register_buffer("xy", torch.stack(torch.meshgrid(g, g, indexing="xy"))[None])
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        if x.shape[-1] != INPUT:
-            x = fn.avg_pool2d(x, x.shape[-1] // INPUT)
-        x = torch.cat([x * 2 - 1, self.xy.expand(x.shape[0], -1, -1, -1)], 1)
-        f1 = self.e1(self.e0(x))
-        f2 = self.e2(f1)
-        f3 = self.e3(f2)
-        code = fn.relu(self.code(self.squeeze(f3).flatten(1)))
-        f3 = fn.relu(f3 + self.expand(fn.relu(self.spread(code)).view(-1, 32, 6, 6)))
-        t = self.d2(fn.relu(_up(self.u3(f3)) + f2))
-        return self.d1(fn.relu(_up(self.u2(t)) + self.k1(f1))), code
-
-
-class FaceMeshTrunk(nn.Module):
-    """Window (B, 3, 192, 192) in 0..1 -> features (B, C, 24, 24), code (B, Q), from the maps of a
-    pretrained Face Mesh.
-
-    frozen: its weights are not trained.
-    """
-
-    def __init__(self, w: Widths, path: Path, frozen: bool = False) -> None:
-        super().__init__()
-        self.mesh = FaceMesh(path)
-        self.mesh.keep_maps()
-        self.mesh.requires_grad_(not frozen)
-        _, m1, m2, m3 = WIDTHS
-        n2, n1, d1 = w.decoder
-        self.squeeze = _conv(m3, 32, 1)
-        self.code = nn.Linear(32 * 36, w.code)
-        self.spread = nn.Linear(w.code, 32 * 36)
-        self.expand = nn.Conv2d(32, m3, 1)
-        nn.init.zeros_(self.expand.weight)
-        assert self.expand.bias is not None
-        nn.init.zeros_(self.expand.bias)
-        c2 = w.encoder[2]
-        self.u3, self.k2 = _conv(m3, c2, 1, act=False), _conv(m2, c2, 1, act=False)
-        self.d2 = nn.Sequential(*(_Residual(c2) for _ in range(n2)))
-        self.u2, self.k1 = _conv(c2, d1, 1, act=False), _conv(m1, d1, 1, act=False)
-        self.d1 = nn.Sequential(*(_Residual(d1) for _ in range(n1)))
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        _, f1, f2, f3 = self.mesh.maps(x)
-        code = fn.relu(self.code(self.squeeze(f3).flatten(1)))
-        f3 = fn.relu(f3 + self.expand(fn.relu(self.spread(code)).view(-1, 32, 6, 6)))
-        t = self.d2(fn.relu(_up(self.u3(f3)) + self.k2(f2)))
-        return self.d1(fn.relu(_up(self.u2(t)) + self.k1(f1))), code
 
 
 class LandmarkHead(nn.Module):
@@ -168,7 +50,7 @@ class LandmarkHead(nn.Module):
 
     def __init__(self, width: int, canonical68: Tensor, scale: float, drop: float) -> None:
         super().__init__()
-        self.mix = _conv(width, width)
+        self.mix = conv(width, width)
         self.maps = nn.Conv2d(width, 136, 1)
         nn.init.normal_(self.maps.weight, 0, 0.01)
         assert self.maps.bias is not None
@@ -223,16 +105,14 @@ class ShapeHead(nn.Module):
 class GuidedNet(nn.Module):
     """Crops (B, 3, 192, 192) in 0..1 -> Output, in their frame.
 
-    facemesh: `facemesh.fetch`'s file; the trunk is then that of Face Mesh, and crops are windows
-    (`window.Window`). frozen: its weights are not trained.
+    facemesh: the file that `facemesh.fetch` writes; the trunk is then Face Mesh's, and crops are
+    windows (`window.Window`). frozen: the weights of Face Mesh are not trained.
     """
 
     mean: Tensor
     modes: Tensor
     canonical68: Tensor
     modes68: Tensor
-    mirror: Tensor
-    mirror68: Tensor
 
     def __init__(
         self,
@@ -245,6 +125,7 @@ class GuidedNet(nn.Module):
     ) -> None:
         super().__init__()
         self.amp = amp  # bfloat16 in the convolutions; geometry stays float32
+        self.dtype = torch.float32  # of the convolutions without it
         canonical = torch.from_numpy(space.canonical68)
         self.trunk: Trunk | FaceMeshTrunk
         scale, drop = 6.2, 0.07
@@ -262,50 +143,47 @@ class GuidedNet(nn.Module):
         self.register_buffer("canonical68", canonical, persistent=False)
         modes68 = torch.from_numpy(space.modes[:, space.landmarks].reshape(len(space.modes), -1))
         self.register_buffer("modes68", modes68, persistent=False)
-        mirror = torch.from_numpy(space.mirror.T.copy())
-        self.register_buffer("mirror", mirror, persistent=False)
-        self.register_buffer("mirror68", torch.from_numpy(MIRROR68), persistent=False)
 
     def forward(self, crops: Tensor) -> Output:
         if self.amp:
             with torch.autocast(crops.device.type, torch.bfloat16):
-                features, code = self.trunk(crops)
-                maps = self.landmarks(features)
-        else:
-            features, code = self.trunk(crops)
-            maps = self.landmarks(features)
-        raw, heat = self.landmarks.read(maps)
-        features, code = features.float(), code.float()
-        landmarks = raw * _HALF + torch.tensor([_HALF, _HALF, 0.0], device=raw.device)
-        r, s, t = umeyama(landmarks, self.canonical68)
-        canonical = ((landmarks - t[:, None]) @ r) / s[:, None, None]
-        local = heat @ features.flatten(2).transpose(1, 2)
-        coefficients = self.shape(code, local, canonical - self.canonical68)
-        width = self.landmarks.width(heat, raw[..., :2]) * _HALF
-        doubt = torch.stack([width, torch.zeros_like(width)], -1)
-        return Output(landmarks, *self._pose(landmarks, coefficients, width), coefficients, doubt)
+                return self.read(*self.trunk(crops))
+        return self.read(*self.trunk(crops.to(self.dtype)))
 
-    def _pose(
+    def find(self, crops: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Landmarks (B, 68, 3) px of the crops, rotation and scale of the mean head's pose."""
+        features, _ = self.trunk(crops.to(self.dtype))
+        raw, _ = self.landmarks.read(self.landmarks(features))
+        landmarks = self._in_crop(raw)
+        rotation, scale, _ = umeyama(landmarks, self.canonical68)
+        return landmarks, rotation, scale
+
+    def _in_crop(self, raw: Tensor) -> Tensor:
+        return raw * _HALF + torch.tensor([_HALF, _HALF, 0.0], device=raw.device)
+
+    def read(self, features: Tensor, code: Tensor) -> Output:
+        """What the heads make of a trunk's features (B, C, 24, 24) and code (B, Q)."""
+        raw, heat = self.landmarks.read(self.landmarks(features))
+        # Geometry is float32 whatever the convolutions are.
+        with torch.autocast(raw.device.type, enabled=False):
+            features, code = features.float(), code.float()
+            landmarks = self._in_crop(raw)
+            r, s, t = umeyama(landmarks, self.canonical68)
+            canonical = ((landmarks - t[:, None]) @ r) / s[:, None, None]
+            local = heat @ features.flatten(2).transpose(1, 2)
+            coefficients = self.shape(code, local, canonical - self.canonical68)
+            width = self.landmarks.width(heat, raw[..., :2]) * _HALF
+            pose = self.pose(landmarks, coefficients, width)
+        doubt = torch.stack([width, torch.zeros_like(width)], -1)
+        return Output(landmarks, *pose, coefficients, doubt)
+
+    def pose(
         self, landmarks: Tensor, coefficients: Tensor, width: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """The similarity from the head with these coefficients to its landmarks (B, 68, 3), each
-        weighted by the inverse of its heat's variance; width (B, 68) px."""
+        """Fit the similarity from the head with these coefficients to its landmarks (B, 68, 3),
+        each weighted by the inverse of its heat's variance; width (B, 68) px."""
         own = self.canonical68 + (coefficients @ self.modes68).view(-1, 68, 3)
         return umeyama(landmarks, own, 1 / width.square())
-
-    def both_ways(self, crops: Tensor) -> Output:
-        """The mean of what the crops and their mirror images say (twice the trunk's work)."""
-        both = self(torch.cat([crops, crops.flip(3)]))
-        marks, twins = both.landmarks.chunk(2)
-        twins = twins[:, self.mirror68] * torch.tensor([-1.0, 1.0, 1.0], device=crops.device)
-        twins = twins + torch.tensor([float(CROP), 0.0, 0.0], device=crops.device)
-        landmarks = (marks + twins) / 2
-        width, twin_width = both.doubt[..., 0].chunk(2)
-        width = (width + twin_width[:, self.mirror68]) / 2
-        doubt = torch.stack([width, (marks - twins).square().sum(-1).sqrt()], -1)
-        k, twin = both.coefficients.chunk(2)
-        k = (k + twin @ self.mirror) / 2
-        return Output(landmarks, *self._pose(landmarks, k, width), k, doubt)
 
     def canonical_vertices(self, coefficients: Tensor) -> Tensor:
         """(B, K) -> (B, N, 3) cm: mean head plus the residual."""

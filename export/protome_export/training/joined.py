@@ -1,0 +1,135 @@
+"""The released network: a finder on the whole crop, then a reader on an upright window.
+
+The finder (`network.GuidedNet` on a trunk of our own, trained on renders alone) tells where the
+face is and how it is turned. The reader (`GuidedNet` on Face Mesh's trunk, which has seen
+photographs and stays frozen) looks at the upright window around it. The 468 points of Face Mesh,
+which come from the same run of its trunk, are a second opinion on faces that are near frontal.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from protome_export.heads.model import MIRROR68
+
+from .facemesh import POINTS68
+from .geometry import Voxeliser, umeyama
+from .network import GuidedNet, Output
+from .trunk import FaceMeshTrunk
+from .window import around, face_size
+
+# The second opinion's weight, the yaw in degrees from which it falls and at which it is 0, and the
+# presence logit below which it is not heard. Chosen before this network was trained; see
+# MODEL_CARD.md for how little they matter.
+WEIGHT: Final = 0.5
+FADES: Final = (40.0, 60.0)
+PRESENT: Final = 3.0
+# The share of Face Mesh's systematic offsets that the landmarks given out follow.
+FOLLOWED: Final = 0.75
+_JAW: Final = 17  # landmarks 0 ... 16, along which annotators do not agree
+
+
+class JoinedNet(nn.Module):
+    """Crops (B, 3, 192, 192) in 0..1 -> Output, in the crop frame.
+
+    Attributes:
+        offsets: (68, 3) cm, canonical frame: how far Face Mesh's points lie from the landmarks
+            of our heads; see `measure_offsets`.
+    """
+
+    offsets: Tensor
+    finder: GuidedNet
+    reader: GuidedNet
+
+    def __init__(self, finder: GuidedNet, reader: GuidedNet) -> None:
+        super().__init__()
+        self.finder, self.reader = finder, reader
+        assert isinstance(reader.trunk, FaceMeshTrunk)
+        self.mesh = reader.trunk.mesh
+        self.size = face_size(reader.canonical68)
+        self.points = list(POINTS68)
+        self.register_buffer("offsets", torch.zeros(68, 3))
+
+    def forward(self, crops: Tensor) -> Output:
+        found, rotation, scale = self.finder.find(crops)
+        window = around(found, rotation, scale, self.size)
+        maps, points, presence = self.mesh(window.cut(crops).to(self.reader.dtype))
+        assert isinstance(self.reader.trunk, FaceMeshTrunk)
+        own = self.reader.read(*self.reader.trunk.decode(maps))
+        landmarks = window.to_crop(own.landmarks)
+        second = window.to_crop(points.float()[:, self.points])
+        landmarks = self._heard(landmarks, second, presence.float())
+        width = own.doubt[..., 0] * window.zoom[:, None]
+        pose = self.reader.pose(landmarks, own.coefficients, width)
+        apart = (landmarks - found).square().sum(-1).clamp(min=1e-6).sqrt()
+        return Output(landmarks, *pose, own.coefficients, torch.stack([width, apart], -1))
+
+    def second_opinion(self, crops: Tensor) -> tuple[Tensor, Tensor]:
+        """Face Mesh's own landmarks (B, 68, 3) in the crop frame and its presence score (B,)."""
+        window = around(*self.finder.find(crops), self.size)
+        _, points, presence = self.mesh(window.cut(crops).to(self.reader.dtype))
+        return window.to_crop(points.float()[:, self.points]), presence.float()
+
+    def _heard(self, landmarks: Tensor, second: Tensor, presence: Tensor) -> Tensor:
+        """Landmarks (B, 68, 3) moved towards those of Face Mesh, which are brought to ours by the
+        offsets and to our mean depth; crop px."""
+        rotation, scale, _ = umeyama(landmarks, self.reader.canonical68)
+        second = second - scale[:, None, None] * (self.offsets @ rotation.transpose(1, 2))
+        depth = landmarks[..., 2].mean(1, keepdim=True) - second[..., 2].mean(1, keepdim=True)
+        second = torch.cat([second[..., :2], second[..., 2:] + depth[..., None]], -1)
+        first, last = (float(np.sin(np.deg2rad(a))) for a in FADES)
+        sideways = ((last - rotation[:, 0, 2].abs()) / (last - first)).clamp(0, 1)
+        weight = WEIGHT * sideways * (presence > PRESENT) * (rotation[:, 2, 2] > 0)
+        return landmarks + weight[:, None, None] * (second - landmarks)
+
+    @property
+    def voxeliser(self) -> Voxeliser:
+        """See `geometry.Voxeliser`."""
+        return self.reader.voxeliser
+
+    def placed(self, out: Output) -> tuple[Tensor, Tensor]:
+        """See `GuidedNet.placed`."""
+        return self.reader.placed(out)
+
+    def annotated(self, out: Output) -> Tensor:
+        """(B, 68, 3) px by which annotators of photographs place landmarks off those of our
+        heads: Face Mesh's offsets, the jaw's left out."""
+        shares = torch.full((68, 1), FOLLOWED, device=self.offsets.device)
+        shares[:_JAW] = 0
+        moved = (self.offsets * shares) @ out.rotation.transpose(1, 2)
+        return moved * out.scale[:, None, None]
+
+
+def measure_offsets(
+    net: JoinedNet, crops: NDArray[np.uint8], landmarks: NDArray[np.float32]
+) -> Tensor:
+    """Measure how far Face Mesh's points lie from our heads' landmarks, on renders alone.
+
+    Args:
+        crops: (n, 192, 192, 3) RGB renders.
+        landmarks: (n, 68, 3) true landmarks, crop px.
+
+    Returns:
+        (68, 3) cm in the canonical frame: the median over faces turned by less than 35 degrees on
+        which Face Mesh sees a face, made symmetric.
+    """
+    canonical = net.reader.canonical68
+    rows = []
+    for start in range(0, len(crops), 32):
+        x = torch.from_numpy(crops[start : start + 32]).permute(0, 3, 1, 2).float() / 255
+        truth = torch.from_numpy(landmarks[start : start + 32])
+        with torch.no_grad():
+            second, presence = net.second_opinion(x)
+        rotation, scale, _ = umeyama(truth, canonical)
+        off = second - truth
+        off[..., 2] -= off[..., 2].mean(1, keepdim=True)
+        frontal = (rotation[:, 0, 2].abs() < np.sin(np.deg2rad(35))) & (rotation[:, 2, 2] > 0)
+        rows.append(((off @ rotation) / scale[:, None, None])[frontal & (presence > PRESENT)])
+    offsets = torch.cat(rows).median(0).values
+    twins = offsets[torch.from_numpy(MIRROR68)] * torch.tensor([-1.0, 1.0, 1.0])
+    return (offsets + twins) / 2
