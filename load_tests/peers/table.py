@@ -57,11 +57,11 @@ class Point:
 HEAD: Final = """\
 # Protome and peers
 
-The same photo, stages, network and answer (checked byte by byte) behind each, on the same {cores}
-cores: {cores} processes for each stage beside the network, or {cores} that do everything, and
-{cores} batches at a time on one thread each. One generator, which has its part of the cores, puts
-each load on one server after the other, while the others stand still. In the last two loads calls
-come at random moments and have a deadline: answers a second are those in time.
+The same photo, stages, network and answer (checked byte for byte) behind each server, on the same
+{cores} cores: {cores} processes for each stage beside the network, or {cores} that run all stages,
+and {cores} batches at a time on one thread each. One load generator on the same cores puts each
+load on one server after the other, while the others are stopped. In the last two loads calls arrive
+at random times with a deadline, and answers/s counts those in time.
 
 {machine}
 

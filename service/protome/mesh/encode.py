@@ -29,7 +29,7 @@ class Compression(enum.IntEnum):
     MESHOPT = 3
 
 
-# By time to write: meshopt takes a fraction of Draco's (see service/ARCHITECTURE.md).
+# By time to write: meshopt takes a fraction of Draco's (see load_tests/README.md).
 BEST_COMPRESSION = (Compression.MESHOPT, Compression.DRACO, Compression.NONE)
 WITH_VERTEX_QUALITY = (Format.GLB, Format.PLY)
 SUFFIXES = {Format.GLB: ".glb", Format.PLY: ".ply", Format.OBJ: ".obj", Format.STL: ".stl"}
