@@ -4,14 +4,14 @@ isort:skip_file
 The Protome contract: one photo of a face in, a 3D mesh of that face out.
 
 Coordinates
-  Photo: pixels after EXIF orientation. x to the right, y down, the outer corner of the top left
-  pixel is (0, 0) and its centre (0.5, 0.5). Depth z is in the same unit and grows towards the
-  camera; its zero is the middle of the reconstructed depth range.
-  Mesh: as glTF 2.0, right-handed, +X to the right of the picture, +Y up, +Z towards the camera,
-  so a face that looks into the camera looks to +Z. Metres at a nominal head size (see
-  GetServerInfoResponse.nominal_head_height_metres): one photo does not tell the true size.
-  Face.mesh_to_photo takes mesh coordinates to photo coordinates. In a GLB mesh coordinates are
-  those of the scene: with meshopt the node's translation and scale come first.
+  Photo: pixels after EXIF orientation, x right, y down. The outer corner of the top left pixel is
+  (0, 0), its centre (0.5, 0.5). Depth z has the same unit and increases towards the camera; z = 0
+  is the middle of the reconstructed depth range.
+  Mesh: glTF 2.0, right-handed, +X to the right of the picture, +Y up, +Z towards the camera, so a
+  face that looks into the camera looks along +Z. Metres at a nominal head size (see
+  GetServerInfoResponse.nominal_head_height_metres): one photo does not show the true size.
+  Face.mesh_to_photo maps mesh to photo coordinates. In a GLB, mesh coordinates are scene
+  coordinates: with meshopt, apply the translation and scale of the node first.
 """
 
 from collections import abc as _abc
@@ -38,7 +38,7 @@ class _DetailLevel:
 class _DetailLevelEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DetailLevel.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     DETAIL_LEVEL_UNSPECIFIED: _DetailLevel.ValueType  # 0
-    """Not set: STANDARD."""
+    """Means STANDARD."""
     DETAIL_LEVEL_PREVIEW: _DetailLevel.ValueType  # 1
     """48 voxels across, 50 deep."""
     DETAIL_LEVEL_STANDARD: _DetailLevel.ValueType  # 2
@@ -47,10 +47,10 @@ class _DetailLevelEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DetailLev
     """192 voxels across, 200 deep."""
 
 class DetailLevel(_DetailLevel, metaclass=_DetailLevelEnumTypeWrapper):
-    """How finely the face is sampled: voxels across the crop. The extent in space is always the same."""
+    """Sampling of the face, in voxels across the crop. The extent in space is the same at all levels."""
 
 DETAIL_LEVEL_UNSPECIFIED: DetailLevel.ValueType  # 0
-"""Not set: STANDARD."""
+"""Means STANDARD."""
 DETAIL_LEVEL_PREVIEW: DetailLevel.ValueType  # 1
 """48 voxels across, 50 deep."""
 DETAIL_LEVEL_STANDARD: DetailLevel.ValueType  # 2
@@ -66,25 +66,25 @@ class _MeshFormat:
 class _MeshFormatEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MeshFormat.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     MESH_FORMAT_UNSPECIFIED: _MeshFormat.ValueType  # 0
-    """Not set. In a request the same as GLB; never in a response."""
+    """In a request means GLB; never in a response."""
     MESH_FORMAT_GLB: _MeshFormat.ValueType  # 1
     """glTF 2.0 binary, model/gltf-binary. The only format with compression and texture."""
     MESH_FORMAT_PLY: _MeshFormat.ValueType  # 2
-    """Stanford PLY, binary little endian, application/ply. Vertex colours possible."""
+    """Stanford PLY, binary little endian, application/ply. Can carry vertex colours."""
     MESH_FORMAT_OBJ: _MeshFormat.ValueType  # 3
     """Wavefront OBJ, model/obj. Vertex colours as "v x y z r g b"."""
     MESH_FORMAT_STL: _MeshFormat.ValueType  # 4
     """Binary STL, model/stl. Geometry only."""
 
 class MeshFormat(_MeshFormat, metaclass=_MeshFormatEnumTypeWrapper):
-    """Container of a mesh."""
+    """File format of a mesh."""
 
 MESH_FORMAT_UNSPECIFIED: MeshFormat.ValueType  # 0
-"""Not set. In a request the same as GLB; never in a response."""
+"""In a request means GLB; never in a response."""
 MESH_FORMAT_GLB: MeshFormat.ValueType  # 1
 """glTF 2.0 binary, model/gltf-binary. The only format with compression and texture."""
 MESH_FORMAT_PLY: MeshFormat.ValueType  # 2
-"""Stanford PLY, binary little endian, application/ply. Vertex colours possible."""
+"""Stanford PLY, binary little endian, application/ply. Can carry vertex colours."""
 MESH_FORMAT_OBJ: MeshFormat.ValueType  # 3
 """Wavefront OBJ, model/obj. Vertex colours as "v x y z r g b"."""
 MESH_FORMAT_STL: MeshFormat.ValueType  # 4
@@ -98,25 +98,25 @@ class _Compression:
 class _CompressionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Compression.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     COMPRESSION_UNSPECIFIED: _Compression.ValueType  # 0
-    """Not set. In a request the same as NONE; never in a response."""
+    """In a request means NONE; never in a response."""
     COMPRESSION_NONE: _Compression.ValueType  # 1
-    """Plain float32 attributes: every glTF reader reads it."""
+    """Plain float32 attributes, for every glTF reader."""
     COMPRESSION_DRACO: _Compression.ValueType  # 2
-    """KHR_draco_mesh_compression: the smallest, slower to write."""
+    """KHR_draco_mesh_compression: smallest files, slower to write."""
     COMPRESSION_MESHOPT: _Compression.ValueType  # 3
-    """EXT_meshopt_compression with KHR_mesh_quantization: small and fast both ways."""
+    """EXT_meshopt_compression with KHR_mesh_quantization: small files, fast to write and read."""
 
 class Compression(_Compression, metaclass=_CompressionEnumTypeWrapper):
     """Compression of the geometry inside a GLB."""
 
 COMPRESSION_UNSPECIFIED: Compression.ValueType  # 0
-"""Not set. In a request the same as NONE; never in a response."""
+"""In a request means NONE; never in a response."""
 COMPRESSION_NONE: Compression.ValueType  # 1
-"""Plain float32 attributes: every glTF reader reads it."""
+"""Plain float32 attributes, for every glTF reader."""
 COMPRESSION_DRACO: Compression.ValueType  # 2
-"""KHR_draco_mesh_compression: the smallest, slower to write."""
+"""KHR_draco_mesh_compression: smallest files, slower to write."""
 COMPRESSION_MESHOPT: Compression.ValueType  # 3
-"""EXT_meshopt_compression with KHR_mesh_quantization: small and fast both ways."""
+"""EXT_meshopt_compression with KHR_mesh_quantization: small files, fast to write and read."""
 Global___Compression: _TypeAlias = Compression  # noqa: Y015
 
 class _Appearance:
@@ -126,25 +126,25 @@ class _Appearance:
 class _AppearanceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Appearance.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     APPEARANCE_UNSPECIFIED: _Appearance.ValueType  # 0
-    """Not set: NONE."""
+    """Means NONE."""
     APPEARANCE_NONE: _Appearance.ValueType  # 1
     """Geometry and normals only."""
     APPEARANCE_VERTEX_COLOURS: _Appearance.ValueType  # 2
-    """A colour at each vertex, sampled from the photo."""
+    """One colour per vertex, sampled from the photo."""
     APPEARANCE_TEXTURE: _Appearance.ValueType  # 3
-    """A texture cut from the photo. Formats without texture get vertex colours instead."""
+    """A texture made from the photo. Formats without textures get vertex colours instead."""
 
 class Appearance(_Appearance, metaclass=_AppearanceEnumTypeWrapper):
-    """Where the colour of the mesh comes from."""
+    """Colour of a mesh."""
 
 APPEARANCE_UNSPECIFIED: Appearance.ValueType  # 0
-"""Not set: NONE."""
+"""Means NONE."""
 APPEARANCE_NONE: Appearance.ValueType  # 1
 """Geometry and normals only."""
 APPEARANCE_VERTEX_COLOURS: Appearance.ValueType  # 2
-"""A colour at each vertex, sampled from the photo."""
+"""One colour per vertex, sampled from the photo."""
 APPEARANCE_TEXTURE: Appearance.ValueType  # 3
-"""A texture cut from the photo. Formats without texture get vertex colours instead."""
+"""A texture made from the photo. Formats without textures get vertex colours instead."""
 Global___Appearance: _TypeAlias = Appearance  # noqa: Y015
 
 class _Priority:
@@ -154,21 +154,21 @@ class _Priority:
 class _PriorityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Priority.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     PRIORITY_UNSPECIFIED: _Priority.ValueType  # 0
-    """Not set: INTERACTIVE."""
+    """Means INTERACTIVE."""
     PRIORITY_INTERACTIVE: _Priority.ValueType  # 1
-    """Somebody waits for the answer."""
+    """A user waits for the response."""
     PRIORITY_BACKGROUND: _Priority.ValueType  # 2
-    """Begun only while no interactive photo waits; may wait for long."""
+    """Started only while no interactive photo waits; may wait long."""
 
 class Priority(_Priority, metaclass=_PriorityEnumTypeWrapper):
-    """Who waits when there is more to do than can be done."""
+    """Order of photos when the server is busy."""
 
 PRIORITY_UNSPECIFIED: Priority.ValueType  # 0
-"""Not set: INTERACTIVE."""
+"""Means INTERACTIVE."""
 PRIORITY_INTERACTIVE: Priority.ValueType  # 1
-"""Somebody waits for the answer."""
+"""A user waits for the response."""
 PRIORITY_BACKGROUND: Priority.ValueType  # 2
-"""Begun only while no interactive photo waits; may wait for long."""
+"""Started only while no interactive photo waits; may wait long."""
 Global___Priority: _TypeAlias = Priority  # noqa: Y015
 
 class _FaceOutcome:
@@ -180,31 +180,31 @@ class _FaceOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FaceOutco
     FACE_OUTCOME_UNSPECIFIED: _FaceOutcome.ValueType  # 0
     """Never sent."""
     FACE_OUTCOME_RECONSTRUCTED: _FaceOutcome.ValueType  # 1
-    """In a header: its mesh will follow. In a summary: its mesh was sent whole."""
+    """In a header: the mesh will follow. In a summary: the complete mesh was sent."""
     FACE_OUTCOME_OVER_MAX_FACES: _FaceOutcome.ValueType  # 2
-    """Left out: more faces than max_faces; the first were kept."""
+    """Not reconstructed: more faces than max_faces; the first ones are kept."""
     FACE_OUTCOME_TOO_SMALL: _FaceOutcome.ValueType  # 3
-    """Left out: smaller than Limits.min_face_pixels."""
+    """Not reconstructed: narrower than Limits.min_face_pixels."""
     FACE_OUTCOME_NO_SURFACE: _FaceOutcome.ValueType  # 4
-    """No mesh: the network saw no head in the crop."""
+    """No mesh: the network found no head in the crop."""
     FACE_OUTCOME_FAILED: _FaceOutcome.ValueType  # 5
-    """No mesh: a fault in the server; asking again may help. See FaceSummary.message."""
+    """No mesh: a failure in the server; a retry may succeed. See FaceSummary.message."""
 
 class FaceOutcome(_FaceOutcome, metaclass=_FaceOutcomeEnumTypeWrapper):
-    """What became of a face."""
+    """Result for a face."""
 
 FACE_OUTCOME_UNSPECIFIED: FaceOutcome.ValueType  # 0
 """Never sent."""
 FACE_OUTCOME_RECONSTRUCTED: FaceOutcome.ValueType  # 1
-"""In a header: its mesh will follow. In a summary: its mesh was sent whole."""
+"""In a header: the mesh will follow. In a summary: the complete mesh was sent."""
 FACE_OUTCOME_OVER_MAX_FACES: FaceOutcome.ValueType  # 2
-"""Left out: more faces than max_faces; the first were kept."""
+"""Not reconstructed: more faces than max_faces; the first ones are kept."""
 FACE_OUTCOME_TOO_SMALL: FaceOutcome.ValueType  # 3
-"""Left out: smaller than Limits.min_face_pixels."""
+"""Not reconstructed: narrower than Limits.min_face_pixels."""
 FACE_OUTCOME_NO_SURFACE: FaceOutcome.ValueType  # 4
-"""No mesh: the network saw no head in the crop."""
+"""No mesh: the network found no head in the crop."""
 FACE_OUTCOME_FAILED: FaceOutcome.ValueType  # 5
-"""No mesh: a fault in the server; asking again may help. See FaceSummary.message."""
+"""No mesh: a failure in the server; a retry may succeed. See FaceSummary.message."""
 Global___FaceOutcome: _TypeAlias = FaceOutcome  # noqa: Y015
 
 class _Concern:
@@ -216,27 +216,27 @@ class _ConcernEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Concern.Value
     CONCERN_UNSPECIFIED: _Concern.ValueType  # 0
     """Never sent."""
     CONCERN_FEW_PIXELS: _Concern.ValueType  # 1
-    """Fewer than 72 photo pixels across the crop the network saw: it is enlarged."""
+    """The crop given to the network is less than 72 photo pixels wide, so it was enlarged."""
     CONCERN_EXTREME_POSE: _Concern.ValueType  # 2
-    """Turned so far (yaw over 70 or pitch over 40 degrees) that much of the mesh is a guess."""
+    """Yaw over 70 or pitch over 40 degrees: much of the mesh is a guess."""
     CONCERN_CUT_BY_BORDER: _Concern.ValueType  # 3
-    """Over 5 % of the face's landmarks lie outside of the photo."""
+    """More than 5 % of the landmarks lie outside the photo."""
     CONCERN_BLURRED: _Concern.ValueType  # 4
     """The face is blurred."""
     CONCERN_LOW_CONFIDENCE: _Concern.ValueType  # 5
     """FaceSummary.confidence is below 0.5."""
 
 class Concern(_Concern, metaclass=_ConcernEnumTypeWrapper):
-    """What speaks against a face's mesh."""
+    """Reason to distrust the mesh of a face."""
 
 CONCERN_UNSPECIFIED: Concern.ValueType  # 0
 """Never sent."""
 CONCERN_FEW_PIXELS: Concern.ValueType  # 1
-"""Fewer than 72 photo pixels across the crop the network saw: it is enlarged."""
+"""The crop given to the network is less than 72 photo pixels wide, so it was enlarged."""
 CONCERN_EXTREME_POSE: Concern.ValueType  # 2
-"""Turned so far (yaw over 70 or pitch over 40 degrees) that much of the mesh is a guess."""
+"""Yaw over 70 or pitch over 40 degrees: much of the mesh is a guess."""
 CONCERN_CUT_BY_BORDER: Concern.ValueType  # 3
-"""Over 5 % of the face's landmarks lie outside of the photo."""
+"""More than 5 % of the landmarks lie outside the photo."""
 CONCERN_BLURRED: Concern.ValueType  # 4
 """The face is blurred."""
 CONCERN_LOW_CONFIDENCE: Concern.ValueType  # 5
@@ -254,7 +254,7 @@ class BoundingBox(_message.Message):
     WIDTH_FIELD_NUMBER: _builtins.int
     HEIGHT_FIELD_NUMBER: _builtins.int
     x: _builtins.float
-    """Left edge, pixels. May lie outside the photo where the face is cut by the border."""
+    """Left edge, pixels. May lie outside the photo if the border cuts the face."""
     y: _builtins.float
     """Top edge, pixels."""
     width: _builtins.float
@@ -279,7 +279,7 @@ Global___BoundingBox: _TypeAlias = BoundingBox  # noqa: Y015
 
 @_typing.final
 class ReconstructRequest(_message.Message):
-    """One photo and what is wanted of it."""
+    """One photo and the options for its meshes."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -298,43 +298,46 @@ class ReconstructRequest(_message.Message):
     image: _builtins.bytes
     """The encoded photo: JPEG, PNG or WebP. At most Limits.max_image_bytes."""
     max_faces: _builtins.int
-    """At most this many faces, the first of Header.faces; 0: Limits.max_faces. Range 0 to Limits.max_faces."""
+    """Number of faces to reconstruct, the first of Header.faces. Range 0 to Limits.max_faces; 0 means
+    Limits.max_faces.
+    """
     detail: Global___DetailLevel.ValueType
     """Level of detail."""
     appearance: Global___Appearance.ValueType
     """Colour of the mesh."""
     preview_first: _builtins.bool
-    """Send a PREVIEW mesh of each face before the one asked for."""
+    """Whether to send a PREVIEW mesh of each face before the requested one."""
     priority: Global___Priority.ValueType
-    """Whether others go first."""
+    """Order of this photo when the server is busy."""
     max_triangles: _builtins.int
-    """Most triangles of a mesh; 0: as many as its surface has. 0 or at least 200. Each mesh is
-    simplified to it as nearly as possible; see MeshSummary.triangles. At low counts
-    thin parts and handles may fold flat, so that the mesh is not closed there.
+    """Maximum number of triangles per mesh: 0 (no limit) or at least 200. Each mesh is simplified as
+    close to it as possible; MeshSummary.triangles has the count reached. At low counts thin parts
+    and handles may collapse, so that the mesh is not closed there.
     """
     max_mesh_bytes: _builtins.int
-    """Most bytes of a mesh as it is sent; 0: no limit. 0 or at least 1024. Each mesh is simplified
-    until it fits. Where it cannot, the smallest that was found is sent; see MeshSummary.size.
+    """Maximum size of each encoded mesh, bytes: 0 (no limit) or at least 1024. Each mesh is simplified
+    until it fits. If none fits, the smallest one found is sent; see MeshSummary.size.
     """
     vertex_quality: _builtins.bool
-    """Say of each vertex of the meshes whether the photo shows it and how far to rely on it; see
-    Header.vertex_quality. A server whose choice of formats is OBJ or STL, which cannot carry it,
-    answers INVALID_ARGUMENT.
+    """Whether each vertex carries its visibility and confidence; see Header.vertex_quality. If the
+    chosen format is OBJ or STL, which cannot carry them, the call ends with INVALID_ARGUMENT.
     """
     @_builtins.property
     def boxes(self) -> _containers.RepeatedCompositeFieldContainer[Global___BoundingBox]:
-        """Faces to reconstruct, as tight boxes from forehead to chin; empty: the server detects them.
-        At most Limits.max_faces.
+        """Faces to reconstruct, as tight boxes from forehead to chin, at most Limits.max_faces. If empty,
+        the server detects the faces.
         """
 
     @_builtins.property
     def formats(self) -> _containers.RepeatedScalarFieldContainer[Global___MeshFormat.ValueType]:
-        """Formats the client can read; empty: GLB. The server picks the first of GLB, PLY, OBJ, STL in it."""
+        """Formats that the client can read. The server picks the first of GLB, PLY, OBJ, STL that is in
+        the list; an empty list means GLB.
+        """
 
     @_builtins.property
     def compressions(self) -> _containers.RepeatedScalarFieldContainer[Global___Compression.ValueType]:
-        """Compressions the client can read; empty: none. The server picks the best for GLB; NONE is the
-        fallback and need not be listed.
+        """Compressions that the client can read. For GLB the server picks the best one in the list. NONE
+        is the fallback and need not be listed.
         """
 
     def __init__(
@@ -363,7 +366,7 @@ Global___ReconstructRequest: _TypeAlias = ReconstructRequest  # noqa: Y015
 
 @_typing.final
 class ReconstructResponse(_message.Message):
-    """One event of the answer to a photo: header, then chunks, then summary."""
+    """One event of the response to a photo: header, then chunks, then summary."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -372,11 +375,11 @@ class ReconstructResponse(_message.Message):
     SUMMARY_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def header(self) -> Global___Header:
-        """First: what was found."""
+        """First: the faces found and the format of the meshes."""
 
     @_builtins.property
     def chunk(self) -> Global___MeshChunk:
-        """Then: pieces of meshes."""
+        """Then: parts of meshes."""
 
     @_builtins.property
     def summary(self) -> Global___Summary:
@@ -401,7 +404,7 @@ Global___ReconstructResponse: _TypeAlias = ReconstructResponse  # noqa: Y015
 
 @_typing.final
 class Header(_message.Message):
-    """What was found in the photo and how the meshes will be written."""
+    """The faces found in the photo, and how their meshes are encoded."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -419,41 +422,39 @@ class Header(_message.Message):
     photo_height: _builtins.int
     """Height of the photo after EXIF orientation, pixels."""
     format: Global___MeshFormat.ValueType
-    """Format of every mesh of this answer."""
+    """Format of every mesh of this response."""
     compression: Global___Compression.ValueType
-    """Compression of every mesh of this answer."""
+    """Compression of every mesh of this response."""
     appearance: Global___Appearance.ValueType
-    """Appearance of every mesh of this answer."""
+    """Appearance of every mesh of this response."""
     detail: Global___DetailLevel.ValueType
     """Level of detail of the final meshes."""
     vertex_quality: _builtins.bool
-    """Whether each vertex of every mesh of this answer carries two numbers more: in a GLB as the
-    attributes _SEEN and _CONFIDENCE (scalars; float without compression, else normalised unsigned
-    bytes), in a PLY as the properties seen (uchar) and confidence (float).
+    """Whether each vertex of every mesh of this response has two more values, seen and confidence: in
+    a GLB the attributes _SEEN and _CONFIDENCE (scalars; float without compression, else normalised
+    unsigned bytes), in a PLY the properties seen (uchar) and confidence (float).
 
-    Seen is 1 where the photo shows the vertex: it lies within the photo, more than 2 pixels of
-    the network's crop from the border, no other part of the mesh lies before it, and the surface is
-    turned away from the camera by less than 81 degrees. Otherwise it is 0: a guess from what
-    heads are like. What else hides the skin, such as hair or a hand, is not noticed.
+    Seen is 1 if the photo shows the vertex: it lies inside the photo, more than 2 pixels of the
+    network's crop away from the border, no other part of the mesh is in front of it, and the surface
+    faces the camera within 81 degrees. Otherwise it is 0, and the vertex is a guess from typical
+    heads. Other occluders, such as hair or a hand, are not detected.
 
-    Confidence is look times fit. Look, a rule: 0 outside of the photo, 0.25 where not seen, and from
-    there up to 1 where the surface is turned by less than about 63 degrees. Fit: what
-    FaceSummary.confidence would be if the error expected of all landmarks were that of this
-    vertex, which by a rule is the mean of those of the landmarks near it, and more the further
-    they are: twice at half the size of the face. Where FaceSummary.confidence is absent, fit is
-    1, and confidence says no more than what the photo shows. So 1 is: seen well, and hardly any
-    error expected; 0: nothing known. It rises with being seen and falls with the errors expected
-    of the landmarks and with the distance from them. It is calibrated for whole faces only.
+    Confidence is view * fit, 0 to 1. View is a rule: 0 outside the photo, 0.25 if not seen, and from
+    there up to 1 if the surface faces the camera within about 63 degrees. Fit is the value that
+    FaceSummary.confidence would have if all landmarks had the expected error of this vertex. That
+    error is, by a rule, the mean of the expected errors of nearby landmarks, increased with their
+    distance: doubled at half the size of the face. If FaceSummary.confidence is absent, fit is 1,
+    and confidence depends on the view alone. Only the confidence of whole faces is calibrated.
     """
     @_builtins.property
     def faces(self) -> _containers.RepeatedCompositeFieldContainer[Global___Face]:
-        """The faces, largest first, or in the order of the request's boxes; Face.index is the place in
-        this list.
+        """The faces, largest first, or in the order of ReconstructRequest.boxes. Face.index is the position
+        in this list.
         """
 
     @_builtins.property
     def model(self) -> Global___Model:
-        """The network that makes the meshes."""
+        """The network used."""
 
     def __init__(
         self,
@@ -490,17 +491,17 @@ class Face(_message.Message):
     index: _builtins.int
     """Number of the face, from 0."""
     score: _builtins.float
-    """Detector's confidence, 0 to 1; 1 for a box given by the client."""
+    """Confidence of the detector, 0 to 1; 1 for a box given by the client."""
     outcome: Global___FaceOutcome.ValueType
-    """Whether a mesh follows, and if not why."""
+    """Whether a mesh follows, and if not, why."""
     @_builtins.property
     def box(self) -> Global___BoundingBox:
-        """Where it is."""
+        """Position of the face in the photo."""
 
     @_builtins.property
     def mesh_to_photo(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """4x4 matrix from mesh to photo coordinates, 16 numbers, column-major as in glTF. Empty for a
-        face left out. Its determinant is negative: photo coordinates are left-handed.
+        """4x4 matrix from mesh to photo coordinates, 16 numbers, column-major as in glTF. Empty for a face
+        that is not reconstructed. The determinant is negative: photo coordinates are left-handed.
         """
 
     def __init__(
@@ -522,8 +523,8 @@ Global___Face: _TypeAlias = Face  # noqa: Y015
 
 @_typing.final
 class MeshChunk(_message.Message):
-    """A piece of an encoded mesh. The data of all chunks of one (face_index, detail), in order of
-    sequence, is the mesh.
+    """A part of an encoded mesh. The mesh is the data of all chunks with the same (face_index, detail),
+    in the order of sequence.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -537,15 +538,15 @@ class MeshChunk(_message.Message):
     face_index: _builtins.int
     """Face.index."""
     detail: Global___DetailLevel.ValueType
-    """PREVIEW for a preview sent first, else the level asked for."""
+    """PREVIEW for a preview sent first, otherwise the requested level."""
     sequence: _builtins.int
     """Number of the chunk within its mesh, from 0."""
     data: _builtins.bytes
-    """The bytes; at most Limits.chunk_bytes."""
+    """The data, at most Limits.chunk_bytes."""
     last: _builtins.bool
     """True on the last chunk of the mesh."""
     total_size: _builtins.int
-    """Bytes of the whole mesh; on the first chunk only."""
+    """Size of the whole mesh, bytes; in the first chunk only."""
     def __init__(
         self,
         *,
@@ -566,7 +567,7 @@ Global___MeshChunk: _TypeAlias = MeshChunk  # noqa: Y015
 
 @_typing.final
 class Summary(_message.Message):
-    """Closes the answer to a photo."""
+    """Last event of the response to a photo."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -574,11 +575,11 @@ class Summary(_message.Message):
     TIMES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def faces(self) -> _containers.RepeatedCompositeFieldContainer[Global___FaceSummary]:
-        """What became of each face that had a mesh coming."""
+        """Result of each face that the header announced as RECONSTRUCTED."""
 
     @_builtins.property
     def times(self) -> Global___PhotoTimes:
-        """Stages all faces share."""
+        """Times of the stages that all faces share."""
 
     def __init__(
         self,
@@ -596,7 +597,7 @@ Global___Summary: _TypeAlias = Summary  # noqa: Y015
 
 @_typing.final
 class FaceSummary(_message.Message):
-    """What became of one face."""
+    """Result of one face."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -616,37 +617,35 @@ class FaceSummary(_message.Message):
     outcome: Global___FaceOutcome.ValueType
     """RECONSTRUCTED, NO_SURFACE or FAILED."""
     message: _builtins.str
-    """Why there is no mesh, for a person; empty otherwise."""
+    """Human-readable reason why there is no mesh; empty otherwise."""
     batch_size: _builtins.int
-    """Faces, of this and other photos, that travelled through the network together; 0 if it
-    never did.
-    """
+    """Number of faces in the batch, of this and other photos; 0 if the face did not reach the network."""
     queue_seconds: _builtins.float
-    """Wait for the network, seconds."""
+    """Time in the queue of the network, seconds."""
     inference_seconds: _builtins.float
-    """Run of the network for the whole batch, seconds."""
+    """Inference time of the whole batch, seconds."""
     confidence: _builtins.float
-    """Probability, calibrated on photos with known shape, that the mesh fits the face well: the
-    mean distance of its 68 landmarks to the mesh within 4 % of the face's size in the picture.
-    Absent if the network does not tell.
+    """Probability, calibrated on photos with known shape, that the mesh fits the face: that the mean
+    distance of its 68 landmarks to the mesh is within 4 % of the size of the face in the photo.
+    Absent if the network does not predict its errors.
     """
     @_builtins.property
     def meshes(self) -> _containers.RepeatedCompositeFieldContainer[Global___MeshSummary]:
-        """The meshes sent: the preview, if asked for, then the final one."""
+        """The meshes sent: the preview if requested, then the final one."""
 
     @_builtins.property
     def landmarks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Point]:
-        """The 68 landmarks of the iBUG 300-W mark-up, in photo coordinates with z towards the camera.
-        Empty if the network does not predict them (GetServerInfoResponse.has_landmarks).
+        """The 68 landmarks of the iBUG 300-W annotation, in photo coordinates, z towards the camera. Empty
+        if the network does not predict them (GetServerInfoResponse.has_landmarks).
         """
 
     @_builtins.property
     def pose(self) -> Global___Pose:
-        """How the head is turned. Absent if the network does not predict it."""
+        """Head pose. Absent if the network does not predict it."""
 
     @_builtins.property
     def concerns(self) -> _containers.RepeatedScalarFieldContainer[Global___Concern.ValueType]:
-        """What speaks against the mesh, in the order of the enum; empty if nothing does."""
+        """Reasons to distrust the mesh, in the order of the enum."""
 
     def __init__(
         self,
@@ -705,8 +704,8 @@ Global___Point: _TypeAlias = Point  # noqa: Y015
 
 @_typing.final
 class Pose(_message.Message):
-    """How a head is turned: roll first, then pitch, then yaw, about the axes of the mesh. All 0 for a
-    head that looks straight into the camera.
+    """Head pose: a rotation by roll, then pitch, then yaw, about the axes of the mesh. All angles are 0
+    for a head that looks straight into the camera.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -753,22 +752,22 @@ class MeshSummary(_message.Message):
     detail: Global___DetailLevel.ValueType
     """Level of detail."""
     sha256: _builtins.bytes
-    """SHA-256 of the mesh's bytes, 32 bytes."""
+    """SHA-256 of the encoded mesh, 32 bytes."""
     size: _builtins.int
-    """Bytes."""
+    """Size of the encoded mesh, bytes."""
     vertices: _builtins.int
-    """Vertices of the surface."""
+    """Number of vertices."""
     triangles: _builtins.int
-    """Triangles of the surface."""
+    """Number of triangles."""
     surface_seconds: _builtins.float
-    """Volume to triangles with normals, simplified to the request's budget, seconds."""
+    """Time from volume to simplified triangles with normals, seconds."""
     appearance_seconds: _builtins.float
-    """Colours or texture, seconds."""
+    """Time for colours or texture, seconds."""
     encode_seconds: _builtins.float
-    """Writing the format, seconds."""
+    """Time to encode the file, seconds."""
     simplification_error_metres: _builtins.float
-    """Largest distance found between the full surface's vertices and the simplified one, metres;
-    0 if it was not simplified.
+    """Largest distance found from a vertex of the full surface to the simplified surface, metres; 0 if
+    the mesh was not simplified.
     """
     def __init__(
         self,
@@ -802,13 +801,13 @@ class PhotoTimes(_message.Message):
     CROP_SECONDS_FIELD_NUMBER: _builtins.int
     TOTAL_SECONDS_FIELD_NUMBER: _builtins.int
     decode_seconds: _builtins.float
-    """Bytes to pixels, seconds."""
+    """Decoding, seconds."""
     detect_seconds: _builtins.float
-    """Pixels to faces, seconds."""
+    """Face detection, seconds."""
     crop_seconds: _builtins.float
-    """Faces to crops, all of them, seconds."""
+    """Cropping of all faces, seconds."""
     total_seconds: _builtins.float
-    """Request read to summary written, seconds."""
+    """From request read to summary written, seconds."""
     def __init__(
         self,
         *,
@@ -835,9 +834,9 @@ class Model(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     DIGEST_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Name."""
+    """Name of the network."""
     version: _builtins.str
-    """Version."""
+    """Version of the weights."""
     digest: _builtins.str
     """SHA-256 of the ONNX file, hexadecimal."""
     def __init__(
@@ -864,8 +863,8 @@ class ReconstructManyRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     REQUEST_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """Chosen by the client, 1 to 128 characters, unique among the stream's unanswered photos. Any
-    other ends the stream with INVALID_ARGUMENT.
+    """Chosen by the client: 1 to 128 characters, unique among the unanswered photos of the stream.
+    Otherwise the stream ends with INVALID_ARGUMENT.
     """
     @_builtins.property
     def request(self) -> Global___ReconstructRequest:
@@ -887,7 +886,7 @@ Global___ReconstructManyRequest: _TypeAlias = ReconstructManyRequest  # noqa: Y0
 
 @_typing.final
 class ReconstructManyResponse(_message.Message):
-    """One event of the answer to one photo of a ReconstructMany stream."""
+    """One event of the response to one photo of a ReconstructMany stream."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -897,14 +896,14 @@ class ReconstructManyResponse(_message.Message):
     SUMMARY_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """The id of the photo."""
+    """ReconstructManyRequest.request_id of the photo."""
     @_builtins.property
     def header(self) -> Global___Header:
-        """What was found."""
+        """The faces found and the format of the meshes."""
 
     @_builtins.property
     def chunk(self) -> Global___MeshChunk:
-        """A piece of a mesh."""
+        """A part of a mesh."""
 
     @_builtins.property
     def summary(self) -> Global___Summary:
@@ -935,7 +934,7 @@ Global___ReconstructManyResponse: _TypeAlias = ReconstructManyResponse  # noqa: 
 
 @_typing.final
 class Error(_message.Message):
-    """Why a photo of a ReconstructMany stream failed: what Reconstruct would have ended with."""
+    """Failure of a photo of a ReconstructMany stream: the status with which Reconstruct would have ended."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -969,14 +968,14 @@ class Error(_message.Message):
     reason: _builtins.str
     """Machine-readable reason, such as NO_FACE_FOUND; ErrorInfo.reason of Reconstruct."""
     message: _builtins.str
-    """For a person."""
+    """Human-readable message."""
     @_builtins.property
     def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Facts such as the limit that was passed; ErrorInfo.metadata of Reconstruct."""
+        """Details, such as the limit that was exceeded; ErrorInfo.metadata of Reconstruct."""
 
     @_builtins.property
     def retry_delay(self) -> _duration_pb2.Duration:
-        """When to try again, if trying again makes sense."""
+        """Time to wait before a retry; absent if a retry would not help."""
 
     def __init__(
         self,
@@ -997,7 +996,7 @@ Global___Error: _TypeAlias = Error  # noqa: Y015
 
 @_typing.final
 class GetServerInfoRequest(_message.Message):
-    """Asks what the server is."""
+    """Request for facts about the server."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1014,7 +1013,7 @@ Global___GetServerInfoRequest: _TypeAlias = GetServerInfoRequest  # noqa: Y015
 
 @_typing.final
 class GetServerInfoResponse(_message.Message):
-    """What the server is."""
+    """Facts about the server."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1033,36 +1032,36 @@ class GetServerInfoResponse(_message.Message):
     version: _builtins.str
     """Version of Protome."""
     model_licence: _builtins.str
-    """SPDX licence of the weights."""
+    """Licence of the weights, SPDX identifier."""
     training_data: _builtins.str
-    """What the network was trained on, for a person."""
+    """Human-readable description of the training data."""
     execution_provider: _builtins.str
     """ONNX Runtime execution provider in use, such as CPUExecutionProvider."""
     surface_backend: _builtins.str
-    """Library that extracts the surfaces."""
+    """Library that extracts the isosurfaces."""
     nominal_head_height_metres: _builtins.float
-    """Nominal height of a mean head, chin to crown, in the meshes, metres."""
+    """Height of a mean head in the meshes, chin to crown, metres."""
     has_landmarks: _builtins.bool
-    """Whether FaceSummary.landmarks and FaceSummary.pose are filled."""
+    """Whether FaceSummary.landmarks and FaceSummary.pose are set."""
     @_builtins.property
     def model(self) -> Global___Model:
         """The network."""
 
     @_builtins.property
     def native_levels(self) -> _containers.RepeatedScalarFieldContainer[Global___DetailLevel.ValueType]:
-        """Levels the network predicts itself. The others are pooled or interpolated from these."""
+        """Levels that the network predicts. The others are pooled or interpolated from these."""
 
     @_builtins.property
     def formats(self) -> _containers.RepeatedScalarFieldContainer[Global___MeshFormat.ValueType]:
-        """Formats the server writes."""
+        """Formats that the server writes."""
 
     @_builtins.property
     def compressions(self) -> _containers.RepeatedScalarFieldContainer[Global___Compression.ValueType]:
-        """Compressions the server writes, best first."""
+        """Compressions that the server writes, best first."""
 
     @_builtins.property
     def limits(self) -> Global___Limits:
-        """Limits."""
+        """Limits of the server."""
 
     def __init__(
         self,
@@ -1102,19 +1101,19 @@ class Limits(_message.Message):
     MIN_FACE_PIXELS_FIELD_NUMBER: _builtins.int
     MAX_UNSCALED_PIXELS_FIELD_NUMBER: _builtins.int
     max_image_bytes: _builtins.int
-    """Bytes of an encoded photo."""
+    """Maximum size of an encoded photo, bytes."""
     max_image_pixels: _builtins.int
-    """Pixels (width times height) of a photo."""
+    """Maximum size of a photo, pixels (width times height)."""
     max_faces: _builtins.int
-    """Faces of one photo."""
+    """Maximum number of faces per photo."""
     chunk_bytes: _builtins.int
-    """Bytes of data in one MeshChunk."""
+    """Maximum size of MeshChunk.data, bytes."""
     max_stream_photos: _builtins.int
-    """Photos of one ReconstructMany stream worked on at a time."""
+    """Maximum number of photos of one ReconstructMany stream in work at a time."""
     min_face_pixels: _builtins.int
-    """Width of the smallest face that is reconstructed, pixels."""
+    """Minimum width of a face to be reconstructed, pixels."""
     max_unscaled_pixels: _builtins.int
-    """Pixels (width times height) of a PNG or WebP; a JPEG may have max_image_pixels."""
+    """Maximum size of a PNG or WebP, pixels (width times height); for JPEG it is max_image_pixels."""
     def __init__(
         self,
         *,

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class ReconstructionServiceStub:
-    """Reconstructs the faces of photos as 3D meshes.
+    """Reconstructs faces in photos as 3D meshes.
     """
 
     def __init__(self, channel):
@@ -53,12 +53,12 @@ class ReconstructionServiceStub:
 
 
 class ReconstructionServiceServicer:
-    """Reconstructs the faces of photos as 3D meshes.
+    """Reconstructs faces in photos as 3D meshes.
     """
 
     def Reconstruct(self, request, context):
-        """One photo; the meshes of its faces are streamed as each is ready: one header, then the chunks
-        of the meshes, then one summary. Chunks of different faces may interleave.
+        """Reconstructs one photo. The response is one header, then the chunks of the meshes, each mesh as
+        soon as it is ready, then one summary. Chunks of different faces may interleave.
         A photo without a face ends with NOT_FOUND and ErrorInfo.reason NO_FACE_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -66,16 +66,17 @@ class ReconstructionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ReconstructMany(self, request_iterator, context):
-        """Many photos over one stream. Answers carry the request's id and come as they finish, not in
-        the order asked. A photo that fails ends with an Error event; the stream and the other photos
-        go on. The server reads ahead only a bounded number of photos (see Limits).
+        """Reconstructs many photos over one stream. Responses carry the id of the request and arrive as
+        photos finish, not in the order of the requests. A photo that fails ends with an Error event;
+        the stream and the other photos continue. The server reads ahead at most
+        Limits.max_stream_photos photos.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetServerInfo(self, request, context):
-        """What this server is: version, model card facts, formats and limits.
+        """Returns version, model, formats and limits of the server.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -108,7 +109,7 @@ def add_ReconstructionServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ReconstructionService:
-    """Reconstructs the faces of photos as 3D meshes.
+    """Reconstructs faces in photos as 3D meshes.
     """
 
     @staticmethod

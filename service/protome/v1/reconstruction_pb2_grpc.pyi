@@ -4,14 +4,14 @@ isort:skip_file
 The Protome contract: one photo of a face in, a 3D mesh of that face out.
 
 Coordinates
-  Photo: pixels after EXIF orientation. x to the right, y down, the outer corner of the top left
-  pixel is (0, 0) and its centre (0.5, 0.5). Depth z is in the same unit and grows towards the
-  camera; its zero is the middle of the reconstructed depth range.
-  Mesh: as glTF 2.0, right-handed, +X to the right of the picture, +Y up, +Z towards the camera,
-  so a face that looks into the camera looks to +Z. Metres at a nominal head size (see
-  GetServerInfoResponse.nominal_head_height_metres): one photo does not tell the true size.
-  Face.mesh_to_photo takes mesh coordinates to photo coordinates. In a GLB mesh coordinates are
-  those of the scene: with meshopt the node's translation and scale come first.
+  Photo: pixels after EXIF orientation, x right, y down. The outer corner of the top left pixel is
+  (0, 0), its centre (0.5, 0.5). Depth z has the same unit and increases towards the camera; z = 0
+  is the middle of the reconstructed depth range.
+  Mesh: glTF 2.0, right-handed, +X to the right of the picture, +Y up, +Z towards the camera, so a
+  face that looks into the camera looks along +Z. Metres at a nominal head size (see
+  GetServerInfoResponse.nominal_head_height_metres): one photo does not show the true size.
+  Face.mesh_to_photo maps mesh to photo coordinates. In a GLB, mesh coordinates are scene
+  coordinates: with meshopt, apply the translation and scale of the node first.
 """
 
 from collections import abc as _abc
@@ -38,45 +38,47 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ReconstructionServiceStub:
-    """Reconstructs the faces of photos as 3D meshes."""
+    """Reconstructs faces in photos as 3D meshes."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ReconstructionServiceAsyncStub: ...
     Reconstruct: _grpc.UnaryStreamMultiCallable[_reconstruction_pb2.ReconstructRequest, _reconstruction_pb2.ReconstructResponse]
-    """One photo; the meshes of its faces are streamed as each is ready: one header, then the chunks
-    of the meshes, then one summary. Chunks of different faces may interleave.
+    """Reconstructs one photo. The response is one header, then the chunks of the meshes, each mesh as
+    soon as it is ready, then one summary. Chunks of different faces may interleave.
     A photo without a face ends with NOT_FOUND and ErrorInfo.reason NO_FACE_FOUND.
     """
     ReconstructMany: _grpc.StreamStreamMultiCallable[_reconstruction_pb2.ReconstructManyRequest, _reconstruction_pb2.ReconstructManyResponse]
-    """Many photos over one stream. Answers carry the request's id and come as they finish, not in
-    the order asked. A photo that fails ends with an Error event; the stream and the other photos
-    go on. The server reads ahead only a bounded number of photos (see Limits).
+    """Reconstructs many photos over one stream. Responses carry the id of the request and arrive as
+    photos finish, not in the order of the requests. A photo that fails ends with an Error event;
+    the stream and the other photos continue. The server reads ahead at most
+    Limits.max_stream_photos photos.
     """
     GetServerInfo: _grpc.UnaryUnaryMultiCallable[_reconstruction_pb2.GetServerInfoRequest, _reconstruction_pb2.GetServerInfoResponse]
-    """What this server is: version, model card facts, formats and limits."""
+    """Returns version, model, formats and limits of the server."""
 
 @_typing.type_check_only
 class ReconstructionServiceAsyncStub(ReconstructionServiceStub):
-    """Reconstructs the faces of photos as 3D meshes."""
+    """Reconstructs faces in photos as 3D meshes."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Reconstruct: _aio.UnaryStreamMultiCallable[_reconstruction_pb2.ReconstructRequest, _reconstruction_pb2.ReconstructResponse]  # type: ignore[assignment]
-    """One photo; the meshes of its faces are streamed as each is ready: one header, then the chunks
-    of the meshes, then one summary. Chunks of different faces may interleave.
+    """Reconstructs one photo. The response is one header, then the chunks of the meshes, each mesh as
+    soon as it is ready, then one summary. Chunks of different faces may interleave.
     A photo without a face ends with NOT_FOUND and ErrorInfo.reason NO_FACE_FOUND.
     """
     ReconstructMany: _aio.StreamStreamMultiCallable[_reconstruction_pb2.ReconstructManyRequest, _reconstruction_pb2.ReconstructManyResponse]  # type: ignore[assignment]
-    """Many photos over one stream. Answers carry the request's id and come as they finish, not in
-    the order asked. A photo that fails ends with an Error event; the stream and the other photos
-    go on. The server reads ahead only a bounded number of photos (see Limits).
+    """Reconstructs many photos over one stream. Responses carry the id of the request and arrive as
+    photos finish, not in the order of the requests. A photo that fails ends with an Error event;
+    the stream and the other photos continue. The server reads ahead at most
+    Limits.max_stream_photos photos.
     """
     GetServerInfo: _aio.UnaryUnaryMultiCallable[_reconstruction_pb2.GetServerInfoRequest, _reconstruction_pb2.GetServerInfoResponse]  # type: ignore[assignment]
-    """What this server is: version, model card facts, formats and limits."""
+    """Returns version, model, formats and limits of the server."""
 
 class ReconstructionServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Reconstructs the faces of photos as 3D meshes."""
+    """Reconstructs faces in photos as 3D meshes."""
 
     @_abc_1.abstractmethod
     def Reconstruct(
@@ -84,8 +86,8 @@ class ReconstructionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _reconstruction_pb2.ReconstructRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_reconstruction_pb2.ReconstructResponse], _abc.AsyncIterator[_reconstruction_pb2.ReconstructResponse]]:
-        """One photo; the meshes of its faces are streamed as each is ready: one header, then the chunks
-        of the meshes, then one summary. Chunks of different faces may interleave.
+        """Reconstructs one photo. The response is one header, then the chunks of the meshes, each mesh as
+        soon as it is ready, then one summary. Chunks of different faces may interleave.
         A photo without a face ends with NOT_FOUND and ErrorInfo.reason NO_FACE_FOUND.
         """
 
@@ -95,9 +97,10 @@ class ReconstructionServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_reconstruction_pb2.ReconstructManyRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_reconstruction_pb2.ReconstructManyResponse], _abc.AsyncIterator[_reconstruction_pb2.ReconstructManyResponse]]:
-        """Many photos over one stream. Answers carry the request's id and come as they finish, not in
-        the order asked. A photo that fails ends with an Error event; the stream and the other photos
-        go on. The server reads ahead only a bounded number of photos (see Limits).
+        """Reconstructs many photos over one stream. Responses carry the id of the request and arrive as
+        photos finish, not in the order of the requests. A photo that fails ends with an Error event;
+        the stream and the other photos continue. The server reads ahead at most
+        Limits.max_stream_photos photos.
         """
 
     @_abc_1.abstractmethod
@@ -106,6 +109,6 @@ class ReconstructionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _reconstruction_pb2.GetServerInfoRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_reconstruction_pb2.GetServerInfoResponse, _abc.Awaitable[_reconstruction_pb2.GetServerInfoResponse]]:
-        """What this server is: version, model card facts, formats and limits."""
+        """Returns version, model, formats and limits of the server."""
 
 def add_ReconstructionServiceServicer_to_server(servicer: ReconstructionServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
