@@ -1,7 +1,7 @@
-"""What each part of the network is worth: the ablation table, with an unguided baseline.
+"""Measure the contribution of each part of the network, with an unguided baseline.
 
-The baseline is VRN's idea (Jackson et al., ICCV 2017) on our trunk: convolutions regress the
-volume itself, without landmarks, pose or template.
+The baseline is the idea of VRN (Jackson et al., ICCV 2017) on our trunk: convolutions predict the
+volume directly, without landmarks, pose or template.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Volumes = Callable[[Tensor], Tensor]
 
 
 class UnguidedNet(nn.Module):
-    """Crops (B, 3, 192, 192) in 0..1 -> logits of occupancy (B, 100, 96, 96)."""
+    """Map crops (B, 3, 192, 192), 0 to 1, to logits of occupancy (B, 100, 96, 96)."""
 
     def __init__(self, trunk: Trunk, widths: Widths) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ class UnguidedNet(nn.Module):
 
 
 def true_volumes(net: GuidedNet, batch: Batch) -> Tensor:
-    """(B, 100, 96, 96) occupancy of a batch's heads."""
+    """Return the occupancy of a batch's heads, (B, 100, 96, 96)."""
     r, s, t = umeyama(batch.landmarks, net.canonical68)
     doubt = batch.landmarks[..., :2] * 0
     truth = Output(batch.landmarks, r, s, t, batch.coefficients, doubt)
@@ -65,7 +65,17 @@ def true_volumes(net: GuidedNet, batch: Batch) -> Tensor:
 def train_unguided(
     guided: GuidedNet, config: Config, samples: Samples, minutes: float
 ) -> tuple[UnguidedNet, int]:
-    """A baseline that starts from the guided network's trunk, and the steps it took."""
+    """Train a baseline that starts from the guided network's trunk.
+
+    Args:
+        guided: the trained network.
+        config: settings of its run.
+        samples: training samples.
+        minutes: time to train.
+
+    Returns:
+        The baseline, and the number of steps.
+    """
     widths = Widths(config.encoder, config.blocks, config.decoder, config.code)
     trunk = Trunk(widths)
     trunk.load_state_dict(guided.trunk.state_dict())
@@ -93,7 +103,7 @@ def train_unguided(
 
 
 def variants(guided: GuidedNet, unguided: UnguidedNet) -> dict[str, Volumes]:
-    """The table's rows: crops (n, 3, 192, 192) -> occupancy (n, 100, 96, 96)."""
+    """Return a function per row: crops (n, 3, 192, 192) to occupancy (n, 100, 96, 96)."""
 
     def solid(out: Output, bare: bool) -> Tensor:
         volume: Tensor = guided.voxeliser(guided.placed(out, bare)[0])
@@ -108,7 +118,7 @@ def variants(guided: GuidedNet, unguided: UnguidedNet) -> dict[str, Volumes]:
 
 @dataclass(frozen=True)
 class Row:
-    """A variant's figures: IoU on the hold-out, surface NME 68 by bin of yaw and balanced."""
+    """Results of a variant: IoU on the hold-out, surface NME 68 by bin of yaw and balanced."""
 
     name: str
     iou: float
@@ -125,7 +135,7 @@ def _volume(volumes: Volumes, crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def holdout_iou(
     volumes: Volumes, shard: Shard, poser: Poser, space: ShapeSpace, count: int
 ) -> float:
-    """Mean IoU over the first `count` samples of a shard."""
+    """Return the mean IoU over the first ``count`` samples of a shard."""
     found = [
         iou(true > 0.5, _volume(volumes, crop) > 127)
         for crop, _, true in held_out(shard, poser, space, count)
@@ -136,7 +146,7 @@ def holdout_iou(
 def photos_nme(
     volumes: Volumes, served: Served, folder: Path, landmarks: Path
 ) -> tuple[Sequence[float], float]:
-    """Surface NME 68 of photos (see `photos.evaluate_photos`) by bin of yaw, and balanced."""
+    """Return surface NME 68 (see `photos.evaluate_photos`) by bin of yaw, and balanced."""
     values, yaws = [], []
     for _, photo, points, yaw in labelled(folder, landmarks):
         face = served.faces(photo).main
@@ -151,7 +161,7 @@ def photos_nme(
 
 
 def table(rows: Sequence[Row]) -> str:
-    """Markdown."""
+    """Format the rows as a Markdown table."""
     lines = [
         "| network | hold-out IoU | 0-30 | 30-60 | 60-90 | surface NME 68, balanced |",
         "|---|---|---|---|---|---|",

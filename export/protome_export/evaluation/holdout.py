@@ -1,4 +1,4 @@
-"""Synthetic samples that were not trained on, with their true heads."""
+"""Read synthetic samples outside the training set, with their true heads."""
 
 from __future__ import annotations
 
@@ -19,9 +19,14 @@ U8 = NDArray[np.uint8]
 def held_out(
     shard: Shard, poser: Poser, space: ShapeSpace, count: int
 ) -> Iterator[tuple[U8, Floats, Floats]]:
-    """The first samples of a shard: crop (192, 192, 3); the head's vertices (N, 3) in the crop
-    frame, placed along z as the network places its own (see `GuidedNet.placed`); its occupancy
-    (100, 96, 96)."""
+    """Yield the first samples of a shard.
+
+    Yields:
+        crop (192, 192, 3) uint8 RGB;
+        vertices (N, 3) of the head, crop frame, placed along z as the network places its own (see
+        `GuidedNet.placed`);
+        occupancy (100, 96, 96), 0 to 1.
+    """
     index = np.arange(min(count, len(shard.images)))
     heads = poser.crop_frame(shard.labels, index)
     r, s, t = similarity(shard.labels.landmarks[index].astype(np.float32), space.canonical68)
@@ -33,5 +38,5 @@ def held_out(
 
 
 def iou(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:
-    """Intersection over union."""
+    """Return the intersection over union."""
     return float((first & second).sum() / max((first | second).sum(), 1))

@@ -1,4 +1,4 @@
-"""Error measures. `surface_nme` is the project's shared convention, implemented as given."""
+"""Compute error measures; `surface_nme` is the project's shared convention."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from protome_export.heads.model import Floats
 
 
 def box_size(points: np.ndarray) -> float:
-    """sqrt(width * height) of the box of (68, >=2) points."""
+    """Return sqrt(width * height) of the box of (68, >=2) points."""
     return float(np.sqrt(np.prod(np.ptp(points[:, :2], axis=0))))
 
 
 def align_depth(points: np.ndarray, vertices: np.ndarray) -> np.ndarray:
-    """Moves vertices (N, 3) along z, the only free parameter, to fit points (68, 3)."""
+    """Move vertices (N, 3) along z, the only free parameter, to fit points (68, 3)."""
     v = np.array(vertices, float)
     v[:, 2] += np.median(points[:, 2]) - np.quantile(v[:, 2], 0.8)
     tree = cKDTree(v)
@@ -34,8 +34,15 @@ MOUTH = slice(48, 68)
 
 
 def surface_errors(points: np.ndarray, vertices: np.ndarray | None) -> Floats:
-    """(68,) distances of landmarks (68, 3) to a predicted surface (N, 3), both in photo px, z to
-    the camera, over the box size of the landmarks. A failure counts 1.0."""
+    """Return the distances of landmarks to a predicted surface, over the box size of the landmarks.
+
+    Args:
+        points: (68, 3) photo px, z towards the camera.
+        vertices: (N, 3) likewise; None is a failure.
+
+    Returns:
+        (68,); 1.0 for a failure.
+    """
     if vertices is None or len(vertices) == 0:
         return np.ones(len(points), np.float32)
     distance = np.asarray(cKDTree(align_depth(points, vertices)).query(points)[0])
@@ -43,20 +50,20 @@ def surface_errors(points: np.ndarray, vertices: np.ndarray | None) -> Floats:
 
 
 def surface_nme(points: np.ndarray, vertices: np.ndarray | None) -> tuple[float, float]:
-    """The means of `surface_errors`: (all 68, inner 51), at most 1.0."""
+    """Return the means of `surface_errors`: (all 68, inner 51), at most 1.0."""
     errors = surface_errors(points, vertices)
     return min(float(errors.mean()), 1.0), min(float(errors[17:].mean()), 1.0)
 
 
 def landmark_nme(truth: np.ndarray, found: np.ndarray | None) -> float:
-    """Mean 2D distance of 68 points over the box size; 1.0 for a failure."""
+    """Return the mean 2D distance of 68 points over the box size; 1.0 for a failure."""
     if found is None:
         return 1.0
     return min(float(_apart(truth, found).mean()) / box_size(truth), 1.0)
 
 
 def inner_nme(truth: np.ndarray, found: np.ndarray) -> float:
-    """The same of the inner 51 points, whose places data sets agree on."""
+    """Do the same for the inner 51 points, on whose positions data sets agree."""
     return min(float(_apart(truth, found)[17:].mean()) / box_size(truth), 1.0)
 
 
@@ -65,7 +72,7 @@ def _apart(truth: np.ndarray, found: np.ndarray) -> Floats:
 
 
 def balanced(values: np.ndarray, yaw: np.ndarray) -> tuple[Floats, float]:
-    """Mean per bin of |yaw| (0-30, 30-60, 60-90) and the mean of the bins that have photos."""
+    """Return the mean per bin of |yaw| (0-30, 30-60, 60-90 degrees), and that of non-empty bins."""
     edges = np.array([0, 30, 60, 91])
     bins = np.digitize(np.abs(yaw), edges) - 1
     rows = [values[bins == k].mean() if (bins == k).any() else np.nan for k in range(3)]
@@ -73,8 +80,17 @@ def balanced(values: np.ndarray, yaw: np.ndarray) -> tuple[Floats, float]:
 
 
 def logistic(x: np.ndarray, right: np.ndarray) -> tuple[float, float]:
-    """offset, slope of P(right) = 1 / (1 + exp(-(offset + slope x))): Newton's method, with a
-    weak normal prior so that separable data has an answer. x (n,), right (n,) bool."""
+    """Fit P(right) = 1 / (1 + exp(-(offset + slope x))) by Newton's method.
+
+    A weak normal prior keeps the result finite for separable data.
+
+    Args:
+        x: (n,).
+        right: (n,) bool.
+
+    Returns:
+        offset, slope.
+    """
     table = np.stack([np.ones(len(x)), np.asarray(x, float)], 1)
     w, prior = np.zeros(2), np.diag([1e-3, 1e-3])
     for _ in range(50):
@@ -88,7 +104,7 @@ def logistic(x: np.ndarray, right: np.ndarray) -> tuple[float, float]:
 
 
 def ranking(score: np.ndarray, right: np.ndarray) -> float:
-    """Area under the ROC curve: how often a right one scores above a wrong one."""
+    """Return the area under the ROC curve: how often a right item scores above a wrong one."""
     good, bad = score[right], score[~right]
     if not len(good) or not len(bad):
         return float("nan")

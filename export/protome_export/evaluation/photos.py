@@ -1,4 +1,4 @@
-"""Evaluation on real photos with 3D landmarks, through the service's own stages."""
+"""Evaluate on real photos with 3D landmarks, through the service's own stages."""
 
 from __future__ import annotations
 
@@ -30,8 +30,11 @@ MEASURES = (
 
 @dataclass
 class Face:
-    """One evaluated photo; a failure has 1.0 everywhere. truth and found: landmarks, crop px;
-    expected: their mean expected error over the size of their box."""
+    """Results of one photo; a failure has 1.0 everywhere.
+
+    ``truth`` and ``found`` are landmarks, crop px; ``expected`` is their mean expected error over
+    the size of their box.
+    """
 
     name: str
     yaw: float
@@ -45,20 +48,20 @@ class Face:
 
 
 def to_photo(points: np.ndarray, placement: Placement) -> Floats:
-    """Crop frame (N, 3) to photo px (x right, y down, z towards the camera)."""
+    """Map (N, 3) from crop frame to photo px (x right, y down, z towards the camera)."""
     corner = np.array([placement.left, placement.top, 0.0])
     scale = placement.pixel * np.array([1.0, 1.0, -1.0])
     return np.asarray(points * scale + corner, np.float32)
 
 
 def to_crop(points: np.ndarray, placement: Placement) -> Floats:
-    """Photo px (N, >=2) to crop px (N, 2)."""
+    """Map (N, >=2) photo px to (N, 2) crop px."""
     corner = np.array([placement.left, placement.top])
     return np.asarray((points[:, :2] - corner) / placement.pixel, np.float32)
 
 
 def recentre(landmarks: np.ndarray, pose: np.ndarray, placement: Placement) -> Placement:
-    """The placement moved so that the predicted head is centred at the nominal scale."""
+    """Return the placement that centres the predicted head at the nominal scale."""
     k = float(np.sqrt(np.square(pose[:, :3]).sum() / 3)) / SCALE
     middle = (landmarks[:, :2].max(0) + landmarks[:, :2].min(0)) / 2
     pixel = placement.pixel * k
@@ -68,7 +71,7 @@ def recentre(landmarks: np.ndarray, pose: np.ndarray, placement: Placement) -> P
 
 
 def to_uint8(occupancy: Floats) -> NDArray[np.uint8]:
-    """Occupancy in 0..1 as it is served."""
+    """Convert occupancy from 0..1 to uint8, as the service receives it."""
     return (occupancy * 255 + 0.5).astype(np.uint8)
 
 
@@ -90,8 +93,19 @@ def evaluate_photo(
     voxeliser: Voxeliser,
     passes: int,
 ) -> None:
-    """Fills in a face's figures; points (68, 3) photo px, z towards the camera. The bare head is
-    voxelised as the network voxelises its own."""
+    """Fill in the results of a face.
+
+    The bare head is voxelised like the network's own.
+
+    Args:
+        served: the model.
+        photo: encoded photo.
+        face: to fill in.
+        points: (68, 3) true landmarks, photo px, z towards the camera.
+        space: shape space of the network.
+        voxeliser: of the network.
+        passes: 2 crops again from the first result.
+    """
     face.figures = dict.fromkeys(MEASURES, 1.0) | {"rotation_deg": 180.0}
     cropped = served.faces(photo).main
     if cropped is None:
@@ -138,8 +152,15 @@ def evaluate_photo(
 
 
 def labelled(folder: Path, landmarks: Path) -> Iterator[tuple[str, bytes, Floats, float]]:
-    """Name, file, points (68, 3) and yaw in degrees of every photo named in landmarks (.npz:
-    names, points, yaw_degrees), found in folder."""
+    """Read the photos of a data set.
+
+    Args:
+        folder: with the photos.
+        landmarks: .npz with names, points, yaw_degrees.
+
+    Yields:
+        Name, encoded photo, points (68, 3) and yaw in degrees.
+    """
     with np.load(landmarks) as z:
         rows = list(zip(z["names"], z["points"], z["yaw_degrees"], strict=True))
     for name, points, yaw in rows:
@@ -150,7 +171,7 @@ def labelled(folder: Path, landmarks: Path) -> Iterator[tuple[str, bytes, Floats
 def evaluate_photos(
     served: Served, folder: Path, landmarks: Path, space: ShapeSpace, passes: int = 1
 ) -> list[Face]:
-    """Every photo of `labelled`, evaluated."""
+    """Evaluate each photo of `labelled`; arguments as there and `evaluate_photo`."""
     faces, voxeliser = [], Voxeliser(space.mean, space.triangles)
     for name, photo, points, yaw in labelled(folder, landmarks):
         face = Face(name, yaw)

@@ -1,4 +1,4 @@
-"""Reports: the synthetic hold-out, tables, plots, contact sheets."""
+"""Write reports: the synthetic hold-out, tables, plots, contact sheets."""
 
 from __future__ import annotations
 
@@ -27,7 +27,11 @@ from .sheets import sheet
 def evaluate_holdout(
     served: Served, folder: Path, poser: Poser, space: ShapeSpace, count: int
 ) -> dict[str, float]:
-    """Synthetic hold-out: IoU, front depth and surface distance (px), landmark error (px)."""
+    """Evaluate the first ``count`` samples of the synthetic hold-out.
+
+    Returns:
+        IoU, front depth and surface distance (px), landmark error (px).
+    """
     shard = read_shard(find_shards(folder)[0])
     rows = []
     for crop, head, true in held_out(shard, poser, space, count):
@@ -53,7 +57,7 @@ def _surface_distance(truth: np.ndarray, found: np.ndarray) -> float:
 
 
 def table(faces: Sequence[Face]) -> str:
-    """Markdown: each convention by bin of |yaw|, balanced."""
+    """Format a Markdown table: each measure by bin of |yaw|, and balanced."""
     yaw = np.array([f.yaw for f in faces])
     lines = ["| measure | 0-30 | 30-60 | 60-90 | balanced |", "|---|---|---|---|---|"]
     for name in MEASURES:
@@ -73,8 +77,12 @@ WITHIN = 0.04  # surface NME 68 of a mesh that fits
 
 
 def reliance(faces: Sequence[Face]) -> dict[str, float] | None:
-    """How expected errors become the probability that a mesh fits (protome.quality.Reliance):
-    logistic regression on the logarithm, its ranking (area under the ROC curve) and Brier score."""
+    """Fit the probability that a mesh fits to the expected errors (protome.confidence.Reliance).
+
+    Returns:
+        The logistic regression on the logarithm, its ranking (area under the ROC curve) and its
+        Brier score; None if fewer than 20 photos have expected errors.
+    """
     known = [f for f in faces if f.expected is not None]
     if len(known) < 20:
         return None
@@ -96,7 +104,7 @@ def reliance(faces: Sequence[Face]) -> dict[str, float] | None:
 def write_report(
     folder: Path, faces: Sequence[Face], synthetic: dict[str, float] | None, sheets: bool
 ) -> dict[str, Any]:
-    """table.md, report.json, plots and the contact sheet of the worst twenty."""
+    """Write table.md, report.json, plots and a contact sheet of the worst twenty photos."""
     import matplotlib
 
     matplotlib.use("Agg")

@@ -1,4 +1,4 @@
-"""Contact sheets: what was seen beside what was made of it."""
+"""Draw contact sheets: pictures beside their meshes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,17 @@ from .service import Served, surface_of
 def picture(
     vertices: np.ndarray, triangles: NDArray[np.int32], yaw: float = 0.0, size: int = CROP
 ) -> NDArray[np.uint8]:
-    """Grey render (size, size, 3) of a crop-frame mesh, turned by yaw degrees; white outside."""
+    """Render a mesh in grey on white.
+
+    Args:
+        vertices: (V, 3) crop frame.
+        triangles: (T, 3).
+        yaw: degrees to turn it.
+        size: px per side.
+
+    Returns:
+        (size, size, 3) uint8 RGB.
+    """
     image = np.full((size, size, 3), 255, np.uint8)
     if not len(triangles):
         return image
@@ -56,7 +66,7 @@ def _stack(rows: list[np.ndarray]) -> NDArray[np.uint8]:
 
 
 def sheet(faces: Sequence[Face]) -> NDArray[np.uint8]:
-    """Rows: photo, landmarks (green truth, red found), mesh over it, from the front, turned."""
+    """Draw rows: photo, landmarks (green true, red found), overlay, mesh from front and side."""
     rows = []
     for f in faces:
         if f.crop is None or f.volume is None or f.truth is None or f.found is None:
@@ -72,7 +82,7 @@ def sheet(faces: Sequence[Face]) -> NDArray[np.uint8]:
 
 
 def show(served: Served, crops: Iterable[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    """Rows for pictures without ground truth: crop, landmarks, overlay, mesh from three sides."""
+    """Draw rows without ground truth: crop, landmarks, overlay, mesh from three sides."""
     rows = []
     for crop in crops:
         out = served.predict(crop)
@@ -86,7 +96,7 @@ def show(served: Served, crops: Iterable[NDArray[np.uint8]]) -> NDArray[np.uint8
 
 
 def contact_sheet(synthesizer: Synthesizer, seed: int, count: int, path: Path) -> None:
-    """Writes rows of eight samples; every second one shows its landmarks."""
+    """Write rows of eight samples; every second one shows its landmarks."""
     tiles = []
     for k, sample in enumerate(synthesizer.samples(list(range(seed, seed + count)))):
         tile = sample.image.copy()

@@ -1,4 +1,4 @@
-"""Groups of photos for fairness tables: grey or colour, and apparent skin tone."""
+"""Group photos for fairness tables: grey or colour, and apparent skin tone."""
 
 from __future__ import annotations
 
@@ -10,10 +10,14 @@ _GREY = 6.0  # mean CIELAB chroma below which a picture counts as grey
 
 
 def group_of(crop: NDArray[np.uint8], landmarks: np.ndarray) -> str:
-    """Grey, or the apparent tone of the cheeks and nose: dark, medium or light.
+    """Return "grey", or the apparent tone of cheeks and nose: "dark", "medium" or "light".
 
-    crop (192, 192, 3) RGB; landmarks (68, >=2) crop px. The tone is the individual typology
-    angle (Chardon et al. 1991) of what the picture shows, so light counts as well as skin.
+    The tone is the individual typology angle (Chardon et al. 1991) of what the picture shows, so
+    light counts as well as skin.
+
+    Args:
+        crop: (192, 192, 3) RGB.
+        landmarks: (68, >=2) crop px.
     """
     lab = cv2.cvtColor(crop.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
     p = landmarks[:, :2]

@@ -1,6 +1,4 @@
-"""Load head models: the ICT-FaceKit light model, from a checkout or packed as .npz, or the tiny
-head.
-"""
+"""Load head models: ICT-FaceKit from a checkout or packed as .npz, or the procedural tiny head."""
 
 from __future__ import annotations
 
@@ -44,7 +42,11 @@ _ICT_PARTS = (
 
 
 def ict_parts(count: int) -> NDArray[np.uint8]:
-    """Part of each vertex of the ICT topology."""
+    """Return the part of each vertex of the ICT topology, (count,).
+
+    Raises:
+        ValueError: ``count`` is not the number of vertices of that topology.
+    """
     if count != ICT_VERTICES:
         raise ValueError(f"not the ICT light topology: {count} vertices, not {ICT_VERTICES}")
     part = np.empty(count, np.uint8)
@@ -54,7 +56,15 @@ def ict_parts(count: int) -> NDArray[np.uint8]:
 
 
 def load_head(path: Path | str) -> HeadModel:
-    """Reads a packed .npz, an ICT-FaceKit checkout (its FaceXModel folder), or "tiny"."""
+    """Load a head model.
+
+    Args:
+        path: a packed .npz, an ICT-FaceKit checkout (or its FaceXModel folder), or "tiny".
+
+    Raises:
+        OSError: the files cannot be read.
+        ValueError: the model does not have the ICT topology.
+    """
     if str(path) == "tiny":
         return tiny_head()
     path = Path(path)
@@ -78,7 +88,7 @@ def load_head(path: Path | str) -> HeadModel:
 
 
 def pack_head(head: HeadModel, path: Path) -> None:
-    """Writes a head as .npz; the deltas as float16 (error below 1e-3 cm)."""
+    """Write a head as .npz, with the deltas as float16 (error below 1e-3 cm)."""
     np.savez_compressed(
         path,
         neutral=head.neutral,
@@ -147,10 +157,13 @@ def _parse_obj(lines: list[str]) -> _Obj:
 
 
 def read_checkout(folder: Path) -> HeadModel:
-    """Reads the OBJ files and vertex_indices.json of an ICT-FaceKit checkout.
+    """Read the OBJ files and vertex_indices.json of an ICT-FaceKit checkout.
 
-    Missing identity files are left out (the authors' sample checkouts are partial); missing
-    expressions too, so the names returned are those found.
+    The authors' sample checkouts are partial: missing identities and expressions are skipped, so
+    ``expression_names`` lists those found.
+
+    Raises:
+        FileNotFoundError: the neutral mesh is missing.
     """
     if (folder / "FaceXModel").is_dir():
         folder = folder / "FaceXModel"

@@ -1,4 +1,4 @@
-"""A linear head model: neutral head, identity and expression deltas, landmarks and parts."""
+"""Define a linear head model: neutral head, identity and expression deltas, landmarks, parts."""
 
 from __future__ import annotations
 
@@ -68,10 +68,15 @@ MIRROR68 = np.array(
 class HeadModel:
     """A linear head: neutral + identity deltas (one sigma each) + expression deltas.
 
-    neutral (V, 3) cm in the head frame; identity (I, V, 3); expression (E, V, 3);
-    triangles, triangles_uv (T, 3) index neutral and uv; uv (U, 2), v up, the face in tile
-    0..1 and the back of the head in tile 1..2; part (V,) one of the part constants;
-    landmarks (68,) vertex indices in Multi-PIE order.
+    Attributes:
+        neutral: (V, 3) cm, head frame.
+        identity: (I, V, 3) cm.
+        expression: (E, V, 3) cm.
+        triangles: (T, 3) indices into ``neutral``.
+        triangles_uv: (T, 3) indices into ``uv``.
+        uv: (U, 2), v up; the face in tile 0..1, the back of the head in tile 1..2.
+        part: (V,) part constants.
+        landmarks: (68,) vertex indices in Multi-PIE order.
     """
 
     neutral: Floats
@@ -88,12 +93,12 @@ class HeadModel:
 
     @property
     def landmarks_neutral(self) -> Floats:
-        """(68, 3) landmarks of the neutral head, cm."""
+        """Return the landmarks of the neutral head, (68, 3) cm."""
         return self.neutral[self.landmarks]
 
     @property
     def landmarks_on_jaw(self) -> Ints:
-        """(68,) vertex indices with points 0-16 along the jaw, as 3D data sets annotate it."""
+        """Return (68,) vertex indices with points 0-16 along the jaw, as in 3D data sets."""
         if len(self.neutral) != ICT_VERTICES:
             return self.landmarks
         out = self.landmarks.copy()

@@ -1,4 +1,4 @@
-"""Shape and pose of a synthetic head: identity, expression, rotation, camera distance."""
+"""Draw shape and pose of a synthetic head: identity, expression, rotation, camera distance."""
 
 from __future__ import annotations
 
@@ -16,7 +16,11 @@ CENTRE = (96.0, 103.0)  # crop px of the centre of the 68 points' box
 
 
 def rotation(yaw: float, pitch: float, roll: float) -> Floats:
-    """Rotation (3, 3) by yaw (subject's left positive), then pitch, then roll; degrees."""
+    """Return the rotation (3, 3) by yaw, then pitch, then roll.
+
+    Args:
+        yaw, pitch, roll: degrees; positive yaw turns to the subject's left.
+    """
     y, p, r = np.deg2rad([yaw, pitch, roll])
     cy, sy, cp, sp, cr, sr = np.cos(y), np.sin(y), np.cos(p), np.sin(p), np.cos(r), np.sin(r)
     ry = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
@@ -27,10 +31,16 @@ def rotation(yaw: float, pitch: float, roll: float) -> Floats:
 
 @dataclass
 class Shape:
-    """Everything that decides where a head's vertices lie in the crop.
+    """The parameters that place a head's vertices in the crop.
 
-    identity (I,), expression (E,), stretch (3,); angles yaw, pitch, roll in degrees; distance
-    of the camera in cm (inf: orthographic); scale crop px per cm; shift (2,) crop px.
+    Attributes:
+        identity: (I,) sigmas.
+        expression: (E,) weights, 0 to 1.
+        stretch: (3,) factors per axis.
+        angles: yaw, pitch, roll, degrees.
+        distance: of the camera, cm; inf is orthographic.
+        scale: crop px per cm.
+        shift: (2,) crop px.
     """
 
     identity: Floats
@@ -89,7 +99,7 @@ def _expression(rng: np.random.Generator, head: HeadModel) -> Floats:
 
 
 def sample_shape(rng: np.random.Generator, head: HeadModel) -> Shape:
-    """Draws a head: half of the yaws are uniform to beyond profile, so profiles are common."""
+    """Draw a head. Over half of the yaws are uniform to beyond profile, so profiles are common."""
     identity = rng.standard_normal(len(head.identity)) * rng.uniform(0.7, 1.35)
     expression = _expression(rng, head)
     if rng.random() < 0.4:
@@ -111,7 +121,7 @@ def sample_shape(rng: np.random.Generator, head: HeadModel) -> Shape:
 
 
 class Shaper:
-    """Makes the vertices of shapes, of one head model on one device."""
+    """Compute vertices of one head model on one device."""
 
     def __init__(self, head: HeadModel, device: torch.device) -> None:
         rows = np.concatenate([head.identity, head.expression])
@@ -120,7 +130,7 @@ class Shaper:
         self.neutral = torch.from_numpy(head.neutral.astype(np.float32).ravel()).to(device)
 
     def vertices(self, shapes: list[Shape]) -> Tensor:
-        """(B, V, 3) in the head frame, cm."""
+        """Return the vertices of B shapes, (B, V, 3) cm, head frame."""
         weights = np.stack([np.concatenate([s.identity, s.expression]) for s in shapes])
         stretch = torch.from_numpy(np.stack([s.stretch for s in shapes])).to(self.device)
         moved = torch.from_numpy(weights.astype(np.float32)).to(self.device) @ self.basis
@@ -129,7 +139,7 @@ class Shaper:
 
 @dataclass
 class Camera:
-    """Maps head-frame cm to crop px: rotation about pivot, perspective, scale, shift."""
+    """Map head-frame cm to crop px: rotation about ``pivot``, perspective, scale, shift."""
 
     rotation: Floats
     pivot: Floats
@@ -138,7 +148,7 @@ class Camera:
     origin: tuple[float, float]
 
     def turn(self, vertices: np.ndarray) -> Floats:
-        """(N, 3) cm, head frame -> camera frame (x right, y up, z to the camera), cm."""
+        """Map (N, 3) cm from head to camera frame (x right, y up, z towards the camera), cm."""
         q = (vertices - self.pivot) @ self.rotation.T
         if np.isfinite(self.distance):
             near = self.distance / np.maximum(self.distance - q[:, 2:3], 5.0)
@@ -146,15 +156,17 @@ class Camera:
         return q.astype(np.float32)
 
     def project(self, vertices: np.ndarray) -> Floats:
-        """(N, 3) cm, head frame -> crop px (x right, y down, z away, 0 at the pivot)."""
+        """Map (N, 3) cm, head frame, to crop px (x right, y down, z away, 0 at the pivot)."""
         q = self.turn(vertices) * np.float32(self.scale)
         return q * np.array([1, -1, -1], np.float32) + np.array([*self.origin, 0], np.float32)
 
 
 def make_camera(shape: Shape, landmarks: Floats) -> Camera:
-    """The camera that puts the landmarks' box at CENTRE plus the shape's shift.
+    """Return the camera that centres the landmarks' box at CENTRE plus the shape's shift.
 
-    landmarks (68, 3) cm, head frame.
+    Args:
+        shape: angles, distance, scale and shift of the camera.
+        landmarks: (68, 3) cm, head frame.
     """
     pivot = landmarks.mean(0)
     camera = Camera(rotation(*shape.angles), pivot, shape.distance, shape.scale, (0.0, 0.0))

@@ -1,8 +1,8 @@
-"""The solid head: a closed mesh (face, ears, skull, no neck) that moves with the head model.
+"""Make the solid head: a closed mesh (face, ears, skull, no neck) that follows the head model.
 
-Every vertex is a fixed combination of head-model vertices, so identity and expression act on
-it linearly. Eye holes are closed over the eyeball, the mouth by a shallow cavity; the neck is
-cut below the chin and the skull at a plane behind the ears, both on the neutral head.
+Every vertex is a fixed combination of head-model vertices, so identity and expression act on it
+linearly. Eye holes are closed over the eyeball, the mouth by a shallow cavity. The neck is cut
+below the chin and the skull at a plane behind the ears, both on the neutral head.
 """
 
 from __future__ import annotations
@@ -22,8 +22,15 @@ _CAP_RINGS = 6
 
 @dataclass(frozen=True)
 class SolidHead:
-    """matrix (N, V) sparse, offset (N, 3) cm, triangles (T, 3) outward; landmarks (68,) and
-    on_jaw (68,): solid vertices of the head's landmarks and landmarks_on_jaw."""
+    """A closed mesh as linear combinations of head-model vertices.
+
+    Attributes:
+        matrix: (N, V) sparse weights.
+        offset: (N, 3) cm.
+        triangles: (T, 3), outward.
+        landmarks: (68,) solid vertices of the head's ``landmarks``.
+        on_jaw: (68,) solid vertices of its ``landmarks_on_jaw``.
+    """
 
     matrix: sp.csr_matrix
     offset: Floats
@@ -32,7 +39,14 @@ class SolidHead:
     on_jaw: Ints
 
     def vertices(self, head_vertices: np.ndarray) -> Floats:
-        """(V, 3) or (B, V, 3) head-model vertices, cm -> (..., N, 3) solid vertices, cm."""
+        """Map head-model vertices to solid vertices.
+
+        Args:
+            head_vertices: (V, 3) or (B, V, 3) cm, head frame.
+
+        Returns:
+            (N, 3) or (B, N, 3) cm.
+        """
         if head_vertices.ndim == 2:
             return np.asarray(self.matrix @ head_vertices, np.float32) + self.offset
         flat = head_vertices.transpose(1, 0, 2).reshape(head_vertices.shape[1], -1)
@@ -41,7 +55,7 @@ class SolidHead:
 
 
 class _Builder:
-    """A mesh under construction: rows of the combination matrix, offsets, triangles."""
+    """Build a mesh: rows of the combination matrix, offsets, triangles."""
 
     def __init__(self, head: HeadModel) -> None:
         self.neutral = head.neutral.astype(np.float64)
@@ -54,6 +68,7 @@ class _Builder:
         ]
 
     def combine(self, weights: dict[int, float], offset: np.ndarray | None = None) -> int:
+        """Add a vertex as a weighted sum of others; return its index."""
         row: dict[int, float] = {}
         shift = np.zeros(3) if offset is None else offset
         for vertex, weight in weights.items():
@@ -66,7 +81,7 @@ class _Builder:
         return len(self.rows) - 1
 
     def loops(self) -> list[list[int]]:
-        """Boundary loops, each in the order that outward cap triangles need."""
+        """Return the boundary loops, each in the order that outward cap triangles need."""
         edges = {(a, b) for t in self.triangles for a, b in zip(t, (*t[1:], t[0]), strict=True)}
         follow = {b: a for a, b in edges if (b, a) not in edges}
         loops = []
@@ -81,7 +96,7 @@ class _Builder:
         return loops
 
     def fan(self, loop: list[int], centre: int, rings: int = 1) -> None:
-        """Closes a loop towards centre with concentric rings."""
+        """Close a loop towards ``centre`` with concentric rings."""
         outer = loop
         for r in range(1, rings):
             w = r / rings
@@ -94,10 +109,11 @@ class _Builder:
             self.triangles.append((v, outer[(k + 1) % len(loop)], centre))
 
     def mean(self, loop: list[int], offset: np.ndarray | None = None) -> int:
+        """Add the mean of a loop plus an offset; return its index."""
         return self.combine({v: 1 / len(loop) for v in loop}, offset)
 
     def clip(self, axis: int, limit: float) -> None:
-        """Keeps what lies above limit on an axis of the neutral head; caps the cut."""
+        """Keep what lies above ``limit`` on an axis of the neutral head; cap the cut."""
         above = np.array([p[axis] for p in self.positions]) > limit
         cuts: dict[tuple[int, int], int] = {}
 
@@ -126,7 +142,11 @@ class _Builder:
 
 
 def build_solid(head: HeadModel) -> SolidHead:
-    """The solid head of a head model."""
+    """Build the solid head of a head model.
+
+    Raises:
+        ValueError: a landmark lies outside the solid head.
+    """
     build = _Builder(head)
     points = head.landmarks_neutral
     chin = float(points[6:11, 1].min()) - _BELOW_CHIN

@@ -1,4 +1,4 @@
-"""A small procedural head of our own, so that tests need no download."""
+"""Make a small procedural head, so that tests need no download."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _landmark_angles() -> np.ndarray:
 
 
 def tiny_head() -> HeadModel:
-    """A closed egg with a nose and ears: 1,682 vertices, 6 identity and 5 expression modes."""
+    """Return an egg with nose and ears: 1,682 vertices, 6 identity and 5 expression modes."""
     el = np.deg2rad(np.linspace(80, -80, _ROWS))[:, None]
     az = np.deg2rad(np.linspace(-180, 180, _COLUMNS, endpoint=False) + 180 / _COLUMNS)[None]
 

@@ -1,4 +1,4 @@
-"""Export to FP16 ONNX behind a parity gate, with model.json beside it."""
+"""Export a network to FP16 ONNX with model.json, if it passes the parity check."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ MIN_IOU, MAX_DISTANCE = 0.998, 0.05
 
 
 def fold_batch_norm(module: nn.Module) -> nn.Module:
-    """Merges every Conv2d + BatchNorm2d pair of an eval-mode module, in place."""
+    """Merge each Conv2d + BatchNorm2d pair of an eval-mode module, in place."""
     for child in module.children():
         fold_batch_norm(child)
     if isinstance(module, nn.Sequential):
@@ -49,10 +49,16 @@ Network = GuidedNet | JoinedNet
 
 
 def expected_error(net: Network, crops: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> Trust:
-    """Fit how the network's doubt turns into the error of a landmark in px, by least squares:
-    a constant and the weights of the heat's width and of the two trunks' distance.
+    """Fit the expected error of a landmark to the network's output, by least squares.
 
-    crops (n, 192, 192, 3); landmarks (n, 68, 3) crop px, their true places.
+    Args:
+        net: the trained network.
+        crops: (n, 192, 192, 3) uint8 RGB.
+        landmarks: (n, 68, 3) true positions, crop px.
+
+    Returns:
+        Constant (px) and the weights of the heatmap's width and of the distance between the
+        landmarks of the two trunks.
     """
     truth = landmarks - landmarks.mean(1, keepdims=True) * np.array([0, 0, 1], np.float32)
     doubt, error = [], []
@@ -69,16 +75,21 @@ def expected_error(net: Network, crops: NDArray[np.uint8], landmarks: NDArray[np
 
 
 class ServedNet(nn.Module):
-    """What is exported: uint8 crops (n, 192, 192, 3) and int64 rows (m,) of them -> uint8
-    occupancy (n, 100, 96, 96) of all and (m, 200, 192, 192) of the rows, landmarks (n, 68, 3),
-    pose (n, 3, 4) from the head's own frame (cm, x to its left, y up, z forward, origin at the
-    mean of the 68 landmarks) to the crop frame (px).
+    """The network as it is exported.
 
-    Last comes landmark_error (n, 68): how far, in crop px, each landmark is expected to be off.
+    Inputs are uint8 crops (n, 192, 192, 3) and int64 rows (m,) of them. Outputs:
+      occupancy, uint8 (n, 100, 96, 96) of all crops and (m, 200, 192, 192) of the rows;
+      landmarks (n, 68, 3), crop px;
+      pose (n, 3, 4) from the head's own frame (cm, x to its left, y up, z forward, origin at the
+      mean of the 68 landmarks) to the crop frame (px);
+      landmark_error (n, 68), expected error of each landmark, crop px.
 
-    served (68,): vertices given out as landmarks. trust: from `expected_error`.
-    half: the convolutions compute in FP16; pose, posing and voxelising stay FP32, because FP16
-    resolves only 0.125 px at the crop's far side.
+    Args:
+        net: the trained network.
+        served: (68,) vertices returned as landmarks.
+        trust: result of `expected_error`.
+        half: compute convolutions in FP16. Pose and voxelising stay FP32, because FP16 resolves
+            only 0.125 px at the far side of the crop.
     """
 
     served: Tensor
@@ -123,7 +134,7 @@ class ServedNet(nn.Module):
 
 
 def _shrink(model: onnx.ModelProto, smallest: int = 1024) -> None:
-    """Stores large FP32 initialisers as FP16 with a Cast behind them (arithmetic unchanged)."""
+    """Store large FP32 initialisers as FP16 with a Cast after them; arithmetic is unchanged."""
     graph = model.graph
     casts = []
 
@@ -153,7 +164,7 @@ def write_onnx(
     half: bool = True,
     trust: Trust = (0.0, 1.0, 1.0),
 ) -> None:
-    """Exports a trained network (EMA weights, any mode)."""
+    """Write a trained network (EMA weights, any mode) as ONNX; arguments as `ServedNet`."""
     module = ServedNet(net, served, half, trust).eval()
     example = torch.zeros(3, CROP, CROP, 3, dtype=torch.uint8), torch.tensor([0, 2])
     inputs = {"crops": "n", ROWS: "m"}
@@ -190,7 +201,13 @@ def _volume(name: str, grid: Grid) -> dict[str, Any]:
 
 
 def describe(path: Path, name: str, version: str, extra: dict[str, Any]) -> dict[str, Any]:
-    """The contents of model.json, as the service reads it; `extra` is for people."""
+    """Return the contents of model.json for the service.
+
+    Args:
+        path: the ONNX file.
+        name, version: of the model.
+        extra: further entries, for people.
+    """
     return {
         "name": name,
         "version": version,
@@ -244,7 +261,20 @@ def export_model(
     extra: dict[str, Any],
     trust: Trust = (0.0, 1.0, 1.0),
 ) -> list[Parity]:
-    """Writes model.onnx, model.json and parity.json; raises, leaving no model, if FP16 strays."""
+    """Write model.onnx, model.json and parity.json.
+
+    Args:
+        net: the trained network.
+        served: (68,) vertices returned as landmarks.
+        folder: for the files.
+        crops: (n, 192, 192, 3) uint8 RGB for the parity check.
+        name, version: of the model.
+        extra: further entries of model.json.
+        trust: result of `expected_error`.
+
+    Raises:
+        ValueError: the FP16 model deviates too much; no model is left in the folder.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     scratch = folder / ".model.onnx"
     write_onnx(net, served, scratch, trust=trust)

@@ -1,4 +1,4 @@
-"""Whether an exported model does what the network does, and what it gives in FP32."""
+"""Compare an exported model, in FP16 and widened to FP32, with the network."""
 
 from __future__ import annotations
 
@@ -22,8 +22,10 @@ ROWS = "fine_rows"
 
 
 def widen(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The FP16 model in FP32, as the service runs it on the CPU: initialisers widened, casts to
-    FP16 become casts to FP32."""
+    """Return the FP16 model in FP32, as the service runs it on the CPU.
+
+    Initialisers are widened, and casts to FP16 become casts to FP32.
+    """
     out = onnx.ModelProto()
     out.CopyFrom(model)
     for tensor in out.graph.initializer:
@@ -47,8 +49,7 @@ def widen(model: onnx.ModelProto) -> onnx.ModelProto:
 
 @dataclass
 class Parity:
-    """Agreement of the exported model with the float32 network on a set of crops; distances in
-    px."""
+    """Agreement of the exported model with the float32 network on a set of crops; px."""
 
     batch: int
     precision: str
@@ -59,7 +60,7 @@ class Parity:
 
 
 def front_depth(occupancy: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Depth (n, h, w) px of the first surface along z; NaN where the column is empty."""
+    """Return the depth of the first surface along z, (n, h, w) px; NaN if a column is empty."""
     inside = occupancy > 127
     k = inside.argmax(1)
     at = np.take_along_axis(occupancy, k[:, None], 1)[:, 0] / np.float32(255)
@@ -71,7 +72,11 @@ def front_depth(occupancy: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def compare(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> tuple[float, float]:
-    """(smallest IoU, mean front surface distance px) of two stacks of occupancy."""
+    """Compare two stacks of occupancy.
+
+    Returns:
+        Smallest IoU, and mean distance of the front surfaces, px.
+    """
     inside_a, inside_b = a > 127, b > 127
     union = (inside_a | inside_b).sum((1, 2, 3))
     iou = (inside_a & inside_b).sum((1, 2, 3)) / np.maximum(union, 1)
@@ -90,8 +95,17 @@ def _session(model: onnx.ModelProto) -> Any:
 
 
 def parity(network: nn.Module, path: Path, crops: NDArray[np.uint8]) -> Iterator[Parity]:
-    """Compares FP16 as stored and widened to FP32 with the network (a float32 ServedNet), per
-    batch bucket; FINE, which is large, of the last crop of each batch."""
+    """Compare the model, as stored and widened to FP32, with a float32 ``ServedNet``.
+
+    Args:
+        network: the float32 ``ServedNet``.
+        path: the ONNX file.
+        crops: (n, 192, 192, 3) uint8 RGB.
+
+    Yields:
+        The agreement per precision and batch size. FINE, which is large, is compared on the last
+        crop of each batch only.
+    """
     model = onnx.load(str(path))
     sessions = {"fp16": _session(model), "fp32": _session(widen(model))}
     names = ["occupancy", "fine", "landmarks"]

@@ -1,4 +1,4 @@
-"""CC0 appearance assets: skins and masks in ICT UV space, HDRI environments; or procedural ones."""
+"""Load CC0 appearance assets (skins and masks in ICT UV space, HDRI environments), or make some."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ROTATIONS = 24  # environment rotations tabulated, about the vertical axis
 
 @dataclass(frozen=True)
 class Masks:
-    """Soft masks of the face tile, each (TEXTURE, TEXTURE) in 0..1."""
+    """Soft masks of the face tile, each (TEXTURE, TEXTURE), 0 to 1."""
 
     lips: Tensor
     lids: Tensor
@@ -37,10 +37,14 @@ class Masks:
 
 @dataclass(frozen=True)
 class Assets:
-    """density, density_back (K, 3, S, S): optical densities of the skins, -log(linear albedo);
-    harmonics (E, ROTATIONS, 9, 3): irradiance of each environment in spherical harmonics;
-    suns (E, ROTATIONS, 6): direction and colour of its brightest spot; panoramas (E, 3, H, W):
-    linear RGB, tone mapped to about 0..1."""
+    """What heads look like, as tensors on one device.
+
+    Attributes:
+        density, density_back: (K, 3, S, S) optical densities of the skins, -log(linear albedo).
+        harmonics: (E, ROTATIONS, 9, 3) irradiance of each environment, spherical harmonics.
+        suns: (E, ROTATIONS, 6) direction and colour of its brightest spot.
+        panoramas: (E, 3, H, W) linear RGB, tone mapped to about 0..1.
+    """
 
     density: Tensor
     density_back: Tensor
@@ -55,14 +59,14 @@ def _tensor(array: np.ndarray, device: torch.device) -> Tensor:
 
 
 def _basis(directions: np.ndarray) -> Floats:
-    """Nine real spherical harmonics (..., 9) without constants (folded into coefficients)."""
+    """Return nine real spherical harmonics (..., 9), constants folded into the coefficients."""
     x, y, z = directions[..., 0], directions[..., 1], directions[..., 2]
     rows = [np.ones_like(x), x, y, z, x * y, y * z, x * z, x * x - y * y, 3 * z * z - 1]
     return np.stack(rows, -1).astype(np.float32)
 
 
 def _environment(panorama: Floats) -> tuple[Floats, Floats]:
-    """Irradiance harmonics (ROTATIONS, 9, 3) and brightest direction (ROTATIONS, 6)."""
+    """Return irradiance harmonics (ROTATIONS, 9, 3) and brightest directions (ROTATIONS, 6)."""
     small = shrink(panorama.astype(np.float32), 96, 48)
     el = (0.5 - (np.arange(48) + 0.5) / 48) * np.pi
     az = ((np.arange(96) + 0.5) / 96 - 0.5) * 2 * np.pi
@@ -188,7 +192,13 @@ def _flat_skins() -> tuple[Floats, Floats]:
 
 
 def load_assets(head: HeadModel, data: Path | None, device: torch.device) -> Assets:
-    """Assets from a data folder (skins_ict_uv, hdri_environments.npz); procedural without one."""
+    """Load assets for a head model.
+
+    Args:
+        head: the head model.
+        data: folder with skins_ict_uv and hdri_environments.npz; None makes procedural assets.
+        device: of the tensors.
+    """
     skins = None if data is None else data / "skins_ict_uv"
     if skins is not None and skins.is_dir():
         folder = skins

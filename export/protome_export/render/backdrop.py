@@ -1,4 +1,4 @@
-"""Backgrounds: environment crops, gradients, noise and procedural clutter."""
+"""Draw backgrounds: environment crops, gradients, noise and procedural clutter."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PIECES = 24
 
 
 def _environments(dice: Dice, assets: Assets, size: int) -> tuple[Tensor, ...]:
-    """What a crop of a panorama needs: which, rows and columns in its px, brightness."""
+    """Draw crops of panoramas: index, rows and columns in panorama px, brightness."""
     height, width = assets.panoramas.shape[2:]
     which = dice.pick(len(assets.panoramas))
     span = dice.uniform(0.12, 0.5)
@@ -30,7 +30,11 @@ def _environments(dice: Dice, assets: Assets, size: int) -> tuple[Tensor, ...]:
 
 
 def _clutter(dice: Dice, size: int, wanted: Tensor) -> Tensor:
-    """(n, 3, size, size) overlapping patches and stripes, display RGB, for samples wanted (n,)."""
+    """Draw overlapping patches and stripes for the samples ``wanted`` (B,).
+
+    Returns:
+        (n, 3, size, size) display RGB, 0 to 1.
+    """
     colours = dice.uniform(0, 1, _PIECES + 2, 3)[wanted]
     count = (4 + dice.pick(_PIECES - 3))[wanted]
     spread = dice.uniform(0.05, 0.5, _PIECES)[wanted] * size
@@ -56,7 +60,7 @@ def _clutter(dice: Dice, size: int, wanted: Tensor) -> Tensor:
 
 
 def sample_backdrops(dice: Dice, assets: Assets, noise: NoiseBank, size: int) -> Tensor:
-    """(B, 3, size, size) linear RGB."""
+    """Draw backgrounds, (B, 3, size, size) linear RGB."""
     n, x = len(dice), centres(size, dice.device) / size - 0.5
     t = dice.uniform()
     first, second, third = dice.uniform(0, 1, 3, 3).unbind(1)
@@ -106,7 +110,15 @@ def sample_backdrops(dice: Dice, assets: Assets, noise: NoiseBank, size: int) ->
 def draw_shoulders(
     dice: Dice, noise: NoiseBank, canvas: Tensor, chin: Tensor, scale: Tensor
 ) -> Tensor:
-    """Clothed shoulders below chin (B, 2) crop px, for most; scale (B,) px per cm."""
+    """Draw clothed shoulders below most chins.
+
+    Args:
+        dice: random numbers of B samples.
+        noise: textures.
+        canvas: (B, 3, S, S) linear RGB, the picture so far.
+        chin: (B, 2) crop px.
+        scale: (B,) px per cm.
+    """
     size = canvas.shape[-1]
     x = chin[:, 0] + dice.normal(0, 1.5) * scale
     y = chin[:, 1] + scale * dice.uniform(3, 7)

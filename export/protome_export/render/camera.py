@@ -1,4 +1,4 @@
-"""From linear light to photos: exposure, tone, colour, blur, noise, borders, JPEG."""
+"""Turn linear light into photos: exposure, tone, colour, blur, noise, borders, JPEG."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def _shaken(image: Tensor, angle: Tensor, half: Tensor) -> Tensor:
 
 
 def _grain(dice: Dice, noise: NoiseBank, image: Tensor) -> Tensor:
-    """Grain of film, or coloured noise of a sensor, over a part of the pictures."""
+    """Add film grain, or coloured sensor noise, to some of the pictures."""
     size = image.shape[-1]
     sigma = dice.uniform(0, 0.06) * dice.uniform() * dice.chance(0.6)
     film = noise.draw(dice, "fine", size, size)[:, None]
@@ -91,14 +91,24 @@ def _grain(dice: Dice, noise: NoiseBank, image: Tensor) -> Tensor:
 
 
 def _borders(dice: Dice, image: Tensor) -> Tensor:
-    """Black borders, as crops have that reach beyond the photo."""
+    """Add black borders, as in crops that extend beyond the photo."""
     cut = (2 + dice.pick(43, 4)) * dice.chance(0.45, 4) * dice.chance(0.14)[:, None]
     return framed(image, cut)
 
 
 def take_photos(dice: Dice, noise: NoiseBank, image: Tensor, mask: Tensor, tone: Tensor) -> Tensor:
-    """(B, 3, S, S) linear light -> uint8 (B, S, S, 3). mask (B, S, S) is the head; tone (B,) its
-    mean albedo."""
+    """Take a photo of each picture.
+
+    Args:
+        dice: random numbers of B samples.
+        noise: textures.
+        image: (B, 3, S, S) linear RGB.
+        mask: (B, S, S) coverage of the head.
+        tone: (B,) mean albedo of the head.
+
+    Returns:
+        (B, S, S, 3) uint8 RGB.
+    """
     image = _soften(dice, _grade(dice, _expose(dice, image, mask, tone)))
     image = _borders(dice, _grain(dice, noise, image)).clamp(0, 1)
     quality, some = 18 + dice.pick(77), dice.chance(0.5)

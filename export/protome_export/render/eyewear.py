@@ -1,4 +1,4 @@
-"""Glasses and sunglasses as thin meshes hung on the head's landmarks."""
+"""Make glasses and sunglasses as thin meshes placed on the head's landmarks."""
 
 from __future__ import annotations
 
@@ -39,7 +39,12 @@ FRAME_TRIANGLES, LENS_TRIANGLES = _topology()
 
 @dataclass
 class Glasses:
-    """vertices (B, COUNT, 3) cm in the head frame; worn, dark (B,)."""
+    """Glasses of B heads.
+
+    Attributes:
+        vertices: (B, COUNT, 3) cm, head frame.
+        worn, dark: (B,).
+    """
 
     vertices: Tensor
     worn: Tensor
@@ -47,7 +52,13 @@ class Glasses:
 
 
 def sample_glasses(dice: Dice, landmarks: Tensor, share: float = 0.24) -> Glasses:
-    """Draws glasses for heads, worn by a share; landmarks (B, 68, 3) cm in the head frame."""
+    """Draw glasses.
+
+    Args:
+        dice: random numbers of B samples.
+        landmarks: (B, 68, 3) cm, head frame.
+        share: of the heads that wear glasses.
+    """
     worn, dark = dice.chance(share), dice.chance(0.5)
     eye_r, eye_l = landmarks[:, 36:42].mean(1), landmarks[:, 42:48].mean(1)
     middle = (eye_r + eye_l) / 2

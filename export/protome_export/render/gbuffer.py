@@ -1,4 +1,4 @@
-"""G-buffers of a batch: numba on the CPU, one scatter per batch on any other device."""
+"""Draw G-buffers of a batch: numba on the CPU, one scatter per batch on other devices."""
 
 from __future__ import annotations
 
@@ -20,8 +20,13 @@ _ID_BITS = 24
 
 @dataclass(frozen=True)
 class GBuffer:
-    """depth (B, S, S) of the nearest triangle (largest z), ids (B, S, S) int64, -1 where there is
-    none, bary (B, S, S, 2)."""
+    """The nearest triangle (largest z) per pixel.
+
+    Attributes:
+        depth: (B, S, S) its z.
+        ids: (B, S, S) int64, its index; -1 if there is none.
+        bary: (B, S, S, 2) barycentric coordinates in it.
+    """
 
     depth: Tensor
     ids: Tensor
@@ -30,8 +35,9 @@ class GBuffer:
 
 @dataclass(frozen=True)
 class Cutout:
-    """Triangles first ... last - 1 of a mesh show only where its alpha (B, R, C) at their
-    vertices' uv (V, 2) is positive."""
+    """Transparency of triangles ``first`` to ``last - 1``: they show only where ``alpha`` (B, R, C)
+    at their vertices' ``uv`` (V, 2) is positive.
+    """
 
     alpha: Tensor
     uv: Floats
@@ -42,15 +48,22 @@ class Cutout:
 def draw(
     vertices: Tensor, triangles: Ints, drawn: Tensor, size: int, cutout: Cutout | None = None
 ) -> GBuffer:
-    """Draws meshes (B, V, 3) px, y down, z towards the camera, that share triangles (T, 3), of
-    which drawn (B, T) are there."""
+    """Draw B meshes that share their triangles.
+
+    Args:
+        vertices: (B, V, 3) px, y down, z towards the camera.
+        triangles: (T, 3).
+        drawn: (B, T) which triangles to draw.
+        size: S, px per side.
+        cutout: transparent triangles.
+    """
     if vertices.device.type == "cpu":
         return _draw_each(vertices, triangles, drawn, size, cutout)
     return scattered(vertices, triangles, drawn, size, cutout)
 
 
 def depth_maps(vertices: Tensor, triangles: Ints, drawn: Tensor, size: int) -> Tensor:
-    """(B, S, S): the largest z per pixel, NOTHING where there is none."""
+    """Return the largest z per pixel, (B, S, S); NOTHING if no triangle covers it."""
     if vertices.device.type == "cpu":
         v, some = vertices.numpy(), drawn.numpy()
         maps = [raster.depth_map(v[b], triangles, size, some[b]) for b in range(len(v))]
@@ -75,8 +88,11 @@ def _draw_each(
 def scattered(
     vertices: Tensor, triangles: Ints, drawn: Tensor, size: int, cutout: Cutout | None
 ) -> GBuffer:
-    """`draw` by tensor operations alone, on any device: every pixel of every triangle's box is a
-    candidate, the nearest that lies inside its triangle wins."""
+    """Do the same as `draw` with tensor operations only, on any device.
+
+    Each pixel in each triangle's bounding box is a candidate; the nearest one that lies inside its
+    triangle wins.
+    """
     corners = torch.from_numpy(triangles.astype(np.int64)).to(vertices.device)
     parts = []
     for start in range(0, len(vertices), _TOGETHER):
@@ -90,8 +106,10 @@ def scattered(
 
 
 def _weights(corner: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Barycentric weights at (x, y) of triangles (..., 3, 3), in float64: neighbours must agree
-    on which side of their edge a pixel lies."""
+    """Return barycentric weights at (x, y) of triangles (..., 3, 3).
+
+    In float64: neighbours must agree on which side of their edge a pixel lies.
+    """
     (x0, y0, _), (x1, y1, _), (x2, y2, _) = (c.unbind(-1) for c in corner.double().unbind(-2))
     area = (x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0)
     w1 = ((x - x0) * (y2 - y0) - (x2 - x0) * (y - y0)) / area
@@ -136,7 +154,7 @@ def _scatter(
 
 
 def _resolve(corner: Tensor, ids: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """depth (n, S, S) and bary (n, S, S, 2) of the triangles that won."""
+    """Return depth (n, S, S) and bary (n, S, S, 2) of the triangles that won."""
     which = torch.arange(len(ids), device=ids.device)[:, None, None]
     mine = corner[which, ids.clamp(min=0)]
     at = torch.arange(size, device=ids.device) + 0.5

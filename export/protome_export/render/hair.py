@@ -1,4 +1,4 @@
-"""Hair, hats and hoods as a shell around the skull with an alpha map."""
+"""Draw hair, hats and hoods as a shell around the skull with an alpha map."""
 
 from __future__ import annotations
 
@@ -29,9 +29,17 @@ COLOURS = [[.05, .04, .04], [.10, .07, .05], [.18, .11, .07], [.30, .19, .11], [
 
 @dataclass
 class Hair:
-    """B heads of hair: vertices (B, N, 3) cm; alpha (B, A, 256) and texture (B, 3, A, 256) in the
-    shell's (row, azimuth) layout; shown (B, T) triangles that are not all air; line (B, 256):
-    hairline elevation in degrees; colour (B, 3) linear RGB; the rest (B,)."""
+    """Hair of B heads. Rows and columns of maps are those of the shell: elevation and azimuth.
+
+    Attributes:
+        vertices: (B, N, 3) cm, head frame.
+        alpha: (B, A, 256).
+        texture: (B, 3, A, 256).
+        shown: (B, T) triangles that are not fully transparent.
+        line: (B, 256) elevation of the hairline, degrees.
+        colour: (B, 3) linear RGB.
+        others: (B,).
+    """
 
     vertices: Tensor
     alpha: Tensor
@@ -47,7 +55,7 @@ class Hair:
 
 @dataclass
 class _Style:
-    """What kind of hair each of B heads has, all (B,)."""
+    """Kind of hair of each of B heads; all attributes are (B,)."""
 
     hat: Tensor
     long: Tensor
@@ -58,7 +66,7 @@ def _fixed_blur(size: int, sigma: float, device: torch.device) -> Tensor:
 
 
 class HairShell:
-    """The shell's fixed geometry for one head model; directions, radii and grids as tensors."""
+    """Geometry of the shell for one head model; directions, radii and grids as tensors."""
 
     def __init__(self, head: HeadModel, device: torch.device) -> None:
         ears = head.landmarks_neutral[[0, 16]].mean(0)
@@ -116,7 +124,7 @@ class HairShell:
         )
 
     def sample(self, dice: Dice, noise: NoiseBank, vertices: Tensor) -> Hair:
-        """Draws hair for heads whose vertices are (B, V, 3) cm."""
+        """Draw hair for heads with vertices (B, V, 3) cm, head frame."""
         covers = dice.chance(0.86)
         hat = covers & dice.chance(0.13)
         long = covers & (~hat | dice.chance(0.3)) & dice.chance(0.45)
@@ -230,7 +238,7 @@ class HairShell:
         return line + dice.normal(0, 0.14)[:, None] * azimuth * (a < 70)
 
     def _brim(self, dice: Dice, line: Tensor) -> Tensor:
-        """(B, rows, columns): how far a brim stands out, cm."""
+        """Return how far a brim stands out, (B, rows, columns) cm."""
         columns = torch.rad2deg(self.azimuth)
         edge = fn.interpolate(line[:, None], _COLUMNS + 1, mode="linear", align_corners=True)
         gap = self.row_elevation[:_ROWS, None] - edge
@@ -239,7 +247,7 @@ class HairShell:
         return weight * fade[:, None] * dice.uniform(3, 7)[:, None, None]
 
     def seen_from(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Azimuth and elevation, degrees, of points (..., 3) cm seen from the shell's centre."""
+        """Return azimuth and elevation, degrees, of points (..., 3) cm from the shell's centre."""
         p = points - self.origin
         azimuth = np.rad2deg(np.arctan2(p[..., 0], p[..., 2]))
         return azimuth, np.rad2deg(np.arctan2(p[..., 1], np.hypot(p[..., 0], p[..., 2])))

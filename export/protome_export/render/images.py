@@ -1,4 +1,4 @@
-"""Typed wrappers of the few OpenCV calls the factory lives on."""
+"""Wrap the OpenCV functions that the factory uses, with types."""
 
 from __future__ import annotations
 
@@ -13,23 +13,27 @@ from protome_export.heads.model import Floats
 
 
 def blur(image: NDArray[Any], sigma: float) -> Floats:
-    """Gaussian blur, any channels."""
+    """Apply a Gaussian blur to any number of channels; sigma in px."""
     return np.asarray(cv2.GaussianBlur(image, (0, 0), sigma), np.float32)
 
 
 def shrink(image: NDArray[Any], width: int, height: int) -> Floats:
-    """Area average to width x height."""
+    """Scale down to width x height by area average."""
     return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.float32)
 
 
 def stretch(image: NDArray[Any], width: int, height: int, cubic: bool = False) -> Floats:
-    """Linear or cubic interpolation to width x height."""
+    """Scale to width x height by linear or cubic interpolation."""
     mode = cv2.INTER_CUBIC if cubic else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(image, (width, height), interpolation=mode), np.float32)
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
-    """A picture file as RGB (H, W, 3); ValueError if it is none."""
+    """Read an image file as RGB, (H, W, 3) uint8.
+
+    Raises:
+        ValueError: it cannot be read.
+    """
     image = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if image is None:
         raise ValueError(f"not a picture: {path}")
@@ -37,13 +41,13 @@ def read_image(path: Path) -> NDArray[np.uint8]:
 
 
 def write_image(path: Path, image: NDArray[np.uint8]) -> None:
-    """Writes RGB (H, W, 3); the suffix decides the format."""
+    """Write RGB (H, W, 3) uint8; the suffix selects the format."""
     if not cv2.imwrite(str(path), image[..., ::-1]):
         raise ValueError(f"cannot write {path}")
 
 
 def jpeg(image: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
-    """The picture after a round trip through JPEG."""
+    """Encode and decode a picture as JPEG, quality 0 to 100."""
     _, code = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
     out = cv2.imdecode(code, cv2.IMREAD_COLOR)
     assert out is not None

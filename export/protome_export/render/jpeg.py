@@ -1,4 +1,4 @@
-"""JPEG's losses (ITU-T T.81, baseline, 4:2:0) in tensor code: no entropy coding, all the damage."""
+"""Apply the losses of JPEG (ITU-T T.81, baseline, 4:2:0) in tensor code, without entropy coding."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _YCC = [[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.
 
 
 def _dct(device: torch.device) -> Tensor:
-    """(8, 8) orthonormal DCT-II."""
+    """Return the orthonormal DCT-II, (8, 8)."""
     k = torch.arange(8, device=device, dtype=torch.float32)
     out = torch.cos((2 * k[None] + 1) * k[:, None] * (math.pi / 16)) / 2
     out[0] /= math.sqrt(2)
@@ -32,7 +32,7 @@ def _dct(device: torch.device) -> Tensor:
 
 
 def _quantised(plane: Tensor, table: Tensor, dct: Tensor) -> Tensor:
-    """plane (B, H, W), levels about 0, through the quantisation of table (B, 8, 8)."""
+    """Quantise plane (B, H, W), levels about 0, with table (B, 8, 8)."""
     n, h, w = plane.shape
     blocks = plane.view(n, h // 8, 8, w // 8, 8).transpose(2, 3)
     table = table[:, None, None]
@@ -41,8 +41,12 @@ def _quantised(plane: Tensor, table: Tensor, dct: Tensor) -> Tensor:
 
 
 def through_jpeg(image: Tensor, quality: Tensor) -> Tensor:
-    """Pictures (B, 3, H, W) in 0..1, sides multiples of 16, as a decoder gives them back after
-    saving at quality (B,) 1 ... 100 (the scale of the Independent JPEG Group)."""
+    """Return pictures as a decoder returns them after saving as JPEG.
+
+    Args:
+        image: (B, 3, H, W), 0 to 1; sides are multiples of 16.
+        quality: (B,) 1 to 100, on the scale of the Independent JPEG Group.
+    """
     scale = torch.where(quality < 50, 5000 / quality, 200 - 2 * quality)[:, None, None]
 
     def table(values: list[int]) -> Tensor:

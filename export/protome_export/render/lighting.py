@@ -1,4 +1,4 @@
-"""The light on a batch of heads: an environment, a hard light and the shadow it casts."""
+"""Light a batch of heads: an environment, a hard light and the shadow it casts."""
 
 from __future__ import annotations
 
@@ -21,8 +21,15 @@ _BIAS = 0.35  # cm
 
 @dataclass
 class Casters:
-    """What throws shadows: vertices (B, V, 3) in G-buffer px, triangles (T, 3) of which drawn
-    (B, T) are there; middle (B, 3) of the face; scale (B,) G-buffer px per cm."""
+    """Meshes that cast shadows.
+
+    Attributes:
+        vertices: (B, V, 3) G-buffer px.
+        triangles: (T, 3).
+        drawn: (B, T) which of them exist.
+        middle: (B, 3) of the face, G-buffer px.
+        scale: (B,) G-buffer px per cm.
+    """
 
     vertices: Tensor
     triangles: Ints
@@ -32,7 +39,7 @@ class Casters:
 
 
 def sample_lights(dice: Dice, assets: Assets, casters: Casters) -> Lights:
-    """Draws the lights of B heads."""
+    """Draw the lights of B heads."""
     hard = dice.chance(0.35)
     ambient = torch.where(hard, dice.uniform(0.04, 0.3), dice.uniform(0.35, 1.0))
     which, turn = dice.pick(len(assets.harmonics)), dice.pick(ROTATIONS)
@@ -56,8 +63,10 @@ def sample_lights(dice: Dice, assets: Assets, casters: Casters) -> Lights:
 
 
 def _direction(dice: Dice, assets: Assets, which: Tensor, turn: Tensor) -> tuple[Tensor, Tensor]:
-    """Unit direction and colour (B, 3) each: the environment's sun, or a lamp anywhere, mostly in
-    front."""
+    """Return unit direction and colour, (B, 3) each, of the hard light.
+
+    It is the environment's sun, or a lamp anywhere, mostly in front.
+    """
     sun = assets.suns[which, turn]
     x, y, z = (dice.normal(0, sd) for sd in (1.0, 0.8, 0.6))
     front = z.abs() * 0.9 + dice.uniform(0, 0.9)
@@ -71,7 +80,7 @@ def _direction(dice: Dice, assets: Assets, which: Tensor, turn: Tensor) -> tuple
 
 
 def _to_shadow(direction: Tensor, casters: Casters) -> Tensor:
-    """(B, 3, 4) from G-buffer (x, y, z) to shadow (column, row, depth)."""
+    """Return (B, 3, 4) from G-buffer (x, y, z) to shadow map (column, row, depth)."""
     flip = torch.tensor([1.0, -1.0, 1.0], device=direction.device)
     d = direction * flip
     up = torch.tensor([0.0, 1.0, 0.03], device=direction.device).expand_as(d)

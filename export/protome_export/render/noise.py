@@ -1,4 +1,4 @@
-"""A bank of fractal noise tiles, shared by textures, hair, backgrounds and cameras."""
+"""Make a bank of fractal noise tiles, shared by textures, hair, backgrounds and cameras."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SIZE = 256
 
 
 class NoiseBank:
-    """Periodic unit-variance tiles with a power-law spectrum: smooth, medium, fine and white."""
+    """Periodic unit-variance tiles with a power-law spectrum: smooth, medium, fine, white."""
 
     def __init__(self, device: torch.device, seed: int = 0) -> None:
         rng = np.random.default_rng(seed)
@@ -34,7 +34,7 @@ class NoiseBank:
         }  # fmt: skip
 
     def draw(self, dice: Dice, kind: str, rows: int = SIZE, columns: int = SIZE) -> Tensor:
-        """(B, rows, columns) crops of random tiles, shifted and perhaps mirrored; at most 256."""
+        """Return shifted or mirrored crops of random tiles, (B, rows, columns), at most 256."""
         bank = self.banks[kind]
         tile, dy, dx = dice.pick(len(bank)), dice.pick(SIZE), dice.pick(SIZE)
         row = (torch.arange(rows, device=dice.device) + dy[:, None]) % SIZE

@@ -1,4 +1,4 @@
-"""Things in front of the face: hands, objects, loose strands of hair."""
+"""Draw things in front of the face: hands, objects, loose strands of hair."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _STRANDS, _KNOTS = 13, 8
 
 
 def _stamp(image: Tensor, mask: Tensor, colour: Tensor, light: Tensor) -> Tensor:
-    """Blends a colour (B, 3) through a soft mask, shaded from one side so that it looks solid."""
+    """Blend a colour (B, 3) through a soft mask, shaded from one side so that it looks solid."""
     size = image.shape[-1]
     soft = resample(mask, gaussian(size, torch.full((len(mask),), 4.0, device=mask.device)))
     dy, dx = torch.gradient(soft, dim=(1, 2))
@@ -24,8 +24,14 @@ def _stamp(image: Tensor, mask: Tensor, colour: Tensor, light: Tensor) -> Tensor
 
 
 def draw_hands(dice: Dice, image: Tensor, skin: Tensor, share: float = 0.09) -> Tensor:
-    """A hand of capsule fingers and a palm from a random side, over a share of the crops (B, 3, S,
-    S); skin (B, 3) linear RGB."""
+    """Draw a hand (capsule fingers and a palm) from a random side.
+
+    Args:
+        dice: random numbers of B samples.
+        image: (B, 3, S, S) linear RGB.
+        skin: (B, 3) linear RGB.
+        share: of the samples with a hand.
+    """
     size = image.shape[-1]
     angle = dice.uniform(0, 2 * math.pi)
     inward = torch.stack([torch.cos(angle), torch.sin(angle)], 1)
@@ -57,7 +63,7 @@ def draw_hands(dice: Dice, image: Tensor, skin: Tensor, share: float = 0.09) -> 
 
 
 def draw_objects(dice: Dice, image: Tensor, share: float = 0.09) -> Tensor:
-    """An ellipse, a bar (microphone, pole) or a patch in a random colour."""
+    """Draw an ellipse, a bar (microphone, pole) or a patch in a random colour."""
     size = image.shape[-1]
     centre = dice.uniform(0.1 * size, 0.9 * size, 2)
     t, kind = dice.uniform(), dice.pick(2)
@@ -80,8 +86,14 @@ def draw_objects(dice: Dice, image: Tensor, share: float = 0.09) -> Tensor:
 
 
 def draw_strands(dice: Dice, image: Tensor, colour: Tensor, share: Tensor) -> Tensor:
-    """Loose strands across the face, now and then a thick lock, with probability share (B,);
-    colour (B, 3) linear RGB."""
+    """Draw loose strands across the face, sometimes a thick lock.
+
+    Args:
+        dice: random numbers of B samples.
+        image: (B, 3, S, S) linear RGB.
+        colour: (B, 3) linear RGB.
+        share: (B,) probability.
+    """
     size = image.shape[-1]
     start = dice.uniform(0.1 * size, 0.9 * size, _STRANDS, 2)
     steps = dice.normal(0, 0.026 * size, _STRANDS, _KNOTS)

@@ -1,4 +1,4 @@
-"""Batched painting: blurs and rescalings as matrices, and shapes by their distance.
+"""Paint in batches: blurs and rescaling as matrices, and shapes by their distance.
 
 Pictures are planar, (B, C, H, W) or (B, H, W); pixel centres lie at half integers.
 """
@@ -11,19 +11,19 @@ from torch import Tensor
 
 
 def centres(size: int, device: torch.device) -> Tensor:
-    """(size,) coordinates of pixel centres."""
+    """Return the coordinates of pixel centres, (size,)."""
     return torch.arange(size, device=device) + 0.5
 
 
 def mix(image: Tensor, colour: Tensor, weight: Tensor) -> Tensor:
-    """image (B, C, H, W) moved towards colour (B, C) or (B, C, H, W) by weight (B, H, W)."""
+    """Blend image (B, C, H, W) with colour (B, C) or (B, C, H, W) by weight (B, H, W)."""
     if colour.ndim == 2:
         colour = colour[:, :, None, None]
     return torch.lerp(image, colour.expand_as(image), weight[:, None].expand_as(image))
 
 
 def resample(image: Tensor, down: Tensor, across: Tensor | None = None) -> Tensor:
-    """Applies a matrix (B, S, H) or (S, H) down the columns and ``across`` along the rows."""
+    """Apply a matrix (B, S, H) or (S, H) to the columns of an image, and ``across`` to its rows."""
     across = down if across is None else across
     if image.ndim == 4 and down.ndim == 3:
         down, across = down[:, None], across[:, None]
@@ -35,14 +35,14 @@ def _normalised(weights: Tensor) -> Tensor:
 
 
 def gaussian(size: int, sigma: Tensor) -> Tensor:
-    """(B, size, size) Gaussian blurs of sigma (B,) px; what lies outside does not count."""
+    """Return Gaussian blurs (B, size, size) of sigma (B,) px; outside pixels do not count."""
     at = torch.arange(size, device=sigma.device, dtype=torch.float32)
     d = (at[:, None] - at[None]).square()
     return _normalised(torch.exp(d * (-0.5 / sigma.square().clamp(min=1e-6))[:, None, None]))
 
 
 def area(count: Tensor, source: int, most: int) -> Tensor:
-    """(B, most, source) area averages of source px to the first count (B,) cells."""
+    """Return area averages (B, most, source) of source px to the first count (B,) cells."""
     step = source / count.float()[:, None, None]
     cell = torch.arange(most, device=count.device)[None, :, None]
     pixel = torch.arange(source, device=count.device)
@@ -51,7 +51,7 @@ def area(count: Tensor, source: int, most: int) -> Tensor:
 
 
 def shrinking(source: int, target: int, device: torch.device) -> Tensor:
-    """(target, source): area average."""
+    """Return the area average from source to target px, (target, source)."""
     return area(torch.tensor([target], device=device), source, target)[0]
 
 
@@ -65,8 +65,15 @@ def _cubic(d: Tensor) -> Tensor:
 def taps(
     position: Tensor, source: int, cubic: Tensor, last: Tensor | None = None, wrap: bool = False
 ) -> Tensor:
-    """(B, S, source) interpolation of source px at position (B, S) counted from the centre of the
-    first; cubic (B,) or linear; only px up to last (B,) are there; wrap: the row is a circle."""
+    """Return interpolation matrices (B, S, source).
+
+    Args:
+        position: (B, S) px, counted from the centre of the first.
+        source: number of source px.
+        cubic: (B,) cubic, else linear.
+        last: (B,) index of the last px that exists.
+        wrap: whether the row is a circle.
+    """
     at = torch.arange(source, device=position.device)
     if not wrap:
         position = position.clamp(0, source - 1)
@@ -82,15 +89,21 @@ def taps(
 
 
 def coarsening(size: int, count: Tensor, cubic: Tensor) -> Tensor:
-    """(B, size, size): to count (B,) px a side by area and back by interpolation."""
+    """Return matrices (B, size, size) that scale down to count (B,) px by area, and back."""
     low = area(count, size, size)
     position = centres(size, count.device) * (count[:, None] / size) - 0.5
     return taps(position, size, cubic, last=count - 1) @ low
 
 
 def capsules(ends: Tensor, radius: Tensor, x: Tensor, y: Tensor, soft: Tensor) -> Tensor:
-    """(B, H, W) coverage of the union of segments: ends (B, K, 2, 2) xy, radius (B, K) px, at
-    columns x (W,) and rows y (H,); soft (B,) px is the width of the edge."""
+    """Return the coverage (B, H, W) of the union of thick segments.
+
+    Args:
+        ends: (B, K, 2, 2) xy, px.
+        radius: (B, K) px.
+        x, y: columns (W,) and rows (H,), px.
+        soft: (B,) width of the edge, px.
+    """
     out = torch.zeros(len(ends), len(y), len(x), device=ends.device)
     a, b = ends[:, :, 0], ends[:, :, 1]
     along = b - a
@@ -109,8 +122,15 @@ def capsules(ends: Tensor, radius: Tensor, x: Tensor, y: Tensor, soft: Tensor) -
 def patch(
     centre: Tensor, half: Tensor, angle: Tensor, kind: Tensor, x: Tensor, y: Tensor
 ) -> Tensor:
-    """(B, H, W) coverage of turned ellipses (kind 0), boxes (1) and triangles (2): centre (B, 2)
-    xy, half (B, 2) axes, angle (B,) radians, at columns x (W,) and rows y (H,)."""
+    """Return the coverage (B, H, W) of rotated shapes.
+
+    Args:
+        centre: (B, 2) xy, px.
+        half: (B, 2) half axes, px.
+        angle: (B,) radians.
+        kind: (B,) 0 ellipse, 1 box, 2 triangle.
+        x, y: columns (W,) and rows (H,), px.
+    """
     c, s = torch.cos(angle)[:, None], torch.sin(angle)[:, None]
     dx, dy = x - centre[:, :1], y - centre[:, 1:]
     u = ((c * dx)[:, None] + (s * dy)[:, :, None]) / half[:, :1, None]
@@ -123,24 +143,28 @@ def patch(
 
 
 def blended(rows: Tensor, index: Tensor, weights: Tensor) -> Tensor:
-    """Weighted sums (P, C) of rows (N, C): index and weights (P, K)."""
+    """Return weighted sums (P, C) of rows (N, C); index and weights are (P, K)."""
     return fn.embedding_bag(index, rows, per_sample_weights=weights, mode="sum")
 
 
 def window(low: Tensor, high: Tensor, size: int) -> Tensor:
-    """(B, size, size) bool: rows low[:, 0] ... high[:, 0] - 1 of columns low[:, 1] ...; low and
-    high (B, 2)."""
+    """Return masks (B, size, size): rows low[:, 0] to high[:, 0] - 1, columns likewise.
+
+    Args:
+        low, high: (B, 2) px.
+        size: px per side.
+    """
     at = torch.arange(size, device=low.device)
     rows, columns = ((at >= low[:, k, None]) & (at < high[:, k, None]) for k in (0, 1))
     return rows[:, :, None] & columns[:, None]
 
 
 def framed(image: Tensor, cut: Tensor) -> Tensor:
-    """image (B, C, S, S) with black borders of cut (B, 4) px: top, bottom, left, right."""
+    """Add black borders of cut (B, 4) px (top, bottom, left, right) to image (B, C, S, S)."""
     size = image.shape[-1]
     return image * window(cut[:, ::2], size - cut[:, 1::2], size)[:, None]
 
 
 def gamma(colour: Tensor) -> Tensor:
-    """Display RGB 0..1 to linear (gamma 2.2)."""
+    """Convert display RGB, 0 to 1, to linear RGB (gamma 2.2)."""
     return colour.clamp(min=0) ** 2.2

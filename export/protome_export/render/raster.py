@@ -1,4 +1,4 @@
-"""Rasterisation kernels for the CPU (numba): G-buffer, depth, normals, solid occupancy."""
+"""Rasterise on the CPU (numba): G-buffer, depth, normals, solid occupancy."""
 
 from __future__ import annotations
 
@@ -73,8 +73,9 @@ def _draw(
 
 @dataclass(frozen=True)
 class Cutout:
-    """Triangles first ... last - 1 show only where alpha (A, B) at their vertices' uv (V, 2) is
-    positive."""
+    """Transparency of triangles ``first`` to ``last - 1``: they show only where ``alpha`` (A, B) at
+    their vertices' ``uv`` (V, 2) is positive.
+    """
 
     alpha: NDArray[np.float32]
     uv: NDArray[np.float32]
@@ -92,10 +93,17 @@ def gbuffer(
     drawn: NDArray[np.bool_] | None = None,
     cutout: Cutout = SOLID,
 ) -> tuple[NDArray[np.float32], NDArray[np.int32], NDArray[np.float32]]:
-    """Draws those triangles (T, 3) that are drawn (T,): depth (S, S), ids (S, S) of the nearest
-    (largest z), -1 where there is none, and bary (S, S, 2).
+    """Draw the nearest triangle (largest z) per pixel.
 
-    vertices (V, 3): x right, y down in pixels, z towards the camera.
+    Args:
+        vertices: (V, 3) px, x right, y down, z towards the camera.
+        triangles: (T, 3).
+        size: S, px per side.
+        drawn: (T,) which triangles to draw; None draws all.
+        cutout: transparent triangles.
+
+    Returns:
+        depth (S, S); ids (S, S), -1 if there is no triangle; bary (S, S, 2).
     """
     depth = np.full((size, size), NOTHING, np.float32)
     ids = np.full((size, size), -1, np.int32)
@@ -112,7 +120,7 @@ def depth_map(
     size: int,
     drawn: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.float32]:
-    """The largest z per pixel (S, S) of the triangles drawn; for shadow maps."""
+    """Return the largest z per pixel, (S, S), of the drawn triangles; for shadow maps."""
     depth = np.full((size, size), NOTHING, np.float32)
     some = np.ones(len(triangles), np.bool_) if drawn is None else drawn
     _draw(vertices, triangles, some, depth, _NO_IDS, _NO_BARY, SOLID.alpha, SOLID.uv, 0, 0)
@@ -123,7 +131,7 @@ def depth_map(
 def vertex_normals(
     vertices: NDArray[np.float32], triangles: NDArray[np.int32]
 ) -> NDArray[np.float32]:
-    """Area-weighted unit normals (V, 3)."""
+    """Return area-weighted unit normals, (V, 3)."""
     n = np.zeros_like(vertices)
     for t in range(triangles.shape[0]):
         i, j, k = triangles[t, 0], triangles[t, 1], triangles[t, 2]
@@ -150,7 +158,7 @@ def vertex_normals(
 def _entries(
     vertices: NDArray[np.float32], triangles: NDArray[np.int32], flux: NDArray[np.float32]
 ) -> None:
-    """Adds each surface crossing of the 192x192 subcolumns to flux (96, 96, D + 1)."""
+    """Add each surface crossing of the 192x192 subcolumns to flux (96, 96, D + 1)."""
     size, depth = flux.shape[0], flux.shape[2] - 1
     for t in range(triangles.shape[0]):
         i, j, k = triangles[t, 0], triangles[t, 1], triangles[t, 2]
@@ -186,10 +194,15 @@ def _entries(
 def solid_occupancy(
     vertices: NDArray[Any], triangles: NDArray[np.int32], depth: int = 100, size: int = 96
 ) -> NDArray[np.float32]:
-    """Occupancy (depth, size, size) in 0..1 of a closed mesh in the crop frame.
+    """Return the occupancy (depth, size, size), 0 to 1, of a closed mesh.
 
-    vertices (V, 3) crop px (x right, y down, z away from the camera). Exact along z, the
-    average of four rays per 2x2 px column: the iso-surface at 0.5 is sub-voxel.
+    Exact along z, the average of four rays per 2x2 px column, so the isosurface at 0.5 is accurate
+    below a voxel.
+
+    Args:
+        vertices: (V, 3) crop px, x right, y down, z away from the camera.
+        triangles: (T, 3), outward.
+        depth, size: of the volume, voxels.
     """
     flux = np.zeros((size, size, depth + 1), np.float32)
     _entries(np.ascontiguousarray(vertices, np.float32), triangles, flux)

@@ -1,4 +1,4 @@
-"""Renders a batch of posed heads with skin, eyes, hair and glasses: G-buffer, then shading."""
+"""Render a batch of posed heads with skin, eyes, hair and glasses: G-buffer, then shading."""
 
 from __future__ import annotations
 
@@ -32,8 +32,15 @@ _IRISES = [[.25, .14, .07], [.35, .22, .1], [.3, .4, .5], [.35, .45, .35],
 
 @dataclass
 class Layer:
-    """B rendered heads over nothing: light (B, 3, CROP, CROP) linear RGB times coverage, cover
-    (B, CROP, CROP), of which face (B, CROP, CROP) is head; skin tone and hair colour (B, 3)."""
+    """B rendered heads without background.
+
+    Attributes:
+        light: (B, 3, CROP, CROP) linear RGB times coverage.
+        cover: (B, CROP, CROP) coverage.
+        face: (B, CROP, CROP) the part of it that is head.
+        tone, hair: (B, 3) colour of skin and hair, linear RGB.
+        haired: (B,) whether the head has hair.
+    """
 
     light: Tensor
     cover: Tensor
@@ -44,7 +51,7 @@ class Layer:
 
 
 class HeadRenderer:
-    """Renders heads of one head model."""
+    """Render heads of one head model."""
 
     def __init__(self, head: HeadModel, assets: Assets, noise: NoiseBank) -> None:
         self.device = assets.density.device
@@ -63,7 +70,7 @@ class HeadRenderer:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
 
     def _join(self, count: int) -> None:
-        """One topology for head, hair and frames."""
+        """Make one topology of head, hair and glasses."""
         r, shell = self.render, self.shell
         hair = shell.triangles + np.int32(count)
         glasses = count + len(shell.uv)
@@ -90,8 +97,9 @@ class HeadRenderer:
         self.starts = self._tensor(starts)
 
     def _texel_angles(self, head: HeadModel) -> None:
-        """Elevation (degrees) of the face tile's texels seen from the hair shell's centre, and
-        their azimuth as a place in the hairline's table."""
+        """Compute elevation (degrees) and azimuth (index into the table of the hairline) of the
+        face tile's texels, as seen from the hair shell's centre.
+        """
         face = self.render.kind == SKIN
         uv = self.render.uv[face].reshape(-1, 2)
         at = np.concatenate([uv * [TEXTURE, -TEXTURE] + [0, TEXTURE], np.zeros((len(uv), 1))], 1)
@@ -106,14 +114,14 @@ class HeadRenderer:
         self.place = self._tensor(place.astype(np.float32))
 
     def _roots(self, dice: Dice, hair: Hair) -> Tensor:
-        """(B, TEXTURE, TEXTURE): where hair grows on the face tile."""
+        """Return where hair grows on the face tile, (B, TEXTURE, TEXTURE)."""
         i, w = self.place.long(), self.place % 1
         line = torch.lerp(hair.line[:, i], hair.line[:, i + 1], w)
         grain = self.noise.draw(dice, "medium") * 3
         return torch.sigmoid((self.elevation - line - 2 + grain) / 1.5)
 
     def heads(self, dice: Dice, vertices: Tensor, view: View) -> Layer:
-        """Renders heads whose vertices are (B, V, 3) cm, head frame."""
+        """Render heads with vertices (B, V, 3) cm, head frame."""
         landmarks = vertices[:, self.landmarks]
         hair = self.shell.sample(dice, self.noise, vertices)
         glasses = sample_glasses(dice, landmarks)
@@ -139,7 +147,7 @@ class HeadRenderer:
         )  # fmt: skip
 
     def _drawn(self, dice: Dice, hair: Hair, glasses: Glasses) -> Tensor:
-        """(B, T): which triangles are there."""
+        """Return which triangles exist, (B, T)."""
         out = torch.ones(len(dice), len(self.triangles), dtype=torch.bool, device=self.device)
         out &= ~self.lashes | dice.chance(0.5)[:, None]
         out[:, self.parts[0] : self.parts[1]] = hair.shown
@@ -179,7 +187,7 @@ class HeadRenderer:
         )
 
     def _normals(self, turned: Tensor) -> Tensor:
-        """(B, V, 3): the sum of the triangles' area vectors around each vertex."""
+        """Return (B, V, 3), the sum of the triangles' area vectors around each vertex."""
         a, b, c = (turned[:, self.corners[:, k]] for k in range(3))
         faces = torch.linalg.cross(b - a, c - a)
         rows = faces.transpose(0, 1).reshape(len(self.triangles), -1)
@@ -195,7 +203,7 @@ class HeadRenderer:
         materials: Materials,
         lights: Lights,
     ) -> tuple[Tensor, Tensor]:
-        """Shades the G-buffers' covered pixels: light (B, 3, S, S) and cover (B, S, S)."""
+        """Shade the G-buffers' covered pixels; return light (B, 3, S, S), cover (B, S, S)."""
         n, area = len(vertices), SIZE * SIZE
         ao = torch.ones(vertices.shape[:2], device=self.device)
         ao[:, : len(self.ao)] = self.ao ** dice.uniform(0.5, 1.4)[:, None]
@@ -240,7 +248,7 @@ class HeadRenderer:
         light: Tensor,
         cover: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """Lays lenses over light that is already times cover."""
+        """Put lenses over light that is already multiplied by cover."""
         dark = glasses.dark
         opacity = torch.where(dark, dice.uniform(0.6, 1.0), dice.uniform(0, 0.25))
         graded = dark & dice.chance(0.4)  # or a reflection

@@ -1,4 +1,4 @@
-"""Synthetic photos of heads with known shape and pose; every sample follows from its seed."""
+"""Make synthetic photos of heads with known shape and pose; a sample follows from its seed."""
 
 from __future__ import annotations
 
@@ -32,7 +32,13 @@ _SCENE, _MAIN, _OTHER = 0, 1, 2  # streams of random numbers of one seed
 
 @dataclass
 class Sample:
-    """image uint8 (192, 192, 3) RGB; landmarks (68, 3) crop px, z 0 at the pivot; the shape."""
+    """One synthetic photo.
+
+    Attributes:
+        image: (192, 192, 3) uint8 RGB.
+        landmarks: (68, 3) crop px, z = 0 at the pivot.
+        shape: its parameters.
+    """
 
     image: NDArray[np.uint8]
     landmarks: Floats
@@ -41,7 +47,7 @@ class Sample:
 
 
 class Synthesizer:
-    """Renders synthetic faces of one head model on one device, ``together`` at a time."""
+    """Render synthetic faces of one head model on one device, ``together`` at a time."""
 
     def __init__(
         self, head: HeadModel, data: Path | None, device: str = "cpu", together: int | None = None
@@ -55,11 +61,14 @@ class Synthesizer:
 
     @classmethod
     def load(cls, head: Path | str, data: Path | None, device: str = "cpu") -> Synthesizer:
+        """Load head model and assets; arguments as `load_head` and `load_assets`."""
         return cls(load_head(head), data, device)
 
     def samples(self, seeds: Sequence[int]) -> list[Sample]:
-        """Renders one sample per seed; on one device, a seed's sample is the same in any batch but
-        for rounding."""
+        """Render one sample per seed.
+
+        On one device a seed gives the same sample in any batch, except for rounding.
+        """
         out: list[Sample] = []
         with torch.inference_mode():
             for start in range(0, len(seeds), self.together):
@@ -90,7 +99,7 @@ class Synthesizer:
         landmarks: Floats,
         cameras: list[Camera],
     ) -> Tensor:
-        """uint8 (B, CROP, CROP, 3): the first B layers before their scenes."""
+        """Put the first B layers before their scenes; return (B, CROP, CROP, 3) uint8."""
         n = len(scene)
         canvas = sample_backdrops(scene, self.assets, self.noise, CROP)
         canvas = self._second_faces(scene, canvas, layer, others)
@@ -106,7 +115,7 @@ class Synthesizer:
         return take_photos(scene, self.noise, canvas, layer.face[:n], tone.mean(1))
 
     def _second_faces(self, scene: Dice, canvas: Tensor, layer: Layer, others: list[int]) -> Tensor:
-        """Other heads, smaller or cut off at the side, behind the main ones."""
+        """Add other heads, smaller or cut off at the side, behind the main ones."""
         shrink = torch.exp(scene.uniform(math.log(0.4), 0.0))
         move = torch.stack(
             [scene.sign() * scene.uniform(0.42, 0.62), scene.normal(0, 0.15)], 1

@@ -1,4 +1,4 @@
-"""Deferred shading of G-buffer fragments in tensor code: texture, light, shadow, highlight."""
+"""Shade G-buffer fragments in tensor code: texture, light, shadow, highlight."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from .surfaces import BACK_SKIN, EYEBALL, FLESH, FRAME, HAIR, LASH, SKIN, SOCKET
 
 @dataclass
 class Materials:
-    """Albedos of B heads, linear RGB. Textures (B, 3, H, W); colours (B, 3); the rest (B,), radii
-    in cm; clothes begin below collar, head frame y in cm."""
+    """Albedos of B heads, linear RGB: textures (B, 3, H, W), colours (B, 3), other attributes (B,).
+
+    Radii are in cm; clothes begin below ``collar``, head-frame y in cm.
+    """
 
     face: Tensor
     back: Tensor
@@ -35,10 +37,16 @@ class Materials:
 
 @dataclass
 class Lights:
-    """Of B heads: harmonics (B, 9, 3) irradiance in the camera frame (y up); direction (B, 3) and
-    colour (B, 3) of the hard light; wrap (B,) softens its terminator; slot (B,): which of the
-    depth maps shadow (M, S, S) is the head's, -1 for none, with matrix (B, 3, 4) from G-buffer
-    (x, y, z) to its (column, row, depth)."""
+    """Lights of B heads.
+
+    Attributes:
+        harmonics: (B, 9, 3) irradiance, camera frame (y up).
+        direction, colour: (B, 3) of the hard light.
+        wrap: (B,) softness of its terminator.
+        shadow: (M, S, S) depth maps.
+        slot: (B,) index of the head's depth map; -1 if it has none.
+        matrix: (B, 3, 4) from G-buffer (x, y, z) to shadow map (column, row, depth).
+    """
 
     harmonics: Tensor
     direction: Tensor
@@ -52,9 +60,18 @@ class Lights:
 
 @dataclass
 class Fragments:
-    """P fragments, those of a head together: head (P,), count of each head's; kind (P,) of
-    surface; uv (P, 2); normal (P, 3) unit, camera frame; ao (P,); height (P,) head frame y, cm;
-    position (P, 3) G-buffer x, y, z."""
+    """P fragments, grouped by head.
+
+    Attributes:
+        head: (P,) index of the head.
+        count: fragments of each head.
+        kind: (P,) kind of surface.
+        uv: (P, 2).
+        normal: (P, 3) unit, camera frame.
+        ao: (P,) ambient occlusion.
+        height: (P,) head-frame y, cm.
+        position: (P, 3) G-buffer x, y, z.
+    """
 
     head: Tensor
     count: list[int]
@@ -67,7 +84,7 @@ class Fragments:
 
 
 def _sample(texture: Tensor, head: Tensor, u: Tensor, v: Tensor) -> Tensor:
-    """Bilinear lookup, v up, clamped at the border: (B, 3, H, W) at (P,) -> (P, 3)."""
+    """Look up texture (B, 3, H, W) at (P,), bilinear, v up, clamped; return (P, 3)."""
     h, w = texture.shape[2:]
     x = (u * w - 0.5).clamp(0, w - 1.001)
     y = ((1 - v) * h - 0.5).clamp(0, h - 1.001)
@@ -109,7 +126,7 @@ def _albedo(f: Fragments, m: Materials) -> Tensor:
 
 
 def _each(rows: Tensor, count: list[int], matrices: Tensor) -> Tensor:
-    """Rows (P, J), those of a head together, times their head's matrix (B, J, K)."""
+    """Multiply rows (P, J), grouped by head, by their head's matrix (B, J, K)."""
     parts, start = [], 0
     for length, matrix in zip(count, matrices, strict=True):
         parts.append(rows[start : start + length] @ matrix)
@@ -118,7 +135,7 @@ def _each(rows: Tensor, count: list[int], matrices: Tensor) -> Tensor:
 
 
 def _lit(f: Fragments, lights: Lights) -> Tensor:
-    """(P,): how much of the hard light is not in shadow."""
+    """Return the part of the hard light that is not in shadow, (P,)."""
     if not len(lights.shadow):
         return torch.ones_like(f.ao)
     size, m = lights.shadow.shape[1], lights.matrix
@@ -135,7 +152,7 @@ def _lit(f: Fragments, lights: Lights) -> Tensor:
 
 
 def shade(f: Fragments, materials: Materials, lights: Lights) -> Tensor:
-    """Outgoing light (P, 3), linear RGB, of fragments."""
+    """Return the outgoing light of fragments, (P, 3) linear RGB."""
     head, kind = f.head, f.kind
     albedo = _albedo(f, materials)
     dressed = (f.height < materials.collar[head]) & (kind <= BACK_SKIN)

@@ -1,4 +1,4 @@
-"""Skin textures: CC0 skins blended in optical density, shifted in melanin and haemoglobin."""
+"""Paint skin: CC0 skins blended in optical density, shifted in melanin and haemoglobin."""
 
 from __future__ import annotations
 
@@ -21,8 +21,13 @@ _SPOTS = 60
 
 @dataclass
 class Skin:
-    """face (B, 3, TEXTURE, TEXTURE) and back (B, 3, BACK, BACK) linear albedo; tone (B, 3) the
-    mean."""
+    """Skin of B heads.
+
+    Attributes:
+        face: (B, 3, TEXTURE, TEXTURE) linear albedo.
+        back: (B, 3, BACK, BACK) linear albedo.
+        tone: (B, 3) mean albedo.
+    """
 
     face: Tensor
     back: Tensor
@@ -38,7 +43,7 @@ def _m(weight: Tensor) -> Tensor:
 
 
 class SkinPainter:
-    """Draws skins for one set of assets; what the masks and the layout fix is made once."""
+    """Draw skins for one set of assets."""
 
     def __init__(self, assets: Assets, noise: NoiseBank) -> None:
         self.assets, self.noise, self.masks = assets, noise, assets.masks
@@ -61,7 +66,7 @@ class SkinPainter:
         return slice(max(0, int(low)), min(TEXTURE, int(high) + 1))
 
     def sample(self, dice: Dice, hair: Hair, roots: Tensor) -> Skin:
-        """Draws skins; roots (B, TEXTURE, TEXTURE): where hair roots show on the face tile."""
+        """Draw skins; roots (B, TEXTURE, TEXTURE) is where hair roots show on the face tile."""
         m, n = self.masks, len(dice)
         n1, n2, n3 = (self.noise.draw(dice, kind) for kind in ("smooth", "medium", "fine"))
         density, back, tone = self._pigment(dice)
@@ -94,7 +99,7 @@ class SkinPainter:
         return Skin(face.clamp_(0.003, 1), back.clamp_(0.003, 1), tone)
 
     def _pigment(self, dice: Dice) -> tuple[Tensor, Tensor, Tensor]:
-        """Optical densities of face and back before details, and the mean albedo (B, 3)."""
+        """Return optical densities of face and back before details, and the mean albedo (B, 3)."""
         a, count = self.assets, len(self.assets.density)
         first, second = dice.pick(count), dice.pick(count)
         w = dice.uniform() * dice.chance(0.6)
@@ -148,7 +153,7 @@ class SkinPainter:
         return face
 
     def _brows(self, dice: Dice, fine: Tensor) -> Tensor:
-        """(B, rows, TEXTURE) coverage of both brows."""
+        """Return the coverage of both brows, (B, rows, TEXTURE)."""
         u, p = self.unit, self.points
         thick = dice.uniform(2, 9) * u
         lift, arch = dice.normal(0, 2.5) * u, dice.normal(0, 2.5) * u
@@ -169,7 +174,7 @@ class SkinPainter:
         return weight.clamp(0, 0.97)
 
     def _wrinkles(self, dice: Dice, share: float = 0.35) -> Tensor:
-        """Optical density (B, TEXTURE, TEXTURE) of nasolabial folds and lines of the forehead."""
+        """Return optical densities (B, TEXTURE, TEXTURE) of nasolabial folds and forehead lines."""
         u, p = self.unit, self.points
         soft, strength = dice.uniform(1.5, 3.6), dice.uniform(0.1, 0.7) * dice.chance(share)
         count, lines = dice.pick(5), dice.uniform(4, 26, 4) * u
@@ -205,7 +210,7 @@ class SkinPainter:
         return out * _m(strength)
 
     def _spots(self, dice: Dice, share: float = 0.2) -> Tensor:
-        """(B, TEXTURE, TEXTURE): freckles and moles about the nose."""
+        """Return freckles and moles around the nose, (B, TEXTURE, TEXTURE)."""
         strength = dice.uniform(0.2, 0.9) * dice.chance(share)
         count, dark = 1 + dice.pick(_SPOTS - 1), dice.uniform(0.3, 1, _SPOTS)
         where = self.points[30] + dice.normal(0, 40 * self.unit, _SPOTS, 2)

@@ -1,4 +1,4 @@
-"""The head model arranged for rendering: triangles by kind of surface, texture coordinates, AO."""
+"""Arrange the head model for rendering: kinds of surface, texture coordinates, occlusion."""
 
 from __future__ import annotations
 
@@ -28,7 +28,14 @@ _AO_SIZE = 224
 
 
 class RenderHead:
-    """triangles (T, 3), kind (T,), uv (T, 3, 2) per corner; ao (V,) ambient occlusion."""
+    """The head model as the renderer needs it.
+
+    Attributes:
+        triangles: (T, 3).
+        kind: (T,) kind of surface.
+        uv: (T, 3, 2) per corner.
+        ao: (V,) ambient occlusion.
+    """
 
     def __init__(self, head: HeadModel) -> None:
         part = head.part[head.triangles]
@@ -54,7 +61,7 @@ class RenderHead:
         self.ao = self._ambient_occlusion(head.neutral)
 
     def _eye_coordinates(self, head: HeadModel) -> None:
-        """Eyeballs get cm from the pupil as uv; what faces backwards gets a far value."""
+        """Give eyeballs uv in cm from the pupil, and a large value where they face backwards."""
         for side in (-1, 1):
             vertex = (head.part == EYE) & (np.sign(head.neutral[:, 0]) == side)
             mine = (self.kind == EYEBALL) & vertex[self.triangles].all(1)

@@ -1,4 +1,4 @@
-"""Cameras of a batch as tensors."""
+"""Hold the cameras of a batch as tensors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SIZE = CROP * 3 // 2  # rendered at 1.5 times the crop and averaged down
 
 @dataclass
 class View:
-    """B cameras (`heads.pose.Camera`) as tensors; closeness is 1 / distance, 0 for far."""
+    """B cameras (`heads.pose.Camera`) as tensors; ``closeness`` is 1 / distance, 0 for inf."""
 
     rotation: Tensor
     pivot: Tensor
@@ -25,6 +25,8 @@ class View:
 
     @classmethod
     def of(cls, cameras: list[Camera], device: torch.device) -> View:
+        """Convert B cameras to tensors."""
+
         def tensor(rows: list[np.ndarray | float | tuple[float, float]]) -> Tensor:
             return torch.from_numpy(np.array(rows, np.float32)).to(device)
 
@@ -37,14 +39,14 @@ class View:
         )
 
     def turn(self, vertices: Tensor) -> Tensor:
-        """(B, N, 3) cm, head frame -> camera frame (x right, y up, z to the camera), cm."""
+        """Map (B, N, 3) cm from head to camera frame (x right, y up, z towards the camera), cm."""
         q = (vertices - self.pivot[:, None]) @ self.rotation.transpose(1, 2)
         k = self.closeness[:, None]
         near = 1 / torch.maximum(1 - q[..., 2] * k, 5 * k)
         return torch.cat([q[..., :2] * near[..., None], q[..., 2:]], 2)
 
     def to_pixels(self, turned: Tensor) -> Tensor:
-        """Camera frame, cm -> G-buffer px (x right, y down, z to the camera)."""
+        """Map camera frame, cm, to G-buffer px (x right, y down, z towards the camera)."""
         k = SIZE / CROP
         axes = torch.tensor([k, -k, k], device=turned.device) * self.scale[:, None]
         out = turned * axes[:, None]
