@@ -118,7 +118,7 @@ class ServedNet(nn.Module):
     def forward(self, crops: Tensor, rows: Tensor) -> tuple[Tensor, ...]:
         out = self.net(crops.permute(0, 3, 1, 2).float() * (1 / 255))
         vertices, origin = self.net.placed(out)
-        # Vertices of the posed head, not the heatmaps' points: they know the face's shape.
+        # Vertices of the posed head instead of the heatmaps' points: they follow the face's shape.
         landmarks = vertices[:, self.served]
         if isinstance(self.net, JoinedNet):
             landmarks = landmarks + self.net.annotated(out)
@@ -126,7 +126,7 @@ class ServedNet(nn.Module):
         forward = scaled * torch.tensor([1.0, -1.0, -1.0])  # canonical axes to the head's own
         pose = torch.cat([forward, (out.translation + origin)[:, :, None]], 2)
         standard = self.net.voxeliser.quantised(vertices)
-        # ONNX Runtime computes every output, asked for or not: what few want is of rows they name.
+        # ONNX Runtime computes every output, requested or not, so FINE is made of named rows only.
         fine = self.fine.quantised(vertices[rows])
         constant, width, apart = self.trust
         error = (out.doubt[..., 0] * width + out.doubt[..., 1] * apart + constant).clamp(min=0.5)
@@ -281,7 +281,7 @@ def export_model(
     rows = list(parity(ServedNet(net, served, half=False).eval(), scratch, crops))
     if bad := [r for r in rows if r.iou < MIN_IOU or r.distance > MAX_DISTANCE]:
         scratch.unlink()
-        raise ValueError(f"the exported model strays from the network: {bad[0]}")
+        raise ValueError(f"the exported model deviates from the network: {bad[0]}")
     path = folder / "model.onnx"
     scratch.rename(path)
     card = describe(path, name, version, extra)

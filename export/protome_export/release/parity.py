@@ -17,7 +17,7 @@ from torch import nn
 from protome_export.training.geometry import DEPTH
 
 _BUCKETS = (1, 2, 4, 8)
-# The input that says which crops FINE is wanted of.
+# The input with the crops (rows) of which FINE is computed.
 ROWS = "fine_rows"
 
 

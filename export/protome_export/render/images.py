@@ -41,7 +41,11 @@ def read_image(path: Path) -> NDArray[np.uint8]:
 
 
 def write_image(path: Path, image: NDArray[np.uint8]) -> None:
-    """Write RGB (H, W, 3) uint8; the suffix selects the format."""
+    """Write RGB (H, W, 3) uint8; the suffix selects the format.
+
+    Raises:
+        ValueError: it cannot be written.
+    """
     if not cv2.imwrite(str(path), image[..., ::-1]):
         raise ValueError(f"cannot write {path}")
 

@@ -103,7 +103,7 @@ def test_gate_refuses_a_model_that_strays(
     monkeypatch.setattr(release, "write_onnx", tampered)
     crops = np.full((2, 192, 192, 3), 90, np.uint8)
     served = space_of(run).landmarks
-    with pytest.raises(ValueError, match="strays"):
+    with pytest.raises(ValueError, match="deviates"):
         release.export_model(network, served, tmp_path, crops, "x", "0", {})
     assert list(tmp_path.iterdir()) == []
 
