@@ -1,4 +1,4 @@
-"""The service's own stages, for evaluation: a photo's bytes to crops, a crop to its surface."""
+"""Run the service's own stages for evaluation: photo to crops, crop to surface."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _LIMITS = ImageLimits.of(_CONFIG)
 
 @dataclass(frozen=True)
 class Cropped:
-    """A face of a photo as the network sees it: (192, 192, 3) uint8 RGB."""
+    """A face as the network sees it: crop (192, 192, 3) uint8 RGB, and its placement."""
 
     crop: U8
     placement: Placement
@@ -34,14 +34,14 @@ class Cropped:
 
 @dataclass(frozen=True)
 class Faces:
-    """Size (width, height) of a photo and its faces, largest first; none is no error."""
+    """Size of a photo (width, height) and its faces, largest first; possibly none."""
 
     size: tuple[int, int]
     faces: list[tuple[FoundFace, Cropped]]
 
     @property
     def main(self) -> Cropped | None:
-        """The face a portrait is of: certain, large and central."""
+        """Return the face that a portrait shows (certain, large and central), or None."""
         middle, reach = np.array(self.size) / 2, max(self.size) / 2
 
         def weight(entry: tuple[FoundFace, Cropped]) -> float:
@@ -77,7 +77,7 @@ def faces_of(photo: bytes, rule: CropRule) -> Faces:
 
 
 class Served:
-    """A model folder (``model.onnx``, ``model.json``) run as the service runs it on the CPU."""
+    """Run a model folder (``model.onnx``, ``model.json``) as the service does on the CPU."""
 
     def __init__(self, folder: Path, threads: int = 1) -> None:
         self.model = load_model(folder)
@@ -97,7 +97,7 @@ class Served:
 
 
 def surface_of(volume: U8) -> tuple[Floats, NDArray[np.int32]]:
-    """Vertices (V, 3) in the crop frame and triangles of the surface; empty where there is none."""
+    """Return vertices (V, 3), crop frame, and triangles of the surface; empty if there is none."""
     try:
         surface = extract(volume)
     except NoSurface:
@@ -106,7 +106,7 @@ def surface_of(volume: U8) -> tuple[Floats, NDArray[np.int32]]:
 
 
 def crops_of(rule: CropRule, folder: Path, per_photo: int = 2) -> Iterator[U8]:
-    """Crops of the faces in a folder's pictures, the largest of each."""
+    """Yield crops of the largest faces in a folder's pictures, ``per_photo`` of each."""
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() in (".jpg", ".jpeg", ".png", ".webp"):
             for _, cropped in faces_of(path.read_bytes(), rule).faces[:per_photo]:
