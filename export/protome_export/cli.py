@@ -69,6 +69,7 @@ def _blend(args: argparse.Namespace) -> None:
 
 
 def _evaluate(args: argparse.Namespace) -> None:
+    from .evaluation.confidence import calibrate
     from .evaluation.photos import evaluate_photos
     from .evaluation.report import evaluate_holdout, table, write_report
     from .evaluation.service import Served
@@ -78,14 +79,16 @@ def _evaluate(args: argparse.Namespace) -> None:
     model, space = Served(args.model), ShapeSpace.load(args.space)
     faces = []
     if args.photos:
-        faces = evaluate_photos(model, args.photos, args.landmarks, space, args.passes)
+        faces = evaluate_photos(model, args.photos, args.landmarks, space, args.second)
         print(table(faces), flush=True)
-    synthetic = None
+    synthetic = confidence = None
     if args.holdout:
         poser = Poser(load_head(args.head))
         synthetic = evaluate_holdout(model, args.holdout, poser, space, args.count)
         print(synthetic, flush=True)
-    write_report(args.out, faces, synthetic, not args.no_sheets)
+        confidence = calibrate(model, args.holdout, args.calibrate)
+        print(confidence, flush=True)
+    write_report(args.out, faces, synthetic, confidence, not args.no_sheets)
 
 
 def _show(args: argparse.Namespace) -> None:
@@ -212,10 +215,11 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("--space", type=Path, required=True, help="space.npz of the run")
     p.add_argument("--photos", type=Path, help="folder of pictures")
     p.add_argument("--landmarks", type=Path, help=".npz with names, points, yaw_degrees")
-    p.add_argument("--passes", type=int, default=1, help="2: crop again from the first result")
+    p.add_argument("--second", type=Path, help=".npz with another annotation: names, points")
     p.add_argument("--head", default="tiny")
     p.add_argument("--holdout", type=Path, help="folder of synthetic shards not trained on")
     p.add_argument("--count", type=int, default=100)
+    p.add_argument("--calibrate", type=int, default=512, help="hold-out samples for confidence")
     p.add_argument("--no-sheets", action="store_true", help="no pictures of people written")
     p.add_argument("out", type=Path)
     p.set_defaults(command=_evaluate)

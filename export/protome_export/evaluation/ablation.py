@@ -55,8 +55,8 @@ class UnguidedNet(nn.Module):
 def true_volumes(net: GuidedNet, batch: Batch) -> Tensor:
     """Return the occupancy of a batch's heads, (B, 100, 96, 96)."""
     r, s, t = umeyama(batch.landmarks, net.canonical68)
-    doubt = batch.landmarks[..., :2] * 0
-    truth = Output(batch.landmarks, r, s, t, batch.coefficients, doubt)
+    width = batch.landmarks[..., 0] * 0
+    truth = Output(batch.landmarks, r, s, t, batch.coefficients, width)
     vertices, _ = net.placed(truth)
     volume: Tensor = net.voxeliser(vertices)
     return volume

@@ -7,17 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 
 from protome.geometry import Level, Placement, resample
 from protome_export.heads.model import Floats
-from protome_export.heads.pose import CENTRE, SCALE
-from protome_export.training.geometry import Voxeliser
 from protome_export.training.shape_space import ShapeSpace, similarity
 
 from .metrics import MOUTH, box_size, inner_nme, landmark_nme, surface_errors
-from .service import Cropped, Served, surface_of
+from .service import Served, surface_of
 from .skin_groups import group_of
 
 MEASURES = (
@@ -25,7 +23,17 @@ MEASURES = (
     "fine_nme_68", "fine_nme_51", "fine_nme_mouth",
     "bare_nme_68", "bare_nme_51", "bare_nme_mouth",
     "landmark_2d_nme", "landmark_2d_nme_51", "bare_2d_nme_51", "rotation_deg",
+    # Against a second annotation, if there is one; about the axes of the head; and how far the
+    # two annotations are from each other.
+    "second_2d_nme", "second_2d_nme_51", "second_rotation_deg",
+    "pitch_deg", "yaw_deg", "roll_deg",
+    "annotations_apart_2d_nme_51", "annotations_apart_deg",
 )  # fmt: skip
+
+
+AXES = ("pitch", "yaw", "roll")
+SECOND = MEASURES[MEASURES.index("second_2d_nme") :]
+PARTS = {"68": slice(None), "51": slice(17, None), "mouth": MOUTH}
 
 
 @dataclass
@@ -60,28 +68,41 @@ def to_crop(points: np.ndarray, placement: Placement) -> Floats:
     return np.asarray((points[:, :2] - corner) / placement.pixel, np.float32)
 
 
-def recentre(landmarks: np.ndarray, pose: np.ndarray, placement: Placement) -> Placement:
-    """Return the placement that centres the predicted head at the nominal scale."""
-    k = float(np.sqrt(np.square(pose[:, :3]).sum() / 3)) / SCALE
-    middle = (landmarks[:, :2].max(0) + landmarks[:, :2].min(0)) / 2
-    pixel = placement.pixel * k
-    at = np.array([placement.left, placement.top]) + placement.pixel * middle
-    left, top = at - pixel * np.array(CENTRE)
-    return Placement(float(left), float(top), pixel)
-
-
 def to_uint8(occupancy: Floats) -> NDArray[np.uint8]:
     """Convert occupancy from 0..1 to uint8, as the service receives it."""
     return (occupancy * 255 + 0.5).astype(np.uint8)
 
 
-def _refined(served: Served, photo: bytes, cropped: Cropped, passes: int) -> Cropped:
-    for _ in range(passes - 1):
-        out = served.predict(cropped.crop)
-        assert out.landmarks is not None
-        assert out.pose is not None
-        cropped = served.crop(photo, recentre(out.landmarks, out.pose, cropped.placement))
-    return cropped
+def rotation_error(truth: np.ndarray, linear: np.ndarray, space: ShapeSpace) -> Floats:
+    """(3,) rotation vector, degrees, about the head's x, y and z axes (pitch, yaw, roll).
+
+    Args:
+        truth: (68, 3) landmarks, x right, y down, z away.
+        linear: (3, 3) scaled rotation of a pose from the canonical frame.
+        space: has the mean head; its inner 51 landmarks are fitted, as data sets place those of
+            the jaw differently.
+    """
+    right = similarity(truth[None, 17:], space.canonical68[17:])[0][0]
+    scale = np.sqrt(np.square(linear).sum() / 3)
+    error = Rotation.from_matrix(right.T @ (linear / scale)).as_rotvec(degrees=True)
+    return np.asarray(error, np.float32)
+
+
+def _second_figures(
+    points: Floats, second: Floats, found: Floats, linear: np.ndarray, space: ShapeSpace
+) -> dict[str, float]:
+    """Figures against a second annotation (68, 2), whose depth is that of the first; photo px."""
+    truth = np.concatenate([second, -points[:, 2:]], 1)
+    error = rotation_error(truth, linear, space)
+    other = similarity((points * [1, 1, -1])[None, 17:], space.canonical68[17:])[0][0]
+    return {
+        "second_2d_nme": landmark_nme(second, found),
+        "second_2d_nme_51": inner_nme(second, found),
+        "second_rotation_deg": float(np.linalg.norm(error)),
+        **{f"{axis}_deg": abs(float(v)) for axis, v in zip(AXES, error, strict=True)},
+        "annotations_apart_2d_nme_51": inner_nme(second, points),
+        "annotations_apart_deg": float(np.linalg.norm(rotation_error(truth, other, space))),
+    }
 
 
 def evaluate_photo(
@@ -90,60 +111,52 @@ def evaluate_photo(
     face: Face,
     points: Floats,
     space: ShapeSpace,
-    voxeliser: Voxeliser,
-    passes: int,
+    second: Floats | None = None,
 ) -> None:
-    """Fill in the results of a face.
-
-    The bare head is voxelised like the network's own.
+    """Fill in a face's figures.
 
     Args:
-        served: the model.
-        photo: encoded photo.
-        face: to fill in.
-        points: (68, 3) true landmarks, photo px, z towards the camera.
-        space: shape space of the network.
-        voxeliser: of the network.
-        passes: 2 crops again from the first result.
+        served: the exported network.
+        photo: the file's bytes.
+        face: filled in; a photo without a face found counts 1.0 and 180 degrees.
+        points: (68, 3) photo px, z towards the camera.
+        space: the network's shape space.
+        second: (68, 2) another annotation, photo px.
     """
-    face.figures = dict.fromkeys(MEASURES, 1.0) | {"rotation_deg": 180.0}
+    face.figures = {
+        name: 180.0 if name.endswith("_deg") else 1.0
+        for name in MEASURES
+        if second is not None or name not in SECOND
+    }
     cropped = served.faces(photo).main
     if cropped is None:
         return
-    cropped = _refined(served, photo, cropped, passes)
     finest = served.model.source(Level.FINE)
     out = served.predict(cropped.crop, Level.STANDARD, finest)
     assert out.landmarks is not None
     assert out.pose is not None
     volume, place = out.volumes[Level.STANDARD], cropped.placement
-    vertices, _ = surface_of(volume)
-    fine, _ = surface_of(resample(out.volumes[finest], Level.FINE))
+    surfaces = {
+        "surface": surface_of(volume)[0],
+        "fine": surface_of(resample(out.volumes[finest], Level.FINE))[0],
+    }
     linear = out.pose[:, :3] * [1, -1, -1]  # from the canonical frame
     bare = space.mean @ linear.T + out.pose[:, 3]
-    with torch.inference_mode():
-        occupancy = voxeliser(torch.from_numpy(bare[None].astype(np.float32)))[0].numpy()
-    bare_surface, _ = surface_of(to_uint8(occupancy))
-    truth = points * np.array([1, 1, -1], np.float32)
-    # The inner 51: data sets place the jaw's points differently.
-    right = similarity(truth[None, 17:], space.canonical68[17:])[0][0]
-    scale = np.sqrt(np.square(linear).sum() / 3)
-    cosine = (np.trace(right.T @ (linear / scale)) - 1) / 2
-    errors = {
-        kind: surface_errors(points, to_photo(surface, place))
-        for kind, surface in (("surface", vertices), ("fine", fine), ("bare", bare_surface))
-    }
-    parts = {"68": slice(None), "51": slice(17, None), "mouth": MOUTH}
-    face.figures = {
-        **{
-            f"{kind}_nme_{k}": min(float(own[part].mean()), 1.0)
-            for kind, own in errors.items()
-            for k, part in parts.items()
-        },
-        "landmark_2d_nme": landmark_nme(points, to_photo(out.landmarks, place)),
-        "landmark_2d_nme_51": inner_nme(points, to_photo(out.landmarks, place)),
+    surfaces["bare"] = bare.astype(np.float32)
+    found = to_photo(out.landmarks, place)
+    error = rotation_error(points * [1, 1, -1], linear, space)
+    for kind, surface in surfaces.items():
+        own = surface_errors(points, to_photo(surface, place))
+        for part, rows in PARTS.items():
+            face.figures[f"{kind}_nme_{part}"] = min(float(own[rows].mean()), 1.0)
+    face.figures |= {
+        "landmark_2d_nme": landmark_nme(points, found),
+        "landmark_2d_nme_51": inner_nme(points, found),
         "bare_2d_nme_51": inner_nme(points, to_photo(bare[space.landmarks], place)),
-        "rotation_deg": float(np.rad2deg(np.arccos(np.clip(cosine, -1, 1)))),
+        "rotation_deg": float(np.linalg.norm(error)),
     }
+    if second is not None:
+        face.figures |= _second_figures(points, second, found, linear, space)
     face.crop, face.found, face.volume = cropped.crop, out.landmarks, volume
     if out.landmark_error is not None:
         face.expected = float(out.landmark_error.mean()) / box_size(out.landmarks)
@@ -169,12 +182,20 @@ def labelled(folder: Path, landmarks: Path) -> Iterator[tuple[str, bytes, Floats
 
 
 def evaluate_photos(
-    served: Served, folder: Path, landmarks: Path, space: ShapeSpace, passes: int = 1
+    served: Served,
+    folder: Path,
+    landmarks: Path,
+    space: ShapeSpace,
+    second: Path | None = None,
 ) -> list[Face]:
-    """Evaluate each photo of `labelled`; arguments as there and `evaluate_photo`."""
-    faces, voxeliser = [], Voxeliser(space.mean, space.triangles)
+    """Evaluate every photo of `labelled`; second: another annotation (.npz: names, points)."""
+    others: dict[str, Floats] = {}
+    if second:
+        with np.load(second) as z:
+            others = {str(n): p for n, p in zip(z["names"], z["points"], strict=True)}
+    faces = []
     for name, photo, points, yaw in labelled(folder, landmarks):
         face = Face(name, yaw)
-        evaluate_photo(served, photo, face, points, space, voxeliser, passes)
+        evaluate_photo(served, photo, face, points, space, others.get(name))
         faces.append(face)
     return faces

@@ -17,8 +17,9 @@ from protome_export.render.images import write_image
 from protome_export.training.shape_space import Poser, ShapeSpace
 from protome_export.training.shards import find_shards, read_shard
 
+from .confidence import check
 from .holdout import held_out, iou
-from .metrics import balanced, logistic, ranking
+from .metrics import balanced
 from .photos import MEASURES, Face, to_uint8
 from .service import Served, surface_of
 from .sheets import sheet
@@ -56,13 +57,18 @@ def _surface_distance(truth: np.ndarray, found: np.ndarray) -> float:
     return float(np.mean(cKDTree(found).query(truth[inside])[0]))
 
 
+def measured(faces: Sequence[Face]) -> list[str]:
+    """Names of the measures that every face has; a second annotation may be missing."""
+    return [name for name in MEASURES if all(name in f.figures for f in faces)]
+
+
 def table(faces: Sequence[Face]) -> str:
     """Format a Markdown table: each measure by bin of |yaw|, and balanced."""
     yaw = np.array([f.yaw for f in faces])
     lines = ["| measure | 0-30 | 30-60 | 60-90 | balanced |", "|---|---|---|---|---|"]
-    for name in MEASURES:
+    for name in measured(faces):
         rows, mean = balanced(np.array([f.figures[name] for f in faces]), yaw)
-        digits = 1 if name == "rotation_deg" else 4
+        digits = 2 if name.endswith("_deg") else 4
         cells = " | ".join(f"{v:.{digits}f}" for v in (*rows, mean))
         lines.append(f"| {name} | {cells} |")
     failed = sum(f.volume is None for f in faces)
@@ -73,36 +79,12 @@ def table(faces: Sequence[Face]) -> str:
     return "\n".join([*lines, "", f"{len(faces)} photos, {failed} without a face found."])
 
 
-WITHIN = 0.04  # surface NME 68 of a mesh that fits
-
-
-def reliance(faces: Sequence[Face]) -> dict[str, float] | None:
-    """Fit the probability that a mesh fits to the expected errors (protome.confidence.Reliance).
-
-    Returns:
-        The logistic regression on the logarithm, its ranking (area under the ROC curve) and its
-        Brier score; None if fewer than 20 photos have expected errors.
-    """
-    known = [f for f in faces if f.expected is not None]
-    if len(known) < 20:
-        return None
-    x = np.log([f.expected for f in known if f.expected is not None])
-    right = np.array([f.figures["surface_nme_68"] <= WITHIN for f in known])
-    offset, slope = logistic(x, right)
-    p = 1 / (1 + np.exp(-(offset + slope * x)))
-    return {
-        "offset": offset,
-        "slope": slope,
-        "within": WITHIN,
-        "ranking": ranking(-x, right),
-        "brier": float(np.square(p - right).mean()),
-        "fitting": float(right.mean()),
-        "photos": float(len(known)),
-    }
-
-
 def write_report(
-    folder: Path, faces: Sequence[Face], synthetic: dict[str, float] | None, sheets: bool
+    folder: Path,
+    faces: Sequence[Face],
+    synthetic: dict[str, float] | None,
+    confidence: dict[str, float] | None,
+    sheets: bool,
 ) -> dict[str, Any]:
     """Write table.md, report.json, plots and a contact sheet of the worst twenty photos."""
     import matplotlib
@@ -124,9 +106,10 @@ def write_report(
                 ),
                 balanced=balanced(_column(faces, name), yaw)[1],
             )
-            for name in MEASURES
+            for name in measured(faces)
         }
-        report["confidence"] = reliance(faces)
+        if confidence:
+            report["confidence"] = confidence | {"photos": check(faces, confidence)}
         report["faces"] = [
             {"name": f.name, "yaw": f.yaw, "group": f.group, **f.figures} for f in faces
         ]

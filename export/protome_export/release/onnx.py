@@ -44,34 +44,33 @@ def fold_batch_norm(module: nn.Module) -> nn.Module:
     return module
 
 
-Trust = tuple[float, float, float]
+Trust = tuple[float, float]
 Network = GuidedNet | JoinedNet
 
 
 def expected_error(net: Network, crops: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> Trust:
-    """Fit the expected error of a landmark to the network's output, by least squares.
+    """Fit the error of a landmark to the width of its heat, by least squares.
 
     Args:
-        net: the trained network.
-        crops: (n, 192, 192, 3) uint8 RGB.
-        landmarks: (n, 68, 3) true positions, crop px.
+        net: the network.
+        crops: (n, 192, 192, 3) RGB.
+        landmarks: (n, 68, 3) their true places, crop px.
 
     Returns:
-        Constant (px) and the weights of the heatmap's width and of the distance between the
-        landmarks of the two trunks.
+        The constant, px, and the factor of the width.
     """
     truth = landmarks - landmarks.mean(1, keepdims=True) * np.array([0, 0, 1], np.float32)
-    doubt, error = [], []
+    width, error = [], []
     for i in range(0, len(crops), 32):
         x = torch.from_numpy(crops[i : i + 32]).permute(0, 3, 1, 2).float() / 255
         with torch.no_grad():
             out = net(x)
-        doubt.append(out.doubt.mean(1).numpy())
+        width.append(out.width.mean(1).numpy())
         error.append(np.linalg.norm(out.landmarks.numpy() - truth[i : i + 32], axis=2).mean(1))
-    d = np.concatenate(doubt)
-    table = np.concatenate([np.ones((len(d), 1)), d], 1)
-    weights = np.linalg.lstsq(table, np.concatenate(error), rcond=None)[0]
-    return float(weights[0]), float(weights[1]), float(weights[2])
+    w = np.concatenate(width)
+    table = np.stack([np.ones(len(w)), w], 1)
+    constant, factor = np.linalg.lstsq(table, np.concatenate(error), rcond=None)[0]
+    return float(constant), float(factor)
 
 
 class ServedNet(nn.Module):
@@ -99,7 +98,7 @@ class ServedNet(nn.Module):
         net: Network,
         served: NDArray[np.int32],
         half: bool,
-        trust: Trust = (0.0, 1.0, 1.0),
+        trust: Trust = (0.0, 1.0),
     ) -> None:
         super().__init__()
         self.trust = trust
@@ -128,8 +127,8 @@ class ServedNet(nn.Module):
         standard = self.net.voxeliser.quantised(vertices)
         # ONNX Runtime computes every output, requested or not, so FINE is made of named rows only.
         fine = self.fine.quantised(vertices[rows])
-        constant, width, apart = self.trust
-        error = (out.doubt[..., 0] * width + out.doubt[..., 1] * apart + constant).clamp(min=0.5)
+        constant, factor = self.trust
+        error = (out.width * factor + constant).clamp(min=0.5)
         return standard, fine, landmarks, pose, error
 
 
@@ -162,7 +161,7 @@ def write_onnx(
     served: NDArray[np.int32],
     path: Path,
     half: bool = True,
-    trust: Trust = (0.0, 1.0, 1.0),
+    trust: Trust = (0.0, 1.0),
 ) -> None:
     """Write a trained network (EMA weights, any mode) as ONNX; arguments as `ServedNet`."""
     module = ServedNet(net, served, half, trust).eval()
@@ -241,8 +240,8 @@ def describe(path: Path, name: str, version: str, extra: dict[str, Any]) -> dict
             "landmarks": "68 points in Multi-PIE order, 0-16 along the jaw itself, the others "
             "where annotators of photographs place them; crop px, z away from the camera, same "
             "origin as the slices",
-            "landmark_error": "crop px each landmark is expected to be off: the heatmaps' width "
-            "and the distance of the two trunks' landmarks, calibrated on synthetic heads",
+            "landmark_error": "crop px each landmark is expected to be off, from the width of "
+            "its heat, calibrated on synthetic heads",
             "pose": "head frame (cm, x to its left, y up, z forward, origin at the mean of the "
             "68 landmarks) to crop px: scale * rotation | translation",
             "detector": "libfacedetection",
@@ -259,7 +258,7 @@ def export_model(
     name: str,
     version: str,
     extra: dict[str, Any],
-    trust: Trust = (0.0, 1.0, 1.0),
+    trust: Trust = (0.0, 1.0),
 ) -> list[Parity]:
     """Write model.onnx, model.json and parity.json.
 

@@ -25,7 +25,7 @@ from .shards import Shard, find_shards, read_shard
 from .trunk import INPUT
 from .window import around, face_size
 
-_DRAWS = 104  # random numbers a sample may use
+DRAWS = 104  # random numbers a sample may use
 _MIDDLE = (96.0, 100.0)  # crop px that turns and zooms leave where it is
 
 
@@ -230,19 +230,25 @@ def _boxed(x: Tensor, dice: Dice, share: float) -> Tensor:
     return torch.where(box[:, None], dice.uniform(0, 1, 3)[:, :, None, None], x)
 
 
+def degraded(x: Tensor, dice: Dice, generator: torch.Generator, c: Config) -> Tensor:
+    """Pictures (B, 3, S, S) in 0..1 with black borders, covers, shadows, colour casts, blur and
+    grain."""
+    x = _covered(_bordered(x, dice, c.borders), dice, c.covered)
+    x = _photometric(_shaded(x, dice, c.shaded), dice)
+    grain = torch.randn(x.shape, generator=generator, device=x.device)
+    grainy = dice.uniform(0, 0.05) * dice.chance(0.4)
+    return (x + grain * grainy[:, None, None, None]).clamp(0, 1)
+
+
 def draw_batch(samples: Samples, generator: torch.Generator, c: Config) -> Batch:
     """One augmented batch."""
-    dice = Dice.thrown(generator, c.batch, _DRAWS)
+    dice = Dice.thrown(generator, c.batch, DRAWS)
     drawn = mirrored(samples.take(dice), dice.chance(0.5), samples.mirror)
     if c.facemesh:
         x, landmarks = windowed(drawn.images, drawn.landmarks, samples, dice, c)
     else:
         x, landmarks = augmented(drawn.images, drawn.landmarks, dice, c)
-    x = _covered(_bordered(x, dice, c.borders), dice, c.covered)
-    x = _photometric(_shaded(x, dice, c.shaded), dice)
-    grain = torch.randn(x.shape, generator=generator, device=x.device)
-    grainy = dice.uniform(0, 0.05) * dice.chance(0.4)
-    x = (x + grain * grainy[:, None, None, None]).clamp(0, 1)
+    x = degraded(x, dice, generator, c)
     landmarks[..., 2] -= landmarks[..., 2].mean(1, keepdim=True)
     return Batch(x, landmarks, drawn.coefficients)
 

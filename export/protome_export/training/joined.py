@@ -56,18 +56,16 @@ class JoinedNet(nn.Module):
         self.register_buffer("offsets", torch.zeros(68, 3))
 
     def forward(self, crops: Tensor) -> Output:
-        found, rotation, scale = self.finder.find(crops)
-        window = around(found, rotation, scale, self.size)
+        window = around(*self.finder.find(crops), self.size)
         maps, points, presence = self.mesh(window.cut(crops).to(self.reader.dtype))
         assert isinstance(self.reader.trunk, FaceMeshTrunk)
         own = self.reader.read(*self.reader.trunk.decode(maps))
         landmarks = window.to_crop(own.landmarks)
         second = window.to_crop(points.float()[:, self.points])
         landmarks = self._heard(landmarks, second, presence.float())
-        width = own.doubt[..., 0] * window.zoom[:, None]
+        width = own.width * window.zoom[:, None]
         pose = self.reader.pose(landmarks, own.coefficients, width)
-        apart = (landmarks - found).square().sum(-1).clamp(min=1e-6).sqrt()
-        return Output(landmarks, *pose, own.coefficients, torch.stack([width, apart], -1))
+        return Output(landmarks, *pose, own.coefficients, width)
 
     def second_opinion(self, crops: Tensor) -> tuple[Tensor, Tensor]:
         """Face Mesh's own landmarks (B, 68, 3) in the crop frame and its presence score (B,)."""

@@ -27,15 +27,14 @@ _HALF = CROP / 2  # landmarks inside the network are px / 96 from the crop's cen
 @dataclass
 class Output:
     """landmarks (B, 68, 3) crop px, z about their mean; pose R (B, 3, 3), s (B,), t (B, 3);
-    coefficients (B, K) of the shape space; doubt (B, 68, 2) px: standard deviation of the heat,
-    and the distance to the landmarks of another trunk (0 without one)."""
+    coefficients (B, K) of the shape space; width (B, 68) px: standard deviation of the heat."""
 
     landmarks: Tensor
     rotation: Tensor
     scale: Tensor
     translation: Tensor
     coefficients: Tensor
-    doubt: Tensor
+    width: Tensor
 
 
 class LandmarkHead(nn.Module):
@@ -174,8 +173,7 @@ class GuidedNet(nn.Module):
             coefficients = self.shape(code, local, canonical - self.canonical68)
             width = self.landmarks.width(heat, raw[..., :2]) * _HALF
             pose = self.pose(landmarks, coefficients, width)
-        doubt = torch.stack([width, torch.zeros_like(width)], -1)
-        return Output(landmarks, *pose, coefficients, doubt)
+        return Output(landmarks, *pose, coefficients, width)
 
     def pose(
         self, landmarks: Tensor, coefficients: Tensor, width: Tensor

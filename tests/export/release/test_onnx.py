@@ -93,7 +93,7 @@ def test_gate_refuses_a_model_that_strays(
     load_weights(network, state["ema"])
     honest = release.write_onnx
 
-    def tampered(net, served, path, half=True, trust=(0, 1, 1)):  # type: ignore[no-untyped-def]
+    def tampered(net, served, path, half=True, trust=(0, 1)):  # type: ignore[no-untyped-def]
         with torch.no_grad():
             net.landmarks.maps.bias[70] += 0.3
         honest(net, served, path, half, trust)
