@@ -19,6 +19,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from protome.geometry import CropRule
 from protome_export.heads.pose import SCALE
+from protome_export.training.facemesh import FILE, REQUIREMENT, SHA256
 from protome_export.training.geometry import CROP, DEPTH, FINE, LEAST, NEAREST, STANDARD, Grid
 from protome_export.training.joined import JoinedNet
 from protome_export.training.network import GuidedNet
@@ -190,7 +191,12 @@ def write_onnx(
 TRAINING_DATA = (
     "Synthetic heads only: ICT-FaceKit light (MIT) rendered with CC0 skins (MakeHuman) and CC0 "
     "environments and procedural hair, clothes and backgrounds. No picture of a real "
-    "person was used to train."
+    "person was used to train it here."
+)
+PRETRAINED = (
+    " One of its trunks is pretrained and was not changed: Face Mesh v1 by Google (MediaPipe, "
+    f"Apache-2.0), {FILE} of PyPI's {REQUIREMENT}, SHA-256 {SHA256}; its authors trained it on "
+    "photographs."
 )
 
 
@@ -199,20 +205,23 @@ def _volume(name: str, grid: Grid) -> dict[str, Any]:
     return {"name": name, "dtype": "uint8", "shape": shape}
 
 
-def describe(path: Path, name: str, version: str, extra: dict[str, Any]) -> dict[str, Any]:
+def describe(
+    path: Path, name: str, version: str, extra: dict[str, Any], pretrained: bool = False
+) -> dict[str, Any]:
     """Return the contents of model.json for the service.
 
     Args:
         path: the ONNX file.
         name, version: of the model.
         extra: further entries, for people.
+        pretrained: whether Face Mesh is part of it.
     """
     return {
         "name": name,
         "version": version,
         "digest": hashlib.sha256(path.read_bytes()).hexdigest(),
         "licence": "Apache-2.0",
-        "training_data": TRAINING_DATA,
+        "training_data": TRAINING_DATA + PRETRAINED * pretrained,
         "input": {"name": "crops", "dtype": "uint8", "shape": ["n", CROP, CROP, 3]},
         "outputs": {
             "STANDARD": _volume("occupancy", STANDARD),
@@ -283,7 +292,7 @@ def export_model(
         raise ValueError(f"the exported model deviates from the network: {bad[0]}")
     path = folder / "model.onnx"
     scratch.rename(path)
-    card = describe(path, name, version, extra)
+    card = describe(path, name, version, extra, isinstance(net, JoinedNet))
     (folder / "model.json").write_text(json.dumps(card, indent=2) + "\n")
     report = {"crops": len(crops), "rows": [vars(r) for r in rows], "digest": card["digest"]}
     (folder / "parity.json").write_text(json.dumps(report, indent=2) + "\n")

@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 REQUIREMENT: Final = "mediapipe==0.10.21"
-MEMBER: Final = "mediapipe/modules/face_landmark/face_landmark.tflite"
+FILE: Final = "face_landmark.tflite"
+MEMBER: Final = f"mediapipe/modules/face_landmark/{FILE}"
 SHA256: Final = "1055cb9d4a9ca8b8c688902a3a5194311138ba256bcc94e336d8373a5f30c814"
 SIDE: Final = 192  # px of the picture it was trained on
 
