@@ -156,9 +156,7 @@ class Engine:
             rows[level] = range(count)
             if level in model.rows:
                 rows[level] = [row for row, own in enumerate(wanted) if level in own]
-                # Tensors without rows are not a thing that every provider takes.
-                fed = rows[level] if self.provider == CPU else rows[level] or [0]
-                feeds[model.rows[level]] = np.array(fed, np.int64)
+                feeds[model.rows[level]] = np.array(rows[level], np.int64)
         return feeds, rows
 
     def _run(self, crops: Sequence[U8], wanted: Sequence[Collection[Level]]) -> list[Prediction]:

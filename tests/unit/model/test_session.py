@@ -1,4 +1,4 @@
-"""Sessions: the same values however the arrays get in and out, and the right options."""
+"""Sessions: one for each batch size on a GPU, and the right options."""
 
 from __future__ import annotations
 
@@ -8,23 +8,36 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnxruntime as ort
 import pytest
 
 from protome.model.card import Model, ModelError
-from protome.model.session import CUDA, TENSORRT, Session, Setup, _gpu_providers
+from protome.model.session import CUDA, TENSORRT, Session, Setup, _gpu_providers, _session
 from tests.support.shapes import seeded
 
 
-def test_io_binding_gives_what_a_plain_run_gives(model: Model) -> None:
-    """On the CPU's own memory: that it works on a GPU's takes a GPU."""
-    session = Session(model.onnx, Setup("cpu"))
-    outputs = list(model.outputs.values())
-    batch = seeded(3).integers(0, 256, (2, 192, 192, 3), dtype=np.uint8)
-    feeds = {model.input: batch} | {name: np.array([1]) for name in model.rows.values()}
-    plain, bound = session.run(feeds, outputs), session.run_bound(feeds, outputs, "cpu")
-    assert list(plain) == list(bound) == outputs
-    for name in outputs:
-        np.testing.assert_array_equal(plain[name], bound[name])
+def test_each_batch_size_has_a_session_of_its_own_on_a_gpu(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The CPU provider stands in for CUDA: what is checked is which session runs."""
+    opened: list[ort.InferenceSession] = []
+
+    def counted(onnx: bytes, setup: Setup) -> ort.InferenceSession:
+        opened.append(_session(onnx, setup))
+        return opened[-1]
+
+    monkeypatch.setattr("protome.model.session._session", counted)
+    gpu, cpu = Session(model.onnx, Setup("cpu")), Session(model.onnx, Setup("cpu"))
+    gpu.provider = CUDA
+    outputs = ["landmarks", "pose"]
+    crops = seeded(3).integers(0, 256, (2, 192, 192, 3), dtype=np.uint8)
+    for batch in (crops[:1], crops, crops[:1], crops):
+        feeds = {model.input: batch} | {n: np.zeros(0, np.int64) for n in model.rows.values()}
+        got, want = gpu.run(feeds, outputs), cpu.run(feeds, outputs)
+        assert list(got) == outputs
+        for name in outputs:
+            np.testing.assert_array_equal(got[name], want[name])
+    assert len(opened) == 3  # two for the batch sizes on the GPU, one on the CPU
 
 
 def test_tensorrt_keeps_its_engines_where_it_is_told(tmp_path: Path) -> None:
