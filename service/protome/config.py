@@ -79,7 +79,6 @@ class Config:
         1536 * MIB, "memory of its own that a worker may take, bytes; 0: no limit", low=0
     )
 
-    queue_faces: int = _option(256, "faces that may wait for the network", low=1)
     max_requests: int = _option(128, "photos worked on at a time; more are rejected", low=1)
     send_seconds: float = _option(
         30.0, "a client that takes nothing of its answer for so long is hung up on", low=0.1
@@ -89,11 +88,6 @@ class Config:
         "bytes held for the photos being worked on; over that, new ones are rejected",
         low=1,
     )
-    max_unread_bytes: int = _option(
-        256 * MIB,
-        "bytes of photos that may have arrived in part; over that, the slowest uploads end",
-        low=1,
-    )
     receive_seconds: float = _option(
         60.0,
         "a client that takes longer to send its photo, or leaves its stream idle for so long, "
@@ -101,9 +95,9 @@ class Config:
         low=0.1,
     )
     slow_uploads: int = _option(
-        32, "photos that may arrive slowly at a time; one more ends the slowest", low=1
+        16, "uploads that may take longer than 2 s at a time; one more ends the oldest", low=1
     )
-    max_streams: int = _option(64, "ReconstructMany streams open at a time", low=1)
+    max_streams: int = _option(16, "ReconstructMany streams open at a time", low=1)
     max_stream_photos: int = _option(
         8, "photos of one ReconstructMany stream worked on at a time", low=1
     )

@@ -77,29 +77,6 @@ def _function(name: str) -> Any:
         return None
 
 
-class _Facts(ctypes.Structure):
-    """``struct mallinfo2`` (mallinfo(3))."""
-
-    _fields_ = [
-        (name, ctypes.c_size_t)
-        for name in (
-            *("arena", "ordblks", "smblks", "hblks", "hblkhd"),
-            *("usmblks", "fsmblks", "uordblks", "fordblks", "keepcost"),
-        )
-    ]
-
-
-def memory_in_use() -> int:
-    """Bytes that were asked for and are not free, gRPC's among them. 0 where the C library does
-    not tell (musl, macOS)."""
-    mallinfo = _function("mallinfo2")
-    if mallinfo is None:
-        return 0
-    mallinfo.restype = _Facts
-    facts = mallinfo()
-    return int(facts.uordblks + facts.hblkhd)
-
-
 def keep_freed_memory() -> bool:
     """From now on keep what is freed until :func:`trim_memory`: memory given back costs a page
     fault for every 4 KiB when it is asked for again. False where the C library cannot be told

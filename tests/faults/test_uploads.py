@@ -100,8 +100,8 @@ def test_streams_that_stop_in_a_photo_give_their_places_back(
 
 
 def test_many_streams_that_stop_in_a_photo_hold_little(photo: bytes) -> None:
-    """Without a limit it were 160 MiB for receive_seconds; those at work do not notice."""
-    flags = ["--max-unread-bytes", str(32 * MIB), "--max-image-bytes", str(12 * MIB)]
+    """Only ``max_streams`` of 16 are open at a time; those at work do not notice."""
+    flags = ["--max-streams", "4", "--max-image-bytes", str(12 * MIB)]
     with EmbeddedServer([*SMALL, *flags]) as server, contextlib.ExitStack() as stack:
         with grpc.insecure_channel(server.address, options=OPTIONS) as channel:
             for _ in range(5):

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from typing import Final
 
-from protome.errors import ClientGone, InvalidRequest, Overloaded, ProtomeError
+from protome.errors import ClientGone, InvalidRequest, ProtomeError
 from protome.telemetry.context import Call
 from protome.v1 import reconstruction_pb2 as pb
 
@@ -15,7 +15,6 @@ from . import status
 from .parse_request import parsed
 from .photo_call import Reception
 from .respond import Context, Write
-from .uploads import Uploads
 
 MAX_ID: Final = 128
 
@@ -25,7 +24,6 @@ class PhotoStream:
 
     Args:
         reception: takes its photos.
-        uploads: who may send.
         context, call: of gRPC.
         write: sends a message.
         deadline: of all its photos, on ``time.monotonic``.
@@ -37,7 +35,6 @@ class PhotoStream:
         self,
         *,
         reception: Reception,
-        uploads: Uploads,
         context: Context,
         call: Call,
         write: Write,
@@ -46,7 +43,6 @@ class PhotoStream:
         receive_seconds: float,
     ) -> None:
         self._reception = reception
-        self._uploads = uploads
         self._context = context
         self._call = call
         self._write = write
@@ -74,9 +70,6 @@ class PhotoStream:
                     if message is None:
                         break
                     _check_id(message.request_id, self._working)
-                except Overloaded as late:
-                    problem = late
-                    break
                 except (ClientGone, InvalidRequest) as end:
                     # Nobody reads, or which photo an answer belongs to could no longer be told.
                     problem = end
@@ -130,7 +123,6 @@ class PhotoStream:
         Raises:
             ClientGone: answers are not read; or none came for long, while none was in work: the
                 client may have stopped in the middle of one, and gRPC holds that half.
-            Overloaded: too much of others is held like that.
             InvalidRequest: it is none.
         """
         working = self._working.values()
@@ -141,16 +133,13 @@ class PhotoStream:
                     raise self._gone
                 seconds = None if working else self._receive_seconds
                 # Anew with each photo that is answered: until then it was not the client's turn.
-                with self._uploads.relieved(reading, working):
-                    done, _ = await asyncio.wait(
-                        {reading, *working}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED
-                    )
+                done, _ = await asyncio.wait(
+                    {reading, *working}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED
+                )
                 if not done:
                     raise ClientGone(f"no photo came for {self._receive_seconds} s")
         finally:
             reading.cancel()
-        if reading.cancelled():
-            raise Overloaded("the photo came too slowly while many others were sent")
         raw = reading.result()
         return parsed(pb.ReconstructManyRequest, raw) if isinstance(raw, bytes) else None
 

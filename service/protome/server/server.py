@@ -32,7 +32,7 @@ from protome.workers.pool import Pool
 
 from .convert import Wire
 from .interceptor import Gate
-from .listen import MESSAGE_MARGIN, StartupError, announce, bind, grpc_server, tls_files
+from .listen import StartupError, announce, bind, grpc_server, tls_files
 from .photo_call import Reception
 from .service import METHODS, SERVICE, Servicer
 from .stop import stop_at_eof, stop_on_signals
@@ -130,24 +130,19 @@ class Server:
         await aside(engine.warm_up)
         self._inference = Inference(
             engine,
-            capacity=config.queue_faces,
+            capacity=config.max_requests * config.max_faces,
             on_batch=self._metrics.batch,
             on_failure=self._stop.set,
         )
         self._inference.start()
         await selftest.check(model, engine, self._pool, folder)
-        self._budget = budget = Budget(config.max_held_bytes)
+        budget = Budget(config.max_held_bytes)
         forecast = Forecast(
             workers=config.worker_count, network=self._inference.times, clock=time.monotonic
         )
         line = Line(config, model, self._pool, self._inference, self._metrics, budget, forecast)
         wire = Wire(config, model)
-        self._uploads = Uploads(
-            slow_places=config.slow_uploads,
-            seconds=config.receive_seconds,
-            pressure=self._unread,
-            largest=config.max_image_bytes + MESSAGE_MARGIN,
-        )
+        uploads = Uploads(slow_uploads=config.slow_uploads, receive_seconds=config.receive_seconds)
         self._reception = Reception(
             line=line,
             wire=wire,
@@ -161,7 +156,7 @@ class Server:
             line=line,
             metrics=self._metrics,
             info=wire.server_info(__version__, engine.provider),
-            uploads=self._uploads,
+            uploads=uploads,
             max_streams=config.max_streams,
             max_stream_photos=config.max_stream_photos,
             receive_seconds=config.receive_seconds,
@@ -185,7 +180,6 @@ class Server:
         )
         if not COMPILED:
             log.warning("the surface kernel is not built: %s takes many times as long", BACKEND)
-        self._rest = system.memory_in_use()
         await self._listen()
         await self._set_ready(True)
         log.info(
@@ -216,8 +210,6 @@ class Server:
             if self._reception.idle and self._reception.taken != worked:
                 worked = self._reception.taken
                 await aside(system.trim_memory)
-                if self._reception.idle and self._uploads.idle:
-                    self._rest = system.memory_in_use()
 
     async def shutdown(self) -> None:
         """Say NOT_SERVING, let the calls in flight finish, take the parts down."""
@@ -260,12 +252,6 @@ class Server:
             self._tracer = tracer_for(config.spans, __version__)
         except ImportError as error:
             raise StartupError(f"spans need 'pip install protome[otel]': {error}") from None
-
-    def _unread(self) -> int:
-        """Bytes over the limit that nobody has asked for yet: what gRPC holds of messages that
-        have arrived in part. What is worked on is in there up to three times."""
-        limit = self._config.max_unread_bytes + 3 * self._budget.held
-        return system.memory_in_use() - self._rest - limit
 
     def _waited(self, seconds: float) -> None:
         """A task waited so long for a worker."""

@@ -112,7 +112,6 @@ class Servicer:
             self._streams += 1
             stream = PhotoStream(
                 reception=self._reception,
-                uploads=self._uploads,
                 context=context,
                 call=call,
                 write=write,

@@ -145,7 +145,6 @@ def test_whole_numbers_do_for_fractions(tmp_path: Path) -> None:
         ("workers", -1),
         ("max_batch", -1),
         ("task_seconds", 0.0),
-        ("queue_faces", 0),
         ("max_requests", 0),
         ("max_image_bytes", 0),
         ("max_faces", 0),

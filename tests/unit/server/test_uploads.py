@@ -7,8 +7,7 @@ import asyncio
 import pytest
 
 from protome.errors import ClientGone, Overloaded
-from protome.server import uploads as uploads_module
-from protome.server.uploads import MAX_WAITING, Uploads
+from protome.server.uploads import MAX_WAITING_UPLOADS, Uploads
 
 
 class Sender:
@@ -30,7 +29,7 @@ async def settle() -> None:
 
 def test_others_wait_for_a_place_in_the_order_they_came() -> None:
     async def run() -> None:
-        uploads = Uploads(places=2, slow_places=1, patience=60)
+        uploads = Uploads(parallel=2, slow_uploads=1, slow_after=60)
         senders = [Sender() for _ in range(4)]
         reads = [asyncio.create_task(uploads.read(sender.receive)) for sender in senders]
         await settle()
@@ -55,7 +54,7 @@ def test_others_wait_for_a_place_in_the_order_they_came() -> None:
 
 def test_slow_ones_hold_up_nobody_and_the_slowest_goes() -> None:
     async def run() -> None:
-        uploads = Uploads(places=1, slow_places=2, patience=0.01)
+        uploads = Uploads(parallel=1, slow_uploads=2, slow_after=0.01)
         slow = [Sender() for _ in range(3)]
         reads = [asyncio.create_task(uploads.read(sender.receive)) for sender in slow]
         with pytest.raises(Overloaded) as caught:
@@ -75,7 +74,7 @@ def test_slow_ones_hold_up_nobody_and_the_slowest_goes() -> None:
 
 def test_several_that_get_slow_at_once_end_as_many() -> None:
     async def run() -> None:
-        uploads = Uploads(places=6, slow_places=2, patience=0.01)
+        uploads = Uploads(parallel=6, slow_uploads=2, slow_after=0.01)
         reads = [asyncio.create_task(uploads.read(Sender().receive)) for _ in range(6)]
         done, waiting = await asyncio.wait(reads, timeout=0.5)
         assert (len(done), len(waiting)) == (4, 2)
@@ -88,7 +87,7 @@ def test_several_that_get_slow_at_once_end_as_many() -> None:
 
 def test_what_does_not_arrive_is_given_up_and_its_place_with_it() -> None:
     async def run() -> None:
-        uploads = Uploads(places=1, slow_places=1, patience=0.01, seconds=0.05)
+        uploads = Uploads(parallel=1, slow_uploads=1, slow_after=0.01, receive_seconds=0.05)
         for _ in range(3):
             sender = Sender()
             with pytest.raises(ClientGone):
@@ -105,7 +104,7 @@ def test_the_more_wait_the_less_patience_there_is() -> None:
     """With all of it for each, the last of these would wait for 40 seconds."""
 
     async def run() -> None:
-        uploads = Uploads(places=1, slow_places=400, patience=0.2)
+        uploads = Uploads(parallel=1, slow_uploads=400, slow_after=0.2)
         silent = [asyncio.create_task(uploads.read(Sender().receive)) for _ in range(200)]
         await settle()
         last = Sender()
@@ -121,9 +120,10 @@ def test_the_more_wait_the_less_patience_there_is() -> None:
 
 def test_not_everybody_may_wait() -> None:
     async def run() -> None:
-        uploads = Uploads(places=1, slow_places=1, patience=60)
+        uploads = Uploads(parallel=1, slow_uploads=1, slow_after=60)
         waiting = [
-            asyncio.create_task(uploads.read(Sender().receive)) for _ in range(1 + MAX_WAITING)
+            asyncio.create_task(uploads.read(Sender().receive))
+            for _ in range(1 + MAX_WAITING_UPLOADS)
         ]
         await settle()
         with pytest.raises(Overloaded):
@@ -134,53 +134,5 @@ def test_not_everybody_may_wait() -> None:
         fast = Sender()
         fast.message.set_result("fast")
         assert await uploads.read(fast.receive) == "fast"
-
-    asyncio.run(run())
-
-
-def test_under_pressure_those_that_wait_the_longest_for_nothing_end(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """As many as make up for it, at once; those whose clients wait for us are spared."""
-    monkeypatch.setattr(uploads_module, "YOUNG_SECONDS", 0.1)
-    too_many = -1
-
-    async def run() -> None:
-        nonlocal too_many
-        uploads = Uploads(
-            places=8, slow_places=8, patience=0.01, pressure=lambda: too_many, largest=10
-        )
-        busy = asyncio.ensure_future(Sender().receive())
-        with uploads.relieved(busy, ["a photo"]):
-            senders = [Sender() for _ in range(5)]
-            reads = [asyncio.create_task(uploads.read(sender.receive)) for sender in senders]
-            await asyncio.sleep(0.3)
-            assert not any(read.done() for read in reads)
-            assert not uploads.idle
-            too_many = 11
-            done, _ = await asyncio.wait(reads, timeout=0.5)
-            assert done == set(reads[:2])
-            assert all(isinstance(read.exception(), Overloaded) for read in done)
-            too_many = 160
-            await asyncio.wait(reads, timeout=5)
-            assert all(read.done() for read in reads)
-            assert not busy.done()
-            # Nobody is left but the one that is busy.
-            too_many = 161
-            await asyncio.wait([busy], timeout=5)
-            assert busy.cancelled()
-        assert uploads.idle
-
-    asyncio.run(run())
-
-
-def test_who_has_just_begun_is_not_slow() -> None:
-    async def run() -> None:
-        uploads = Uploads(slow_places=8, patience=0.01, pressure=lambda: 1, largest=1)
-        sender = Sender()
-        read = asyncio.create_task(uploads.read(sender.receive))
-        await asyncio.sleep(0.1)
-        sender.message.set_result("fast")
-        assert await read == "fast"
 
     asyncio.run(run())
