@@ -21,7 +21,7 @@ from protome.image.prepare import PhotoJob, prepare, warm_up
 from protome.mesh.build import MeshJob, build
 from protome.model.card import load_model
 from protome.model.engine import Engine
-from protome.server.convert import Wire
+from protome.server.convert import Converter
 
 # What is asked of every photo.
 OPTIONS: Final[Mapping[str, Any]] = {
@@ -52,7 +52,7 @@ class Stages:
         cv2.setNumThreads(1)
         self._config = Config()
         self._model = load_model()
-        self._wire = Wire(self._config, self._model)
+        self._wire = Converter(self._config, self._model)
         request = self._wire.request(make_request(b"", **OPTIONS), float("inf"))
         self._encoding = request.encoding
         self._level = request.levels[0]

@@ -9,28 +9,28 @@ import resource
 import threading
 from typing import Any, Final
 
-# For all that is not a client's connection: workers, the HTTP listener, files.
-RESERVED: Final = 256
-# What the server needs of that in any case, for itself and for each worker and its successor.
-LEAST: Final = 64
-LEAST_WORKER: Final = 4
-# Of mallopt(3): from which size on memory is mapped for one request alone, and how much may be
-# free at the heap's end.
-MMAP_THRESHOLD: Final = -3
-TRIM_THRESHOLD: Final = -1
-LARGEST: Final = 32 << 20
-KEPT: Final = 256 << 20
+# Descriptors for everything but client connections: workers, the HTTP listener, files.
+RESERVED_DESCRIPTORS: Final = 256
+# The least that the server needs of those: for itself, and for each worker and its replacement.
+MIN_DESCRIPTORS: Final = 64
+MIN_DESCRIPTORS_PER_WORKER: Final = 4
+# Parameters of mallopt(3): the size from which malloc maps memory for a single block, and the
+# amount of free memory that it keeps at the end of the heap.
+M_MMAP_THRESHOLD: Final = -3
+M_TRIM_THRESHOLD: Final = -1
+MMAP_THRESHOLD_BYTES: Final = 32 << 20
+TRIM_THRESHOLD_BYTES: Final = 256 << 20
 
 
 def room_for(connections: int, workers: int) -> int:
-    """Raise this process's limit so far, if it may be raised.
+    """Raise the limit on open files for this many connections, as far as the system allows.
 
     Returns:
-        ``connections``, or as many as may be open beside ``workers`` workers: none or less where
-        not even those may.
+        The number of connections that may be open beside ``workers`` workers, at most
+        ``connections``; 0 or less if the limit is too low for the workers alone.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = connections + RESERVED
+    wanted = connections + RESERVED_DESCRIPTORS
     if soft != resource.RLIM_INFINITY and soft < wanted:
         raised = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         with contextlib.suppress(ValueError, OSError):
@@ -38,12 +38,12 @@ def room_for(connections: int, workers: int) -> int:
             soft = raised
     if soft == resource.RLIM_INFINITY:
         return connections
-    least = LEAST + LEAST_WORKER * workers
-    return min(connections, max(soft - max(RESERVED, least), (soft - least) // 2))
+    needed = MIN_DESCRIPTORS + MIN_DESCRIPTORS_PER_WORKER * workers
+    return min(connections, max(soft - max(RESERVED_DESCRIPTORS, needed), (soft - needed) // 2))
 
 
 def threads_available(count: int) -> bool:
-    """Whether so many more may be had now. Libraries do not take no for an answer: gRPC hangs."""
+    """Return whether ``count`` more threads can be started; gRPC hangs if one cannot."""
     go_on = threading.Event()
     started: list[threading.Thread] = []
     try:
@@ -60,17 +60,20 @@ def threads_available(count: int) -> bool:
     return True
 
 
-def leave_no_core() -> None:
-    """A crash, a worker's too, must not write the pictures in memory to disk. One byte: with none
-    the system would still hand them to the program that it may have for that (core(5))."""
+def disable_core_dumps() -> None:
+    """Keep crashes of this process and its children from writing pictures to disk.
+
+    The limit is one byte: with a limit of zero, the system would still pass the dump to a crash
+    handler if one is configured (core(5)).
+    """
     _, hard = resource.getrlimit(resource.RLIMIT_CORE)
-    most = 1 if hard else 0
-    resource.setrlimit(resource.RLIMIT_CORE, (most, most))
+    limit = 1 if hard else 0
+    resource.setrlimit(resource.RLIMIT_CORE, (limit, limit))
 
 
 @functools.cache
-def _function(name: str) -> Any:
-    """A function of the C library; None where it has no such (musl, macOS)."""
+def _c_function(name: str) -> Any:
+    """Return a function of the C library, or None if it lacks the function (musl, macOS)."""
     try:
         return getattr(ctypes.CDLL(None), name)
     except (AttributeError, OSError, TypeError):
@@ -78,19 +81,31 @@ def _function(name: str) -> Any:
 
 
 def keep_freed_memory() -> bool:
-    """From now on keep what is freed until :func:`trim_memory`: memory given back costs a page
-    fault for every 4 KiB when it is asked for again. False where the C library cannot be told
-    (musl, macOS)."""
-    mallopt = _function("mallopt")
+    """Make malloc keep freed memory until :func:`trim_memory`.
+
+    Memory that was returned to the system costs a page fault for every 4 KiB when it is used again.
+
+    Returns:
+        False if the C library cannot be configured (musl, macOS).
+    """
+    mallopt = _c_function("mallopt")
     if mallopt is None:
         return False
-    return bool(mallopt(MMAP_THRESHOLD, LARGEST) and mallopt(TRIM_THRESHOLD, KEPT))
+    return bool(
+        mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD_BYTES)
+        and mallopt(M_TRIM_THRESHOLD, TRIM_THRESHOLD_BYTES)
+    )
 
 
 def trim_memory() -> bool:
-    """Give back what is free, in all arenas (malloc_trim(3)); takes milliseconds, without the
-    interpreter's lock. False where the C library has no such function (musl, macOS)."""
-    malloc_trim = _function("malloc_trim")
+    """Return free memory of all arenas to the system (malloc_trim(3)).
+
+    It takes milliseconds, without holding the interpreter's lock.
+
+    Returns:
+        False if the C library lacks the function (musl, macOS).
+    """
+    malloc_trim = _c_function("malloc_trim")
     if malloc_trim is None:
         return False
     malloc_trim(0)

@@ -170,7 +170,7 @@ def test_workers_at_their_worst_fit_the_memory_limit(built: str) -> None:
 
 def test_drain_fits_the_grace_period(built: str) -> None:
     wanted = settings(built)
-    drain = wanted.drain_delay + wanted.drain_seconds + server.LAST_WORDS
+    drain = wanted.drain_delay + wanted.drain_seconds + server.LAST_STATUS_SECONDS
     # Ten seconds to take the parts down.
     assert drain + 10 <= pod(built)["terminationGracePeriodSeconds"]
 

@@ -20,7 +20,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from protome.client import Client, ReconstructionError, tls
-from protome.server.tokens import LOOK_SECONDS, new_token
+from protome.server.tokens import FILE_CHECK_SECONDS, new_token
 from protome.v1 import reconstruction_pb2 as pb
 from tests.e2e.guarded import Guarded, Metadata, asked, connected
 from tests.support.service import (
@@ -235,7 +235,7 @@ def test_a_stream_ends_with_its_token(guarded: Guarded) -> None:
             assert next(call).error.reason == "UNSUPPORTED_FORMAT"
             guarded.token_file.write_text(f"{before}[leaky]\n{other}\n")
             # Nobody else calls meanwhile.
-            time.sleep(LOOK_SECONDS + 0.1)
+            time.sleep(FILE_CHECK_SECONDS + 0.1)
         finally:
             go_on.set()
         assert next(call).error.reason == "UNAUTHENTICATED"

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import grpc
 import pytest
@@ -239,14 +240,16 @@ def test_alive_but_not_ready_while_it_starts() -> None:
 
 STICKS = """
 import asyncio, sys, time
+from pathlib import Path
 from protome.config import load
 from protome.server.server import Server
 
 async def main():
+    port, file = sys.argv[1:]
     flags = {"host": "127.0.0.1", "port": "0", "metrics_host": "127.0.0.1", "workers": "1"}
-    server = Server(load({**flags, "metrics_port": sys.argv[1]}, {}, None))
+    server = Server(load({**flags, "metrics_port": port, "port_file": file}, {}, None))
     running = asyncio.create_task(server.run())
-    while not server._ready:
+    while not Path(file).exists():
         await asyncio.sleep(0.1)
     time.sleep(600)
 
@@ -254,11 +257,13 @@ asyncio.run(main())
 """
 
 
-def test_a_stuck_server_is_not_alive() -> None:
+def test_a_stuck_server_is_not_alive(tmp_path: Path) -> None:
     """So that the probe that is used with TLS can fail, as gRPC's health would."""
     port = free_port()
     seen: list[int] = []
-    with subprocess.Popen([sys.executable, "-c", STICKS, str(port)]) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", STICKS, str(port), str(tmp_path / "ports")]
+    ) as process:
         try:
             eventually(lambda: _status(port, "/healthz", seen) == 503, "it is not alive", 60)
         finally:

@@ -16,10 +16,10 @@ with atheris.instrument_imports(include=["protome"]):
     from protome.config import Config
     from protome.errors import ProtomeError
     from protome.model.card import SHIPPED, load_model
-    from protome.server.convert import Wire
+    from protome.server.convert import Converter
     from protome.v1 import reconstruction_pb2 as pb
 
-WIRE = Wire(Config(), load_model(SHIPPED))
+WIRE = Converter(Config(), load_model(SHIPPED))
 
 
 def one_input(data: bytes) -> None:

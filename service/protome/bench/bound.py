@@ -31,7 +31,7 @@ from protome.model.card import Model, load_model
 from protome.model.engine import Engine, Prediction
 from protome.pipeline.request import Request
 from protome.sample import SAMPLE
-from protome.server.convert import Wire
+from protome.server.convert import Converter
 from protome.workers.handle import ONE_THREAD
 
 RAMP_SECONDS: Final = 1.0
@@ -111,7 +111,7 @@ class Runner:
         self._limits = ImageLimits.of(self._config)
         self._model: Model = load_model()
         self._engine = Engine(self._model, provider="cpu", threads=1)
-        wire = Wire(self._config, self._model)
+        wire = Converter(self._config, self._model)
         self.requests = [
             wire.request(make_request(photo, **options), float("inf")) for photo in photos
         ]

@@ -43,7 +43,7 @@ from protome.mesh.build import BuiltMesh, MeshJob
 from protome.model.card import Model
 from protome.scheduling.budget import Budget
 from protome.scheduling.forecast import Forecast, Order
-from protome.telemetry import context as call
+from protome.telemetry.context import record_stages
 from protome.telemetry.metrics import Metrics
 from protome.workers.pool import Pool, Rank, Terms
 
@@ -166,9 +166,9 @@ class Line:
             try:
                 photo, pictures = await self._pool.run("prepare", job, [image], terms)
             except NoFaceFound:
-                self._metrics.photo(0)
+                self._metrics.photo_faces(0)
                 raise
-        self._metrics.photo(len(photo.faces))
+        self._metrics.photo_faces(len(photo.faces))
         self._stages(
             decode=photo.decode_seconds, detect=photo.detect_seconds, crop=photo.crop_seconds
         )
@@ -250,7 +250,7 @@ class Line:
         """Stages that ran one after the other and ended now."""
         for stage, duration in seconds.items():
             self._metrics.stage(stage, duration)
-        call.stages(seconds)
+        record_stages(seconds)
 
 
 async def _together(faces: Sequence[Coroutine[Any, Any, FaceReport]]) -> list[FaceReport]:

@@ -26,7 +26,7 @@ from protome.mesh.mesh import Appearance
 from protome.model.card import SHIPPED, Model, ModelError, load_model
 from protome.model.engine import Engine
 from protome.sample import SAMPLE
-from protome.threads import aside
+from protome.threads import run_in_thread
 from protome.workers.pool import Pool, Rank, Terms
 
 FACTS: Final = "selftest.json"
@@ -89,7 +89,7 @@ async def _crop(model: Model, pool: Pool) -> U8:
 async def _facts(engine: Engine, pool: Pool, crop: U8, bucket: int, row: int) -> dict[str, float]:
     """Count, extent and enclosed volume of the sample's mesh, from a row of a batch."""
     level = engine.model.source(Level.STANDARD)
-    predictions = await aside(engine.run, [crop] * bucket, [[level]] * bucket)
+    predictions = await run_in_thread(engine.run, [crop] * bucket, [[level]] * bucket)
     volume = predictions[row].volumes[level]
     _, (stl,) = await pool.run("build", JOB, [volume, crop], Terms(Rank.FINISH))
     return _measure(stl.tobytes())

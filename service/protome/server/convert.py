@@ -1,38 +1,42 @@
-"""Between the contract (protome.v1 messages) and the line's own types."""
+"""Convert between the messages of the contract (protome.v1) and the types of the pipeline."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import cast
+from enum import IntEnum
+from typing import Any
 
 from protome.config import Config
-from protome.geometry import Level, angles
-from protome.image.prepare import FoundFace, Outcome, Photo
+from protome.geometry import angles
+from protome.image.prepare import FoundFace, Photo
 from protome.mesh.build import BuiltMesh
 from protome.mesh.encode import (
     BEST_COMPRESSION,
-    Compression,
     Encoding,
     Format,
 )
-from protome.mesh.mesh import Appearance
 from protome.mesh.surface import BACKEND
 from protome.model.card import Model
 from protome.model.engine import Prediction
-from protome.pipeline.concerns import Concern, concerns
-from protome.pipeline.request import FaceReport, MeshPiece, Report, Request
+from protome.pipeline.concerns import concerns
+from protome.pipeline.request import Event, FaceReport, MeshPiece, Report, Request
 from protome.v1 import reconstruction_pb2 as pb
 
 from .parse_request import read_request
 
-# Chin (menton) to crown of the mean head of ICT-FaceKit, whom the crop rule puts at 6.2 px/cm.
+# From chin (menton) to crown of the mean head of ICT-FaceKit, at the scale of the crop rule.
 HEAD_HEIGHT_METRES = 0.2207
 
 
 @dataclass(frozen=True, slots=True)
-class Wire:
-    """Translates for one server."""
+class Converter:
+    """Convert the messages of one server.
+
+    Attributes:
+        config: the settings.
+        model: facts about the network.
+    """
 
     config: Config
     model: Model
@@ -40,33 +44,37 @@ class Wire:
     def request(
         self, message: pb.ReconstructRequest, deadline: float, stream: Hashable = None
     ) -> Request:
-        """Read a request of a stream.
-
-        Raises:
-            InvalidRequest: a field is out of its range.
-        """
+        """Convert a request; arguments and errors as :func:`parse_request.read_request`."""
         return read_request(message, self.config, deadline, stream)
 
+    def response(self, event: Event, request: Request) -> pb.ReconstructResponse:
+        """Convert an event of the pipeline."""
+        if isinstance(event, Photo):
+            return pb.ReconstructResponse(header=self.header(event, request))
+        if isinstance(event, MeshPiece):
+            return pb.ReconstructResponse(chunk=self.chunk(event))
+        return pb.ReconstructResponse(summary=self.summary(event))
+
     def header(self, photo: Photo, request: Request) -> pb.Header:
-        """What was found."""
+        """Convert what was found in a photo."""
         encoding: Encoding = request.encoding
         return pb.Header(
             photo_width=photo.width,
             photo_height=photo.height,
             faces=[_face(index, face) for index, face in enumerate(photo.faces)],
             model=self.model_message(),
-            format=_format(encoding.format),
-            compression=_compression(encoding.compression),
-            appearance=_appearance(encoding.appearance),
-            detail=_detail(request.levels[-1]),
+            format=_to_pb(encoding.format),
+            compression=_to_pb(encoding.compression),
+            appearance=_to_pb(encoding.appearance),
+            detail=_to_pb(request.levels[-1]),
             vertex_quality=encoding.vertex_quality,
         )
 
     def chunk(self, piece: MeshPiece) -> pb.MeshChunk:
-        """A piece of a mesh."""
+        """Convert a piece of a mesh file."""
         return pb.MeshChunk(
             face_index=piece.face,
-            detail=_detail(piece.level),
+            detail=_to_pb(piece.level),
             sequence=piece.chunk.sequence,
             data=piece.chunk.data,
             last=piece.chunk.last,
@@ -74,7 +82,7 @@ class Wire:
         )
 
     def summary(self, report: Report) -> pb.Summary:
-        """The closing event."""
+        """Convert the report on a photo, the last event."""
         return pb.Summary(
             faces=[self._face_summary(face, report.photo) for face in report.faces],
             times=pb.PhotoTimes(
@@ -88,7 +96,7 @@ class Wire:
     def _face_summary(self, report: FaceReport, photo: Photo) -> pb.FaceSummary:
         summary = pb.FaceSummary(
             face_index=report.face,
-            outcome=_outcome(report.outcome),
+            outcome=_to_pb(report.outcome),
             message="" if report.error is None else report.error.message,
             meshes=[_mesh_summary(mesh) for mesh in report.meshes],
         )
@@ -110,13 +118,13 @@ class Wire:
                 summary.pose.CopyFrom(
                     pb.Pose(yaw_degrees=yaw, pitch_degrees=pitch, roll_degrees=roll)
                 )
-            self._judge(summary, prediction, photo, photo.faces[report.face])
+            self._rate(summary, prediction, photo, photo.faces[report.face])
         return summary
 
-    def _judge(
+    def _rate(
         self, summary: pb.FaceSummary, prediction: Prediction, photo: Photo, found: FoundFace
     ) -> None:
-        """How far the face's mesh can be relied on."""
+        """Set the confidence and the concerns of a face."""
         landmarks = prediction.landmarks
         expected = self.model.expectation(landmarks, prediction.landmark_error)
         confidence = None
@@ -131,23 +139,23 @@ class Wire:
             pose=prediction.pose,
             confidence=confidence,
         )
-        summary.concerns.extend(_concern(concern) for concern in against)
+        summary.concerns.extend(_to_pb(concern) for concern in against)
 
     def model_message(self) -> pb.Model:
-        """The network."""
+        """Describe the network."""
         return pb.Model(name=self.model.name, version=self.model.version, digest=self.model.digest)
 
     def server_info(self, version: str, provider: str) -> pb.GetServerInfoResponse:
-        """What the server is."""
+        """Build the response of GetServerInfo."""
         config = self.config
         return pb.GetServerInfoResponse(
             version=version,
             model=self.model_message(),
             model_licence=self.model.licence,
             training_data=self.model.training_data,
-            native_levels=[_detail(level) for level in self.model.levels],
-            formats=[_format(format_) for format_ in Format],
-            compressions=[_compression(c) for c in BEST_COMPRESSION],
+            native_levels=[_to_pb(level) for level in self.model.levels],
+            formats=[_to_pb(format_) for format_ in Format],
+            compressions=[_to_pb(c) for c in BEST_COMPRESSION],
             limits=pb.Limits(
                 max_image_bytes=config.max_image_bytes,
                 max_image_pixels=config.max_image_pixels,
@@ -171,14 +179,14 @@ def _face(index: int, found: FoundFace) -> pb.Face:
         index=index,
         box=pb.BoundingBox(x=box.x, y=box.y, width=box.width, height=box.height),
         score=found.face.score,
-        outcome=_outcome(found.outcome),
+        outcome=_to_pb(found.outcome),
         mesh_to_photo=[] if matrix is None else matrix.T.ravel().tolist(),
     )
 
 
 def _mesh_summary(mesh: BuiltMesh) -> pb.MeshSummary:
     return pb.MeshSummary(
-        detail=_detail(mesh.level),
+        detail=_to_pb(mesh.level),
         sha256=mesh.sha256,
         size=mesh.size,
         vertices=mesh.vertices,
@@ -190,25 +198,6 @@ def _mesh_summary(mesh: BuiltMesh) -> pb.MeshSummary:
     )
 
 
-def _detail(level: Level) -> pb.DetailLevel.ValueType:
-    return cast("pb.DetailLevel.ValueType", int(level))
-
-
-def _concern(concern: Concern) -> pb.Concern.ValueType:
-    return cast("pb.Concern.ValueType", int(concern))
-
-
-def _format(format_: Format) -> pb.MeshFormat.ValueType:
-    return cast("pb.MeshFormat.ValueType", int(format_))
-
-
-def _compression(compression: Compression) -> pb.Compression.ValueType:
-    return cast("pb.Compression.ValueType", int(compression))
-
-
-def _appearance(appearance: Appearance) -> pb.Appearance.ValueType:
-    return cast("pb.Appearance.ValueType", int(appearance))
-
-
-def _outcome(outcome: Outcome) -> pb.FaceOutcome.ValueType:
-    return cast("pb.FaceOutcome.ValueType", int(outcome))
+def _to_pb(value: IntEnum) -> Any:
+    """Convert a member of one of our enums, whose numbers are those of the contract."""
+    return int(value)

@@ -1,4 +1,4 @@
-"""What happens to every call first: it gets its ids, and its token is checked."""
+"""Give every call its ids, and check its token, before its message is read."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from protome.telemetry.tracing import PlainTracer, Tracer, parse
 from . import status
 from .tokens import Tokens
 
-# Probes and load balancers have no token; health says nothing else.
-OPEN: Final = "/grpc.health.v1.Health/"
+# Probes and load balancers have no token, and the health service tells nothing else.
+WITHOUT_TOKEN: Final = "/grpc.health.v1.Health/"
 
 Continuation = Callable[[grpc.HandlerCallDetails], Awaitable[Any]]
 
 
-class Gate(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # Not at run time.
-    """Lets calls in.
+class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # Not at run time.
+    """Set the current call of each method, or refuse it.
 
     Args:
         traced: paths of the methods whose calls have spans.
-        tracer: begins them.
-        tokens: None lets everybody in.
-        metrics: counts who is turned away.
+        tracer: starts the spans.
+        tokens: None admits calls without a token.
+        metrics: counts refused calls.
     """
 
     def __init__(
-        self, *, traced: Collection[str], tracer: Tracer, tokens: Tokens | None, metrics: Metrics
+        self, traced: Collection[str], tracer: Tracer, tokens: Tokens | None, metrics: Metrics
     ) -> None:
         self._traced = traced
         self._tracer = tracer
@@ -45,28 +45,28 @@ class Gate(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # Not at run 
     async def intercept_service(
         self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
     ) -> Any:
-        """Give the call its ids; turn it away before its message is read if its token is wrong."""
+        """Return the handler of a call, or one that refuses it as unauthenticated."""
         method: str = handler_call_details.method
-        if method.startswith(OPEN):
-            return _reading(await continuation(handler_call_details))
-        given = _values(handler_call_details)
+        if method.startswith(WITHOUT_TOKEN):
+            return _parsing(await continuation(handler_call_details))
+        given = _metadata(handler_call_details)
         parent = parse(given("traceparent"), given("tracestate"))
         tracer = self._tracer if method in self._traced else PlainTracer()
         call = Call(request_id(given("x-request-id")), tracer.begin(method[1:], parent))
         if self._tokens is not None:
             check = functools.partial(self._tokens.check, given("authorization"))
             try:
-                call = replace(call, client=check(), recheck=check)
+                call = replace(call, tenant=check(), recheck=check)
             except Unauthenticated as error:
                 self._metrics.unauthenticated()
                 call.span.end(status.code(error).name)
                 return _refusal(error, call)
         CURRENT.set(call)
-        return _reading(await continuation(handler_call_details))
+        return _parsing(await continuation(handler_call_details))
 
 
-def _values(details: grpc.HandlerCallDetails) -> Callable[[str], Sequence[str]]:
-    """All values of a key in a call's metadata."""
+def _metadata(details: grpc.HandlerCallDetails) -> Callable[[str], Sequence[str]]:
+    """Return a function that returns all values of a key in a call's metadata."""
     metadata = details.invocation_metadata or ()
 
     def values(wanted: str) -> Sequence[str]:
@@ -75,33 +75,36 @@ def _values(details: grpc.HandlerCallDetails) -> Callable[[str], Sequence[str]]:
     return values
 
 
-def _reading(handler: Any) -> Any:
-    """The same, but bytes that are no message are INVALID_ARGUMENT: by itself gRPC makes them
-    UNKNOWN, and logs a traceback. Our own service, which has no deserializer, parses itself."""
+def _parsing(handler: Any) -> Any:
+    """Make a handler answer unparsable messages with INVALID_ARGUMENT.
+
+    gRPC itself would answer UNKNOWN and log a traceback. Handlers without a deserializer, such as
+    those of our own service, parse messages themselves.
+    """
     if handler is None or handler.request_deserializer is None:
         return handler
 
-    async def read(raw: bytes, context: Any) -> Any:
+    async def parse_or_abort(raw: bytes, context: Any) -> Any:
         try:
             return handler.request_deserializer(raw)
         except DecodeError:
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the message cannot be read")
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the message cannot be parsed")
 
-    async def one(raw: bytes, context: Any) -> Any:
+    async def unary(raw: bytes, context: Any) -> Any:
         inner = handler.unary_stream if handler.response_streaming else handler.unary_unary
-        return await inner(await read(raw, context), context)
+        return await inner(await parse_or_abort(raw, context), context)
 
-    async def many(requests: AsyncIterator[bytes], context: Any) -> AsyncIterator[Any]:
-        messages = (await read(raw, context) async for raw in requests)
-        async for answer in handler.stream_stream(messages, context):
-            yield answer
+    async def stream(requests: AsyncIterator[bytes], context: Any) -> AsyncIterator[Any]:
+        messages = (await parse_or_abort(raw, context) async for raw in requests)
+        async for response in handler.stream_stream(messages, context):
+            yield response
 
     if handler.request_streaming:
-        return grpc.stream_stream_rpc_method_handler(many, None, handler.response_serializer)
+        return grpc.stream_stream_rpc_method_handler(stream, None, handler.response_serializer)
     make = grpc.unary_unary_rpc_method_handler
     if handler.response_streaming:
         make = grpc.unary_stream_rpc_method_handler
-    return make(one, None, handler.response_serializer)
+    return make(unary, None, handler.response_serializer)
 
 
 def _refusal(error: Unauthenticated, call: Call) -> grpc.RpcMethodHandler[Any, Any]:
@@ -111,5 +114,5 @@ def _refusal(error: Unauthenticated, call: Call) -> grpc.RpcMethodHandler[Any, A
         del requests
         await context.abort(status.code(error), error.message, trailers)
 
-    # As if requests were streamed: those of any kind fit, and none is read.
+    # A handler with streamed requests fits every kind of method and reads no message.
     return grpc.stream_stream_rpc_method_handler(refuse)

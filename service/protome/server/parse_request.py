@@ -1,4 +1,4 @@
-"""Read requests of the contract (protome.v1 messages)."""
+"""Convert requests of the contract (protome.v1 messages) and check their fields."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from protome.mesh.simplify import MIN_BYTES, MIN_TRIANGLES, MeshBudget
 from protome.pipeline.request import Request
 from protome.v1 import reconstruction_pb2 as pb
 
-# Lower goes first.
+# Lower numbers go first.
 PRIORITIES: Mapping[pb.Priority.ValueType, int] = {
     pb.PRIORITY_UNSPECIFIED: 0,
     pb.PRIORITY_INTERACTIVE: 0,
@@ -27,22 +27,28 @@ E = TypeVar("E", Level, Format, Compression, Appearance)
 M = TypeVar("M", bound=Message)
 
 
-def parsed(kind: type[M], raw: bytes) -> M:
-    """A message of this kind.
+def parse_message(kind: type[M], raw: bytes) -> M:
+    """Parse a message of type ``kind``.
 
     Raises:
-        InvalidRequest: the bytes are none.
+        InvalidRequest: the bytes cannot be parsed.
     """
     try:
         return kind.FromString(raw)
     except DecodeError:
-        raise InvalidRequest(f"the message is no {kind.DESCRIPTOR.name}") from None
+        raise InvalidRequest(f"the message cannot be parsed as {kind.DESCRIPTOR.name}") from None
 
 
 def read_request(
     message: pb.ReconstructRequest, config: Config, deadline: float, stream: Hashable = None
 ) -> Request:
-    """Read a request of a stream.
+    """Convert a request.
+
+    Args:
+        message: the request.
+        config: the settings, with the limits of its fields.
+        deadline: on ``time.monotonic``.
+        stream: identifies the stream, whose photos take turns with those of other streams.
 
     Raises:
         InvalidRequest: a field is out of its range.
@@ -97,16 +103,18 @@ def _enum(kind: type[E], value: int, default: E, name: str) -> E:
     try:
         return kind(value)
     except ValueError:
-        raise InvalidRequest(f"{name}: {value} is not known here", field=name) from None
+        raise InvalidRequest(f"{name}: {value} is not supported", field=name) from None
 
 
-def _at_least(least: int, value: int, name: str) -> int:
-    if 0 < value < least:
-        raise InvalidRequest(f"{name} is {value}, the least is {least}", field=name, least=least)
+def _at_least(lowest: int, value: int, name: str) -> int:
+    if 0 < value < lowest:
+        raise InvalidRequest(
+            f"{name} is {value}, the minimum is {lowest}", field=name, least=lowest
+        )
     return value
 
 
 def _known_priority(value: pb.Priority.ValueType) -> pb.Priority.ValueType:
     if value not in PRIORITIES:
-        raise InvalidRequest(f"priority: {value} is not known here", field="priority")
+        raise InvalidRequest(f"priority: {value} is not supported", field="priority")
     return value

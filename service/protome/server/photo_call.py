@@ -1,4 +1,4 @@
-"""One photo of a call: whether it is taken in, its way down the line, how it is counted."""
+"""Admit photos, run them through the pipeline, send the events, count the results."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Final, TypeVar
 
 import grpc
 
+from protome.config import Config
 from protome.errors import ClientGone, Draining, Internal, Overloaded, ProtomeError
-from protome.image.prepare import Photo
 from protome.pipeline.pipeline import Line
 from protome.pipeline.request import Event, MeshPiece, Request
 from protome.scheduling.budget import Budget
@@ -22,16 +22,16 @@ from protome.telemetry.metrics import Metrics
 from protome.v1 import reconstruction_pb2 as pb
 
 from . import status
-from .convert import Wire
+from .convert import Converter
 
 log = logging.getLogger(__name__)
 
-# How much earlier than our reckoning gRPC may end a call at its deadline, seconds.
-CLOCK_SLACK: Final = 0.05
-# What gRPC may take to hand over the calls that it has taken in, seconds.
-HANDOVER: Final = 0.1
-# Statuses that are not the client's doing.
-OURS: Final = (
+# gRPC may end a call this long before its deadline has passed on our clock.
+CLOCK_SLACK_SECONDS: Final = 0.05
+# gRPC may need this long to hand over calls that it has accepted.
+HANDOVER_SECONDS: Final = 0.1
+# Statuses whose cause is the server, not the client.
+SERVER_FAULTS: Final = (
     grpc.StatusCode.INTERNAL,
     grpc.StatusCode.RESOURCE_EXHAUSTED,
     grpc.StatusCode.UNAVAILABLE,
@@ -41,36 +41,27 @@ M = TypeVar("M")
 Send = Callable[[pb.ReconstructResponse], Awaitable[None]]
 
 
-class Reception:
-    """Takes photos in and sees them answered.
+class PhotoCalls:
+    """Admit and answer the photos of all calls.
 
     Args:
-        line: what reconstructs.
-        wire: translates.
-        metrics: counts.
+        config: the settings.
+        line: reconstructs the photos.
+        converter: converts requests and events.
+        metrics: counts the results.
         budget: bytes held for clients.
-        max_requests: photos worked on at a time, over all calls.
-        send_seconds: how long a message may wait for the client to take it.
     """
 
     def __init__(
-        self,
-        *,
-        line: Line,
-        wire: Wire,
-        metrics: Metrics,
-        budget: Budget,
-        max_requests: int,
-        send_seconds: float,
+        self, config: Config, line: Line, converter: Converter, metrics: Metrics, budget: Budget
     ) -> None:
+        self._config = config
         self._line = line
-        self._wire = wire
+        self._converter = converter
         self._metrics = metrics
         self._budget = budget
-        self._max_requests = max_requests
-        self._send_seconds = send_seconds
         self._photos = 0
-        self._taken = 0
+        self._finished = 0
         self._busy = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -78,37 +69,39 @@ class Reception:
 
     @property
     def idle(self) -> bool:
-        """Whether no photo is being received or worked on."""
+        """Whether no photo is being received or processed."""
         return self._idle.is_set()
 
     @property
-    def taken(self) -> int:
-        """Photos that were begun, ever."""
-        return self._taken
+    def finished(self) -> int:
+        """Number of photos processed since the start, whatever their result."""
+        return self._finished
 
     async def drain(self, seconds: float) -> None:
-        """Finish: returns when all is answered, or after ``seconds``.
+        """Wait until all photos are answered, but at most ``seconds``.
 
-        Calls that came in before clients were told to go elsewhere are answered, those whose photo
-        is still on its way too; streams, which may be endless, bring no new photos.
+        Calls that the server had accepted are answered, even if their photo is still being sent.
+        Streams, which may stay open without end, may not start new photos.
         """
         self._draining = True
         self._line.drain()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await asyncio.sleep(HANDOVER)
+                await asyncio.sleep(HANDOVER_SECONDS)
                 await self._idle.wait()
 
     def admit(self, size: int) -> None:
-        """Look at a message of so many bytes, as far as they are known.
+        """Check that the server has room for one more photo.
+
+        Args:
+            size: bytes of its message, or 0 while that is unknown.
 
         Raises:
-            Overloaded: it is one too many.
+            Overloaded: there are too many photos, or too many bytes are held.
         """
-        if self._photos >= self._max_requests:
-            raise Overloaded(
-                f"{self._photos} photos are being worked on", max_requests=self._max_requests
-            )
+        limit = self._config.max_requests
+        if self._photos >= limit:
+            raise Overloaded(f"{self._photos} photos are in progress", max_requests=limit)
         if not self._budget.room(size):
             raise Overloaded(
                 f"{self._budget.held} bytes are held for clients",
@@ -117,7 +110,7 @@ class Reception:
 
     @contextlib.contextmanager
     def working(self) -> Iterator[None]:
-        """Something that is not to be left unfinished."""
+        """Make :meth:`drain` wait until the block ends."""
         self._busy += 1
         self._idle.clear()
         try:
@@ -127,7 +120,7 @@ class Reception:
             if not self._busy:
                 self._idle.set()
 
-    async def photo(
+    async def reconstruct(
         self,
         method: str,
         call: Call,
@@ -136,18 +129,18 @@ class Reception:
         send: Send,
         stream: Hashable = None,
     ) -> None:
-        """Take one photo down the line and count it.
+        """Reconstruct one photo, send its events, count and log the result.
 
         Args:
-            method: by which it came.
-            call: that it belongs to.
-            message: the photo, and what is wanted of it.
+            method: name of the gRPC method.
+            call: the call that the photo belongs to.
+            message: the request.
             deadline: on ``time.monotonic``.
-            send: an event of the answer.
-            stream: photos of one stream take turns with those of others.
+            send: sends one event to the client.
+            stream: identifies the stream; streams take turns. None for a photo of its own call.
 
         Raises:
-            ProtomeError: how it ends, if not well.
+            ProtomeError: the photo was refused or failed.
         """
         began = time.monotonic()
         outcome = grpc.StatusCode.CANCELLED
@@ -161,70 +154,72 @@ class Reception:
                 call.recheck()
                 # Not len(image): reading the field would copy the photo.
                 self.admit(message.ByteSize())
-                with self._counted(call.client):
-                    # Photos of one client take turns with those of others.
-                    request = self._wire.request(message, deadline, stream or call.client)
+                with self._counted(call.tenant):
+                    # Without a stream, clients take turns by their token.
+                    request = self._converter.request(message, deadline, stream or call.tenant)
                     # gRPC keeps its copy of the photo as long as the call lasts.
                     with self._budget.hold(len(request.image)):
                         emit = self._emitter(method, request, began, send)
                         await self._line.reconstruct(request, emit)
                 outcome = grpc.StatusCode.OK
             except ProtomeError as error:
-                outcome, problem = _late(status.code(error), deadline), error
+                outcome, problem = _status_to_count(status.code(error), deadline), error
                 raise
             except asyncio.CancelledError:
-                outcome = _late(outcome, deadline)
+                outcome = _status_to_count(outcome, deadline)
                 raise
             except Exception:
                 outcome = grpc.StatusCode.INTERNAL
                 log.exception("%s failed", method)
-                raise Internal("a defect in the server; it is in its log") from None
+                raise Internal("internal error; see the server's log") from None
             finally:
                 seconds = time.monotonic() - began
                 self._metrics.ended(method, outcome.name, seconds)
                 photo.span.end(outcome.name)
-                _log(method, outcome, problem, seconds)
+                _log_result(method, outcome, problem, seconds)
 
     async def deliver(self, send: Callable[[M], Awaitable[None]], message: M) -> None:
         """Send a message.
 
         Raises:
-            ClientGone: it is not taken.
+            ClientGone: the client does not read it within ``send_seconds``, or the call is over.
         """
+        seconds = self._config.send_seconds
         try:
-            async with asyncio.timeout(self._send_seconds):
+            async with asyncio.timeout(seconds):
                 await send(message)
         except TimeoutError:
-            raise ClientGone(f"nothing was read for {self._send_seconds} s") from None
+            raise ClientGone(f"the client read nothing for {seconds} s") from None
         except Exception as error:
-            # gRPC's own, of no public type: the call is over.
-            raise ClientGone(f"the answer cannot be sent: {error!r}") from None
+            # gRPC raises errors without a public type when the call is over.
+            raise ClientGone(f"the response cannot be sent: {error!r}") from None
 
     @contextlib.contextmanager
-    def _counted(self, client: Tenant | None) -> Iterator[None]:
-        """Count a photo as being worked on, for the server and for its client.
+    def _counted(self, tenant: Tenant | None) -> Iterator[None]:
+        """Count a photo as in progress, for the server and for its tenant.
 
         Raises:
-            OverQuota: it is too much for the client.
+            OverQuota: the tenant's quota is used up.
         """
-        with contextlib.nullcontext() if client is None else client.photo(), self.working():
+        quota = contextlib.nullcontext() if tenant is None else tenant.admit_photo()
+        with quota, self.working():
             self._photos += 1
-            self._taken += 1
             try:
                 yield
             finally:
                 self._photos -= 1
+                self._finished += 1
 
     def _emitter(
         self, method: str, request: Request, began: float, send: Send
     ) -> Callable[[Event], Awaitable[None]]:
-        """What the line tells its events: each becomes one message."""
+        """Return the function that sends each event of the pipeline as one message."""
         writing = asyncio.Lock()
         mesh_seen = False
 
         async def emit(event: Event) -> None:
             nonlocal mesh_seen
-            message = self._message(event, request)
+            message = self._converter.response(event, request)
             async with writing:
                 await self.deliver(send, message)
             if isinstance(event, MeshPiece) and not mesh_seen:
@@ -233,28 +228,22 @@ class Reception:
 
         return emit
 
-    def _message(self, event: Event, request: Request) -> pb.ReconstructResponse:
-        if isinstance(event, Photo):
-            return pb.ReconstructResponse(header=self._wire.header(event, request))
-        if isinstance(event, MeshPiece):
-            return pb.ReconstructResponse(chunk=self._wire.chunk(event))
-        return pb.ReconstructResponse(summary=self._wire.summary(event))
 
-
-def _log(method: str, code: grpc.StatusCode, problem: ProtomeError | None, seconds: float) -> None:
-    """A line for each photo."""
+def _log_result(
+    method: str, code: grpc.StatusCode, problem: ProtomeError | None, seconds: float
+) -> None:
     facts = {"method": method, "code": code.name, "seconds": round(seconds, 4)}
     if problem is None:
         log.info("%s %s in %.3f s", method, code.name, seconds, extra=facts)
         return
     facts["reason"] = problem.reason
-    # What a decoder says of a broken picture may quote it.
-    said = f": {problem.message}" if code in OURS else ""
-    log.info("%s %s %s%s", method, code.name, problem.reason, said, extra=facts)
+    # The message of a client's fault may quote the picture, so it is left out.
+    message = f": {problem.message}" if code in SERVER_FAULTS else ""
+    log.info("%s %s %s%s", method, code.name, problem.reason, message, extra=facts)
 
 
-def _late(code: grpc.StatusCode, deadline: float) -> grpc.StatusCode:
-    """The code to count: gRPC ends a call at its deadline before we can."""
-    gone = code is grpc.StatusCode.CANCELLED
-    late = time.monotonic() >= deadline - CLOCK_SLACK
-    return grpc.StatusCode.DEADLINE_EXCEEDED if gone and late else code
+def _status_to_count(code: grpc.StatusCode, deadline: float) -> grpc.StatusCode:
+    """Return ``code``, but DEADLINE_EXCEEDED for a call that gRPC cancelled at its deadline."""
+    cancelled = code is grpc.StatusCode.CANCELLED
+    late = time.monotonic() >= deadline - CLOCK_SLACK_SECONDS
+    return grpc.StatusCode.DEADLINE_EXCEEDED if cancelled and late else code

@@ -1,4 +1,4 @@
-"""The photos of one ReconstructMany stream: several at a time, answered as they finish."""
+"""Answer the photos of one ReconstructMany stream: several at a time, as they finish."""
 
 from __future__ import annotations
 
@@ -7,55 +7,47 @@ from collections.abc import Collection
 from dataclasses import replace
 from typing import Final
 
+from protome.config import Config
 from protome.errors import ClientGone, InvalidRequest, ProtomeError
 from protome.telemetry.context import Call
 from protome.v1 import reconstruction_pb2 as pb
 
 from . import status
-from .parse_request import parsed
-from .photo_call import Reception
-from .respond import Context, Write
+from .parse_request import parse_message
+from .photo_call import PhotoCalls
+from .respond import Context, Write, deadline_of
 
-MAX_ID: Final = 128
+MAX_ID_CHARACTERS: Final = 128
 
 
 class PhotoStream:
     """One open stream.
 
     Args:
-        reception: takes its photos.
-        context, call: of gRPC.
+        config: the settings.
+        photos: reconstructs the photos.
+        context: of gRPC.
+        call: the call that the stream is.
         write: sends a message.
-        deadline: of all its photos, on ``time.monotonic``.
-        max_photos: worked on at a time.
-        receive_seconds: how long it may be idle.
     """
 
     def __init__(
-        self,
-        *,
-        reception: Reception,
-        context: Context,
-        call: Call,
-        write: Write,
-        deadline: float,
-        max_photos: int,
-        receive_seconds: float,
+        self, config: Config, photos: PhotoCalls, context: Context, call: Call, write: Write
     ) -> None:
-        self._reception = reception
+        self._photos = photos
         self._context = context
         self._call = call
         self._write = write
-        self._deadline = deadline
-        self._receive_seconds = receive_seconds
+        self._deadline = deadline_of(context)
+        self._receive_seconds = config.receive_seconds
         # gRPC allows one write at a time; the lock also makes all photos wait for a slow reader.
         self._writing = asyncio.Lock()
-        self._places = asyncio.Semaphore(max_photos)
+        self._places = asyncio.Semaphore(config.max_stream_photos)
         self._working: dict[str, asyncio.Task[None]] = {}
         self._gone: ClientGone | None = None
 
     async def serve(self) -> None:
-        """Until the client has sent its last photo and all are answered.
+        """Answer photos until the client has sent the last one.
 
         Raises:
             ProtomeError: the stream ends early.
@@ -63,16 +55,16 @@ class PhotoStream:
         problem: ProtomeError | None = None
         async with asyncio.TaskGroup() as group:
             while True:
-                # Reading waits for a place: that is the flow control towards the client.
+                # Reading waits for a place, which is the flow control towards the client.
                 await self._places.acquire()
                 try:
                     message = await self._next()
                     if message is None:
                         break
                     _check_id(message.request_id, self._working)
-                except (ClientGone, InvalidRequest) as end:
-                    # Nobody reads, or which photo an answer belongs to could no longer be told.
-                    problem = end
+                except (ClientGone, InvalidRequest) as error:
+                    # The client no longer reads, or answers could not be matched to photos.
+                    problem = error
                     for photo in self._working.values():
                         photo.cancel()
                     break
@@ -90,19 +82,23 @@ class PhotoStream:
             self._places.release()
 
     async def _answer(self, message: pb.ReconstructManyRequest) -> None:
-        """Send a photo's events, or why there are none.
+        """Send the events of a photo, or its error.
 
         Raises:
-            ClientGone: they are not taken.
+            ClientGone: the client does not read them.
         """
         request_id = message.request_id
+
+        async def send(event: pb.ReconstructResponse) -> None:
+            await self._send(_with_id(request_id, event))
+
         try:
-            await self._reception.photo(
+            await self._photos.reconstruct(
                 "ReconstructMany",
                 replace(self._call, photo=request_id),
                 message.request,
                 self._deadline,
-                lambda event: self._send(_with_id(request_id, event)),
+                send,
                 stream=self._writing,
             )
         except ClientGone:
@@ -111,19 +107,20 @@ class PhotoStream:
             event = pb.ReconstructManyResponse(
                 request_id=request_id, error=status.as_message(error)
             )
-            await self._reception.deliver(self._send, event)
+            await self._photos.deliver(self._send, event)
 
     async def _send(self, message: pb.ReconstructManyResponse) -> None:
         async with self._writing:
             await self._write(message)
 
     async def _next(self) -> pb.ReconstructManyRequest | None:
-        """The next photo, None after the last.
+        """Receive the next photo; None after the last.
 
         Raises:
-            ClientGone: answers are not read; or none came for long, while none was in work: the
-                client may have stopped in the middle of one, and gRPC holds that half.
-            InvalidRequest: it is none.
+            ClientGone: the client does not read answers, or sent no whole photo for
+                ``receive_seconds`` while none was in progress: it may have stopped within one, and
+                gRPC holds what it sent.
+            InvalidRequest: the message cannot be parsed.
         """
         working = self._working.values()
         reading = asyncio.ensure_future(self._context.read())
@@ -131,17 +128,17 @@ class PhotoStream:
             while not reading.done():
                 if self._gone is not None:
                     raise self._gone
+                # The time starts anew after each answer: until then the client may wait for it.
                 seconds = None if working else self._receive_seconds
-                # Anew with each photo that is answered: until then it was not the client's turn.
                 done, _ = await asyncio.wait(
                     {reading, *working}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED
                 )
                 if not done:
-                    raise ClientGone(f"no photo came for {self._receive_seconds} s")
+                    raise ClientGone(f"no photo arrived for {self._receive_seconds} s")
         finally:
             reading.cancel()
         raw = reading.result()
-        return parsed(pb.ReconstructManyRequest, raw) if isinstance(raw, bytes) else None
+        return parse_message(pb.ReconstructManyRequest, raw) if isinstance(raw, bytes) else None
 
 
 def _with_id(request_id: str, event: pb.ReconstructResponse) -> pb.ReconstructManyResponse:
@@ -154,7 +151,8 @@ def _with_id(request_id: str, event: pb.ReconstructResponse) -> pb.ReconstructMa
 
 
 def _check_id(request_id: str, open_ids: Collection[str]) -> None:
-    if not 1 <= len(request_id) <= MAX_ID or request_id in open_ids:
+    if not 1 <= len(request_id) <= MAX_ID_CHARACTERS or request_id in open_ids:
         raise InvalidRequest(
-            f"request_id must have 1 to {MAX_ID} characters and not be in use", field="request_id"
+            f"request_id must have 1 to {MAX_ID_CHARACTERS} characters and not be in use",
+            field="request_id",
         )

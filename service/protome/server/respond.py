@@ -1,4 +1,4 @@
-"""A gRPC call being answered: what it tells the client beside the messages, and how it ends."""
+"""Send the metadata, the messages and the status of a gRPC call."""
 
 from __future__ import annotations
 
@@ -20,37 +20,37 @@ Write = Callable[[Any], Awaitable[None]]
 
 
 @asynccontextmanager
-async def answering(context: Context) -> AsyncIterator[tuple[Call, Write]]:
-    """The call that ``context`` is about, and how to write its messages.
+async def respond(context: Context) -> AsyncIterator[tuple[Call, Write]]:
+    """Yield the current call and a function that writes its messages.
 
-    The call ends with the status of the :class:`ProtomeError` that the block raises. The ids of
-    the call go out before its first message and with its status: sent earlier, they would keep
-    clients from trying again by themselves when there is no message.
+    A :class:`ProtomeError` of the block becomes the status of the call. The ids of the call are
+    sent before its first message and with its status: sent earlier, they would keep clients from
+    retrying a call that has no message yet.
     """
     call = CURRENT.get() or Call(request_id([]))
     context.set_trailing_metadata(call.metadata)
-    telling: asyncio.Future[None] | None = None
+    metadata: asyncio.Future[None] | None = None
     writing: asyncio.Future[None] | None = None
     code = grpc.StatusCode.OK
 
     async def write(message: Any) -> None:
-        nonlocal telling, writing
-        if telling is None:
-            telling = _begin(context.send_initial_metadata(call.metadata))
-        # To be cancelled halfway would have gRPC send them again with the status, and fail.
-        await asyncio.shield(telling)
-        # gRPC goes on with a message whose writer was cancelled, and refuses another until then.
+        nonlocal metadata, writing
+        if metadata is None:
+            metadata = _start(context.send_initial_metadata(call.metadata))
+        # If this were cancelled, gRPC would send the metadata again with the status, and fail.
+        await asyncio.shield(metadata)
+        # gRPC finishes a message whose writer was cancelled, and refuses another one meanwhile.
         while writing is not None and not writing.done():
             await asyncio.wait({writing})
-        writing = _begin(context.write(message))
+        writing = _start(context.write(message))
         await asyncio.shield(writing)
 
     try:
         yield call, write
     except ProtomeError as error:
         code = status.code(error)
-        if telling is not None:
-            await asyncio.wait({telling})
+        if metadata is not None:
+            await asyncio.wait({metadata})
         await _abort(context, error, call)
     except asyncio.CancelledError:
         code = grpc.StatusCode.CANCELLED
@@ -63,20 +63,20 @@ async def answering(context: Context) -> AsyncIterator[tuple[Call, Write]]:
 
 
 def deadline_of(context: Context) -> float:
-    """When the client gives up, on ``time.monotonic``."""
+    """Return the deadline of a call on ``time.monotonic``; infinity without one."""
     remaining = context.time_remaining()
     return float("inf") if remaining is None else time.monotonic() + remaining
 
 
-def _begin(sending: Awaitable[None]) -> asyncio.Future[None]:
-    """Send, whatever becomes of who asked for it."""
-    begun = asyncio.ensure_future(sending)
-    begun.add_done_callback(_seen)
-    return begun
+def _start(sending: Awaitable[None]) -> asyncio.Future[None]:
+    """Send in a task of its own, which continues when its caller is cancelled."""
+    task = asyncio.ensure_future(sending)
+    task.add_done_callback(_mark_retrieved)
+    return task
 
 
-def _seen(sent: asyncio.Future[None]) -> None:
-    """Whoever waits hears of its failure; often nobody does any more."""
+def _mark_retrieved(sent: asyncio.Future[None]) -> None:
+    """Keep asyncio from logging an exception that no caller waits for any more."""
     if not sent.cancelled():
         sent.exception()
 
@@ -88,6 +88,6 @@ async def _abort(context: Context, error: ProtomeError, call: Call) -> NoReturn:
     except (grpc.aio.AbortError, TypeError):
         raise
     except Exception:
-        # gRPC's own, of no public type: there is no call any more to end.
+        # gRPC raises an error without a public type when the call is over already.
         raise asyncio.CancelledError from None
     raise AssertionError("abort raises")

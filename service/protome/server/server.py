@@ -1,4 +1,4 @@
-"""The server process: startup → main_loop → shutdown."""
+"""The server process: start up, serve until stopped, shut down."""
 
 from __future__ import annotations
 
@@ -7,280 +7,240 @@ import contextlib
 import gc
 import logging
 import time
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final
 
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+import grpc
 
 from protome import __version__, system
 from protome.config import MIB, Config, cores
 from protome.mesh.surface import BACKEND, COMPILED
-from protome.model.card import SHIPPED, load_model
+from protome.model.card import SHIPPED, Model, load_model
 from protome.model.engine import Engine
 from protome.pipeline import selftest
 from protome.pipeline.inference import Inference
 from protome.pipeline.pipeline import Line
 from protome.scheduling.budget import Budget
 from protome.scheduling.forecast import Forecast
-from protome.telemetry import context as call
-from protome.telemetry.http import HttpServer, turns
+from protome.telemetry.http import HttpServer
 from protome.telemetry.metrics import Metrics
-from protome.telemetry.tracing import tracer_for
-from protome.threads import aside
+from protome.telemetry.tracing import Tracer, tracer_for
+from protome.threads import run_in_thread
 from protome.workers.pool import Pool
 
-from .convert import Wire
-from .interceptor import Gate
-from .listen import StartupError, announce, bind, grpc_server, tls_files
-from .photo_call import Reception
-from .service import METHODS, SERVICE, Servicer
+from .convert import Converter
+from .health import Health
+from .interceptor import CallInterceptor
+from .listen import StartupError, bind_port, create_grpc_server, write_port_file
+from .photo_call import PhotoCalls
+from .service import METHODS, SERVICE, PhotoService
 from .stop import stop_at_eof, stop_on_signals
-from .tls import Certificates, TlsError
+from .tls import Certificates, TlsError, load_certificates
 from .tokens import TokenFileError, Tokens
-from .uploads import Uploads
 
 log = logging.getLogger(__name__)
 
-# Room for the largest outputs behind the photo: volumes, portraits, uncompressed meshes.
-MAILBOX_MARGIN: Final = 64 * MIB
-# For statuses still on their way when the last photo is answered, seconds.
-LAST_WORDS: Final = 1.0
-# How often to look whether freed memory can be given back.
-TRIM_SECONDS: Final = 3.0
+# A worker's mailbox also holds its outputs: volumes, portraits, uncompressed meshes.
+MAILBOX_MARGIN_BYTES: Final = 64 * MIB
+# Time for the statuses of the last calls to reach their clients.
+LAST_STATUS_SECONDS: Final = 1.0
+# How often the main loop checks whether freed memory can be returned to the system.
+TRIM_INTERVAL_SECONDS: Final = 3.0
 
 
 class Server:
-    """One server; ``run`` lives from start to drained."""
+    """One server.
+
+    Args:
+        config: the settings.
+        until_eof: stop at the end of standard input too.
+    """
 
     def __init__(self, config: Config, *, until_eof: bool = False) -> None:
         self._config = config
         self._until_eof = until_eof
         self._metrics = Metrics()
-        self._ready = False
         self._stop = asyncio.Event()
-        self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]
 
     async def run(self) -> None:
-        """Serve until SIGTERM, SIGINT or SIGHUP, then drain.
+        """Start up, serve until stopped, shut down.
 
         Raises:
             StartupError, ModelError, WorkerDied: the server cannot start.
         """
-        try:
-            await self._unless_stopped()
-            await self.main_loop()
-        finally:
-            await self.shutdown()
+        stop_on_signals(self._stop)
+        if self._until_eof:
+            stop_at_eof(self._stop)
+        # Leaving the stack shuts the parts down, in the reverse of the order they were started in.
+        async with AsyncExitStack() as parts:
+            parts.callback(log.info, "stopped")
+            photos = await self._until_stopped(parts)
+            if photos is not None:
+                await self.main_loop(photos)
 
-    async def _unless_stopped(self) -> None:
-        """Start up, or give that up when told to stop."""
-        starting = asyncio.create_task(self.startup())
+    async def _until_stopped(self, parts: AsyncExitStack) -> PhotoCalls | None:
+        """Start up; return None if the server is stopped meanwhile."""
+        starting = asyncio.create_task(self.startup(parts))
         stopped = asyncio.create_task(self._stop.wait())
         try:
             await asyncio.wait({starting, stopped}, return_when=asyncio.FIRST_COMPLETED)
-            if starting.done():
-                await starting
+            return await starting if starting.done() else None
         finally:
             stopped.cancel()
             starting.cancel()
             await asyncio.gather(starting, return_exceptions=True)
 
-    async def startup(self) -> None:
-        """Bring up the parts from the inside out; ready is last."""
-        config = self._config
-        self._guard()
-        loop = asyncio.get_running_loop()
-        stop_on_signals(loop, self._stop)
-        if self._until_eof:
-            stop_at_eof(loop, self._stop)
-        try:
-            self._http = HttpServer(
-                config.metrics_host,
-                config.metrics_port,
-                self._metrics.registry,
-                alive=lambda: turns(loop),
-                ready=lambda: self._ready,
-            )
-        except OSError as error:
-            where = f"{config.metrics_host}:{config.metrics_port}"
-            raise StartupError(f"cannot listen on {where}: {error}") from None
-        self._http.start()
+    async def startup(self, parts: AsyncExitStack) -> PhotoCalls:
+        """Start each part after those that it needs; become ready last."""
+        config, metrics = self._config, self._metrics
+        certificates, tokens = _load_access(config)
+        health = Health(("", SERVICE), metrics)
+        http = parts.enter_context(_open_http(config, metrics, health))
+        tracer = _create_tracer(config)
+        parts.callback(tracer.close)
         folder = Path(config.model_dir) if config.model_dir else SHIPPED
         model = load_model(folder)
-        self._pool = Pool(
+        pool = await self._start_pool(parts)
+        engine = await run_in_thread(_create_engine, config, model)
+        await run_in_thread(engine.warm_up)
+        inference = self._start_inference(engine, parts)
+        await selftest.check(model, engine, pool, folder)
+
+        budget = Budget(config.max_held_bytes)
+        forecast = Forecast(
+            workers=config.worker_count, network=inference.times, clock=time.monotonic
+        )
+        line = Line(config, model, pool, inference, metrics, budget, forecast)
+        converter = Converter(config, model)
+        photos = PhotoCalls(config, line, converter, metrics, budget)
+        info = converter.server_info(__version__, engine.provider)
+        service = PhotoService(config, photos, line, metrics, info)
+        metrics.watch(pool, inference, engine, forecast)
+        metrics.describe(__version__, model, engine.provider)
+        if not COMPILED:
+            log.warning("the surface kernel is not compiled; %s is many times slower", BACKEND)
+
+        interceptor = CallInterceptor(METHODS, tracer, tokens, metrics)
+        server = create_grpc_server(config, interceptor, service, health)
+        port = bind_port(server, config, certificates)
+        await server.start()
+        parts.push_async_callback(self._drain, server, photos, health)
+        self._watching = asyncio.create_task(self._stop_if_grpc_ends(server))
+        await health.set_ready(True)
+        log.info(
+            "serving %s on port %d (%s, %d workers), metrics on port %d",
+            *(model.name, port, engine.provider, config.worker_count, http.port),
+        )
+        if config.port_file:
+            write_port_file(Path(config.port_file), port, http.port)
+        return photos
+
+    async def main_loop(self, photos: PhotoCalls) -> None:
+        """Wait until the server is stopped.
+
+        Meanwhile return memory to the system when a burst of photos is over: the C library would
+        keep it, scattered over its arenas.
+        """
+        # Objects of the start-up live as long as the process: the collector can skip them.
+        gc.freeze()
+        finished = 0
+        while not self._stop.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(TRIM_INTERVAL_SECONDS):
+                    await self._stop.wait()
+                return
+            if photos.idle and photos.finished != finished:
+                finished = photos.finished
+                await run_in_thread(system.trim_memory)
+
+    async def _drain(self, server: grpc.aio.Server, photos: PhotoCalls, health: Health) -> None:
+        """Report NOT_SERVING, refuse new calls, and let the calls in flight finish."""
+        log.info("draining")
+        await health.set_ready(False)
+        # Load balancers need time to notice before calls are refused.
+        await asyncio.sleep(self._config.drain_delay)
+        # GOAWAY makes clients connect to another server at once; calls in flight continue.
+        seconds = self._config.drain_seconds
+        stopping = asyncio.create_task(server.stop(seconds + LAST_STATUS_SECONDS))
+        await photos.drain(seconds)
+        # Do not wait for open health watches and idle streams.
+        await server.stop(LAST_STATUS_SECONDS)
+        await stopping
+
+    async def _start_pool(self, parts: AsyncExitStack) -> Pool:
+        config = self._config
+        pool = Pool(
             config.worker_count,
-            mailbox_bytes=config.max_image_bytes + MAILBOX_MARGIN,
+            mailbox_bytes=config.max_image_bytes + MAILBOX_MARGIN_BYTES,
             task_seconds=config.task_seconds,
             memory_bytes=config.worker_memory,
             on_restart=self._metrics.worker_restarted,
-            on_wait=self._waited,
+            on_wait=self._metrics.waited_for_worker,
         )
-        await self._pool.start()
-        engine = await aside(
-            Engine,
-            model,
-            provider=config.provider,  # type: ignore[arg-type]  # checked by Config
-            threads=config.inference_threads,
-            cores=cores(),
-            max_batch=config.max_batch,
-            in_flight=config.max_batches,
-            engine_cache=config.engine_cache,
-        )
-        await aside(engine.warm_up)
-        self._inference = Inference(
+        parts.push_async_callback(pool.close)
+        await pool.start()
+        return pool
+
+    def _start_inference(self, engine: Engine, parts: AsyncExitStack) -> Inference:
+        config = self._config
+        inference = Inference(
             engine,
             capacity=config.max_requests * config.max_faces,
             on_batch=self._metrics.batch,
             on_failure=self._stop.set,
         )
-        self._inference.start()
-        await selftest.check(model, engine, self._pool, folder)
-        budget = Budget(config.max_held_bytes)
-        forecast = Forecast(
-            workers=config.worker_count, network=self._inference.times, clock=time.monotonic
-        )
-        line = Line(config, model, self._pool, self._inference, self._metrics, budget, forecast)
-        wire = Wire(config, model)
-        uploads = Uploads(slow_uploads=config.slow_uploads, receive_seconds=config.receive_seconds)
-        self._reception = Reception(
-            line=line,
-            wire=wire,
-            metrics=self._metrics,
-            budget=budget,
-            max_requests=config.max_requests,
-            send_seconds=config.send_seconds,
-        )
-        self._servicer = Servicer(
-            reception=self._reception,
-            line=line,
-            metrics=self._metrics,
-            info=wire.server_info(__version__, engine.provider),
-            uploads=uploads,
-            max_streams=config.max_streams,
-            max_stream_photos=config.max_stream_photos,
-            receive_seconds=config.receive_seconds,
-        )
-        self._metrics.watch(
-            queue_faces=lambda: self._inference.queued,
-            queue_age=lambda: self._inference.oldest_age,
-            queue_tasks=lambda: self._pool.waiting,
-            workers=lambda: self._pool.ready,
-            backlog=lambda: forecast.backlog,
-            speed=lambda: forecast.speed,
-            network=self._inference.times,
-            batch_cap=lambda: engine.cap,
-        )
-        self._metrics.describe(
-            version=__version__,
-            name=model.name,
-            model=model.version,
-            digest=model.digest,
-            provider=engine.provider,
-        )
-        if not COMPILED:
-            log.warning("the surface kernel is not built: %s takes many times as long", BACKEND)
-        await self._listen()
-        await self._set_ready(True)
-        log.info(
-            "serving %s on port %d (%s, %d workers), metrics on port %d",
-            model.name,
-            self._port,
-            engine.provider,
-            config.worker_count,
-            self._http.port,
-        )
-        if config.port_file:
-            announce(Path(config.port_file), self._port, self._http.port)
+        parts.push_async_callback(inference.close)
+        inference.start()
+        return inference
 
-    async def main_loop(self) -> None:
-        """Until the signal to stop; everything else happens in the parts.
-
-        What a burst left free is given back once it is over: the C library would keep it, in
-        pieces here and there.
-        """
-        worked = 0
-        # What start-up made stays: the collector need not go over it again and again.
-        gc.freeze()
-        while not self._stop.is_set():
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(TRIM_SECONDS):
-                    await self._stop.wait()
-                return
-            if self._reception.idle and self._reception.taken != worked:
-                worked = self._reception.taken
-                await aside(system.trim_memory)
-
-    async def shutdown(self) -> None:
-        """Say NOT_SERVING, let the calls in flight finish, take the parts down."""
-        config = self._config
-        if hasattr(self, "_grpc"):
-            log.info("draining")
-            await self._set_ready(False)
-            # Time for load balancers to notice before calls are refused.
-            await asyncio.sleep(config.drain_delay)
-            # Clients are told at once to connect elsewhere (GOAWAY); what is in flight goes on.
-            stopping = asyncio.create_task(self._grpc.stop(config.drain_seconds + LAST_WORDS))
-            await self._reception.drain(config.drain_seconds)
-            # Open health watches and idle streams are not worth waiting for.
-            await self._grpc.stop(LAST_WORDS)
-            await stopping
-        if hasattr(self, "_inference"):
-            await self._inference.close()
-        if hasattr(self, "_pool"):
-            await self._pool.close()
-        if hasattr(self, "_tracer"):
-            self._tracer.close()
-        if hasattr(self, "_http"):
-            self._http.close()
-        log.info("stopped")
-
-    def _guard(self) -> None:
-        """Read what decides who may call: first, since it fails most easily."""
-        config = self._config
-        try:
-            files = tls_files(config)
-            self._certificates = None if files is None else Certificates(files)
-            self._tokens = (
-                Tokens(Path(config.token_file), time.monotonic) if config.token_file else None
-            )
-        except (TlsError, TokenFileError) as error:
-            raise StartupError(str(error)) from None
-        if self._tokens is not None and self._certificates is None:
-            log.warning("tokens are asked for over plain text: TLS must end in front of this port")
-        try:
-            self._tracer = tracer_for(config.spans, __version__)
-        except ImportError as error:
-            raise StartupError(f"spans need 'pip install protome[otel]': {error}") from None
-
-    def _waited(self, seconds: float) -> None:
-        """A task waited so long for a worker."""
-        self._metrics.stage("worker_queue", seconds)
-        call.stages({"worker_queue": seconds})
-
-    async def _listen(self) -> None:
-        gate = Gate(traced=METHODS, tracer=self._tracer, tokens=self._tokens, metrics=self._metrics)
-        self._grpc = grpc_server(self._config, gate)
-        self._grpc.add_generic_rpc_handlers((self._servicer.handlers(),))
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
-        names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(names, self._grpc)
-        self._port = bind(self._grpc, self._config, self._certificates)
-        await self._grpc.start()
-        self._serving = asyncio.create_task(self._watch())
-
-    async def _watch(self) -> None:
-        """End if gRPC ends by itself: the server would be ready, and answer nobody."""
-        with contextlib.suppress(Exception):  # What it ended with is in the log.
-            await self._grpc.wait_for_termination()
+    async def _stop_if_grpc_ends(self, server: grpc.aio.Server) -> None:
+        """Stop the server if gRPC ends by itself: no call would be answered any more."""
+        with contextlib.suppress(Exception):  # gRPC logs the reason.
+            await server.wait_for_termination()
         if not self._stop.is_set():
-            log.error("gRPC ended by itself")
+            log.error("gRPC ended unexpectedly")
             self._stop.set()
 
-    async def _set_ready(self, ready: bool) -> None:
-        self._ready = ready
-        self._metrics.ready(ready)
-        serving = health_pb2.HealthCheckResponse.SERVING
-        not_serving = health_pb2.HealthCheckResponse.NOT_SERVING
-        for name in ("", SERVICE):
-            await self._health.set(name, serving if ready else not_serving)
+
+def _load_access(config: Config) -> tuple[Certificates | None, Tokens | None]:
+    """Load what decides who may call: certificates for TLS, and tokens.
+
+    Raises:
+        StartupError: a file is missing or invalid.
+    """
+    try:
+        certificates = load_certificates(config)
+        tokens = Tokens(Path(config.token_file), time.monotonic) if config.token_file else None
+    except (TlsError, TokenFileError) as error:
+        raise StartupError(str(error)) from None
+    if tokens is not None and certificates is None:
+        log.warning("tokens are sent in plain text: end TLS in front of this port")
+    return certificates, tokens
+
+
+def _open_http(config: Config, metrics: Metrics, health: Health) -> HttpServer:
+    try:
+        return HttpServer(config.metrics_host, config.metrics_port, metrics.registry, health)
+    except OSError as error:
+        where = f"{config.metrics_host}:{config.metrics_port}"
+        raise StartupError(f"cannot listen on {where}: {error}") from None
+
+
+def _create_tracer(config: Config) -> Tracer:
+    try:
+        return tracer_for(config.spans, __version__)
+    except ImportError as error:
+        raise StartupError(f"spans need 'pip install protome[otel]': {error}") from None
+
+
+def _create_engine(config: Config, model: Model) -> Engine:
+    return Engine(
+        model,
+        provider=config.provider,  # type: ignore[arg-type]  # checked by Config
+        threads=config.inference_threads,
+        cores=cores(),
+        max_batch=config.max_batch,
+        in_flight=config.max_batches,
+        engine_cache=config.engine_cache,
+    )

@@ -1,4 +1,4 @@
-"""The gRPC methods: requests in, events of the line out."""
+"""The gRPC methods of ``protome.v1.ReconstructionService``."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import grpc
 
+from protome.config import Config
 from protome.errors import InvalidRequest, Overloaded, ProtomeError
 from protome.pipeline.pipeline import Line
 from protome.telemetry.context import Call
@@ -13,10 +14,10 @@ from protome.telemetry.metrics import Metrics
 from protome.v1 import reconstruction_pb2 as pb
 
 from . import status
-from .parse_request import parsed
-from .photo_call import Reception
+from .parse_request import parse_message
+from .photo_call import PhotoCalls
 from .photo_stream import PhotoStream
-from .respond import Context, answering, deadline_of
+from .respond import Context, deadline_of, respond
 from .uploads import Uploads
 
 _CONTRACT: Final = pb.DESCRIPTOR.services_by_name["ReconstructionService"]
@@ -24,48 +25,41 @@ SERVICE: Final = _CONTRACT.full_name
 METHODS: Final = frozenset(f"/{SERVICE}/{method.name}" for method in _CONTRACT.methods)
 
 
-class Servicer:
-    """Serves ``protome.v1.ReconstructionService``.
+class PhotoService:
+    """Serve ``protome.v1.ReconstructionService``.
 
     Args:
-        reception: takes the photos.
-        line: says early what could not be done in time.
-        metrics: counts.
-        info: the answer to GetServerInfo.
-        uploads: who may send.
-        max_streams: ReconstructMany streams open at a time.
-        max_stream_photos: photos of one ReconstructMany stream worked on at a time.
-        receive_seconds: how long a stream may be idle.
+        config: the settings.
+        photos: reconstructs the photos.
+        line: refuses photos early that cannot be done in time.
+        metrics: counts refused photos.
+        info: the response of GetServerInfo.
     """
 
     def __init__(
         self,
-        *,
-        reception: Reception,
+        config: Config,
+        photos: PhotoCalls,
         line: Line,
         metrics: Metrics,
         info: pb.GetServerInfoResponse,
-        uploads: Uploads,
-        max_streams: int,
-        max_stream_photos: int,
-        receive_seconds: float,
     ) -> None:
-        self._reception = reception
+        self._config = config
+        self._photos = photos
         self._line = line
         self._metrics = metrics
         self._info = info
-        self._uploads = uploads
-        self._max_streams = max_streams
-        self._max_stream_photos = max_stream_photos
-        self._receive_seconds = receive_seconds
+        self._uploads = Uploads(
+            slow_uploads=config.slow_uploads, receive_seconds=config.receive_seconds
+        )
         self._streams = 0
 
     def handlers(self) -> grpc.GenericRpcHandler[Any, Any]:
-        """The methods for a server.
+        """Return the methods for a gRPC server.
 
-        Reconstruct is served as if photos were streamed, which on the wire is the same: so its
-        message is read only when there is a place for it. All messages are parsed here, so that
-        those that cannot be are an error of ours.
+        Reconstruct is declared with a stream of requests, which is the same on the wire: so gRPC
+        reads its message only when the server asks for it. The methods parse their messages
+        themselves, so that invalid ones end with an error of this service.
         """
         return grpc.method_handlers_generic_handler(
             SERVICE,
@@ -87,62 +81,50 @@ class Servicer:
         )
 
     async def Reconstruct(self, requests: object, context: Context) -> None:
-        """One photo; see the contract."""
+        """Reconstruct one photo; see the contract."""
         del requests
-        with self._reception.working():
-            await self._reconstruct(context)
-
-    async def _reconstruct(self, context: Context) -> None:
-        async with answering(context) as (call, write):
-            # At once: gRPC reckons it with the wall clock, which may jump.
-            deadline = deadline_of(context)
-            try:
-                message = await self._receive(context, call, deadline)
-            except ProtomeError as error:
-                self._metrics.turned_away("Reconstruct", status.code(error).name)
-                raise
-            await self._reception.photo("Reconstruct", call, message, deadline, write)
+        with self._photos.working():
+            async with respond(context) as (call, write):
+                # First of all: gRPC computes it from the wall clock, which may jump.
+                deadline = deadline_of(context)
+                try:
+                    message = await self._receive(context, call, deadline)
+                except ProtomeError as error:
+                    self._metrics.turned_away("Reconstruct", status.code(error).name)
+                    raise
+                await self._photos.reconstruct("Reconstruct", call, message, deadline, write)
 
     async def ReconstructMany(self, requests: object, context: Context) -> None:
-        """Many photos over one stream; see the contract."""
+        """Reconstruct the photos of a stream; see the contract."""
         del requests
-        async with answering(context) as (call, write):
-            if self._streams >= self._max_streams:
+        async with respond(context) as (call, write):
+            if self._streams >= self._config.max_streams:
                 raise Overloaded(f"{self._streams} streams are open", max_streams=self._streams)
             self._streams += 1
-            stream = PhotoStream(
-                reception=self._reception,
-                context=context,
-                call=call,
-                write=write,
-                deadline=deadline_of(context),
-                max_photos=self._max_stream_photos,
-                receive_seconds=self._receive_seconds,
-            )
             try:
-                await stream.serve()
+                await PhotoStream(self._config, self._photos, context, call, write).serve()
             finally:
                 self._streams -= 1
 
     async def GetServerInfo(self, request: bytes, context: Context) -> pb.GetServerInfoResponse:
-        """What this server is; see the contract."""
-        async with answering(context):
-            parsed(pb.GetServerInfoRequest, request)
+        """Describe this server; see the contract."""
+        async with respond(context):
+            parse_message(pb.GetServerInfoRequest, request)
             return self._info
 
     async def _receive(
         self, context: Context, call: Call, deadline: float
     ) -> pb.ReconstructRequest:
-        """The one message of a call.
+        """Receive the message of a call.
 
         Raises:
-            ProtomeError: it is not taken in, or is none.
+            ProtomeError: the server has no room for it, or it cannot be parsed.
         """
-        self._reception.admit(0)
-        self._line.check(deadline, call.client)
+        self._photos.admit(0)
+        self._line.check(deadline, call.tenant)
         raw = await self._uploads.read(context.read)
         if not isinstance(raw, bytes):
             raise InvalidRequest("the call has no message")
-        # Before it is parsed, which copies the photo.
-        self._reception.admit(len(raw))
-        return parsed(pb.ReconstructRequest, raw)
+        # Before parsing, which copies the photo.
+        self._photos.admit(len(raw))
+        return parse_message(pb.ReconstructRequest, raw)

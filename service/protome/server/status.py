@@ -1,7 +1,7 @@
-"""The one table from our errors to gRPC statuses.
+"""Map errors to gRPC statuses.
 
 The details follow google.rpc (https://google.aip.dev/193): an ErrorInfo with a machine-readable
-reason and the facts, and a RetryInfo where trying again makes sense.
+reason and metadata, and a RetryInfo if a retry makes sense.
 """
 
 from __future__ import annotations
@@ -19,8 +19,7 @@ from protome.v1 import reconstruction_pb2 as pb
 
 DOMAIN: Final = "protome"
 DETAILS_KEY: Final = "grpc-status-details-bin"
-# Clients retry CANCELLED, since gRPC ends calls with it that meet a server's stop. This one is no
-# such call.
+# Clients retry CANCELLED, with which gRPC ends calls when a server stops. This tells them not to.
 NO_RETRY: Final = ("grpc-retry-pushback-ms", "-1")
 
 CODES: Final[Mapping[type[ProtomeError], grpc.StatusCode]] = {
@@ -44,23 +43,23 @@ CODES: Final[Mapping[type[ProtomeError], grpc.StatusCode]] = {
 
 
 def code(error: ProtomeError) -> grpc.StatusCode:
-    """The gRPC status code that a request ends with after ``error``."""
+    """Return the gRPC status code of an error."""
     return CODES[type(error)]
 
 
 def trailers(error: ProtomeError) -> tuple[tuple[str, str | bytes], ...]:
-    """Trailing metadata that carries the google.rpc.Status of ``error``."""
+    """Return trailing metadata with the google.rpc.Status of an error."""
     info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.facts)
     details = [_pack(info)]
     if error.retry_seconds is not None:
         details.append(_pack(error_details_pb2.RetryInfo(retry_delay=_delay(error))))
     status = status_pb2.Status(code=code(error).value[0], message=error.message, details=details)
-    told = (DETAILS_KEY, status.SerializeToString())
-    return (told, NO_RETRY) if isinstance(error, errors.ClientGone) else (told,)
+    trailer = (DETAILS_KEY, status.SerializeToString())
+    return (trailer, NO_RETRY) if isinstance(error, errors.ClientGone) else (trailer,)
 
 
 def as_message(error: ProtomeError) -> pb.Error:
-    """The same as an event of a ReconstructMany stream."""
+    """Return an error as an event of a ReconstructMany stream."""
     delay = None if error.retry_seconds is None else _delay(error)
     return pb.Error(
         code=code(error).value[0],

@@ -1,4 +1,4 @@
-"""TLS and mutual TLS with certificates that may be replaced while the server runs."""
+"""Serve TLS and mutual TLS with certificates that may be replaced while the server runs."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from typing import Final
 
 import grpc
 
-from .replaced import signature
+from protome.config import Config
+
+from .file_signature import file_signature
 
 log = logging.getLogger(__name__)
-
 
 # X509_V_ERR_CERT_HAS_EXPIRED of OpenSSL.
 EXPIRED: Final = 10
@@ -27,12 +28,12 @@ class TlsError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class TlsFiles:
-    """PEM files.
+    """Paths of PEM files.
 
     Attributes:
-        cert: the server's certificate, then those that vouch for it.
+        cert: the server's certificate, followed by intermediate certificates.
         key: its private key, not encrypted.
-        client_ca: certificates that clients must be vouched for by; None: any client may connect.
+        client_ca: CA certificates that verify client certificates; None disables mutual TLS.
     """
 
     cert: Path
@@ -41,60 +42,77 @@ class TlsFiles:
 
     @property
     def paths(self) -> tuple[Path, ...]:
-        """Those that are there."""
+        """The paths that are set."""
         return (self.cert, self.key, *((self.client_ca,) if self.client_ca else ()))
 
 
-class Certificates:
-    """The certificate in use; looks at each new connection whether its files were replaced.
-
-    Files that are broken, expired, or do not belong together, are reported once and leave the
-    certificate in use as it is. Connections that exist are never touched.
-
-    Args:
-        files: what to serve with.
+def load_certificates(config: Config) -> Certificates | None:
+    """Load the configured certificates; None if the server uses plain text.
 
     Raises:
-        TlsError: it cannot be used.
+        TlsError: a file is missing or invalid.
+    """
+    if not (config.tls_cert or config.tls_key or config.tls_client_ca):
+        return None
+    if not (config.tls_cert and config.tls_key):
+        raise TlsError("TLS needs both tls_cert and tls_key")
+    ca = Path(config.tls_client_ca) if config.tls_client_ca else None
+    return Certificates(TlsFiles(Path(config.tls_cert), Path(config.tls_key), ca))
+
+
+class Certificates:
+    """The certificate in use; reloads its files at a new connection if they were replaced.
+
+    If the new files are invalid, expired, or do not match, that is logged once and the certificate
+    in use stays. Existing connections are never affected.
+
+    Args:
+        files: paths of the PEM files.
+
+    Raises:
+        TlsError: the files cannot be used.
     """
 
     def __init__(self, files: TlsFiles) -> None:
         self._files = files
         self._lock = threading.Lock()
-        self._seen = signature(self._files.paths)
+        self._signature = file_signature(self._files.paths)
         self._first = _load(files)
 
     def credentials(self) -> grpc.ServerCredentials:
-        """For a gRPC port."""
+        """Return credentials for a port of a gRPC server."""
         return grpc.dynamic_ssl_server_credentials(
             self._first,
-            # None, which its stubs do not know, leaves the certificate as it is.
-            self._fetch,  # type: ignore[arg-type]
+            # Its type stubs lack None, which keeps the certificate as it is.
+            self.current,  # type: ignore[arg-type]
             require_client_authentication=bool(self._files.client_ca),
         )
 
-    def _fetch(self) -> grpc.ServerCertificateConfiguration | None:
-        """The certificate if it was replaced; gRPC asks before each handshake, in any thread."""
+    def current(self) -> grpc.ServerCertificateConfiguration | None:
+        """Return the certificate if it was replaced since the last call, else None.
+
+        gRPC calls this before each handshake, in any thread.
+        """
         with self._lock:
             try:
-                found = signature(self._files.paths)
-                if found == self._seen:
+                signature = file_signature(self._files.paths)
+                if signature == self._signature:
                     return None
-                self._seen = found
+                self._signature = signature
                 loaded = _load(self._files)
             except TlsError as error:
                 log.error("the new certificate is not used: %s", error)
                 return None
-            # Written to while we read: the next connection looks again.
-            if found != signature(self._files.paths):
-                self._seen = ()
+            # The files changed during the reload: the next connection reloads them again.
+            if signature != file_signature(self._files.paths):
+                self._signature = ()
                 return None
-        log.info("the certificate was replaced")
+        log.info("the certificate was reloaded")
         return loaded
 
 
 def _load(files: TlsFiles) -> grpc.ServerCertificateConfiguration:
-    """Read and check; gRPC itself says nothing of a key that is not the certificate's."""
+    """Read and check the files; gRPC itself does not report a key that does not match."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
         context.load_cert_chain(files.cert, files.key, password=_no_password)
@@ -111,10 +129,13 @@ def _load(files: TlsFiles) -> grpc.ServerCertificateConfiguration:
 
 
 def _expired(server: ssl.SSLContext, cert: Path) -> bool:
-    """Whether a client finds so, in a handshake in memory; nothing else reads the dates."""
+    """Return whether a client would reject an expired certificate, from a handshake in memory.
+
+    Python's ssl module offers no other way to check the dates.
+    """
     client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     client.check_hostname = False
-    # The certificate vouches for itself.
+    # Trust the certificate itself.
     client.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     client.load_verify_locations(cert)
     there, back = ssl.MemoryBIO(), ssl.MemoryBIO()

@@ -1,7 +1,7 @@
-"""Who may call, and how much: bearer tokens (RFC 6750) with rate and concurrency limits.
+"""Check bearer tokens (RFC 6750) and limit the rate and concurrency of each client.
 
-The server knows tokens by their SHA-256 only. Tokens are random (``protome token`` makes them), so
-a fast hash is enough.
+The server stores only the SHA-256 of a token. Tokens are random (``protome token`` creates them),
+so a fast hash is enough.
 """
 
 from __future__ import annotations
@@ -21,30 +21,30 @@ from typing import Any, Final
 
 from protome.errors import OverQuota, Unauthenticated
 
-from .replaced import signature
+from .file_signature import file_signature
 
 log = logging.getLogger(__name__)
 
-LOOK_SECONDS: Final = 1.0
+FILE_CHECK_SECONDS: Final = 1.0
 DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 NAME: Final = re.compile(r"[\w.@-]{1,64}")
-# When a client may come back that has as many photos in work as it may.
-BUSY_SECONDS: Final = 1.0
+# RetryInfo for a tenant that has too many photos in progress.
+BUSY_RETRY_SECONDS: Final = 1.0
 
 
 class TokenFileError(Exception):
-    """The file of tokens cannot be used; the message says why."""
+    """The token file cannot be used; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """What the file says of a client.
+    """The entry of a tenant in the token file.
 
     Attributes:
-        digests: SHA-256 of its tokens; more than one while they are being replaced.
+        digests: SHA-256 of its tokens; more than one while a token is being replaced.
         rate: photos per second on average.
         burst: photos at once after a pause.
-        concurrent: photos worked on at a time.
+        concurrent: photos in progress at a time.
     """
 
     digests: Sequence[bytes]
@@ -53,8 +53,11 @@ class Allowance:
     concurrent: float = math.inf
 
 
-class Client:
-    """A client and what it has used up; a token bucket that ``rate`` photos a second drip into."""
+class Tenant:
+    """A client that is known by its token, and how much of its quota is used.
+
+    The rate is limited by a token bucket that gains ``rate`` photos per second.
+    """
 
     def __init__(self, name: str, allowance: Allowance, clock: Callable[[], float]) -> None:
         self.name = name
@@ -65,17 +68,17 @@ class Client:
         self._working = 0
 
     @contextlib.contextmanager
-    def photo(self) -> Iterator[None]:
-        """Count a photo while the block lasts.
+    def admit_photo(self) -> Iterator[None]:
+        """Count a photo as in progress while the block lasts.
 
         Raises:
-            OverQuota: it is one too many.
+            OverQuota: the quota is used up.
         """
         allowance = self.allowance
         if self._working >= allowance.concurrent:
             raise OverQuota(
-                f"{self._working} photos are being worked on for {self.name}",
-                retry_seconds=BUSY_SECONDS,
+                f"{self._working} photos of {self.name} are in progress",
+                retry_seconds=BUSY_RETRY_SECONDS,
                 concurrent=int(allowance.concurrent),
             )
         self._take()
@@ -102,13 +105,13 @@ class Client:
 
 
 class Tokens:
-    """The clients of a file, read again when it changes.
+    """The tenants of a token file, which is read again when it changes.
 
-    A file that is broken after a change is reported, and the clients stay as they were.
+    If the changed file is invalid, that is logged and the tenants stay as they were.
 
     Args:
-        file: see :func:`read`.
-        clock: seconds, never backwards.
+        file: the token file; see :func:`read`.
+        clock: monotonic time in seconds.
 
     Raises:
         TokenFileError: the file cannot be used.
@@ -117,74 +120,74 @@ class Tokens:
     def __init__(self, file: Path, clock: Callable[[], float]) -> None:
         self._file = file
         self._clock = clock
-        self._looked = clock()
-        self._seen = signature([file])
-        self._clients = {
-            name: Client(name, allowance, clock) for name, allowance in read(file).items()
+        self._checked_at = clock()
+        self._signature = file_signature([file])
+        self._tenants = {
+            name: Tenant(name, allowance, clock) for name, allowance in read(file).items()
         }
 
-    def check(self, headers: Sequence[str]) -> Client:
-        """Whose token the ``authorization`` metadata of a call holds.
+    def check(self, headers: Sequence[str]) -> Tenant:
+        """Return the tenant whose token is in the ``authorization`` metadata of a call.
 
         Raises:
-            Unauthenticated: nobody's.
+            Unauthenticated: there is no token, or it is unknown.
         """
-        self._look()
+        self._reload_if_changed()
         scheme, _, token = (headers[0] if len(headers) == 1 else "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise Unauthenticated("the call needs 'authorization: Bearer TOKEN' in its metadata")
         digest = hashlib.sha256(token.strip().encode()).digest()
         found = None
-        # Every digest is compared, each in constant time: the time tells nothing.
-        for client in self._clients.values():
-            for known in client.allowance.digests:
+        # Compare with every digest, each in constant time, so that the time reveals nothing.
+        for tenant in self._tenants.values():
+            for known in tenant.allowance.digests:
                 if hmac.compare_digest(known, digest):
-                    found = client
+                    found = tenant
         if found is None:
-            raise Unauthenticated("the token is not known")
+            raise Unauthenticated("the token is unknown")
         return found
 
-    def _look(self) -> None:
+    def _reload_if_changed(self) -> None:
         now = self._clock()
-        if now - self._looked < LOOK_SECONDS:
+        if now - self._checked_at < FILE_CHECK_SECONDS:
             return
-        self._looked = now
-        found = signature([self._file])
-        if found == self._seen:
+        self._checked_at = now
+        signature = file_signature([self._file])
+        if signature == self._signature:
             return
-        self._seen = found
+        self._signature = signature
         try:
             allowances = read(self._file)
         except TokenFileError as error:
-            log.error("the new tokens are not used: %s", error)
+            log.error("the new token file is not used: %s", error)
             return
-        clients = {}
+        tenants = {}
         for name, allowance in allowances.items():
-            # What a client has used up does not change with the file.
-            clients[name] = self._clients.get(name) or Client(name, allowance, self._clock)
-            clients[name].allowance = allowance
-        self._clients = clients
-        log.info("the tokens were replaced: %d clients", len(clients))
+            # Keep how much of its quota a tenant has used.
+            tenants[name] = self._tenants.get(name) or Tenant(name, allowance, self._clock)
+            tenants[name].allowance = allowance
+        self._tenants = tenants
+        log.info("the token file was reloaded: %d clients", len(tenants))
 
 
 def read(file: Path) -> dict[str, Allowance]:
-    """Read a TOML file with a table for each client::
+    """Read a token file, a TOML file with a table for each tenant::
 
         [webshop]
         sha256 = ["3a6e…"]        # of its tokens, 64 hexadecimal digits each
-        photos_per_second = 2.5   # optional, as the next two
-        burst = 10                # photos at once after a pause; without, a second's worth
-        concurrent = 4            # photos worked on at a time
+        photos_per_second = 2.5   # optional, like the next two
+        burst = 10                # photos at once after a pause; default: those of one second
+        concurrent = 4            # photos in progress at a time
 
     Raises:
-        TokenFileError: it cannot be read, or a key is wrong.
+        TokenFileError: the file cannot be read, or a key is invalid.
     """
     try:
         tables = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise TokenFileError(f"cannot read {file}: {error}") from None
     if not tables:
-        # Most likely it is being written.
+        # Most likely the file is being written.
         raise TokenFileError(f"{file} names no client")
     return {name: _allowance(f"{file}: {name}", name, table) for name, table in tables.items()}
 
@@ -219,7 +222,7 @@ def _number(where: str, table: Mapping[str, Any], key: str, default: float) -> f
 
 
 def new_token(name: str) -> tuple[str, str]:
-    """A token, and the table of it for the file."""
+    """Create a random token; return it and its table for the token file."""
     token = secrets.token_urlsafe(32)
     digest = hashlib.sha256(token.encode()).hexdigest()
     return token, f'[{name}]\nsha256 = ["{digest}"]\n'

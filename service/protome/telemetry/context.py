@@ -1,4 +1,4 @@
-"""The call that code runs for: who makes it, and under which ids."""
+"""Keep the current call: its client and its ids."""
 
 from __future__ import annotations
 
@@ -12,43 +12,43 @@ from typing import Final, Protocol
 
 from .tracing import PlainTracer, Span
 
-# What may stand in a log without being taken for something else.
+# Printable ASCII without spaces is safe in logs and metadata.
 REQUEST_ID: Final = re.compile(r"[\x21-\x7e]{1,128}")
 
 
 class Tenant(Hashable, Protocol):
-    """A client that is known by its token."""
+    """A client that is known by its token; see ``protome.server.tokens.Tenant``."""
 
     name: str
 
-    def photo(self) -> AbstractContextManager[None]:
-        """Count a photo while the block lasts."""
+    def admit_photo(self) -> AbstractContextManager[None]:
+        """Count a photo as in progress while the block lasts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call, or a photo of a stream of them.
+    """A call, or one photo of a stream.
 
     Attributes:
-        request_id: the client's ``x-request-id``, or one of ours.
-        span: its place in a trace.
-        client: None where no tokens are asked for.
-        photo: the id within its stream, empty outside of streams.
-        recheck: raises what ends the call, if its token is not known any more.
+        request_id: the client's ``x-request-id``, or a random one.
+        span: its span of a trace.
+        tenant: the client whose token the call has; None if the server asks for no tokens.
+        photo: id of the photo within its stream; empty outside of streams.
+        recheck: raises Unauthenticated if the token has become unknown.
     """
 
     request_id: str
     span: Span = field(default_factory=lambda: PlainTracer().begin("", None))
-    client: Tenant | None = None
+    tenant: Tenant | None = None
     photo: str = ""
     recheck: Callable[[], object] = lambda: None
 
     @property
     def metadata(self) -> tuple[tuple[str, str], ...]:
-        """What the client is told of it."""
+        """Metadata that is sent to the client: the ids."""
         context = self.span.context
-        told = (("x-request-id", self.request_id), ("traceparent", context.parent))
-        return (*told, ("tracestate", context.state)) if context.state else told
+        ids = (("x-request-id", self.request_id), ("traceparent", context.parent))
+        return (*ids, ("tracestate", context.state)) if context.state else ids
 
 
 CURRENT: Final[ContextVar[Call | None]] = ContextVar("call", default=None)
@@ -56,7 +56,7 @@ CURRENT: Final[ContextVar[Call | None]] = ContextVar("call", default=None)
 
 @contextmanager
 def running(call: Call) -> Iterator[Call]:
-    """Code in the block, and tasks it starts, run for ``call``."""
+    """Make ``call`` the current call of the block and of the tasks that it starts."""
     before = CURRENT.set(call)
     try:
         yield call
@@ -65,14 +65,18 @@ def running(call: Call) -> Iterator[Call]:
 
 
 def request_id(given: Sequence[str]) -> str:
-    """The client's id if it sent one that can be used, or a new one."""
+    """Return the client's request id if it sent a valid one, or a random one."""
     if len(given) == 1 and REQUEST_ID.fullmatch(given[0]):
         return given[0]
     return secrets.token_hex(16)
 
 
-def stages(seconds: Mapping[str, float]) -> None:
-    """Stages of the current call that ran one after the other and ended now."""
+def record_stages(seconds: Mapping[str, float]) -> None:
+    """Add spans to the current call for stages that ran one after the other until now.
+
+    Args:
+        seconds: duration of each stage by its name, in order.
+    """
     call = CURRENT.get()
     if call is not None:
         call.span.stages(seconds)

@@ -1,4 +1,4 @@
-"""The HTTP listener: ``/metrics`` for Prometheus, ``/healthz`` and ``/readyz`` for probes."""
+"""Serve ``/metrics`` for Prometheus, and ``/healthz`` and ``/readyz`` for probes, over HTTP."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable
-from socketserver import ThreadingMixIn
-from typing import TYPE_CHECKING, Any, Final
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self
+from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 from prometheus_client import CollectorRegistry, make_wsgi_app
+from prometheus_client.exposition import ThreadingWSGIServer
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
@@ -23,13 +23,17 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MAX_CONNECTIONS: Final = 32
+# An event loop that runs no callback for this long is stuck; probes wait longer.
+LOOP_STALL_SECONDS: Final = 5.0
 
 
-class _Server(ThreadingMixIn, WSGIServer):
-    """A thread for each connection, of which there are few: one more ends the oldest. Answers
-    take milliseconds, so that is one that says nothing, or too slowly."""
+class _Server(ThreadingWSGIServer):
+    """A server with one thread for each of at most MAX_CONNECTIONS connections.
 
-    daemon_threads = True
+    A new connection over the limit closes the oldest one: responses take milliseconds, so its
+    client sends nothing or reads too slowly.
+    """
+
     request_queue_size = 128
 
     def __init__(self, *args: Any) -> None:
@@ -41,7 +45,7 @@ class _Server(ThreadingMixIn, WSGIServer):
         try:
             connection: tuple[socket.socket, Any] = super().get_request()
         except OSError:
-            # No descriptor is left: asked again at once, it would keep a core busy.
+            # No descriptor is left; an immediate retry would keep a core busy.
             time.sleep(0.05)
             raise
         return connection
@@ -51,14 +55,14 @@ class _Server(ThreadingMixIn, WSGIServer):
             if len(self._open) >= MAX_CONNECTIONS:
                 oldest = next(iter(self._open))
                 del self._open[oldest]
-                # Its thread reads the end, and closes it.
+                # Its thread then reads the end of the stream and closes the socket.
                 with contextlib.suppress(OSError):
                     oldest.shutdown(socket.SHUT_RDWR)
             self._open[request] = None
         try:
             super().process_request(request, client_address)
         except RuntimeError:
-            # The system denies a thread: probes must not fail for that, and may wait for this one.
+            # The system denies a thread. Answer in this one: probes must not fail for that.
             self.process_request_thread(request, client_address)
 
     def shutdown_request(self, request: Any) -> None:
@@ -67,77 +71,85 @@ class _Server(ThreadingMixIn, WSGIServer):
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A peer that hung up in the middle."""
+        """Log a connection that its client closed early."""
         log.debug("a connection of the HTTP listener failed", exc_info=True)
 
 
 class _Handler(WSGIRequestHandler):
-    # A peer that connects and says nothing must not keep a thread for good.
+    # Close connections on which the client sends nothing.
     timeout = 10
 
     def get_stderr(self) -> io.StringIO:
-        """Where tracebacks go: past the log they would stop this thread if nobody reads."""
+        """Discard tracebacks: writing them would block this thread if standard error is full."""
         return io.StringIO()
 
     def log_message(self, format: str, *args: object) -> None:
-        """Probes every few seconds are no news."""
+        """Log nothing: probes arrive every few seconds."""
+
+
+class Probes(Protocol):
+    """Answers for the probes."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether requests are accepted."""
+
+    def alive(self) -> bool:
+        """Return whether the server works; may take seconds."""
 
 
 class HttpServer:
-    """Serves in threads of its own, so that it answers while the event loop is busy.
+    """An HTTP server with its own threads, so that it answers while the event loop is busy.
+
+    It answers from entering its context until leaving it.
 
     Args:
         host: address to listen on.
-        port: 0 picks a free one.
+        port: port to listen on; 0 picks a free one.
         registry: the metrics.
-        alive: whether the server still works; may take seconds to tell.
-        ready: whether requests are taken.
+        probes: answers for ``/healthz`` and ``/readyz``.
+
+    Attributes:
+        port: the port in use.
+
+    Raises:
+        OSError: the address is not available.
     """
 
-    def __init__(
-        self,
-        host: str,
-        port: int,
-        registry: CollectorRegistry,
-        *,
-        alive: Callable[[], bool],
-        ready: Callable[[], bool],
-    ) -> None:
-        metrics = make_wsgi_app(registry)
-
-        def app(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
-            path = environ.get("PATH_INFO", "")
-            if path == "/metrics":
-                try:
-                    answer: Iterable[bytes] = metrics(environ, start)
-                except Exception:
-                    # Of some versions in Accept the client library makes nothing.
-                    log.exception("the metrics cannot be told")
-                    return _text(start, "500 Internal Server Error", "see the log")
-                return answer
-            if path == "/healthz":
-                if alive():
-                    return _text(start, "200 OK", "alive")
-                return _text(start, "503 Service Unavailable", "stuck")
-            if path == "/readyz":
-                if ready():
-                    return _text(start, "200 OK", "ready")
-                return _text(start, "503 Service Unavailable", "not ready")
-            return _text(start, "404 Not Found", "try /metrics, /healthz or /readyz")
-
-        self._server = make_server(host, port, app, _Server, _Handler)
+    def __init__(self, host: str, port: int, registry: CollectorRegistry, probes: Probes) -> None:
+        self._metrics = make_wsgi_app(registry)
+        self._probes = probes
+        self._server = make_server(host, port, self._respond, _Server, _Handler)
         self.port = self._server.server_port
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
 
-    def start(self) -> None:
-        """Begin to answer."""
+    def __enter__(self) -> Self:
         self._thread.start()
+        return self
 
-    def close(self) -> None:
-        """Stop answering."""
-        if self._thread.is_alive():
-            self._server.shutdown()
+    def __exit__(self, *exc: object) -> None:
+        self._server.shutdown()
         self._server.server_close()
+
+    def _respond(self, environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+        path = environ.get("PATH_INFO", "")
+        if path == "/metrics":
+            try:
+                response: Iterable[bytes] = self._metrics(environ, start)
+            except Exception:
+                # The library fails on some values of the header Accept.
+                log.exception("the metrics cannot be rendered")
+                return _text(start, "500 Internal Server Error", "see the log")
+            return response
+        if path == "/healthz":
+            if self._probes.alive():
+                return _text(start, "200 OK", "alive")
+            return _text(start, "503 Service Unavailable", "stuck")
+        if path == "/readyz":
+            if self._probes.ready:
+                return _text(start, "200 OK", "ready")
+            return _text(start, "503 Service Unavailable", "not ready")
+        return _text(start, "404 Not Found", "try /metrics, /healthz or /readyz")
 
 
 def _text(start: StartResponse, status: str, body: str) -> list[bytes]:
@@ -145,12 +157,11 @@ def _text(start: StartResponse, status: str, body: str) -> list[bytes]:
     return [body.encode() + b"\n"]
 
 
-# An event loop that gets to nothing for so long is stuck, seconds: less than probes wait.
-STUCK: Final = 5.0
+def loop_responds(loop: asyncio.AbstractEventLoop) -> bool:
+    """Return whether an event loop runs callbacks; call it from another thread.
 
-
-def turns(loop: asyncio.AbstractEventLoop) -> bool:
-    """Whether an event loop gets to something new; asked by another thread."""
-    turned = threading.Event()
-    loop.call_soon_threadsafe(turned.set)
-    return turned.wait(STUCK)
+    It takes up to LOOP_STALL_SECONDS.
+    """
+    ran = threading.Event()
+    loop.call_soon_threadsafe(ran.set)
+    return ran.wait(LOOP_STALL_SECONDS)

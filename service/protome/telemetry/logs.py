@@ -125,8 +125,8 @@ class JsonFormatter(logging.Formatter):
             entry["span_id"] = context.span_id
             if call.photo:
                 entry["photo"] = call.photo
-            if call.client is not None:
-                entry["client"] = call.client.name
+            if call.tenant is not None:
+                entry["client"] = call.tenant.name
         entry.update({key: getattr(record, key) for key in EXTRA if hasattr(record, key)})
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)

@@ -1,8 +1,7 @@
-"""All metrics of a server, in Prometheus base units, prefixed ``protome_``."""
+"""Define the metrics of a server, in Prometheus base units, prefixed ``protome_``."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
 from prometheus_client import (
@@ -16,7 +15,9 @@ from prometheus_client import (
 )
 
 from protome.scheduling.batcher import BatchFacts, Reason
-from protome.scheduling.learned_times import Affine
+
+from .context import record_stages
+from .observed import BatchLimited, FaceQueue, ModelCard, WorkerQueue, WorkForecast
 
 SECONDS: Final = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
@@ -26,7 +27,7 @@ FACES: Final = (0, 1, 2, 3, 4, 6, 8, 12, 16, 32)
 BATCHES: Final = (1, 2, 4, 8, 16, 32)
 FILLS: Final = (0.25, 0.5, 0.625, 0.75, 0.875, 1.0)
 METHODS: Final = ("Reconstruct", "ReconstructMany")
-# What a photo can end with.
+# Status codes that a photo can end with.
 CODES: Final = (
     "OK", "NOT_FOUND", "INVALID_ARGUMENT", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED", "CANCELLED",
     "UNAVAILABLE", "INTERNAL",
@@ -51,7 +52,7 @@ class Metrics:
             ["method", "code"],
             registry=r,
         )
-        # From 0 on: what a series that is new counts at once, rates do not see.
+        # Start at 0: Prometheus rates miss the first step of a series that begins above 0.
         for method in METHODS:
             for code in CODES:
                 self._requests.labels(method, code)
@@ -96,21 +97,21 @@ class Metrics:
         )
         self._dispatches = Counter(
             "protome_batch_dispatches",
-            "Batches, by why they left: idle engine, full, a deadline, draining.",
+            "Batches, by why they were started: idle engine, full, a deadline, draining.",
             ["dispatch_reason"],
             registry=r,
         )
         for reason in Reason:
             self._dispatches.labels(reason.value)
         self._gone = Counter(
-            "protome_batch_gone_faces", "Faces computed for clients already gone.", registry=r
+            "protome_batch_gone_faces", "Faces computed after their client was gone.", registry=r
         )
         self._work = Counter(
             "protome_work_seconds", "Time of workers and network spent on photos.", registry=r
         )
         self._wasted = Counter(
             "protome_wasted_seconds",
-            "The part of it that went into photos nobody took or could take an answer for.",
+            "Part of protome_work_seconds spent on photos whose result was not delivered.",
             registry=r,
         )
         self._photo_faces = Histogram(
@@ -120,24 +121,22 @@ class Metrics:
             "protome_mesh_size_bytes", "Size of an encoded mesh.", buckets=BYTES, registry=r
         )
         self._restarts = Counter(
-            "protome_worker_restarts", "Worker processes that had to be replaced.", registry=r
+            "protome_worker_restarts", "Worker processes that were replaced.", registry=r
         )
-        self._workers = Gauge(
-            "protome_workers", "Worker processes that are there, at work or idle.", registry=r
-        )
+        self._workers = Gauge("protome_workers", "Worker processes, busy or idle.", registry=r)
         self._unauthenticated = Counter(
             "protome_unauthenticated_calls",
-            "Calls turned away for want of a token that is known.",
+            "Calls refused because their token is missing or unknown.",
             registry=r,
         )
-        self._in_flight = Gauge("protome_requests_in_flight", "Photos being worked on.", registry=r)
-        self._ready = Gauge("protome_ready", "1 when the server takes requests.", registry=r)
+        self._in_flight = Gauge("protome_requests_in_flight", "Photos in progress.", registry=r)
+        self._ready = Gauge("protome_ready", "1 when the server accepts requests.", registry=r)
         self._queue_faces = Gauge(
             "protome_queue_depth_faces", "Faces waiting for the network.", registry=r
         )
         self._batch_cap = Gauge(
             "protome_batch_cap_faces",
-            "Faces run at a time: fewer than max_batch for a while after memory was not enough.",
+            "Largest batch: less than max_batch for a while after memory ran out.",
             registry=r,
         )
         self._queue_age = Gauge(
@@ -147,10 +146,12 @@ class Metrics:
             "protome_worker_queue_depth_tasks", "Tasks waiting for a worker.", registry=r
         )
         self._backlog = Gauge(
-            "protome_backlog_seconds", "Work left for the photos in the line.", registry=r
+            "protome_backlog_seconds", "Work left for the photos in progress.", registry=r
         )
         self._speed = Gauge(
-            "protome_speed_ratio", "Work retired in a second of saturation, learned.", registry=r
+            "protome_speed_ratio",
+            "Seconds of work done per second while saturated, learned.",
+            registry=r,
         )
         self._network_a = Gauge(
             "protome_network_fixed_seconds", "a of a batch's time a + b * n, learned.", registry=r
@@ -162,67 +163,69 @@ class Metrics:
         self._model = Info("protome_model", "The network that is served.", registry=r)
 
     def watch(
-        self,
-        *,
-        queue_faces: Callable[[], float],
-        queue_age: Callable[[], float],
-        queue_tasks: Callable[[], float],
-        workers: Callable[[], float],
-        backlog: Callable[[], float],
-        speed: Callable[[], float],
-        network: Affine,
-        batch_cap: Callable[[], float],
+        self, pool: WorkerQueue, inference: FaceQueue, engine: BatchLimited, forecast: WorkForecast
     ) -> None:
-        """Read the queues and what was learned whenever the metrics are asked for."""
-        self._backlog.set_function(backlog)
-        self._speed.set_function(speed)
+        """Read the state of these parts whenever the metrics are collected."""
+        network = inference.times
+        self._queue_tasks.set_function(lambda: pool.waiting)
+        self._workers.set_function(lambda: pool.ready)
+        self._queue_faces.set_function(lambda: inference.queued)
+        self._queue_age.set_function(lambda: inference.oldest_age)
         self._network_a.set_function(lambda: network.a)
         self._network_b.set_function(lambda: network.b)
-        self._queue_faces.set_function(queue_faces)
-        self._batch_cap.set_function(batch_cap)
-        self._queue_age.set_function(queue_age)
-        self._queue_tasks.set_function(queue_tasks)
-        self._workers.set_function(workers)
+        self._batch_cap.set_function(lambda: engine.cap)
+        self._backlog.set_function(lambda: forecast.backlog)
+        self._speed.set_function(lambda: forecast.speed)
 
-    def describe(self, *, version: str, name: str, model: str, digest: str, provider: str) -> None:
-        """State what is served."""
+    def describe(self, version: str, model: ModelCard, provider: str) -> None:
+        """Set the info metrics: version of the server, network, execution provider."""
         self._build.info({"version": version})
         self._model.info(
-            {"name": name, "version": model, "digest": digest, "execution_provider": provider}
+            {
+                "name": model.name,
+                "version": model.version,
+                "digest": model.digest,
+                "execution_provider": provider,
+            }
         )
 
     def ready(self, ready: bool) -> None:
-        """Whether requests are taken."""
+        """Set whether the server accepts requests."""
         self._ready.set(ready)
 
     def began(self) -> None:
-        """A photo was received."""
+        """Count a photo that was received."""
         self._in_flight.inc()
 
     def ended(self, method: str, code: str, seconds: float) -> None:
-        """A photo was answered."""
+        """Count a photo that was answered."""
         self._in_flight.dec()
         self._requests.labels(method, code).inc()
         self._request_seconds.labels(method).observe(seconds)
 
     def turned_away(self, method: str, code: str) -> None:
-        """A photo was not taken in."""
+        """Count a photo that was refused."""
         self._requests.labels(method, code).inc()
 
     def unauthenticated(self) -> None:
-        """A call was turned away for its token."""
+        """Count a call without a known token."""
         self._unauthenticated.inc()
 
     def first_mesh(self, method: str, seconds: float) -> None:
-        """The first byte of a photo's first mesh was written."""
+        """Record the time to the first byte of a photo's first mesh."""
         self._first_seconds.labels(method).observe(seconds)
 
+    def waited_for_worker(self, seconds: float) -> None:
+        """Record the time that a task of the current call waited for a worker."""
+        self.stage("worker_queue", seconds)
+        record_stages({"worker_queue": seconds})
+
     def stage(self, stage: str, seconds: float) -> None:
-        """A stage took this long."""
+        """Record the duration of a stage."""
         self._stage_seconds.labels(stage).observe(seconds)
 
     def batch(self, facts: BatchFacts) -> None:
-        """A batch went through the network."""
+        """Record a batch that went through the network."""
         self._batch_size.observe(facts.faces)
         self._batch_fill.observe(facts.faces / facts.rows)
         self._padding.inc(facts.rows - facts.faces)
@@ -232,21 +235,21 @@ class Metrics:
         self._wasted.inc(facts.seconds * facts.gone / facts.faces)
 
     def work(self, seconds: float) -> None:
-        """A worker was busy with a photo."""
+        """Add time that a worker was busy with a photo."""
         self._work.inc(seconds)
 
     def wasted(self, seconds: float) -> None:
-        """So much was computed for nobody."""
+        """Add time that was spent on a photo whose result was not delivered."""
         self._wasted.inc(seconds)
 
-    def photo(self, faces: int) -> None:
-        """So many faces were found in a photo."""
+    def photo_faces(self, faces: int) -> None:
+        """Record the number of faces found in a photo."""
         self._photo_faces.observe(faces)
 
     def mesh(self, size: int) -> None:
-        """A mesh of so many bytes was encoded."""
+        """Record the size of an encoded mesh, bytes."""
         self._mesh_bytes.observe(size)
 
     def worker_restarted(self) -> None:
-        """A worker process was replaced."""
+        """Count a worker process that was replaced."""
         self._restarts.inc()

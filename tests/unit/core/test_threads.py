@@ -8,14 +8,14 @@ import threading
 
 import pytest
 
-from protome.threads import aside, spare_watchers
+from protome.threads import run_in_thread, watch_processes_without_threads
 
 
 def test_what_is_done_aside_is_answered_or_fails() -> None:
     async def main() -> None:
-        assert await aside(threading.get_ident) != threading.get_ident()
+        assert await run_in_thread(threading.get_ident) != threading.get_ident()
         with pytest.raises(ZeroDivisionError):
-            await aside(divmod, 1, 0)
+            await run_in_thread(divmod, 1, 0)
 
     asyncio.run(main())
 
@@ -31,7 +31,7 @@ def test_processes_are_watched_without_threads() -> None:
     if sys.version_info < (3, 12):
         before = asyncio.get_child_watcher()
         try:
-            spare_watchers()
+            watch_processes_without_threads()
             asyncio.run(main())
         finally:
             asyncio.set_child_watcher(before)

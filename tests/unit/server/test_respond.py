@@ -9,7 +9,7 @@ import grpc
 import pytest
 
 from protome.errors import InvalidRequest
-from protome.server.respond import Context, answering
+from protome.server.respond import Context, respond
 
 
 class Peer:
@@ -46,7 +46,7 @@ def test_metadata_go_out_once_and_before_messages() -> None:
     async def run() -> None:
         peer = Peer()
         peer.sent.set_result(None)
-        async with answering(cast(Context, peer)) as (_, write):
+        async with respond(cast(Context, peer)) as (_, write):
             await write("one")
             await write("two")
         assert peer.said == ["metadata", "one", "two"]
@@ -61,7 +61,7 @@ def test_the_status_waits_for_metadata_whose_writer_was_cancelled() -> None:
         peer = Peer()
 
         async def serve() -> None:
-            async with answering(cast(Context, peer)) as (_, write):
+            async with respond(cast(Context, peer)) as (_, write):
                 writer = asyncio.ensure_future(write("never"))
                 await peer.asked.wait()
                 writer.cancel()
@@ -84,7 +84,7 @@ def test_metadata_that_cannot_be_sent_are_the_writers_error() -> None:
     async def run() -> None:
         peer = Peer()
         peer.sent.set_exception(RuntimeError("gone"))
-        async with answering(cast(Context, peer)) as (_, write):
+        async with respond(cast(Context, peer)) as (_, write):
             for _ in range(2):
                 with pytest.raises(RuntimeError, match="gone"):
                     await write("never")
@@ -100,7 +100,7 @@ def test_a_message_goes_out_though_the_writer_of_the_one_before_was_cancelled() 
     async def run() -> list[int]:
         async def serve(request: bytes, context: Context) -> None:
             del request
-            async with answering(context) as (_, write):
+            async with respond(context) as (_, write):
                 writer = asyncio.ensure_future(write(big))
                 await asyncio.sleep(0.2)
                 assert not writer.done()

@@ -80,14 +80,14 @@ def test_a_broken_replacement_is_reported_once_and_a_good_one_taken(
     tmp_path: Path, leaves: list[trustme.LeafCert], caplog: pytest.LogCaptureFixture
 ) -> None:
     certificates = Certificates(write(tmp_path, leaves[0]))
-    assert certificates._fetch() is None
+    assert certificates.current() is None
     os.replace(write(tmp_path / "new", leaves[1]).cert, tmp_path / "cert.pem")
     for _ in range(3):
-        assert certificates._fetch() is None
+        assert certificates.current() is None
     assert [record.levelname for record in caplog.records] == ["ERROR"]
     os.replace(tmp_path / "new" / "key.pem", tmp_path / "key.pem")
-    assert certificates._fetch() is not None
-    assert certificates._fetch() is None
+    assert certificates.current() is not None
+    assert certificates.current() is None
 
 
 def test_files_that_vanish_leave_the_certificate(
@@ -97,10 +97,10 @@ def test_files_that_vanish_leave_the_certificate(
     certificates = Certificates(files)
     files.cert.unlink()
     for _ in range(3):
-        assert certificates._fetch() is None
+        assert certificates.current() is None
     assert len(caplog.records) == 1
     write(tmp_path, leaves[1])
-    assert certificates._fetch() is not None
+    assert certificates.current() is not None
 
 
 def test_files_that_were_unreadable_are_looked_at_again(
@@ -113,9 +113,9 @@ def test_files_that_were_unreadable_are_looked_at_again(
     files.key.chmod(0)
     with monkeypatch.context() as patch:
         patch.setattr("protome.server.tls._load", _refuse)
-        assert certificates._fetch() is None
+        assert certificates.current() is None
     files.key.chmod(0o600)
-    assert certificates._fetch() is not None
+    assert certificates.current() is not None
 
 
 def _refuse(files: TlsFiles) -> None:

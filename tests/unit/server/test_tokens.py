@@ -148,7 +148,7 @@ def test_photos_over_the_rate_are_told_when_to_come_back(file: Path) -> None:
     def taken() -> int:
         for count in range(10):
             try:
-                with client.photo():
+                with client.admit_photo():
                     pass
             except OverQuota as error:
                 waits.append(error.retry_seconds or 0.0)
@@ -174,14 +174,14 @@ def test_photos_at_a_time_are_limited(file: Path) -> None:
     client = Tokens(file, Clock()).check(["Bearer s3cret"])
     with contextlib.ExitStack() as stack:
         for _ in range(2):
-            stack.enter_context(client.photo())
-        with pytest.raises(OverQuota) as caught, client.photo():
+            stack.enter_context(client.admit_photo())
+        with pytest.raises(OverQuota) as caught, client.admit_photo():
             pass
         assert caught.value.retry_seconds
         assert caught.value.facts == {"concurrent": "2"}
-    with pytest.raises(ZeroDivisionError), client.photo():
+    with pytest.raises(ZeroDivisionError), client.admit_photo():
         raise ZeroDivisionError
-    with client.photo(), client.photo():
+    with client.admit_photo(), client.admit_photo():
         pass
 
 
@@ -190,10 +190,10 @@ def test_a_replaced_file_does_not_forgive_what_was_used_up(file: Path) -> None:
     file.write_text(text)
     clock = Clock()
     tokens = Tokens(file, clock)
-    with tokens.check(["Bearer s3cret"]).photo():
+    with tokens.check(["Bearer s3cret"]).admit_photo():
         pass
     rewrite(file, text + table("lab", "other"))
     clock.now += 1.1
     client = tokens.check(["Bearer s3cret"])
-    with pytest.raises(OverQuota), client.photo():
+    with pytest.raises(OverQuota), client.admit_photo():
         pass

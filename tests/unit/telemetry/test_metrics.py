@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field
 
 import pytest
 from prometheus_client import generate_latest
@@ -32,23 +33,35 @@ UNITS = (
 WRONG_UNITS = re.compile(r"_(ms|milliseconds|minutes|kb|kib|mb|percent)(_|$)")
 
 
+@dataclass(frozen=True)
+class Card:
+    name: str
+    version: str
+    digest: str
+
+
+@dataclass(frozen=True)
+class Parts:
+    """All parts of a server that are watched, in one."""
+
+    queued: int = 3
+    oldest_age: float = 0.5
+    waiting: int = 2
+    ready: int = 4
+    backlog: float = 1.5
+    speed: float = 2.5
+    cap: int = 16
+    times: Affine = field(default_factory=Affine)
+
+
 @pytest.fixture
 def metrics() -> Metrics:
     made = Metrics()
-    made.describe(version="1", name="net", model="2", digest="ab", provider="CPU")
-    network = Affine()
-    network.observe(1, 0.03)
-    network.observe(2, 0.05)
-    made.watch(
-        queue_faces=lambda: 3,
-        queue_age=lambda: 0.5,
-        queue_tasks=lambda: 2,
-        workers=lambda: 4,
-        backlog=lambda: 1.5,
-        speed=lambda: 2.5,
-        network=network,
-        batch_cap=lambda: 16,
-    )
+    made.describe("1", Card("net", "2", "ab"), "CPU")
+    parts = Parts()
+    parts.times.observe(1, 0.03)
+    parts.times.observe(2, 0.05)
+    made.watch(parts, parts, parts, parts)
     made.began()
     made.began()
     made.ended("Reconstruct", "OK", 0.2)
@@ -57,7 +70,7 @@ def metrics() -> Metrics:
     made.batch(BatchFacts(faces=3, rows=4, reason=Reason.FULL, seconds=0.6, gone=1))
     made.work(1.4)
     made.wasted(0.3)
-    made.photo(2)
+    made.photo_faces(2)
     made.mesh(100_000)
     made.worker_restarted()
     made.ready(True)
@@ -195,5 +208,5 @@ def test_process_metrics_are_there(metrics: Metrics) -> None:
 
 def test_two_servers_do_not_share_metrics() -> None:
     first, second = Metrics(), Metrics()
-    first.photo(1)
+    first.photo_faces(1)
     assert value(second, "protome_photo_faces_count") == 0
