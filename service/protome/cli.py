@@ -12,22 +12,23 @@ import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Final
+from typing import Final, get_args
 
-# The environment comes before all that imports gRPC.
+# The environment must be set before gRPC is imported.
 from . import __version__, config, environment  # noqa: F401
-from .client import Client, CorruptAnswer, Reconstruction, ReconstructionError, tls
+from .client import Client, CorruptAnswer, Reconstruction, ReconstructionError, requests, tls
+from .client.enums import short_name
 from .embedded import EmbeddedError, EmbeddedServer
 from .server.tokens import new_token
 from .v1 import reconstruction_pb2 as pb
 
-# Photos sent at a time: enough to keep every stage of a server busy.
-PARALLEL: Final = 8
-INFO_SECONDS: Final = 60.0
+# Photos sent at a time, enough to keep every stage of a server busy.
+PARALLEL_PHOTOS: Final = 8
+INFO_TIMEOUT_SECONDS: Final = 60.0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; returns the exit status."""
+    """Run the command; return its exit status."""
     parser = _parser()
     args = parser.parse_args(argv)
     try:
@@ -58,62 +59,66 @@ def _parser() -> argparse.ArgumentParser:
     reconstruct.add_argument("photos", nargs="+", type=Path, metavar="PHOTO")
     reconstruct.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
     _add_server(reconstruct)
+    for flag, kind, default, help_ in (
+        ("--detail", requests.Level, "standard", "level of detail"),
+        ("--format", requests.Format, "glb", "mesh format"),
+        ("--compression", requests.Compression, "none", "compression of GLB files"),
+        ("--appearance", requests.Appearance, "texture", "how meshes are coloured"),
+    ):
+        reconstruct.add_argument(
+            flag, choices=get_args(kind), default=default, help=f"{help_} (default: {default})"
+        )
     reconstruct.add_argument(
-        "--detail", choices=("preview", "standard", "fine"), default="standard"
+        "--vertex-quality",
+        action="store_true",
+        help="add to each vertex whether the photo shows it, and a confidence",
     )
-    reconstruct.add_argument("--format", choices=("glb", "ply", "obj", "stl"), default="glb")
-    reconstruct.add_argument("--compression", choices=("none", "draco", "meshopt"), default="none")
-    reconstruct.add_argument(
-        "--appearance", choices=("none", "vertex_colours", "texture"), default="texture"
-    )
-    reconstruct.add_argument(
-        "--vertex-quality", action="store_true", help="say of each vertex whether it was seen"
-    )
-    reconstruct.add_argument("--max-faces", type=_count, default=0, metavar="N")
-    reconstruct.add_argument(
-        "--max-triangles", type=_count, default=0, metavar="N", help="simplify each mesh to N"
-    )
-    reconstruct.add_argument(
-        "--max-mesh-bytes", type=_count, default=0, metavar="N", help="simplify until a mesh fits"
-    )
+    for flag, help_ in (
+        ("--max-faces", "largest number of faces; 0: the server's limit"),
+        ("--max-triangles", "simplify each mesh to N triangles; 0: do not simplify"),
+        ("--max-mesh-bytes", "simplify each mesh until its file has N bytes; 0: do not simplify"),
+    ):
+        reconstruct.add_argument(flag, type=_count, default=0, metavar="N", help=help_)
     reconstruct.set_defaults(run=_reconstruct)
 
     show = commands.add_parser("demo", help="reconstruct the sample photo and draw the result")
     show.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
     show.set_defaults(run=_demo)
 
-    measure = commands.add_parser("bench", help="measure what a server makes of this machine")
+    measure = commands.add_parser("bench", help="measure the speed of a server on this machine")
     measure.add_argument("--json", action="store_true", help="print everything as JSON")
-    measure.add_argument("--quick", action="store_true", help="a minute instead of several")
+    measure.add_argument("--quick", action="store_true", help="take one minute instead of several")
     measure.add_argument(
         "--requests", type=_count, metavar="N",
-        help="of the growth of memory (default: 10000, with --quick 200); 0 leaves it out",
+        help="photos of the memory test (default: 10000, with --quick 200); 0 skips it",
     )  # fmt: skip
     measure.set_defaults(run=_bench)
 
-    info = commands.add_parser("info", help="say what a server is")
+    info = commands.add_parser("info", help="print version, network and limits of a server")
     _add_server(info)
     info.set_defaults(run=_info)
 
-    token = commands.add_parser("token", help="make a token for a client of a server")
+    token = commands.add_parser("token", help="create a token for a client of a server")
     token.add_argument("name", metavar="CLIENT")
     token.set_defaults(run=_token)
     return parser
 
 
 def _add_server(parser: argparse.ArgumentParser) -> None:
-    """Flags that say which server to ask, and how."""
+    """Add the flags that choose a server and its credentials."""
     parser.add_argument(
-        "--address", metavar="HOST:PORT", help="server to ask; without it one is started"
+        "--address", metavar="HOST:PORT", help="server to call; default: start one for this command"
     )
-    parser.add_argument("--tls", action="store_true", help="ask over TLS")
+    parser.add_argument("--tls", action="store_true", help="connect with TLS")
     parser.add_argument(
-        "--ca", type=Path, metavar="FILE", help="PEM file that vouches for the server; with --tls"
+        "--ca", type=Path, metavar="FILE", help="CA bundle that verifies the server; with --tls"
     )
     parser.add_argument(
-        "--cert", type=Path, metavar="FILE", help="PEM file with a certificate to show; with --tls"
+        "--cert", type=Path, metavar="FILE", help="PEM file with the client certificate; with --tls"
     )
-    parser.add_argument("--key", type=Path, metavar="FILE", help="PEM file with its private key")
+    parser.add_argument(
+        "--key", type=Path, metavar="FILE", help="PEM file with the private key of --cert"
+    )
     parser.add_argument("--token-file", type=Path, metavar="FILE", help="file with the token")
 
 
@@ -134,7 +139,7 @@ def _count(text: str) -> int:
 
 
 def _serve(args: argparse.Namespace) -> int:
-    # The whole server, which no other command needs in its own process.
+    # Imported here: no other command needs the server in its own process.
     from .errors import ProtomeError
     from .model.card import ModelError
     from .server.listen import StartupError
@@ -155,7 +160,7 @@ def _reconstruct(args: argparse.Namespace) -> int:
     failed = 0
     with contextlib.ExitStack() as stack:
         client = _client(args, stack, None)
-        threads = ThreadPoolExecutor(PARALLEL)
+        threads = ThreadPoolExecutor(PARALLEL_PHOTOS)
         stack.callback(threads.shutdown, wait=False, cancel_futures=True)
         answers = [
             threads.submit(_one, client, photo, stem, args)
@@ -173,7 +178,7 @@ def _reconstruct(args: argparse.Namespace) -> int:
 
 
 def _stems(photos: Sequence[Path]) -> list[str]:
-    """A file name for each photo's meshes; photos of one name in several folders get numbers."""
+    """Return a file name for the meshes of each photo; equal names get numbers."""
     stems: list[str] = []
     for photo in photos:
         names = (f"{photo.stem}-{n}" if n > 1 else photo.stem for n in itertools.count(1))
@@ -182,7 +187,7 @@ def _stems(photos: Sequence[Path]) -> list[str]:
 
 
 def _one(client: Client, photo: Path, stem: str, args: argparse.Namespace) -> tuple[str, bool]:
-    """Reconstruct a photo, write its meshes; returns a line about it and whether there is any."""
+    """Reconstruct a photo and write its meshes; return a summary and whether there is a mesh."""
     result = client.reconstruct(
         photo.read_bytes(),
         max_faces=args.max_faces,
@@ -227,7 +232,7 @@ def _bench(args: argparse.Namespace) -> int:
 
 
 def _times(result: Reconstruction) -> str:
-    """The stage times of a photo's first face, a line each."""
+    """Format the stage times of a photo's first face, one per line."""
     times, face = result.summary.times, result.summary.faces[0]
     mesh = face.meshes[-1]
     rows = (
@@ -248,7 +253,7 @@ def _times(result: Reconstruction) -> str:
 
 def _info(args: argparse.Namespace) -> int:
     with contextlib.ExitStack() as stack:
-        info = _client(args, stack, INFO_SECONDS).server_info()
+        info = _client(args, stack, INFO_TIMEOUT_SECONDS).server_info()
     limits = info.limits
     rows = (
         ("protome", info.version),
@@ -271,12 +276,10 @@ def _info(args: argparse.Namespace) -> int:
 
 def _token(args: argparse.Namespace) -> int:
     token, table = new_token(args.name)
-    print(f"# The client sends this token and keeps it to itself:\n# {token}")
-    print(f"# The server's token_file gets this:\n{table}", end="")
+    print(f"# The client sends this token and keeps it secret:\n# {token}")
+    print(f"# Add this to the server's token_file:\n{table}", end="")
     return 0
 
 
 def _names(enum: object, values: Sequence[int]) -> str:
-    """Enum values without their common prefix."""
-    names = [enum.Name(value) for value in values]  # type: ignore[attr-defined]
-    return ", ".join(name.split("_")[-1] for name in names)
+    return ", ".join(short_name(enum, value) for value in values)
