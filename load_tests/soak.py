@@ -26,7 +26,8 @@ import psutil
 from numpy.typing import NDArray
 
 from protome.bench.service import cpu_seconds, family
-from protome.client.answers import Assembler, CorruptAnswer, finished, translate
+from protome.client.answers import Assembler
+from protome.client.errors import CorruptAnswer, error_from_call
 from protome.client.requests import Level, make_request
 from protome.config import cores
 from protome.embedded import EmbeddedServer
@@ -150,7 +151,7 @@ class Soak:
                 try:
                     act(pb_grpc.ReconstructionServiceStub(channel), chance)
                 except grpc.RpcError as error:
-                    problem = translate(error)
+                    problem = error_from_call(error)
                     self._count(problem.reason or problem.code.name)
                 except CorruptAnswer:
                     self._count("wrong answer")
@@ -165,7 +166,7 @@ class Soak:
         assembler = Assembler()
         for event in stub.Reconstruct(request, timeout=60):
             assembler.feed(event)
-        finished(assembler)
+        assembler.complete()
         self._count("OK")
 
     def _plain(self, stub: Any, chance: random.Random) -> None:
@@ -219,7 +220,7 @@ class Soak:
             for _ in stub.ReconstructMany(_messages(pairs, chance.uniform(0, 0.2)), timeout=60):
                 pass
         except grpc.RpcError as error:
-            if translate(error).reason != "INVALID_REQUEST":
+            if error_from_call(error).reason != "INVALID_REQUEST":
                 raise
         self._count("OK")
 

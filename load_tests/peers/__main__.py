@@ -27,7 +27,7 @@ from load_tests.cluster.nodes import free_port
 from load_tests.machine import describe, load_average
 from protome.bench.load import Spec, Tally
 from protome.bench.service import cpu_seconds, family
-from protome.client.answers import ReconstructionError
+from protome.client.errors import ReconstructionError
 from protome.client.requests import make_request
 from protome.config import cores
 from protome.sample import SAMPLE

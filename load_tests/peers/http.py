@@ -13,7 +13,7 @@ import aiohttp
 import grpc
 
 from protome.bench.load import Caller, Connect, connect, main
-from protome.client.answers import ReconstructionError
+from protome.client.errors import ReconstructionError
 from protome.v1 import reconstruction_pb2 as pb
 
 BOUNDARY: Final = "protome-photo"

@@ -5,10 +5,11 @@ with Client("localhost:50051") as client:
     result.faces[0].mesh  # the bytes of a GLB file
 """
 
-from .answers import CorruptAnswer, Face, NoFaceFound, Reconstruction, ReconstructionError
+from .answers import Face, Reconstruction
 from .asynchronous import AsyncClient
 from .blocking import Client
 from .connection import SERVICE_CONFIG, tls
+from .errors import CorruptAnswer, NoFaceFound, ReconstructionError
 from .requests import Options, make_request
 
 __all__ = [

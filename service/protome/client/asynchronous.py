@@ -1,9 +1,8 @@
-"""The asyncio client."""
+"""Call a server from asyncio."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from types import TracebackType
 from typing import Self, Unpack
 
 import grpc
@@ -11,50 +10,24 @@ import grpc
 from protome.v1 import reconstruction_pb2 as pb
 from protome.v1 import reconstruction_pb2_grpc as pb_grpc
 
-from .answers import (
-    Assembler,
-    CorruptAnswer,
-    Reconstruction,
-    ReconstructionError,
-    finished,
-    from_message,
-    translate,
-)
-from .connection import OPTIONS, metadata
-from .exchange import Attempts
+from .answers import Assembler, Reconstruction
+from .connection import Connection
+from .errors import CorruptAnswer, ReconstructionError, error_from_call, error_from_message
+from .exchange import Exchange
 from .requests import Options, make_request
 
 
-class AsyncClient:
-    """An asyncio client; arguments as :class:`Client`."""
+class AsyncClient(Connection):
+    """A client for asyncio; arguments as :class:`Client`."""
 
-    def __init__(
-        self,
-        address: str,
-        *,
-        credentials: grpc.ChannelCredentials | None = None,
-        token: str | None = None,
-        timeout: float | None = 60.0,
-    ) -> None:
-        if credentials is None:
-            self.channel = grpc.aio.insecure_channel(address, options=OPTIONS)
-        else:
-            self.channel = grpc.aio.secure_channel(address, credentials, options=OPTIONS)
-        self.stub: pb_grpc.ReconstructionServiceAsyncStub = pb_grpc.ReconstructionServiceStub(
-            self.channel
-        )
-        self.timeout = timeout
-        self._metadata = metadata(token)
+    channel: grpc.aio.Channel
+    stub: pb_grpc.ReconstructionServiceAsyncStub
+    _api = grpc.aio
 
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *exc: object) -> None:
         await self.close()
 
     async def close(self) -> None:
@@ -62,54 +35,50 @@ class AsyncClient:
         await self.channel.close(None)
 
     async def server_info(self) -> pb.GetServerInfoResponse:
-        """What the server is."""
+        """Ask the server for its version, network and limits; errors as :class:`Client`."""
         try:
-            return await self.stub.GetServerInfo(
-                pb.GetServerInfoRequest(), timeout=self.timeout, metadata=self._metadata
-            )
+            return await self.stub.GetServerInfo(pb.GetServerInfoRequest(), **self._call_options())
         except grpc.RpcError as error:
-            raise translate(error) from None
+            raise error_from_call(error) from None
 
     async def events(
         self, request: pb.ReconstructRequest, timeout: float | None = None
     ) -> AsyncIterator[pb.ReconstructResponse]:
-        """The raw events of an answer, as they come."""
+        """Yield the messages of a response as they arrive; errors as :class:`Client`."""
         try:
-            async for event in self.stub.Reconstruct(
-                request, timeout=timeout or self.timeout, metadata=self._metadata
-            ):
+            async for event in self.stub.Reconstruct(request, **self._call_options(timeout)):
                 yield event
         except grpc.RpcError as error:
-            raise translate(error) from None
+            raise error_from_call(error) from None
 
     async def reconstruct(
         self, image: bytes, *, timeout: float | None = None, **options: Unpack[Options]
     ) -> Reconstruction:
-        """As :meth:`Client.reconstruct`."""
-        request, attempts = make_request(image, **options), Attempts(timeout or self.timeout)
+        """Reconstruct the faces of one photo; see :meth:`Client.reconstruct`."""
+        exchange = Exchange(make_request(image, **options), timeout or self.timeout)
         while True:
-            assembler = Assembler()
             try:
-                async for event in self.events(request, attempts.timeout):
-                    assembler.feed(event)
+                async for event in self.events(exchange.request, exchange.timeout):
+                    exchange.feed(event)
+                return exchange.result()
             except ReconstructionError as error:
-                if attempts.again(error, assembler):
-                    continue
-                raise
-            return finished(assembler)
+                exchange.retry(error)
 
     async def reconstruct_many(
         self,
         requests: AsyncIterator[tuple[str, pb.ReconstructRequest]],
         timeout: float | None = None,
     ) -> AsyncIterator[tuple[str, Reconstruction | ReconstructionError]]:
-        """Send photos over one stream; yields (id, outcome) as they finish.
+        """Send photos over one stream; yield (id, result) as they finish.
 
         Args:
             requests: (id of your choice, request); pulled only as fast as the server reads.
-            timeout: seconds for the whole stream.
-        """
+            timeout: time limit of the whole stream, seconds; None: no limit.
 
+        Raises:
+            ReconstructionError: the stream failed; that of a single photo is yielded.
+            CorruptAnswer: a response is damaged or incomplete.
+        """
         failure: Exception | None = None
 
         async def messages() -> AsyncIterator[pb.ReconstructManyRequest]:
@@ -118,25 +87,25 @@ class AsyncClient:
                 async for request_id, request in requests:
                     yield pb.ReconstructManyRequest(request_id=request_id, request=request)
             except Exception as error:
-                # gRPC would only cancel the call and forget why.
+                # gRPC would only cancel the call and drop the exception.
                 failure = error
 
-        open_: dict[str, Assembler] = {}
+        incomplete: dict[str, Assembler] = {}
         try:
             async for event in self.stub.ReconstructMany(
                 messages(), timeout=timeout, metadata=self._metadata
             ):
                 if event.HasField("error"):
-                    open_.pop(event.request_id, None)
-                    yield event.request_id, from_message(event.error)
+                    incomplete.pop(event.request_id, None)
+                    yield event.request_id, error_from_message(event.error)
                     continue
-                assembler = open_.setdefault(event.request_id, Assembler())
+                assembler = incomplete.setdefault(event.request_id, Assembler())
                 assembler.feed(event)
                 if assembler.done:
-                    yield event.request_id, finished(open_.pop(event.request_id))
+                    yield event.request_id, incomplete.pop(event.request_id).complete()
         except grpc.RpcError as error:
-            raise translate(error) from None
+            raise error_from_call(error) from None
         if failure is not None:
             raise failure
-        if open_:
-            raise CorruptAnswer(f"no summary came for {', '.join(sorted(open_))}")
+        if incomplete:
+            raise CorruptAnswer(f"no summary came for {', '.join(sorted(incomplete))}")

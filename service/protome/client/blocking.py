@@ -1,4 +1,4 @@
-"""The blocking client."""
+"""Call a server, blocking until the response is complete."""
 
 from __future__ import annotations
 
@@ -10,37 +10,26 @@ import grpc
 from protome.v1 import reconstruction_pb2 as pb
 from protome.v1 import reconstruction_pb2_grpc as pb_grpc
 
-from .answers import Assembler, Reconstruction, ReconstructionError, finished, translate
-from .connection import OPTIONS, metadata
-from .exchange import Attempts
+from .answers import Reconstruction
+from .connection import Connection
+from .errors import ReconstructionError, error_from_call
+from .exchange import Exchange
 from .requests import Options, make_request
 
 
-class Client:
-    """A blocking client; safe to share between threads.
+class Client(Connection):
+    """A blocking client; threads may share it.
 
     Args:
-        address: ``host:port``; calls are spread over all addresses that the name stands for.
-        credentials: for TLS, as from :func:`tls`; None: plain text.
-        token: for servers that ask for one.
-        timeout: seconds a photo may take, unless a call says otherwise.
+        address: ``host:port``; calls are spread over all addresses that the name resolves to.
+        credentials: for TLS, as from :func:`tls`; None connects in plain text.
+        token: bearer token, for servers that ask for one.
+        timeout: default time limit of a photo, seconds; None: no limit.
     """
 
-    def __init__(
-        self,
-        address: str,
-        *,
-        credentials: grpc.ChannelCredentials | None = None,
-        token: str | None = None,
-        timeout: float | None = 60.0,
-    ) -> None:
-        if credentials is None:
-            self.channel = grpc.insecure_channel(address, options=OPTIONS)
-        else:
-            self.channel = grpc.secure_channel(address, credentials, options=OPTIONS)
-        self.stub = pb_grpc.ReconstructionServiceStub(self.channel)
-        self.timeout = timeout
-        self._metadata = metadata(token)
+    channel: grpc.Channel
+    stub: pb_grpc.ReconstructionServiceStub
+    _api = grpc
 
     def __enter__(self) -> Self:
         return self
@@ -53,45 +42,51 @@ class Client:
         self.channel.close()
 
     def server_info(self) -> pb.GetServerInfoResponse:
-        """What the server is."""
+        """Ask the server for its version, network and limits.
+
+        Raises:
+            ReconstructionError: the call failed.
+        """
         try:
-            return self.stub.GetServerInfo(
-                pb.GetServerInfoRequest(), timeout=self.timeout, metadata=self._metadata
-            )
+            return self.stub.GetServerInfo(pb.GetServerInfoRequest(), **self._call_options())
         except grpc.RpcError as error:
-            raise translate(error) from None
+            raise error_from_call(error) from None
 
     def events(
         self, request: pb.ReconstructRequest, timeout: float | None = None
     ) -> Iterator[pb.ReconstructResponse]:
-        """The raw events of an answer, as they come."""
+        """Yield the messages of a response as they arrive.
+
+        Raises:
+            ReconstructionError: the call failed.
+        """
         try:
-            yield from self.stub.Reconstruct(
-                request, timeout=timeout or self.timeout, metadata=self._metadata
-            )
+            yield from self.stub.Reconstruct(request, **self._call_options(timeout))
         except grpc.RpcError as error:
-            raise translate(error) from None
+            raise error_from_call(error) from None
 
     def reconstruct(
         self, image: bytes, *, timeout: float | None = None, **options: Unpack[Options]
     ) -> Reconstruction:
-        """Reconstruct the faces of one photo; options as in :func:`make_request`.
+        """Reconstruct the faces of one photo.
 
-        If its connection breaks off in the middle of the answer it is asked for once more.
+        A call whose connection breaks during the response is retried once.
+
+        Args:
+            image: a JPEG, PNG or WebP file.
+            timeout: time limit, seconds; None: the client's.
+            options: see :class:`Options`.
 
         Raises:
             NoFaceFound: the photo shows no face.
             ReconstructionError: the server failed or refused.
-            CorruptAnswer: the answer is damaged.
+            CorruptAnswer: the response is damaged or incomplete.
         """
-        request, attempts = make_request(image, **options), Attempts(timeout or self.timeout)
+        exchange = Exchange(make_request(image, **options), timeout or self.timeout)
         while True:
-            assembler = Assembler()
             try:
-                for event in self.events(request, attempts.timeout):
-                    assembler.feed(event)
+                for event in self.events(exchange.request, exchange.timeout):
+                    exchange.feed(event)
+                return exchange.result()
             except ReconstructionError as error:
-                if attempts.again(error, assembler):
-                    continue
-                raise
-            return finished(assembler)
+                exchange.retry(error)

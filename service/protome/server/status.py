@@ -15,10 +15,10 @@ from google.rpc import error_details_pb2, status_pb2
 
 from protome import errors
 from protome.errors import ProtomeError
+from protome.v1 import STATUS_DETAILS_KEY
 from protome.v1 import reconstruction_pb2 as pb
 
 DOMAIN: Final = "protome"
-DETAILS_KEY: Final = "grpc-status-details-bin"
 # Clients retry CANCELLED, with which gRPC ends calls when a server stops. This tells them not to.
 NO_RETRY: Final = ("grpc-retry-pushback-ms", "-1")
 
@@ -54,7 +54,7 @@ def trailers(error: ProtomeError) -> tuple[tuple[str, str | bytes], ...]:
     if error.retry_seconds is not None:
         details.append(_pack(error_details_pb2.RetryInfo(retry_delay=_delay(error))))
     status = status_pb2.Status(code=code(error).value[0], message=error.message, details=details)
-    trailer = (DETAILS_KEY, status.SerializeToString())
+    trailer = (STATUS_DETAILS_KEY, status.SerializeToString())
     return (trailer, NO_RETRY) if isinstance(error, errors.ClientGone) else (trailer,)
 
 

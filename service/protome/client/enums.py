@@ -1,0 +1,28 @@
+"""Convert between the enums of the contract and their short names.
+
+The short name of ``DETAIL_LEVEL_FINE`` is ``FINE``: the name without the prefix of its enum.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def short_name(enum: Any, value: int) -> str:
+    """Return the short name of a value of a protobuf enum, such as ``pb.DetailLevel``."""
+    name: str = enum.Name(value)
+    return name.removeprefix(_prefix(enum))
+
+
+def value_of(enum: Any, name: str) -> Any:
+    """Return the value of a protobuf enum by its short name, in any case.
+
+    Raises:
+        ValueError: the enum has no such value.
+    """
+    return enum.Value(_prefix(enum) + name.upper())
+
+
+def _prefix(enum: Any) -> str:
+    name: str = enum.Name(0)
+    return name.removesuffix("UNSPECIFIED")
