@@ -51,7 +51,7 @@ def test_a_scrape_that_fails_is_a_line_of_the_log() -> None:
         with pytest.raises(urllib.error.HTTPError) as caught:
             urllib.request.urlopen(odd, timeout=10)
         assert caught.value.code == 500
-        eventually(lambda: b"cannot be told" in own.log.read_bytes(), "it is logged")
+        eventually(lambda: b"cannot be rendered" in own.log.read_bytes(), "it is logged")
         assert all(json.loads(line)["time"] for line in own.log.read_text().splitlines())
 
 
