@@ -1,4 +1,4 @@
-"""The one configuration object of a server: defaults < TOML file < environment < flags."""
+"""Define and load the settings of a server: defaults < TOML file < environment < flags."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MIB: Final = 1 << 20
 
 
 class ConfigError(ValueError):
-    """A setting is unknown, of the wrong type, or out of range; the message names it."""
+    """A setting is unknown, has the wrong type, or is out of range; the message names it."""
 
 
 def _option(
@@ -35,121 +35,124 @@ def _option(
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Settings of a server. Each is a flag (``--max-faces``), an environment variable
-    (``PROTOME_MAX_FACES``) and a key of the TOML file (``max_faces``)."""
+    """Settings of a server.
 
-    host: str = _option("0.0.0.0", "address to listen on")
+    Each is a flag (``--max-faces``), an environment variable (``PROTOME_MAX_FACES``) and a key of
+    the TOML file (``max_faces``).
+
+    Raises:
+        ConfigError: a value is out of range.
+    """
+
+    host: str = _option("0.0.0.0", "address of the gRPC listener")
     port: int = _option(50051, "gRPC port; 0 picks a free one", low=0, high=65535)
     metrics_host: str = _option("0.0.0.0", "address of the HTTP listener")
     metrics_port: int = _option(
         9464, "HTTP port of /metrics, /healthz and /readyz; 0 picks a free one", low=0, high=65535
     )
-    tls_cert: str = _option(
-        "", "PEM file with the server's certificate and those that vouch for it; empty: plain text"
-    )
-    tls_key: str = _option("", "PEM file with its private key")
+    tls_cert: str = _option("", "PEM file with the server's certificate chain; empty: plain text")
+    tls_key: str = _option("", "PEM file with the private key of tls_cert")
     tls_client_ca: str = _option(
-        "", "PEM file with certificates that clients must be vouched for by; empty: any client"
+        "", "CA bundle that verifies client certificates; empty: no mutual TLS"
     )
     token_file: str = _option(
-        "", "TOML file with the tokens that are let in and their quotas; empty: everybody"
+        "", "TOML file with accepted tokens and their quotas; empty: no token needed"
     )
-    port_file: str = _option("", "write 'GRPC_PORT HTTP_PORT' to this file once ready")
+    port_file: str = _option("", "file to write 'GRPC_PORT HTTP_PORT' to once ready; empty: none")
 
-    model_dir: str = _option("", "folder with model.onnx and model.json; empty: the one shipped")
+    model_dir: str = _option("", "folder with model.onnx and model.json; empty: the shipped model")
     provider: str = _option(
         "auto",
-        "ONNX Runtime execution provider; auto takes CUDA where it works",
+        "ONNX Runtime execution provider; auto uses CUDA if it works",
         choices=("auto", "cpu", "cuda", "tensorrt"),
     )
-    engine_cache: str = _option("", "folder where TensorRT keeps its engines; empty: nowhere")
+    engine_cache: str = _option("", "folder where TensorRT caches its engines; empty: no cache")
     inference_threads: int = _option(
-        1, "threads of one batch on the CPU; more are faster for one client, slower for many", low=1
+        1, "CPU threads per batch; more help a single client and slow down many", low=1
     )
-    max_batch: int = _option(0, "faces in one batch; 0: 32 on a GPU, 2 on the CPU", low=0)
-    max_batches: int = _option(
-        0, "batches in flight at a time; 0: 2 on a GPU, on the CPU as many as cores", low=0
-    )
+    max_batch: int = _option(0, "largest batch, faces; 0: 32 on a GPU, 2 on a CPU", low=0)
+    max_batches: int = _option(0, "batches in flight; 0: 2 on a GPU, one per core on a CPU", low=0)
 
-    workers: int = _option(0, "processes for decoding and meshing; 0: one a core", low=0)
+    workers: int = _option(
+        0, "worker processes, which decode and build meshes; 0: one per core", low=0
+    )
     task_seconds: float = _option(
-        20.0, "a task that takes longer than this loses its worker, seconds", low=0.1
+        20.0, "time limit of a worker's task, seconds; its worker is then killed", low=0.1
     )
     worker_memory: int = _option(
-        1536 * MIB, "memory of its own that a worker may take, bytes; 0: no limit", low=0
+        1536 * MIB, "private memory limit of a worker, bytes; 0: no limit", low=0
     )
 
-    max_requests: int = _option(128, "photos worked on at a time; more are rejected", low=1)
+    max_requests: int = _option(128, "photos in progress; more are rejected", low=1)
     send_seconds: float = _option(
-        30.0, "a client that takes nothing of its answer for so long is hung up on", low=0.1
+        30.0, "cancel a call whose client has not read its response for this many seconds", low=0.1
     )
     max_held_bytes: int = _option(
         128 * MIB,
-        "bytes held for the photos being worked on; over that, new ones are rejected",
+        "bytes held for photos in progress; above that, new photos are rejected",
         low=1,
     )
     receive_seconds: float = _option(
         60.0,
-        "a client that takes longer to send its photo, or leaves its stream idle for so long, "
-        "is hung up on",
+        "cancel a call whose photo has not arrived, or an idle stream, after this many seconds",
         low=0.1,
     )
     slow_uploads: int = _option(
-        16, "uploads that may take longer than 2 s at a time; one more ends the oldest", low=1
+        16, "uploads in progress that took over 2 s; one more cancels the oldest", low=1
     )
-    max_streams: int = _option(16, "ReconstructMany streams open at a time", low=1)
+    max_streams: int = _option(16, "open ReconstructMany streams; more are rejected", low=1)
     max_stream_photos: int = _option(
-        8, "photos of one ReconstructMany stream worked on at a time", low=1
+        8, "photos in progress per ReconstructMany stream; the server then stops reading", low=1
     )
 
     max_connections: int = _option(
-        4096, "connections of clients at a time; fewer where fewer files may be open", low=1
+        4096, "open client connections; fewer if the limit on open files is lower", low=1
     )
-    max_calls: int = _option(
-        16384, "calls open at a time, those of health among them; more are refused unread", low=1
-    )
+    max_calls: int = _option(16384, "open calls, health checks included; gRPC rejects more", low=1)
     max_connection_calls: int = _option(
-        1024, "calls of one connection at a time; gRPC clients wait with more", low=1
+        1024, "open calls per connection; gRPC clients queue more", low=1
     )
     connection_seconds: float = _option(
-        3600.0, "age at which clients are asked to connect anew, seconds", low=0.1
+        3600.0, "age at which clients are asked to reconnect, seconds", low=0.1
     )
     idle_seconds: float = _option(
-        600.0, "connections without a call are closed after so long, seconds", low=0.1
+        600.0, "close connections without a call after this many seconds", low=0.1
     )
 
-    max_image_bytes: int = _option(20 * MIB, "largest encoded photo, bytes", low=1, high=512 * MIB)
+    max_image_bytes: int = _option(20 * MIB, "largest photo file, bytes", low=1, high=512 * MIB)
     max_image_pixels: int = _option(50_000_000, "largest photo, pixels", low=1, high=1 << 30)
     max_unscaled_pixels: int = _option(
         16_800_000,
-        "largest PNG or WebP, which have to be decoded whole, pixels",
+        "largest PNG or WebP, which are decoded at full size, pixels",
         low=1,
         high=1 << 30,
     )
     max_scans: int = _option(
         100,
-        "scans of a progressive JPEG, each a pass over its pixels; a fifth of them at full size",
+        "scans of a progressive JPEG; a fifth of them if it is decoded at full size",
         low=1,
     )
-    max_faces: int = _option(16, "faces of one photo", low=1, high=64)
-    min_face_pixels: int = _option(20, "width of the smallest face, photo pixels", low=1)
-    min_score: float = _option(0.6, "least confidence of the face detector, 0 to 1", low=0, high=1)
+    max_faces: int = _option(16, "largest number of faces per photo", low=1, high=64)
+    min_face_pixels: int = _option(20, "smallest width of a face, photo pixels", low=1)
+    min_score: float = _option(0.6, "lowest confidence of the face detector, 0 to 1", low=0, high=1)
     chunk_bytes: int = _option(512 * 1024, "size of a mesh chunk, bytes", low=1024)
 
     keepalive_seconds: float = _option(
-        60.0, "a connection silent for so long is asked for a sign of life", low=0.1
+        60.0, "idle seconds before an HTTP/2 keepalive ping", low=0.1
     )
     drain_delay: float = _option(
-        0.5, "seconds between saying NOT_SERVING and refusing new calls", low=0
+        0.5, "seconds between reporting NOT_SERVING and refusing new calls", low=0
     )
-    drain_seconds: float = _option(25.0, "seconds that calls in flight get to finish", low=0)
+    drain_seconds: float = _option(
+        25.0, "seconds that calls in flight have to finish at shutdown", low=0
+    )
     log_level: str = _option(
-        "info", "least severity logged", choices=("debug", "info", "warning", "error")
+        "info", "lowest severity that is logged", choices=("debug", "info", "warning", "error")
     )
-    log_format: str = _option("text", "a line of text or of JSON each", choices=("text", "json"))
+    log_format: str = _option("text", "format of log lines", choices=("text", "json"))
     spans: str = _option(
         "off",
-        "where OpenTelemetry spans go: standard output, or OTLP over HTTP as OTEL_* variables say",
+        "OpenTelemetry exporter: standard output, or OTLP over HTTP (OTEL_* variables)",
         choices=("off", "console", "otlp"),
     )
 
@@ -158,7 +161,7 @@ class Config:
             value = getattr(self, option.name)
             low, high = option.metadata["low"], option.metadata["high"]
             choices = option.metadata["choices"]
-            # Written so that NaN fails.
+            # This form also rejects NaN.
             if not isinstance(value, str) and not low <= value <= high:
                 raise ConfigError(f"{option.name} is {value}, not within {low} to {high}")
             if choices and value not in choices:
@@ -166,18 +169,18 @@ class Config:
 
     @property
     def worker_count(self) -> int:
-        """Worker processes to run."""
+        """Number of worker processes."""
         return self.workers or cores()
 
 
 def cores() -> int:
-    """Processors this process may use."""
-    # Respects taskset and the cpuset of a container, unlike os.cpu_count.
+    """Return the number of CPU cores that this process may use."""
+    # Unlike os.cpu_count, this respects taskset and the cpuset of a container.
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
-    """Add ``--config`` and a flag for each setting."""
+    """Add ``--config`` and a flag for each setting to a parser."""
     parser.add_argument("--config", metavar="FILE", type=Path, help="TOML file with settings")
     for option in dataclasses.fields(Config):
         kind = type(option.default)
@@ -193,15 +196,15 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def load(flags: Mapping[str, str | None], environ: Mapping[str, str], file: Path | None) -> Config:
-    """Build the configuration.
+    """Load the settings.
 
     Args:
-        flags: values given on the command line, by setting; None where not given.
-        environ: the environment.
+        flags: values from the command line by setting; None if not given.
+        environ: environment variables.
         file: a TOML file, or None.
 
     Raises:
-        ConfigError: a setting is unknown or wrong, or the file cannot be read.
+        ConfigError: a setting is unknown or invalid, or the file cannot be read.
     """
     values: dict[str, Any] = {}
     known = {option.name: type(option.default) for option in dataclasses.fields(Config)}
@@ -221,7 +224,7 @@ def load(flags: Mapping[str, str | None], environ: Mapping[str, str], file: Path
 
 
 def _is_service_link(name: str, value: str) -> bool:
-    """Whether Kubernetes set the variable, for a Service called protome or protome-something."""
+    """Return whether Kubernetes set the variable for a Service named protome or protome-*."""
     if name.endswith("PORT") and "://" in value:
         return True
     link = r"(\w+_)?(SERVICE_(HOST|PORT)\w*|PORT_\d+_(TCP|UDP|SCTP)\w*)"

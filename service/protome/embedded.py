@@ -1,4 +1,4 @@
-"""A server of one's own for as long as a ``with`` block lasts: the real process, on loopback."""
+"""Run a server in a process of its own, on loopback, for the duration of a ``with`` block."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Self
 
-START_SECONDS: Final = 120.0
-STOP_SECONDS: Final = 40.0
+START_TIMEOUT_SECONDS: Final = 120.0
+STOP_TIMEOUT_SECONDS: Final = 40.0
 
 
 class EmbeddedError(RuntimeError):
-    """The server did not start; the message holds what it printed."""
+    """The server did not start; the message contains its output."""
 
 
 class EmbeddedServer:
-    """Runs ``protome serve`` on free loopback ports.
+    """Run ``protome serve`` on free loopback ports.
 
     Args:
-        flags: further flags of ``protome serve``.
+        flags: additional flags of ``protome serve``.
         host: loopback address to listen on.
 
     Attributes:
@@ -48,7 +48,7 @@ class EmbeddedServer:
                     *("--host", self._host, "--port", "0"),
                     *("--metrics-host", self._host, "--metrics-port", "0"),
                     *("--port-file", str(port_file), "--drain-delay", "0"),
-                    # However this process ends, the pipe closes and the server with it.
+                    # The pipe closes however this process ends, which stops the server.
                     "--until-eof",
                     *self._flags,
                 ],
@@ -57,7 +57,7 @@ class EmbeddedServer:
                 stderr=subprocess.STDOUT,
             )
         try:
-            self._await(port_file)
+            self._wait_until_ready(port_file)
         except BaseException:
             self.__exit__()
             raise
@@ -70,16 +70,16 @@ class EmbeddedServer:
         if self.process.poll() is None:
             self.process.terminate()
             try:
-                self.process.wait(STOP_SECONDS)
+                self.process.wait(STOP_TIMEOUT_SECONDS)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
         self._folder.cleanup()
 
-    def _await(self, port_file: Path) -> None:
-        limit = time.monotonic() + START_SECONDS
+    def _wait_until_ready(self, port_file: Path) -> None:
+        limit = time.monotonic() + START_TIMEOUT_SECONDS
         while not port_file.exists():
             if self.process.poll() is not None or time.monotonic() > limit:
-                said = self.log.read_text(errors="replace")[-4000:]
-                raise EmbeddedError(f"the server did not start:\n{said}")
+                output = self.log.read_text(errors="replace")[-4000:]
+                raise EmbeddedError(f"the server did not start:\n{output}")
             time.sleep(0.02)

@@ -1,24 +1,25 @@
-"""What can go wrong with a request. ``status`` says how each looks over gRPC."""
+"""Define the errors of a request; ``server.status`` maps them to gRPC statuses."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Final
 
-# Least and most that a client is told to wait before it asks again, seconds.
-RETRY_RANGE: Final = (0.1, 30.0)
+# Limits of the time that a client is asked to wait before a retry, seconds.
+RETRY_SECONDS_RANGE: Final = (0.1, 30.0)
 
 
 class ProtomeError(Exception):
-    """Base of everything a request can be answered with instead of meshes.
+    """Base of all errors that end a request.
 
     Args:
-        message: for a person.
-        retry_seconds: when asking again makes sense, if it is not always the same for its kind.
-        facts: for a machine, such as the limit that was passed.
+        message: an explanation for people.
+        retry_seconds: when a retry makes sense; None: the default of the class.
+        facts: details for programs, such as the limit that was exceeded.
 
     Attributes:
-        retry_seconds: when asking again makes sense, or None.
+        reason: machine-readable name of the error.
+        retry_seconds: when a retry makes sense; None: never.
     """
 
     reason = "INTERNAL"
@@ -40,7 +41,7 @@ class ProtomeError(Exception):
 def rebuild(
     kind: type[ProtomeError], message: str, retry_seconds: float | None, facts: dict[str, str]
 ) -> ProtomeError:
-    """What a pickled error is made of again."""
+    """Create an error from the data of its pickle."""
     return kind(message, retry_seconds=retry_seconds, **facts)
 
 
@@ -51,35 +52,35 @@ class InvalidRequest(ProtomeError):
 
 
 class UnsupportedFormat(ProtomeError):
-    """The bytes are not a JPEG, PNG or WebP picture."""
+    """The bytes are not a JPEG, PNG or WebP file."""
 
     reason = "UNSUPPORTED_FORMAT"
 
 
 class BrokenImage(ProtomeError):
-    """The header is that of a picture but the rest cannot be decoded."""
+    """The file has the header of a picture but cannot be decoded."""
 
     reason = "BROKEN_IMAGE"
 
 
 class ImageTooLarge(ProtomeError):
-    """More bytes or pixels than the server takes."""
+    """The photo has more bytes or pixels than the server accepts."""
 
     reason = "IMAGE_TOO_LARGE"
 
 
 class NoFaceFound(ProtomeError):
-    """The picture is fine but shows no face."""
+    """The photo is valid but shows no face."""
 
     reason = "NO_FACE_FOUND"
 
 
 class Overloaded(ProtomeError):
-    """The server has too much to do, for anyone or for this request's deadline.
+    """The server is overloaded, or cannot meet the deadline of this request.
 
     Args:
         message, facts: as :class:`ProtomeError`.
-        retry_seconds: when there will be room, as far as that is known.
+        retry_seconds: when there will be room; None: unknown.
     """
 
     reason = "OVERLOADED"
@@ -89,18 +90,18 @@ class Overloaded(ProtomeError):
         self, message: str, *, retry_seconds: float | None = None, **facts: object
     ) -> None:
         wanted = 1.0 if retry_seconds is None else retry_seconds
-        within = min(max(wanted, RETRY_RANGE[0]), RETRY_RANGE[1])
+        within = min(max(wanted, RETRY_SECONDS_RANGE[0]), RETRY_SECONDS_RANGE[1])
         super().__init__(message, retry_seconds=within, **facts)
 
 
 class Unauthenticated(ProtomeError):
-    """The server asks for a token, and the call has none that it knows."""
+    """The call has no valid token, and the server requires one."""
 
     reason = "UNAUTHENTICATED"
 
 
 class OverQuota(ProtomeError):
-    """The client of this token has sent more than it may."""
+    """The client has used up the quota of its token."""
 
     reason = "QUOTA_EXCEEDED"
 
@@ -112,43 +113,43 @@ class DeadlinePassed(ProtomeError):
 
 
 class ClientGone(ProtomeError):
-    """The client hung up; nobody will read the answer."""
+    """The client cancelled the call, or no longer sends or reads."""
 
     reason = "CLIENT_GONE"
 
 
 class WorkerDied(ProtomeError):
-    """The worker process died under this request; the pool replaces it."""
+    """The worker process died during this request; the pool replaces it."""
 
     reason = "WORKER_DIED"
     retry_seconds: float | None = 0.5
 
 
 class WorkerHung(WorkerDied):
-    """The task took longer than a task may; asked again, it most likely would again."""
+    """The task exceeded its time limit; a retry most likely would too."""
 
     reason = "WORKER_HUNG"
     retry_seconds = None
 
 
 class WorkerMemory(ProtomeError):
-    """The task needs more memory than a worker may take; asked again, it would again."""
+    """The task exceeded the memory limit of a worker; a retry would too."""
 
     reason = "WORKER_OUT_OF_MEMORY"
 
 
 class Draining(ProtomeError):
-    """The server is shutting down; another one will take the request."""
+    """The server is shutting down; another server can take the request."""
 
     reason = "DRAINING"
     retry_seconds = 0.5
 
 
 class Internal(ProtomeError):
-    """A defect of ours."""
+    """A bug in the server; its log has the details."""
 
 
 class NoSurface(ProtomeError):
-    """The network saw no head in the crop; an outcome of a face, never of a whole request."""
+    """The network found no head in the crop; the outcome of one face, never of a request."""
 
     reason = "NO_SURFACE"

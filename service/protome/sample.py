@@ -1,4 +1,4 @@
-"""The photo that ships with the package: Eileen Collins, NASA, 1999, in the public domain.
+"""Locate the sample photo of the package: Eileen Collins, NASA, 1999, in the public domain.
 
 The picture is `skimage.data.astronaut()` as a JPEG.
 """

@@ -1,4 +1,4 @@
-"""``protome demo``: the sample photo through a real server, and a picture of what came out."""
+"""Reconstruct the sample photo with a real server and draw the result: ``protome demo``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SIDE = 384
 
 
 def demo(folder: Path) -> Reconstruction:
-    """Write ``face.glb`` and ``preview.png`` to ``folder``; returns the answer they came from."""
+    """Write ``face.glb`` and ``preview.png`` to ``folder``; return the response."""
     folder.mkdir(parents=True, exist_ok=True)
     photo = SAMPLE.read_bytes()
     with EmbeddedServer() as server, Client(server.address) as client:
@@ -31,11 +31,11 @@ def demo(folder: Path) -> Reconstruction:
 
 
 def preview(photo: bytes, glb: bytes) -> U8:
-    """The photo, then the mesh shaded and textured, from the front and from the side.
+    """Draw the photo, then the mesh shaded and textured, from the front and from the side.
 
     Args:
-        photo: JPEG, PNG or WebP file.
-        glb: a face of it, uncompressed, with texture.
+        photo: a JPEG, PNG or WebP file.
+        glb: the mesh of one face, uncompressed, with texture.
 
     Returns:
         (384, 5 * 384, 3) uint8 RGB.

@@ -1,7 +1,7 @@
-"""Pictures of a mesh, in software: for ``protome demo`` and for looking at results.
+"""Render a mesh in software, in orthographic projection.
 
-Orthographic. Every triangle that faces the camera is sampled densely and the nearest sample of a
-pixel wins: slow next to a GPU, but it needs nothing.
+Every triangle that faces the camera is sampled densely, and each pixel takes its nearest sample.
+This is slow compared to a GPU but needs no library.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from protome.geometry import F32, U8, U32
 SUPERSAMPLE: Final = 2
 BACKGROUND: Final = 250
 CLAY: Final = np.array([232, 226, 216], np.float32)
-# Towards the lights, in view coordinates, and their strength.
+# Direction towards each light in view coordinates, and its strength.
 LIGHTS: Final = (((0.35, 0.55, 0.75), 0.72), ((-0.8, 0.1, 0.4), 0.25))
 AMBIENT: Final = 0.28
 
 
 @dataclass(frozen=True, slots=True)
 class Model3D:
-    """A textured mesh as read from a GLB: arrays as in :class:`protome.mesh.mesh.Mesh`."""
+    """A mesh from a GLB file; arrays as in :class:`protome.mesh.mesh.Mesh`."""
 
     positions: F32
     normals: F32
@@ -37,14 +37,18 @@ class Model3D:
 
 
 def read_glb(data: bytes) -> Model3D:
-    """Read an uncompressed GLB as this package writes it."""
+    """Read an uncompressed GLB file written by this package.
+
+    Raises:
+        ValueError: the file is not a GLB, or is compressed.
+    """
     magic, _, _, length = struct.unpack_from("<4sIII", data)
     if magic != b"glTF":
         raise ValueError("not a GLB")
     doc: dict[str, Any] = json.loads(data[20 : 20 + length])
     blob = data[28 + length :]
     if doc.get("extensionsRequired"):
-        raise ValueError("compressed GLBs are not read here")
+        raise ValueError("compressed GLBs are not supported")
 
     def view(index: int) -> bytes:
         v = doc["bufferViews"][index]
@@ -79,11 +83,11 @@ def render(
     """Draw a mesh.
 
     Args:
-        model: what to draw.
-        yaw: degrees the mesh is turned about +Y, positive turns the front to the right.
-        pitch: degrees it is turned about +X, positive turns the front down.
-        side: pixels of the square picture.
-        textured: its own colours instead of clay.
+        model: the mesh.
+        yaw: rotation about +Y, degrees; positive turns the front to the right.
+        pitch: rotation about +X, degrees; positive turns the front down.
+        side: width and height of the picture, pixels.
+        textured: use the texture instead of a clay material.
 
     Returns:
         (side, side, 3) uint8 RGB.
@@ -129,7 +133,7 @@ def _rotation(yaw: float, pitch: float) -> npt.NDArray[np.float32]:
 
 
 def _barycentric(steps: int) -> F32:
-    """Weights of points spread evenly over a triangle, (k, 3)."""
+    """Return weights (k, 3) of points spread evenly over a triangle."""
     grid = [(i, j, steps - i - j) for i in range(steps + 1) for j in range(steps + 1 - i)]
     return np.array(grid, np.float32) / np.float32(steps)
 
