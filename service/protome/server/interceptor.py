@@ -13,7 +13,7 @@ from google.protobuf.message import DecodeError
 from protome.errors import Unauthenticated
 from protome.telemetry.context import CURRENT, Call, request_id
 from protome.telemetry.metrics import Metrics
-from protome.telemetry.tracing import PlainTracer, Tracer, parse
+from protome.telemetry.tracing import Tracer, extract
 
 from . import status
 from .tokens import Tokens
@@ -50,8 +50,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
         if method.startswith(WITHOUT_TOKEN):
             return _parsing(await continuation(handler_call_details))
         given = _metadata(handler_call_details)
-        parent = parse(given("traceparent"), given("tracestate"))
-        tracer = self._tracer if method in self._traced else PlainTracer()
+        parent = extract(given("traceparent"), given("tracestate"))
+        tracer = self._tracer if method in self._traced else Tracer()
         call = Call(request_id(given("x-request-id")), tracer.begin(method[1:], parent))
         if self._tokens is not None:
             check = functools.partial(self._tokens.check, given("authorization"))

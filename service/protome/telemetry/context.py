@@ -10,7 +10,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from .tracing import PlainTracer, Span
+from .tracing import CallSpan, Tracer, extract
 
 # Printable ASCII without spaces is safe in logs and metadata.
 REQUEST_ID: Final = re.compile(r"[\x21-\x7e]{1,128}")
@@ -38,7 +38,7 @@ class Call:
     """
 
     request_id: str
-    span: Span = field(default_factory=lambda: PlainTracer().begin("", None))
+    span: CallSpan = field(default_factory=lambda: Tracer().begin("", extract([])))
     tenant: Tenant | None = None
     photo: str = ""
     recheck: Callable[[], object] = lambda: None
@@ -46,9 +46,7 @@ class Call:
     @property
     def metadata(self) -> tuple[tuple[str, str], ...]:
         """Metadata that is sent to the client: the ids."""
-        context = self.span.context
-        ids = (("x-request-id", self.request_id), ("traceparent", context.parent))
-        return (*ids, ("tracestate", context.state)) if context.state else ids
+        return (("x-request-id", self.request_id), *self.span.metadata.items())
 
 
 CURRENT: Final[ContextVar[Call | None]] = ContextVar("call", default=None)

@@ -26,6 +26,8 @@ EXTRA: Final = ("method", "code", "reason", "seconds", "faces")
 def set_up(level: str, format_: str) -> None:
     """Log to standard error."""
     logging.getLogger("grpc._cython.cygrpc").addFilter(_is_text)
+    # Its warnings quote the metadata of calls.
+    logging.getLogger("opentelemetry.trace").setLevel(logging.ERROR)
     # Where it was closed, what is opened next must not take its place.
     while (spare := os.open(os.devnull, os.O_RDWR)) <= STANDARD_ERROR:
         pass
@@ -119,10 +121,9 @@ class JsonFormatter(logging.Formatter):
         }
         call = CURRENT.get()
         if call is not None:
-            context = call.span.context
             entry["request_id"] = call.request_id
-            entry["trace_id"] = context.trace_id
-            entry["span_id"] = context.span_id
+            entry["trace_id"] = call.span.trace_id
+            entry["span_id"] = call.span.span_id
             if call.photo:
                 entry["photo"] = call.photo
             if call.tenant is not None:

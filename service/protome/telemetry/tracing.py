@@ -1,127 +1,156 @@
-"""W3C trace context (https://www.w3.org/TR/trace-context/) and the spans of a call.
+"""Trace calls with OpenTelemetry; trace contexts travel as W3C metadata of the calls.
 
-Without OpenTelemetry (``spans``) a span is only its ids: they go into the logs and back to the
-client.
+Without an exporter a span is only its ids: they go into the logs and back to the client.
 """
 
 from __future__ import annotations
 
-import re
 import secrets
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final
 
-PARENT: Final = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
-# What may be sent back as metadata.
-STATE: Final = re.compile(r"[\x20-\x7e]{1,512}")
-SAMPLED: Final = 1
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace.export import SpanExporter
+
+W3C: Final = TraceContextTextMapPropagator()
+# Codes of failures whose cause is the server.
+ERROR_CODES: Final = ("INTERNAL", "UNAVAILABLE", "DEADLINE_EXCEEDED", "UNKNOWN")
+
+
+def extract(parents: Sequence[str], states: Sequence[str] = ()) -> Context:
+    """Read the ``traceparent`` and ``tracestate`` metadata of a call.
+
+    Returns:
+        The context with the client's span; an empty one, which starts a new trace, if there is not
+        exactly one valid ``traceparent``.
+    """
+    if len(parents) != 1 or not parents[0].isprintable():
+        return Context()
+    printable = "".join(states).isprintable()
+    return W3C.extract({"traceparent": list(parents), "tracestate": [*states] if printable else []})
 
 
 @dataclass(frozen=True, slots=True)
-class TraceContext:
-    """A place in a trace.
+class CallSpan:
+    """The span of a call or of a part of it.
 
     Attributes:
-        trace_id: 32 hexadecimal digits.
-        span_id: 16.
-        flags: bit 0: somebody records this trace.
-        state: the ``tracestate`` that came along, passed on as it is.
+        tracer: starts the spans of its parts.
+        span: the OpenTelemetry span.
     """
 
-    trace_id: str
-    span_id: str
-    flags: int = 0
-    state: str = ""
+    tracer: trace.Tracer
+    span: trace.Span
 
     @property
-    def parent(self) -> str:
-        """As the ``traceparent`` of what is called from here."""
-        return f"00-{self.trace_id}-{self.span_id}-{self.flags:02x}"
-
-
-def parse(parents: Sequence[str], states: Sequence[str] = ()) -> TraceContext | None:
-    """Read the ``traceparent`` and ``tracestate`` metadata of a call; None if there is no valid
-    one, which starts a new trace."""
-    match = PARENT.fullmatch(parents[0]) if len(parents) == 1 else None
-    if match is None:
-        return None
-    version, trace_id, span_id, flags, rest = match.groups()
-    # Later versions may add fields; ff is no version.
-    if version == "ff" or (version == "00" and rest) or not int(trace_id, 16) * int(span_id, 16):
-        return None
-    state = ",".join(states)
-    return TraceContext(trace_id, span_id, int(flags, 16), state if STATE.fullmatch(state) else "")
-
-
-class Span(Protocol):
-    """A piece of work with a place in a trace."""
+    def trace_id(self) -> str:
+        """32 hexadecimal digits."""
+        return trace.format_trace_id(self.span.get_span_context().trace_id)
 
     @property
-    def context(self) -> TraceContext:
-        """Its place."""
+    def span_id(self) -> str:
+        """16 hexadecimal digits."""
+        return trace.format_span_id(self.span.get_span_context().span_id)
 
-    def child(self, name: str) -> Span:
-        """A part of it that begins now."""
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """``traceparent`` and, if there is one, ``tracestate``."""
+        carrier: dict[str, str] = {}
+        W3C.inject(carrier, trace.set_span_in_context(self.span))
+        return carrier
 
-    def stages(self, seconds: Mapping[str, float]) -> None:
-        """Parts of it that ran one after the other and ended now."""
-
-    def end(self, code: str) -> None:
-        """It is over, with this gRPC status code."""
-
-
-class Tracer(Protocol):
-    """Begins the spans of calls."""
-
-    def begin(self, name: str, parent: TraceContext | None) -> Span:
-        """The span of a call that begins now."""
-
-    def close(self) -> None:
-        """Export what is left."""
-
-
-@dataclass(frozen=True, slots=True)
-class PlainSpan:
-    """A span that nobody records."""
-
-    context: TraceContext
-
-    def child(self, name: str) -> PlainSpan:
-        """As :class:`Span`: the same place, as nothing records the part."""
-        del name
-        return self
+    def child(self, name: str) -> CallSpan:
+        """Start the span of a part; without an exporter it is the same span."""
+        context = trace.set_span_in_context(self.span)
+        return CallSpan(self.tracer, self.tracer.start_span(name, context))
 
     def stages(self, seconds: Mapping[str, float]) -> None:
-        """As :class:`Span`."""
+        """Add spans for parts that ran one after the other until now, by name and duration."""
+        context = trace.set_span_in_context(self.span)
+        at = time.time_ns() - round(1e9 * sum(seconds.values()))
+        for name, duration in seconds.items():
+            span = self.tracer.start_span(name, context, start_time=at)
+            at += round(1e9 * duration)
+            span.end(at)
 
     def end(self, code: str) -> None:
-        """As :class:`Span`."""
+        """End the span with the name of a gRPC status code."""
+        self.span.set_attribute("rpc.response.status_code", code)
+        if code in ERROR_CODES:
+            self.span.set_status(trace.StatusCode.ERROR, code)
+        self.span.end()
 
 
-class PlainTracer:
-    """Passes trace contexts on and records nothing."""
+class Tracer:
+    """Start the spans of calls.
 
-    def begin(self, name: str, parent: TraceContext | None) -> PlainSpan:
-        """As :class:`Tracer`."""
-        del name
-        here = secrets.token_hex(8)
-        if parent is None:
-            return PlainSpan(TraceContext(secrets.token_hex(16), here))
-        return PlainSpan(TraceContext(parent.trace_id, here, parent.flags, parent.state))
+    Args:
+        exporter: receives the spans; None only passes trace contexts on.
+        version: of the server.
+    """
+
+    def __init__(self, exporter: SpanExporter | None = None, version: str = "") -> None:
+        self._provider = None
+        self._tracer: trace.Tracer = trace.NoOpTracer()
+        if exporter is not None:
+            from opentelemetry.sdk.resources import Resource
+            from opentelemetry.sdk.trace import TracerProvider
+            from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+            resource = Resource.create({"service.name": "protome", "service.version": version})
+            self._provider = TracerProvider(resource=resource)
+            self._provider.add_span_processor(BatchSpanProcessor(exporter))
+            self._tracer = self._provider.get_tracer("protome", version)
+
+    def begin(self, name: str, parent: Context) -> CallSpan:
+        """Start the span of a call; ``parent`` as from :func:`extract`."""
+        if self._provider is None:
+            return CallSpan(self._tracer, _span_without_exporter(parent))
+        span = self._tracer.start_span(
+            name, parent, kind=trace.SpanKind.SERVER, attributes={"rpc.system.name": "grpc"}
+        )
+        return CallSpan(self._tracer, span)
 
     def close(self) -> None:
-        """As :class:`Tracer`."""
+        """Export the remaining spans."""
+        if self._provider is not None:
+            self._provider.shutdown()
+
+
+def _span_without_exporter(parent: Context) -> trace.Span:
+    """Create a span of the parent's trace, or of a new one, that is only its ids."""
+    above = trace.get_current_span(parent).get_span_context()
+    context = trace.SpanContext(
+        trace_id=above.trace_id or secrets.randbits(128),
+        span_id=secrets.randbits(64),
+        is_remote=False,
+        trace_flags=above.trace_flags,
+        trace_state=above.trace_state,
+    )
+    return trace.NonRecordingSpan(context)
 
 
 def tracer_for(spans: str, version: str) -> Tracer:
-    """The tracer of a setting of ``spans``.
+    """Create the tracer for a value of the setting ``spans``.
+
+    ``console`` prints spans; ``otlp`` sends them over HTTP to ``OTEL_EXPORTER_OTLP_ENDPOINT``, with
+    the other variables of the OpenTelemetry specification.
 
     Raises:
-        ImportError: OpenTelemetry is not installed.
+        ImportError: the exporter is not installed (extra ``otel``).
     """
     if spans == "off":
-        return PlainTracer()
-    from .spans import OtelTracer, exporter_for
+        return Tracer()
+    if spans == "console":
+        from opentelemetry.sdk.trace.export import ConsoleSpanExporter
 
-    return OtelTracer(exporter_for(spans), version)
+        return Tracer(ConsoleSpanExporter(), version)
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+
+    return Tracer(OTLPSpanExporter(), version)

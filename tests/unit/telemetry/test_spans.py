@@ -7,15 +7,15 @@ import time
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
-from protome.telemetry.spans import OtelTracer
-from protome.telemetry.tracing import SAMPLED, TraceContext
+from protome.telemetry.tracing import Tracer, extract
 
-PARENT = TraceContext("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7", 1, "a=1")
+TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+PARENT = extract([f"00-{TRACE}-{SPAN}-01"], ["a=1"])
 
 
 def test_a_call_its_photo_and_stages_are_one_tree() -> None:
     exporter = InMemorySpanExporter()
-    tracer = OtelTracer(exporter, "1.2.3")
+    tracer = Tracer(exporter, "1.2.3")
     call = tracer.begin("Service/Method", PARENT)
     photo = call.child("photo")
     time.sleep(0.05)
@@ -27,10 +27,10 @@ def test_a_call_its_photo_and_stages_are_one_tree() -> None:
     assert set(spans) == {"decode", "detect", "photo", "Service/Method"}
     root, middle = spans["Service/Method"], spans["photo"]
     parents = {name: span.parent.span_id if span.parent else 0 for name, span in spans.items()}
-    assert f"{parents['Service/Method']:016x}" == PARENT.span_id
+    assert f"{parents['Service/Method']:016x}" == SPAN
     assert parents["photo"] == root.context.span_id
     assert parents["decode"] == parents["detect"] == middle.context.span_id
-    assert {f"{span.context.trace_id:032x}" for span in spans.values()} == {PARENT.trace_id}
+    assert {f"{span.context.trace_id:032x}" for span in spans.values()} == {TRACE}
     # One after the other, the last one ending now.
     decode, detect = spans["decode"], spans["detect"]
     assert decode.end_time == detect.start_time
@@ -46,17 +46,19 @@ def test_a_call_its_photo_and_stages_are_one_tree() -> None:
 
 
 def test_the_client_is_told_the_span_that_is_recorded() -> None:
-    tracer = OtelTracer(InMemorySpanExporter(), "1")
-    context = tracer.begin("a", PARENT).context
-    assert (context.trace_id, context.flags, context.state) == (PARENT.trace_id, 1, "a=1")
-    assert context.span_id != PARENT.span_id
-    assert tracer.begin("a", None).context.flags & SAMPLED
+    tracer = Tracer(InMemorySpanExporter(), "1")
+    span = tracer.begin("a", PARENT)
+    metadata = span.metadata
+    assert metadata["traceparent"] == f"00-{TRACE}-{span.span_id}-01"
+    assert metadata["tracestate"] == "a=1"
+    assert span.span_id != SPAN
+    assert tracer.begin("a", extract([])).span.get_span_context().trace_flags & 1
     tracer.close()
 
 
 def test_a_trace_that_is_not_recorded_upstream_is_not_recorded_here() -> None:
     exporter = InMemorySpanExporter()
-    tracer = OtelTracer(exporter, "1")
-    tracer.begin("a", TraceContext(PARENT.trace_id, PARENT.span_id, 0)).end("OK")
+    tracer = Tracer(exporter, "1")
+    tracer.begin("a", extract([f"00-{TRACE}-{SPAN}-00"])).end("OK")
     tracer.close()
     assert exporter.get_finished_spans() == ()
