@@ -1,4 +1,4 @@
-"""Logs: a line of text or of JSON for each record, with the ids of the call it is about."""
+"""Log a line of text or of JSON for each record, with the ids of the current call."""
 
 from __future__ import annotations
 
@@ -8,110 +8,120 @@ import logging
 import os
 import queue
 import sys
-import threading
 import time
+from logging.handlers import QueueHandler, QueueListener
 from typing import Final
 
 from .context import CURRENT
 
 TEXT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s%(call)s"
 STANDARD_ERROR: Final = 2
-# Lines that may wait to be written, and how long the end waits for them, seconds.
-ROOM: Final = 10_000
-LAST_SECONDS: Final = 1.0
+# Lines that may wait to be written, and how long the shutdown waits for them.
+MAX_QUEUED_LINES: Final = 10_000
+FLUSH_SECONDS: Final = 1.0
 # Keys of a record's ``extra`` that are logged.
 EXTRA: Final = ("method", "code", "reason", "seconds", "faces")
 
 
 def set_up(level: str, format_: str) -> None:
-    """Log to standard error."""
-    logging.getLogger("grpc._cython.cygrpc").addFilter(_is_text)
+    """Log to standard error.
+
+    Args:
+        level: lowest severity, such as ``info``.
+        format_: ``text`` or ``json``.
+    """
+    logging.getLogger("grpc._cython.cygrpc").addFilter(_is_no_decode_error)
     # Its warnings quote the metadata of calls.
     logging.getLogger("opentelemetry.trace").setLevel(logging.ERROR)
-    # Where it was closed, what is opened next must not take its place.
+    # If standard error is closed, the next file that is opened must not take its descriptor.
     while (spare := os.open(os.devnull, os.O_RDWR)) <= STANDARD_ERROR:
         pass
     os.close(spare)
-    known = sys.stderr is not None
-    handler = PatientHandler(STANDARD_ERROR) if known else logging.NullHandler()
+    is_open = sys.stderr is not None
+    handler = BackgroundHandler(STANDARD_ERROR) if is_open else logging.NullHandler()
     handler.setFormatter(JsonFormatter() if format_ == "json" else TextFormatter(TEXT))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
 
 
-def _is_text(record: logging.LogRecord) -> bool:
-    """Not what gRPC logs of methods and metadata that are no UTF-8: it quotes them, line breaks and
-    all, with a traceback for each."""
+def _is_no_decode_error(record: logging.LogRecord) -> bool:
+    """Filter out what gRPC logs about methods and metadata that are not UTF-8.
+
+    It quotes them, line breaks included, with a traceback for each.
+    """
     return not (record.exc_info and isinstance(record.exc_info[1], UnicodeDecodeError))
 
 
 def finish() -> None:
-    """See to it that what was logged is written before anything else is said."""
+    """Wait until the queued lines are written, but at most FLUSH_SECONDS."""
     for handler in logging.getLogger().handlers:
         handler.flush()
 
 
-class PatientHandler(logging.Handler):
-    """Leaves the writing to a thread: nothing waits for a reader that does not read. What does not
-    find room meanwhile is left out, and how many lines those were is said once there is.
+class BackgroundHandler(QueueHandler):
+    """Write lines in a thread, so that a reader that does not read blocks no caller.
+
+    Records are formatted by the caller, where the current call is known. Lines that find the queue
+    full are dropped; their number is logged once there is room.
 
     Args:
-        target: descriptor to write to.
-        room: lines that may wait.
+        target: file descriptor to write to.
+        capacity: number of lines that may wait.
     """
 
-    def __init__(self, target: int, room: int = ROOM) -> None:
-        super().__init__()
-        self._target = target
-        self._lines: queue.Queue[str] = queue.Queue(room)
-        self._lost = 0
-        threading.Thread(target=self._write, daemon=True).start()
+    queue: queue.Queue[logging.LogRecord]
 
-    def emit(self, record: logging.LogRecord) -> None:
-        """Format it here, where the call is known."""
-        try:
-            self._lines.put_nowait(self.format(record))
-        except Exception:
-            # Full, or it cannot be formatted, which logging would print, and wait.
-            self._lost += 1
+    def __init__(self, target: int, capacity: int = MAX_QUEUED_LINES) -> None:
+        super().__init__(queue.Queue(capacity))
+        self.dropped = 0
+        QueueListener(self.queue, _Writer(target, self)).start()
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Count a line that cannot be queued or formatted; logging would print that, and block."""
+        self.dropped += 1
 
     def flush(self) -> None:
-        """Wait a little for what is left to be written."""
-        limit = time.monotonic() + LAST_SECONDS
-        while self._lines.unfinished_tasks and time.monotonic() < limit:
+        """Wait until the queued lines are written, but at most FLUSH_SECONDS."""
+        limit = time.monotonic() + FLUSH_SECONDS
+        while self.queue.unfinished_tasks and time.monotonic() < limit:
             time.sleep(0.01)
 
-    def _write(self) -> None:
-        while True:
-            line = self._lines.get()
-            if lost := self._lost:
-                self._lost -= lost
-                about = ("", 0, f"{lost} lines of the log were lost", None, None)
-                line += "\n" + self.format(logging.LogRecord(__name__, logging.ERROR, *about))
-            data = memoryview(f"{line}\n".encode(errors="backslashreplace"))
-            # A full disk, or a pipe that was closed: there is nowhere to say it.
-            with contextlib.suppress(OSError):
-                while data:
-                    data = data[os.write(self._target, data) :]
-            self._lines.task_done()
+
+class _Writer(logging.Handler):
+    def __init__(self, target: int, source: BackgroundHandler) -> None:
+        super().__init__()
+        self._target = target
+        self._source = source
+
+    def emit(self, record: logging.LogRecord) -> None:
+        lines = [record.getMessage()]
+        if dropped := self._source.dropped:
+            self._source.dropped -= dropped
+            about = ("", 0, f"{dropped} log lines were dropped", None, None)
+            lines.append(self._source.format(logging.LogRecord(__name__, logging.ERROR, *about)))
+        data = memoryview("\n".join([*lines, ""]).encode(errors="backslashreplace"))
+        # A full disk or a closed pipe: there is no other place to report it.
+        with contextlib.suppress(OSError):
+            while data:
+                data = data[os.write(self._target, data) :]
 
 
 class TextFormatter(logging.Formatter):
-    """Adds the request's id."""
+    """Format a record as text, followed by the ids of the current call."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record as text; one line unless there is a traceback."""
+        """Return the record as text: one line unless there is a traceback."""
         call = CURRENT.get()
         ids = () if call is None else (call.request_id, call.photo)
-        # Escaped: what a client calls its photos must not look like another line.
+        # Escape the ids, which clients choose, so that they cannot look like another line.
         record.call = "".join(f" [{ascii(name)[1:-1]}]" for name in ids if name)
         return super().format(record)
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line, times in UTC (RFC 3339)."""
+    """Format a record as a JSON object in one line, with its time in UTC (RFC 3339)."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record as a line of JSON."""
+        """Return the record as a line of JSON."""
         at = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
         entry: dict[str, object] = {
             "time": f"{at}.{int(record.msecs):03d}Z",
@@ -131,5 +141,5 @@ class JsonFormatter(logging.Formatter):
         entry.update({key: getattr(record, key) for key in EXTRA if hasattr(record, key)})
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
-        # ASCII: no terminal obeys, and no reader breaks a line at, what a client calls its photos.
+        # ASCII only, so that ids chosen by clients hold no line breaks or terminal commands.
         return json.dumps(entry)

@@ -9,7 +9,7 @@ import sys
 import time
 
 from protome.telemetry.context import Call, running
-from protome.telemetry.logs import TEXT, JsonFormatter, PatientHandler, TextFormatter
+from protome.telemetry.logs import TEXT, BackgroundHandler, JsonFormatter, TextFormatter
 
 
 def record(message: str = "hello %s", **extra: object) -> logging.LogRecord:
@@ -72,7 +72,7 @@ def test_what_a_client_calls_its_photo_does_not_look_like_a_line_of_text() -> No
 
 def test_nobody_waits_for_a_reader_that_does_not_read() -> None:
     reader, writer = os.pipe()
-    handler = PatientHandler(writer, room=100)
+    handler = BackgroundHandler(writer, capacity=100)
     handler.setFormatter(logging.Formatter("%(message)s"))
     began = time.monotonic()
     for number in range(3000):
@@ -80,11 +80,11 @@ def test_nobody_waits_for_a_reader_that_does_not_read() -> None:
     handler.flush()
     assert time.monotonic() - began < 5
     seen = b""
-    while b"lines of the log were lost" not in seen:
+    while b"log lines were dropped" not in seen:
         seen += os.read(reader, 1 << 16)
     lines = seen.decode().splitlines()
-    told = [int(line.split()[0]) for line in lines if "were lost" in line]
-    kept = [int(line.split()[2]) for line in lines if "were lost" not in line]
+    told = [int(line.split()[0]) for line in lines if "were dropped" in line]
+    kept = [int(line.split()[2]) for line in lines if "were dropped" not in line]
     # In order; those that found no room are counted.
     assert kept == sorted(set(kept))
     assert len(kept) >= 100
