@@ -42,7 +42,7 @@ def main(out: Path, crds: list[Path]) -> None:
 
 
 def close(schema: Any) -> Any:
-    """A schema that rejects fields it does not name, as the API server would drop them."""
+    """Return a schema that rejects unknown fields, which the API server would drop."""
     if isinstance(schema, list):
         return [close(item) for item in schema]
     if not isinstance(schema, dict):
