@@ -66,7 +66,7 @@ def test_only_spans_read_the_wall_clock() -> None:
                 owner = node.func.value
                 if isinstance(owner, ast.Name) and owner.id in ("time", "datetime", "date"):
                     readers |= {path.stem} if node.func.attr in WALL_CLOCK else set()
-    assert readers == {"spans"}
+    assert readers == {"tracing"}
 
 
 def test_a_server_whose_grpc_ended_ends_too(tmp_path: Path) -> None:

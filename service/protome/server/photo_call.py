@@ -46,17 +46,17 @@ class PhotoCalls:
 
     Args:
         config: the settings.
-        line: reconstructs the photos.
+        pipeline: reconstructs the photos.
         converter: converts requests and events.
         metrics: counts the results.
         budget: bytes held for clients.
     """
 
     def __init__(
-        self, config: Config, line: Line, converter: Converter, metrics: Metrics, budget: Budget
+        self, config: Config, pipeline: Line, converter: Converter, metrics: Metrics, budget: Budget
     ) -> None:
         self._config = config
-        self._line = line
+        self._pipeline = pipeline
         self._converter = converter
         self._metrics = metrics
         self._budget = budget
@@ -84,17 +84,30 @@ class PhotoCalls:
         Streams, which may stay open without end, may not start new photos.
         """
         self._draining = True
-        self._line.drain()
+        self._pipeline.drain()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await asyncio.sleep(HANDOVER_SECONDS)
                 await self._idle.wait()
 
+    def check(self, deadline: float, tenant: Tenant | None) -> None:
+        """Check, before a photo is received, that it can be admitted and done in time.
+
+        Args:
+            deadline: on ``time.monotonic``.
+            tenant: the client whose token the call has.
+
+        Raises:
+            Overloaded: the server has no room, or too much work before the deadline.
+        """
+        self.admit(0)
+        self._pipeline.check(deadline, tenant)
+
     def admit(self, size: int) -> None:
         """Check that the server has room for one more photo.
 
         Args:
-            size: bytes of its message, or 0 while that is unknown.
+            size: bytes of its message.
 
         Raises:
             Overloaded: there are too many photos, or too many bytes are held.
@@ -160,7 +173,7 @@ class PhotoCalls:
                     # gRPC keeps its copy of the photo as long as the call lasts.
                     with self._budget.hold(len(request.image)):
                         emit = self._emitter(method, request, began, send)
-                        await self._line.reconstruct(request, emit)
+                        await self._pipeline.reconstruct(request, emit)
                 outcome = grpc.StatusCode.OK
             except ProtomeError as error:
                 outcome, problem = _status_to_count(status.code(error), deadline), error

@@ -111,11 +111,11 @@ class Server:
         forecast = Forecast(
             workers=config.worker_count, network=inference.times, clock=time.monotonic
         )
-        line = Line(config, model, pool, inference, metrics, budget, forecast)
+        pipeline = Line(config, model, pool, inference, metrics, budget, forecast)
         converter = Converter(config, model)
-        photos = PhotoCalls(config, line, converter, metrics, budget)
+        photos = PhotoCalls(config, pipeline, converter, metrics, budget)
         info = converter.server_info(__version__, engine.provider)
-        service = PhotoService(config, photos, line, metrics, info)
+        service = PhotoService(config, photos, metrics, info)
         metrics.watch(pool, inference, engine, forecast)
         metrics.describe(__version__, model, engine.provider)
         if not COMPILED:

@@ -8,7 +8,6 @@ import grpc
 
 from protome.config import Config
 from protome.errors import InvalidRequest, Overloaded, ProtomeError
-from protome.pipeline.pipeline import Line
 from protome.telemetry.context import Call
 from protome.telemetry.metrics import Metrics
 from protome.v1 import reconstruction_pb2 as pb
@@ -31,7 +30,6 @@ class PhotoService:
     Args:
         config: the settings.
         photos: reconstructs the photos.
-        line: refuses photos early that cannot be done in time.
         metrics: counts refused photos.
         info: the response of GetServerInfo.
     """
@@ -40,13 +38,11 @@ class PhotoService:
         self,
         config: Config,
         photos: PhotoCalls,
-        line: Line,
         metrics: Metrics,
         info: pb.GetServerInfoResponse,
     ) -> None:
         self._config = config
         self._photos = photos
-        self._line = line
         self._metrics = metrics
         self._info = info
         self._uploads = Uploads(
@@ -118,10 +114,9 @@ class PhotoService:
         """Receive the message of a call.
 
         Raises:
-            ProtomeError: the server has no room for it, or it cannot be parsed.
+            ProtomeError: the server has no room for it, or too little time, or it cannot be parsed.
         """
-        self._photos.admit(0)
-        self._line.check(deadline, call.tenant)
+        self._photos.check(deadline, call.tenant)
         raw = await self._uploads.read(context.read)
         if not isinstance(raw, bytes):
             raise InvalidRequest("the call has no message")
