@@ -86,7 +86,7 @@ class PhotoService:
                 try:
                     message = await self._receive(context, call, deadline)
                 except ProtomeError as error:
-                    self._metrics.turned_away("Reconstruct", status.code(error).name)
+                    self._metrics.refused("Reconstruct", status.code(error).name)
                     raise
                 await self._photos.reconstruct("Reconstruct", call, message, deadline, write)
 

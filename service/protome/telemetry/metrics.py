@@ -203,7 +203,7 @@ class Metrics:
         self._requests.labels(method, code).inc()
         self._request_seconds.labels(method).observe(seconds)
 
-    def turned_away(self, method: str, code: str) -> None:
+    def refused(self, method: str, code: str) -> None:
         """Count a photo that was refused."""
         self._requests.labels(method, code).inc()
 

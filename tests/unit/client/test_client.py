@@ -1,4 +1,4 @@
-"""The client against servers that break off."""
+"""Clients retry a response that breaks off."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SERVICE = pb.DESCRIPTOR.services_by_name["ReconstructionService"].full_name
 
 
 class Breaking:
-    """Breaks off so many answers in the middle, with trailers if it has any."""
+    """A service that aborts its first ``times`` responses, with trailers."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ def breaking(servicer: Breaking) -> contextlib.AbstractContextManager[str]:
 
 
 def ask(address: str, blocking: bool) -> None:
-    """Reconstruct a photo, one way or the other; gRPC rounds longer timeouts to seconds."""
+    """Reconstruct a photo with either client; gRPC rounds longer timeouts to seconds."""
     if blocking:
         with Client(address, timeout=8) as client:
             client.reconstruct(b"photo")
@@ -90,7 +90,7 @@ def ask(address: str, blocking: bool) -> None:
 
 @pytest.mark.parametrize("before_header", [True, False])
 @pytest.mark.parametrize("blocking", [True, False])
-def test_answer_that_breaks_off_is_asked_for_once_more(blocking: bool, before_header: bool) -> None:
+def test_a_response_that_breaks_off_is_retried(blocking: bool, before_header: bool) -> None:
     servicer = Breaking(1, before_header=before_header)
     with breaking(servicer) as address:
         ask(address, blocking)
@@ -99,7 +99,7 @@ def test_answer_that_breaks_off_is_asked_for_once_more(blocking: bool, before_he
 
 
 @pytest.mark.parametrize("blocking", [True, False])
-def test_and_only_once(blocking: bool) -> None:
+def test_a_response_is_retried_only_once(blocking: bool) -> None:
     servicer = Breaking(9)
     with breaking(servicer) as address, pytest.raises(ReconstructionError, match="gone"):
         ask(address, blocking)
@@ -107,8 +107,8 @@ def test_and_only_once(blocking: bool) -> None:
 
 
 @pytest.mark.parametrize("blocking", [True, False])
-def test_failure_with_a_reason_is_final(blocking: bool) -> None:
-    """A photo that kills workers must not be sent again by itself."""
+def test_a_failure_with_a_reason_is_not_retried(blocking: bool) -> None:
+    """A photo that kills workers must not be sent again."""
     servicer = Breaking(9, status.trailers(errors.WorkerDied("a worker died")))
     with breaking(servicer) as address, pytest.raises(ReconstructionError) as caught:
         ask(address, blocking)
@@ -116,8 +116,8 @@ def test_failure_with_a_reason_is_final(blocking: bool) -> None:
     assert len(servicer.timeouts) == 1
 
 
-def test_stream_that_ends_while_a_photo_is_sent_is_no_defect_of_the_server() -> None:
-    """gRPC for asyncio would say INTERNAL, whatever the status."""
+def test_a_stream_that_ends_while_a_photo_is_sent_is_not_an_internal_error() -> None:
+    """grpc.aio reports INTERNAL for every status."""
 
     def refuse(
         requests: Iterator[pb.ReconstructManyRequest], context: grpc.ServicerContext
@@ -148,6 +148,6 @@ def test_stream_that_ends_while_a_photo_is_sent_is_no_defect_of_the_server() -> 
     assert caught.value.code in {grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.UNAVAILABLE}
 
 
-def test_photos_are_interactive_unless_they_are_said_to_wait() -> None:
+def test_photos_are_interactive_by_default() -> None:
     assert make_request(b"").priority == pb.PRIORITY_INTERACTIVE
     assert make_request(b"", priority="background").priority == pb.PRIORITY_BACKGROUND

@@ -1,4 +1,4 @@
-"""The names that the client takes for options are those of the contract."""
+"""The client's options have the names of the contract."""
 
 from __future__ import annotations
 

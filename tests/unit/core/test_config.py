@@ -26,7 +26,7 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-def test_without_any_source_the_defaults_hold() -> None:
+def test_defaults_hold_without_any_source() -> None:
     assert load({}, {}, None) == Config()
 
 
@@ -38,11 +38,11 @@ def test_later_sources_win(tmp_path: Path) -> None:
     assert (config.host, config.chunk_bytes) == ("file", 2048)
 
 
-def test_other_environment_variables_are_left_alone() -> None:
+def test_other_environment_variables_are_ignored() -> None:
     assert load({}, {"PATH": "/bin", "MY_PROTOME_PORT": "5"}, None) == Config()
 
 
-def test_what_kubernetes_sets_for_a_service_called_protome_is_left_alone() -> None:
+def test_variables_of_a_kubernetes_service_named_protome_are_ignored() -> None:
     links = {
         "PROTOME_SERVICE_HOST": "10.0.0.7",
         "PROTOME_SERVICE_PORT": "50051",
@@ -125,12 +125,12 @@ def test_wrong_types_are_refused(text: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("value", ["", "1.5", "0x10", "nan", "one"])
-def test_variables_that_are_no_whole_number(value: str) -> None:
+def test_variables_that_are_not_integers_are_refused(value: str) -> None:
     with pytest.raises(ConfigError, match="port"):
         load({}, {"PROTOME_PORT": value}, None)
 
 
-def test_whole_numbers_do_for_fractions(tmp_path: Path) -> None:
+def test_integers_are_accepted_for_floats(tmp_path: Path) -> None:
     config = load({}, {}, toml(tmp_path, "task_seconds = 7"))
     assert config.task_seconds == 7
     assert isinstance(config.task_seconds, float)
@@ -162,7 +162,7 @@ def test_values_out_of_range_are_named(name: str, value: object) -> None:
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if isinstance(getattr(Config(), n), float)])
-def test_not_a_number_is_out_of_every_range(name: str) -> None:
+def test_nan_is_out_of_every_range(name: str) -> None:
     with pytest.raises(ConfigError, match=name):
         load({name: "nan"}, {}, None)
 

@@ -1,4 +1,4 @@
-"""Descriptors, threads and memory; limits are set in processes of their own."""
+"""Descriptors, threads and memory; limits are set in separate processes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ print(resident - psutil.Process().memory_info().rss)
 """
 
 
-def test_trim_gives_back_what_lies_below_what_is_used() -> None:
+def test_trim_returns_free_memory_below_used_memory() -> None:
     if not system.trim_memory():
         pytest.skip("the C library has no malloc_trim")
     done = subprocess.run([sys.executable, "-c", HOLES], capture_output=True, text=True, check=True)
@@ -49,7 +49,7 @@ print(kept - before, resident() - before)
 """
 
 
-def test_what_is_freed_is_kept_until_trimmed() -> None:
+def test_freed_memory_is_kept_until_trimmed() -> None:
     if not system.trim_memory():
         pytest.skip("the C library has no malloc_trim")
     done = subprocess.run([sys.executable, "-c", KEPT], capture_output=True, text=True, check=True)
@@ -58,13 +58,13 @@ def test_what_is_freed_is_kept_until_trimmed() -> None:
     assert trimmed < 2 << 20
 
 
-def test_they_are_tried_and_left() -> None:
+def test_threads_of_the_check_end() -> None:
     before = threading.active_count()
     assert system.threads_available(20)
     assert threading.active_count() == before
 
 
-def test_one_that_is_denied_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_denied_thread_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     before = threading.active_count()
     start = threading.Thread.start
 
@@ -99,7 +99,7 @@ print(room_for(connections, 4), resource.getrlimit(resource.RLIMIT_NOFILE)[0])
         (40, 40, 4000, -20, 40),
     ],
 )
-def test_the_limit_is_raised_as_far_as_it_may(
+def test_limit_on_descriptors_is_raised_as_far_as_allowed(
     soft: int, hard: int, connections: int, granted: int, limit: int
 ) -> None:
     command = [sys.executable, "-c", SHOWN, *map(str, (soft, hard, connections))]

@@ -1,4 +1,4 @@
-"""Calls beside the event loop, and watched processes."""
+"""Blocking calls run in a thread; processes are watched without threads."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from protome.threads import run_in_thread, watch_processes_without_threads
 
 
-def test_what_is_done_aside_is_answered_or_fails() -> None:
+def test_a_call_in_a_thread_returns_or_raises() -> None:
     async def main() -> None:
         assert await run_in_thread(threading.get_ident) != threading.get_ident()
         with pytest.raises(ZeroDivisionError):

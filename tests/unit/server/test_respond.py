@@ -1,4 +1,4 @@
-"""How a call ends, whatever it was at."""
+"""A call sends its metadata, messages and status in order, even if writers are cancelled."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from protome.server.respond import Context, respond
 
 
 class Peer:
-    """gRPC, which takes its time to send the first metadata; ``said`` is what it was told."""
+    """A fake of gRPC that sends the initial metadata when told; ``said`` records what was sent."""
 
     def __init__(self) -> None:
         self.said: list[str] = []
@@ -42,7 +42,7 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-def test_metadata_go_out_once_and_before_messages() -> None:
+def test_metadata_is_sent_once_and_before_messages() -> None:
     async def run() -> None:
         peer = Peer()
         peer.sent.set_result(None)
@@ -54,8 +54,8 @@ def test_metadata_go_out_once_and_before_messages() -> None:
     asyncio.run(run())
 
 
-def test_the_status_waits_for_metadata_whose_writer_was_cancelled() -> None:
-    """Begun twice gRPC refuses them, the status never leaves, and the client waits for ever."""
+def test_status_waits_for_metadata_of_a_cancelled_writer() -> None:
+    """Otherwise gRPC refuses the second attempt, and the client never gets a status."""
 
     async def run() -> None:
         peer = Peer()
@@ -80,7 +80,7 @@ def test_the_status_waits_for_metadata_whose_writer_was_cancelled() -> None:
     asyncio.run(run())
 
 
-def test_metadata_that_cannot_be_sent_are_the_writers_error() -> None:
+def test_failure_to_send_metadata_raises_in_the_writer() -> None:
     async def run() -> None:
         peer = Peer()
         peer.sent.set_exception(RuntimeError("gone"))
@@ -93,8 +93,8 @@ def test_metadata_that_cannot_be_sent_are_the_writers_error() -> None:
     asyncio.run(run())
 
 
-def test_a_message_goes_out_though_the_writer_of_the_one_before_was_cancelled() -> None:
-    """With a real client, which takes nothing until that writer is gone."""
+def test_message_is_sent_after_the_writer_of_the_previous_one_was_cancelled() -> None:
+    """With a real client, which reads nothing until that writer is cancelled."""
     big, small = bytes(8 << 20), b"next"
 
     async def run() -> list[int]:

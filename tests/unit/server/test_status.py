@@ -1,4 +1,4 @@
-"""Our errors over gRPC: one table, complete, with details a client can read."""
+"""Every error maps to a gRPC status with google.rpc details."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ def decoded(error: ProtomeError) -> tuple[status_pb2.Status, dict[str, Message]]
     return whole, found
 
 
-def test_the_table_has_every_error_and_nothing_else() -> None:
+def test_every_error_has_a_status() -> None:
     assert len(KINDS) > 8
     assert set(status.CODES) == set(KINDS)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_reasons_are_unique_and_shouted(kind: type[ProtomeError]) -> None:
+def test_reasons_are_unique_and_in_upper_case(kind: type[ProtomeError]) -> None:
     assert kind.reason == kind.reason.upper()
     assert [other.reason for other in KINDS].count(kind.reason) == 1
 
@@ -75,7 +75,7 @@ def test_codes_are_those_of_the_contract(kind: type[ProtomeError], code: grpc.St
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_details_say_reason_facts_and_when_to_try_again(kind: type[ProtomeError]) -> None:
+def test_details_have_reason_facts_and_retry_delay(kind: type[ProtomeError]) -> None:
     whole, details = decoded(kind("for a person", limit=7))
     assert whole.code == status.code(kind("x")).value[0]
     assert whole.message == "for a person"
@@ -92,13 +92,13 @@ def test_details_say_reason_facts_and_when_to_try_again(kind: type[ProtomeError]
         assert delay.seconds + delay.nanos / 1e9 == pytest.approx(kind.retry_seconds)
 
 
-def test_only_what_may_pass_is_worth_another_try() -> None:
+def test_only_temporary_errors_have_a_retry_delay() -> None:
     again = {kind for kind in KINDS if kind.retry_seconds is not None}
     assert again == {errors.Overloaded, errors.WorkerDied, errors.Draining}
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_event_of_a_stream_says_the_same(kind: type[ProtomeError]) -> None:
+def test_stream_events_have_the_same_details(kind: type[ProtomeError]) -> None:
     message = status.as_message(kind("for a person", limit=7))
     assert message.code == status.code(kind("x")).value[0]
     assert (message.reason, message.message) == (kind.reason, "for a person")

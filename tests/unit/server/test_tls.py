@@ -1,4 +1,4 @@
-"""Certificate files that are wrong, and their replacement."""
+"""Invalid certificate files are refused; valid ones replace the certificate in use."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_a_key_of_another_certificate_is_refused(
         Certificates(write(tmp_path, *leaves))
 
 
-def test_an_encrypted_key_is_refused_and_not_asked_about(
+def test_an_encrypted_key_is_refused_without_a_prompt(
     tmp_path: Path, leaves: list[trustme.LeafCert]
 ) -> None:
     files = write(tmp_path, leaves[0])
@@ -49,8 +49,8 @@ def test_an_encrypted_key_is_refused_and_not_asked_about(
         Certificates(files)
 
 
-def test_only_one_that_expired_is_refused_for_its_dates(tmp_path: Path) -> None:
-    """Of one that is not valid yet a clock may be to blame, and it will be."""
+def test_only_an_expired_certificate_is_refused_for_its_dates(tmp_path: Path) -> None:
+    """A certificate that is not valid yet may be due to a wrong clock, and becomes valid."""
     now, day = datetime.datetime.now(datetime.UTC), datetime.timedelta(days=1)
     authority = trustme.CA()
     for name, since, until in (("now", -9, 9), ("later", 1, 9)):
@@ -76,7 +76,7 @@ def test_a_broken_file_is_refused(
         Certificates(TlsFiles(files.cert, files.key, tmp_path / "ca.pem"))
 
 
-def test_a_broken_replacement_is_reported_once_and_a_good_one_taken(
+def test_an_invalid_replacement_is_logged_once_and_a_valid_one_used(
     tmp_path: Path, leaves: list[trustme.LeafCert], caplog: pytest.LogCaptureFixture
 ) -> None:
     certificates = Certificates(write(tmp_path, leaves[0]))
@@ -90,7 +90,7 @@ def test_a_broken_replacement_is_reported_once_and_a_good_one_taken(
     assert certificates.current() is None
 
 
-def test_files_that_vanish_leave_the_certificate(
+def test_missing_files_keep_the_certificate_in_use(
     tmp_path: Path, leaves: list[trustme.LeafCert], caplog: pytest.LogCaptureFixture
 ) -> None:
     files = write(tmp_path, leaves[0])
@@ -103,7 +103,7 @@ def test_files_that_vanish_leave_the_certificate(
     assert certificates.current() is not None
 
 
-def test_files_that_were_unreadable_are_looked_at_again(
+def test_unreadable_files_are_read_again_when_readable(
     tmp_path: Path, leaves: list[trustme.LeafCert], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A certificate that came without permission to read it, which was then given. Root reads all,

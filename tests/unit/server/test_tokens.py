@@ -1,4 +1,4 @@
-"""Tokens and quotas, on a clock that the tests move."""
+"""Tokens and quotas, with a fake clock."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def rewrite(file: Path, text: str) -> None:
     os.replace(part, file)
 
 
-def test_each_token_is_its_clients(file: Path) -> None:
+def test_each_token_belongs_to_its_tenant(file: Path) -> None:
     file.write_text(table("shop", "s3cret") + table("lab", "other"))
     tokens = Tokens(file, Clock())
     assert tokens.check(["Bearer s3cret"]).name == "shop"
@@ -59,19 +59,19 @@ def test_each_token_is_its_clients(file: Path) -> None:
         ["Bearer s3cret", "Bearer s3cret"],
     ],
 )
-def test_anything_else_is_nobodys(file: Path, headers: list[str]) -> None:
+def test_other_headers_are_unauthenticated(file: Path, headers: list[str]) -> None:
     file.write_text(table("shop", "s3cret"))
     with pytest.raises(Unauthenticated):
         Tokens(file, Clock()).check(headers)
 
 
-def test_the_digest_is_no_token(file: Path) -> None:
+def test_a_digest_is_not_accepted_as_a_token(file: Path) -> None:
     file.write_text(table("shop", "s3cret"))
     with pytest.raises(Unauthenticated):
         Tokens(file, Clock()).check(["Bearer " + hashlib.sha256(b"s3cret").hexdigest()])
 
 
-def test_a_made_token_is_taken(file: Path) -> None:
+def test_a_new_token_is_accepted(file: Path) -> None:
     token, text = new_token("shop")
     file.write_text(text)
     assert Tokens(file, Clock()).check([f"Bearer {token}"]).name == "shop"
@@ -101,7 +101,7 @@ def test_a_replaced_file_is_read_within_a_second(file: Path) -> None:
     ],
     ids=["empty", "no TOML", "nothing", "numbers", "deep", "large"],
 )
-def test_a_broken_file_leaves_the_clients_as_they_were(
+def test_an_invalid_file_keeps_the_tenants(
     file: Path, text: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     file.write_text(table("shop", "s3cret"))
@@ -129,18 +129,18 @@ def test_a_broken_file_leaves_the_clients_as_they_were(
         "conurrent = 4",
     ],
 )
-def test_a_wrong_key_is_named(file: Path, line: str) -> None:
+def test_an_invalid_key_is_named(file: Path, line: str) -> None:
     file.write_text(table("shop", "s3cret", line))
     with pytest.raises(TokenFileError, match=line.split(" ")[0]):
         read(file)
 
 
-def test_a_file_that_is_missing_is_named(file: Path) -> None:
+def test_a_missing_file_is_named(file: Path) -> None:
     with pytest.raises(TokenFileError, match=r"tokens\.toml"):
         Tokens(file, Clock())
 
 
-def test_photos_over_the_rate_are_told_when_to_come_back(file: Path) -> None:
+def test_photos_over_the_rate_get_a_retry_delay(file: Path) -> None:
     file.write_text(table("shop", "s3cret", "photos_per_second = 2", "burst = 3"))
     clock = Clock()
     client = Tokens(file, clock).check(["Bearer s3cret"])
@@ -169,7 +169,7 @@ def test_photos_over_the_rate_are_told_when_to_come_back(file: Path) -> None:
     assert taken() == 3
 
 
-def test_photos_at_a_time_are_limited(file: Path) -> None:
+def test_concurrent_photos_are_limited(file: Path) -> None:
     file.write_text(table("shop", "s3cret", "concurrent = 2"))
     client = Tokens(file, Clock()).check(["Bearer s3cret"])
     with contextlib.ExitStack() as stack:
@@ -185,7 +185,7 @@ def test_photos_at_a_time_are_limited(file: Path) -> None:
         pass
 
 
-def test_a_replaced_file_does_not_forgive_what_was_used_up(file: Path) -> None:
+def test_a_replaced_file_keeps_the_used_quota(file: Path) -> None:
     text = table("shop", "s3cret", "photos_per_second = 0.001", "burst = 1")
     file.write_text(text)
     clock = Clock()

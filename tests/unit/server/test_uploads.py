@@ -1,4 +1,4 @@
-"""Who may send, and when."""
+"""Few clients send at a time; slow ones give way."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-def test_others_wait_for_a_place_in_the_order_they_came() -> None:
+def test_uploads_wait_for_a_place_in_order_of_arrival() -> None:
     async def run() -> None:
         uploads = Uploads(parallel=2, slow_uploads=1, slow_after=60)
         senders = [Sender() for _ in range(4)]
@@ -52,7 +52,7 @@ def test_others_wait_for_a_place_in_the_order_they_came() -> None:
     asyncio.run(run())
 
 
-def test_slow_ones_hold_up_nobody_and_the_slowest_goes() -> None:
+def test_slow_uploads_give_way_and_the_oldest_is_cancelled() -> None:
     async def run() -> None:
         uploads = Uploads(parallel=1, slow_uploads=2, slow_after=0.01)
         slow = [Sender() for _ in range(3)]
@@ -72,7 +72,7 @@ def test_slow_ones_hold_up_nobody_and_the_slowest_goes() -> None:
     asyncio.run(run())
 
 
-def test_several_that_get_slow_at_once_end_as_many() -> None:
+def test_several_uploads_that_become_slow_at_once_cancel_as_many() -> None:
     async def run() -> None:
         uploads = Uploads(parallel=6, slow_uploads=2, slow_after=0.01)
         reads = [asyncio.create_task(uploads.read(Sender().receive)) for _ in range(6)]
@@ -85,7 +85,7 @@ def test_several_that_get_slow_at_once_end_as_many() -> None:
     asyncio.run(run())
 
 
-def test_what_does_not_arrive_is_given_up_and_its_place_with_it() -> None:
+def test_upload_that_does_not_arrive_frees_its_place() -> None:
     async def run() -> None:
         uploads = Uploads(parallel=1, slow_uploads=1, slow_after=0.01, receive_seconds=0.05)
         for _ in range(3):
@@ -100,8 +100,8 @@ def test_what_does_not_arrive_is_given_up_and_its_place_with_it() -> None:
     asyncio.run(run())
 
 
-def test_the_more_wait_the_less_patience_there_is() -> None:
-    """With all of it for each, the last of these would wait for 40 seconds."""
+def test_time_before_an_upload_is_slow_shrinks_with_the_queue() -> None:
+    """With the full time for each, the last upload would wait for 40 seconds."""
 
     async def run() -> None:
         uploads = Uploads(parallel=1, slow_uploads=400, slow_after=0.2)
@@ -118,7 +118,7 @@ def test_the_more_wait_the_less_patience_there_is() -> None:
     asyncio.run(run())
 
 
-def test_not_everybody_may_wait() -> None:
+def test_number_of_waiting_uploads_is_limited() -> None:
     async def run() -> None:
         uploads = Uploads(parallel=1, slow_uploads=1, slow_after=60)
         waiting = [

@@ -38,7 +38,7 @@ def test_json_has_the_call_and_the_facts() -> None:
     }
 
 
-def test_json_has_nothing_that_a_terminal_obeys() -> None:
+def test_json_has_no_control_characters() -> None:
     photo = "\x1b[2J \x9b2J \x7f \u2028 \u202e"
     with running(Call("id", photo=photo)):
         line = JsonFormatter().format(record())
@@ -52,7 +52,7 @@ def test_json_outside_of_a_call_has_no_ids() -> None:
     assert set(entry) == {"time", "level", "logger", "message"}
 
 
-def test_json_holds_a_traceback_in_its_one_line() -> None:
+def test_json_holds_a_traceback_in_one_line() -> None:
     made = record()
     try:
         raise ValueError("broken")
@@ -63,14 +63,14 @@ def test_json_holds_a_traceback_in_its_one_line() -> None:
     assert "ValueError: broken" in json.loads(line)["exception"]
 
 
-def test_what_a_client_calls_its_photo_does_not_look_like_a_line_of_text() -> None:
+def test_id_of_a_photo_cannot_forge_a_line_of_text() -> None:
     with running(Call("id", photo="a\n2026-01-01 ERROR forged")):
         line = TextFormatter(TEXT).format(record())
     assert "\n" not in line
     assert line.endswith("hello you [id] [a\\n2026-01-01 ERROR forged]")
 
 
-def test_nobody_waits_for_a_reader_that_does_not_read() -> None:
+def test_a_reader_that_does_not_read_blocks_no_caller() -> None:
     reader, writer = os.pipe()
     handler = BackgroundHandler(writer, capacity=100)
     handler.setFormatter(logging.Formatter("%(message)s"))

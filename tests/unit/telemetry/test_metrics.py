@@ -1,4 +1,4 @@
-"""Metrics: named as Prometheus asks, and counting what they are told."""
+"""Metrics follow the naming rules of Prometheus and count what is recorded."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def test_requests_are_counted_by_method_and_code(metrics: Metrics) -> None:
     assert value(metrics, "protome_time_to_first_mesh_seconds_sum", method="Reconstruct") == 0.1
 
 
-def test_photos_are_counted_from_zero() -> None:
+def test_counters_of_photos_start_at_zero() -> None:
     """The first failure of a server is a step from 0 to 1, which rates and alerts can see."""
     fresh = Metrics()
     ends = {code.name for code in status.CODES.values()} | {"OK"}
@@ -168,7 +168,7 @@ def test_stages_are_there_before_the_first_request() -> None:
     assert value(fresh, "protome_ready") == 0
 
 
-def test_the_rest_is_counted_too(metrics: Metrics) -> None:
+def test_other_metrics_are_recorded(metrics: Metrics) -> None:
     assert value(metrics, "protome_stage_duration_seconds_sum", stage="decode") == 0.01
     assert value(metrics, "protome_batch_size_faces_sum") == 3
     assert value(metrics, "protome_batch_fill_ratio_sum") == 0.75
@@ -184,7 +184,7 @@ def test_the_rest_is_counted_too(metrics: Metrics) -> None:
     assert value(metrics, "protome_ready") == 1
 
 
-def test_queues_are_read_when_asked(metrics: Metrics) -> None:
+def test_queues_are_read_when_metrics_are_collected(metrics: Metrics) -> None:
     assert value(metrics, "protome_queue_depth_faces") == 3
     assert value(metrics, "protome_queue_age_seconds") == 0.5
     assert value(metrics, "protome_worker_queue_depth_tasks") == 2
@@ -195,7 +195,7 @@ def test_queues_are_read_when_asked(metrics: Metrics) -> None:
     assert value(metrics, "protome_network_face_seconds") == pytest.approx(0.02)
 
 
-def test_what_is_served_is_named(metrics: Metrics) -> None:
+def test_info_metrics_describe_the_server(metrics: Metrics) -> None:
     assert value(metrics, "protome_build_info", version="1") == 1
     labels = {"name": "net", "version": "2", "digest": "ab", "execution_provider": "CPU"}
     assert metrics.registry.get_sample_value("protome_model_info", labels) == 1

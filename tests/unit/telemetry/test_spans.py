@@ -1,4 +1,4 @@
-"""Spans, as an exporter gets them."""
+"""Spans arrive at an exporter as one tree."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_a_call_its_photo_and_stages_are_one_tree() -> None:
     assert root.resource.attributes["service.version"] == "1.2.3"
 
 
-def test_the_client_is_told_the_span_that_is_recorded() -> None:
+def test_the_client_gets_the_ids_of_the_recorded_span() -> None:
     tracer = Tracer(InMemorySpanExporter(), "1")
     span = tracer.begin("a", PARENT)
     metadata = span.metadata

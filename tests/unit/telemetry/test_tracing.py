@@ -1,4 +1,4 @@
-"""Trace contexts as the W3C recommendation has them, and the ids of a call."""
+"""Trace contexts follow the W3C recommendation; calls have ids."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def place(span: CallSpan) -> Place:
 
 
 def parse(parents: list[str], states: list[str] | None = None) -> Place | None:
-    """The client's place in a trace; None if it sent none that is valid."""
+    """Return the client's place in a trace; None if it sent no valid one."""
     span = get_current_span(extract(parents, states or []))
     return place(CallSpan(NoOpTracer(), span)) if span.get_span_context().is_valid else None
 
@@ -54,14 +54,14 @@ def test_a_later_version_may_have_more_fields() -> None:
         [VALID + "\n"],
     ],
 )
-def test_anything_else_starts_a_new_trace(parents: list[str]) -> None:
+def test_an_invalid_parent_starts_a_new_trace(parents: list[str]) -> None:
     assert parse(parents, ["a=1"]) is None
 
 
 @pytest.mark.parametrize(
     "state", ["a" * 513, "a=1\nb: 2", "a=\x00", "a=1,\tb=2", "a=\x7f", "a=\xff"]
 )
-def test_a_state_that_cannot_be_sent_back_is_dropped_and_the_trace_kept(state: str) -> None:
+def test_an_unprintable_state_is_dropped_and_the_trace_kept(state: str) -> None:
     assert parse([VALID], [state]) == (TRACE, SPAN, 1, "")
 
 
@@ -73,14 +73,14 @@ def test_a_call_is_a_new_span_of_its_parents_trace() -> None:
     assert parse([call.metadata["traceparent"]], ["a=1"]) == place(call)
 
 
-def test_a_call_without_a_parent_starts_a_trace_that_nobody_records() -> None:
+def test_a_call_without_a_parent_starts_a_trace_that_is_not_sampled() -> None:
     first, second = (Tracer().begin("call", extract([])) for _ in range(2))
     assert first.trace_id != second.trace_id
     assert place(first)[2] == 0
     assert parse([first.metadata["traceparent"]]) == place(first)
 
 
-def test_an_id_of_the_client_is_kept_if_it_can_be_printed() -> None:
+def test_a_printable_request_id_is_kept() -> None:
     assert request_id(["order-7/a b"[:9]]) == "order-7/a"
     for bad in ([], [""], ["two words"], ["line\nbreak"], ["x" * 129], ["ä"], ["a", "b"]):
         made = request_id(bad)
