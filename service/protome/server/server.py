@@ -124,8 +124,8 @@ class Server:
         interceptor = CallInterceptor(METHODS, tracer, tokens, metrics)
         server = create_grpc_server(config, interceptor, service, health)
         port = bind_port(server, config, certificates)
-        await server.start()
         parts.push_async_callback(self._drain, server, photos, health)
+        await server.start()
         self._watching = asyncio.create_task(self._stop_if_grpc_ends(server))
         await health.set_ready(True)
         log.info(
