@@ -1,1 +1,1 @@
-"""Stubs generated from proto/protome/v1 (see tests/project/test_quality.py to renew them)."""
+"""Stubs generated from proto/protome/v1 by proto/generate_stubs.py."""
