@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import shutil
 import subprocess
 import sys
@@ -56,3 +57,32 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_committed_stubs_are_current(name: str, generated: Path) -> None:
     committed = (ROOT / "service" / "protome" / "v1" / name).read_text(encoding="utf-8")
     assert committed == (generated / name).read_text(encoding="utf-8")
+
+
+def _files() -> list[Path]:
+    folders = ("service/protome", "export/protome_export", "load_tests", "tests")
+    return [file for folder in folders for file in sorted((ROOT / folder).rglob("*.py"))]
+
+
+def test_array_aliases_are_used_as_types_only() -> None:
+    """From NumPy 2.5 on, ``npt.NDArray[...]`` is a type alias without the attributes of arrays."""
+    trees = {file: ast.parse(file.read_text(encoding="utf-8")) for file in _files()}
+    aliases = {
+        target.id
+        for tree in trees.values()
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        if ast.unparse(node.value).removeprefix("npt.").startswith("NDArray[")
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    assert {"U8", "F32", "Floats"} <= aliases
+    wrong = [
+        f"{file.relative_to(ROOT)}:{node.lineno}: {ast.unparse(node)}"
+        for file, tree in trees.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute | ast.Call)
+        for value in [node.value if isinstance(node, ast.Attribute) else node.func]
+        if isinstance(value, ast.Name) and value.id in aliases
+    ]
+    assert not wrong, "\n".join(wrong)
