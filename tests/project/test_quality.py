@@ -27,6 +27,7 @@ def tool(name: str) -> str:
     return found
 
 
+@pytest.mark.timeout(600)  # mypy alone takes 40 seconds of an idle core
 @pytest.mark.parametrize(
     "command",
     [
