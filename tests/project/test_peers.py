@@ -76,7 +76,7 @@ def test_an_answer_that_comes_too_late_is_a_deadline() -> None:
     assert asyncio.run(against(200, 2.0)) == ({"DEADLINE_EXCEEDED": 2}, 0)
 
 
-def test_nobody_there_is_unavailable() -> None:
+def test_an_unreachable_peer_is_unavailable() -> None:
     request = make_request(b"")
     with pytest.raises(ReconstructionError) as caught:
         mesh("mosec", "127.0.0.1:1", request, 5.0)

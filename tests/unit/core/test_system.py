@@ -84,13 +84,13 @@ def test_what_is_freed_is_kept_until_trimmed() -> None:
     assert trimmed < 2 << 20
 
 
-def test_they_are_tried_and_left() -> None:
+def test_available_threads_are_started_and_ended() -> None:
     before = threading.active_count()
     assert system.threads_available(20)
     assert threading.active_count() == before
 
 
-def test_one_that_is_denied_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_denied_thread_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     before = threading.active_count()
     start = threading.Thread.start
 

@@ -11,7 +11,7 @@ import pytest
 from protome.threads import aside, spare_watchers
 
 
-def test_what_is_done_aside_is_answered_or_fails() -> None:
+def test_aside_returns_the_result_or_raises() -> None:
     async def main() -> None:
         assert await aside(threading.get_ident) != threading.get_ident()
         with pytest.raises(ZeroDivisionError):
