@@ -13,9 +13,9 @@ from protome.sample import SAMPLE
 
 # Every test in these folders is slow; others are marked one by one.
 SLOW: Final = {"deploy", "faults", "fuzz"}
-# Tests of these folders share a server that they damage, or measure what it does under load: one
+# Tests of these folders share what is costly to make, or a server that they disturb: one
 # process runs all tests of such a folder, one by one.
-ONE_BY_ONE: Final = {"deploy", "faults"}
+ONE_BY_ONE: Final = {"deploy", "export", "faults"}
 _left_out: Final = pytest.StashKey[Counter[str]]()
 
 
