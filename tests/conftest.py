@@ -74,7 +74,7 @@ def pytest_terminal_summary(
     if left_out and config.option.markexpr == "not slow" and not config.option.keyword:
         folders = ", ".join(f"{count} of {name}" for name, count in sorted(left_out.items()))
         terminalreporter.write_line(
-            f"{left_out.total()} slow tests were left out ({folders}); run them: pytest -m slow",
+            f"{left_out.total()} slow tests were left out ({folders}); to run them: pytest -m slow",
             yellow=True,
         )
 
