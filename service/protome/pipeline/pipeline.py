@@ -38,8 +38,8 @@ from protome.errors import (
 )
 from protome.geometry import U8, Level
 from protome.image.decode import ImageLimits
-from protome.image.prepare import Outcome, Photo, PhotoJob
-from protome.mesh.build import BuiltMesh, MeshJob
+from protome.image.prepare import Outcome, Photo
+from protome.mesh.build import BuiltMesh
 from protome.model.card import Model
 from protome.scheduling.budget import Budget
 from protome.scheduling.forecast import Forecast, Order
@@ -148,17 +148,9 @@ class Line:
         return photo, reports
 
     async def _prepare(self, trip: Trip) -> tuple[Photo, Sequence[U8]]:
-        config, request = self._config, trip.request
+        request = trip.request
         self._limits.check_bytes(len(request.image))
-        job = PhotoJob(
-            boxes=request.boxes,
-            max_faces=request.max_faces,
-            min_face_pixels=config.min_face_pixels,
-            min_score=config.min_score,
-            limits=self._limits,
-            rule=self._model.rule,
-            textured=request.encoding.textured,
-        )
+        job = request.photo_job(self._config, self._model.rule)
         terms = Terms(Rank.BEGIN, request.turn, trip.place.begin_by, trip.spent.worker)
         photo: Photo
         with self._budget.hold(len(request.image)):
@@ -191,11 +183,7 @@ class Line:
                 inferred = await self._infer(face.crop, set(levels.values()), trip)
                 report.inferred = inferred.without_volumes()
                 prediction = inferred.prediction
-                expected = None
-                if trip.request.encoding.vertex_quality:
-                    expected = self._model.expectation(
-                        prediction.landmarks, prediction.landmark_error
-                    )
+                expected = self._model.expectation(prediction.landmarks, prediction.landmark_error)
                 volumes = prediction.volumes
                 with self._budget.hold(sum(volume.nbytes for volume in volumes.values())):
                     for level, source in levels.items():
@@ -229,7 +217,7 @@ class Line:
     ) -> BuiltMesh:
         request = trip.request
         kind = kind_of(level, request)
-        job = MeshJob(level, request.encoding, face.frame, request.mesh_budget, expected)
+        job = request.mesh_job(level, face.frame, expected)
         latest = trip.place.mesh_by(kind)
         terms = Terms(Rank.FINISH, request.turn, latest, trip.spent.worker)
         facts: BuiltMesh

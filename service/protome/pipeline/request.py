@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
+from protome.confidence import Expectation
+from protome.config import Config
 from protome.errors import ProtomeError
-from protome.geometry import Box, Level
-from protome.image.prepare import Outcome, Photo
-from protome.mesh.build import BuiltMesh
-from protome.mesh.encode import Encoding
+from protome.geometry import Box, CropRule, Frame, Level
+from protome.image.decode import ImageLimits
+from protome.image.prepare import Outcome, Photo, PhotoJob
+from protome.mesh.build import BuiltMesh, MeshJob
+from protome.mesh.encode import Compression, Encoding, Format
+from protome.mesh.mesh import Appearance
 from protome.mesh.simplify import UNLIMITED, MeshBudget
 from protome.scheduling.fair_queue import Turn
 
 from .inference import Inferred
+
+PLAIN_GLB: Final = Encoding(Format.GLB, Compression.NONE, Appearance.NONE)
 
 
 @dataclass(slots=True)
@@ -33,10 +40,10 @@ class Request:
     """
 
     image: bytes
-    boxes: Sequence[Box]
-    max_faces: int
-    levels: Sequence[Level]
-    encoding: Encoding
+    boxes: Sequence[Box] = ()
+    max_faces: int = 16
+    levels: Sequence[Level] = (Level.STANDARD,)
+    encoding: Encoding = PLAIN_GLB
     deadline: float = float("inf")
     stream: Hashable = None
     priority: int = 0
@@ -46,6 +53,29 @@ class Request:
     def turn(self) -> Turn:
         """Its place among others."""
         return Turn(self.stream, self.priority)
+
+    def photo_job(self, config: Config, rule: CropRule) -> PhotoJob:
+        """Return the job that decodes the photo and cuts out its faces by the model's rule."""
+        return PhotoJob(
+            boxes=self.boxes,
+            max_faces=self.max_faces,
+            min_face_pixels=config.min_face_pixels,
+            min_score=config.min_score,
+            limits=ImageLimits.of(config),
+            rule=rule,
+            textured=self.encoding.textured,
+        )
+
+    def mesh_job(self, level: Level, frame: Frame, expected: Expectation | None) -> MeshJob:
+        """Return the job that builds a face's mesh.
+
+        Args:
+            level: level of detail.
+            frame: the part of the face's crop that the photo covers.
+            expected: errors that the model expects; used only if vertex quality is wanted.
+        """
+        wanted = expected if self.encoding.vertex_quality else None
+        return MeshJob(level, self.encoding, frame, self.mesh_budget, wanted)
 
 
 @dataclass(frozen=True, slots=True)

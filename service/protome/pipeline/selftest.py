@@ -7,7 +7,6 @@ for new weights.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import struct
 from collections.abc import Mapping
@@ -16,11 +15,9 @@ from typing import Any, Final
 
 import numpy as np
 
+from protome.config import Config
 from protome.errors import ProtomeError
 from protome.geometry import U8, Frame, Level
-from protome.image.decode import ImageLimits
-from protome.image.prepare import PhotoJob
-from protome.mesh.build import MeshJob
 from protome.mesh.encode import Compression, Encoding, Format
 from protome.mesh.mesh import Appearance
 from protome.model.card import SHIPPED, Model, ModelError, load_model
@@ -29,13 +26,14 @@ from protome.sample import SAMPLE
 from protome.threads import aside
 from protome.workers.pool import Pool, Rank, Terms
 
+from .local import LocalPipeline
+from .request import Request
+
 FACTS: Final = "selftest.json"
 # FP16 on a GPU and float32 on a CPU differ by a few thousandths of the surface.
 TOLERANCE: Final = 0.03
-JOB: Final = MeshJob(
-    Level.STANDARD, Encoding(Format.STL, Compression.NONE, Appearance.NONE), Frame()
-)
-LIMITS: Final = ImageLimits(1 << 20, 1 << 20, 1 << 20)
+LEVEL: Final = Level.STANDARD
+STL: Final = Encoding(Format.STL, Compression.NONE, Appearance.NONE)
 
 
 async def check(model: Model, engine: Engine, pool: Pool, folder: Path = SHIPPED) -> None:
@@ -79,23 +77,30 @@ def _compare(got: Mapping[str, float], expected: Mapping[str, float], bucket: in
             )
 
 
+def _request() -> Request:
+    return Request(SAMPLE.read_bytes(), max_faces=1, levels=(LEVEL,), encoding=STL)
+
+
 async def _crop(model: Model, pool: Pool) -> U8:
-    job = PhotoJob((), 1, 1, 0.6, LIMITS, model.rule, textured=False)
-    _, pictures = await pool.run("prepare", job, [SAMPLE.read_bytes()], Terms(Rank.BEGIN))
+    request = _request()
+    job = request.photo_job(Config(), model.rule)
+    _, pictures = await pool.run("prepare", job, [request.image], Terms(Rank.BEGIN))
     crop: U8 = pictures[0]
     return crop
 
 
 async def _facts(engine: Engine, pool: Pool, crop: U8, bucket: int, row: int) -> dict[str, float]:
-    """Count, extent and enclosed volume of the sample's mesh, from a row of a batch."""
-    level = engine.model.source(Level.STANDARD)
+    """Measure the sample's mesh, made from one row of a batch."""
+    level = engine.model.source(LEVEL)
     predictions = await aside(engine.run, [crop] * bucket, [[level]] * bucket)
+    job = _request().mesh_job(LEVEL, Frame(), None)
     volume = predictions[row].volumes[level]
-    _, (stl,) = await pool.run("build", JOB, [volume, crop], Terms(Rank.FINISH))
+    _, (stl,) = await pool.run("build", job, [volume, crop], Terms(Rank.FINISH))
     return _measure(stl.tobytes())
 
 
 def _measure(stl: bytes) -> dict[str, float]:
+    """Return the number of triangles, the extents and the enclosed volume of a binary STL."""
     (count,) = struct.unpack_from("<I", stl, 80)
     facets = np.frombuffer(
         stl, np.dtype([("n", "<f4", (3,)), ("c", "<f4", (3, 3)), ("_", "<u2")]), count, 84
@@ -113,18 +118,15 @@ def _measure(stl: bytes) -> dict[str, float]:
     }
 
 
-async def _record(folder: Path) -> dict[str, Any]:
-    model = load_model(folder)
-    engine = Engine(model, provider="cpu")
-    pool = Pool(1, mailbox_bytes=128 << 20, task_seconds=60)
-    await pool.start()
-    try:
-        facts = await _facts(engine, pool, await _crop(model, pool), 1, 0)
-    finally:
-        await pool.close()
-    return {"digest": model.digest, "mesh": {k: float(f"{v:.5g}") for k, v in facts.items()}}
+def record(folder: Path) -> dict[str, Any]:
+    """Return the facts to put on record for a model, measured in this process."""
+    pipeline = LocalPipeline(load_model(folder))
+    _, (face,) = pipeline.reconstruct(_request())
+    facts = _measure(face.meshes[0].data)
+    mesh = {name: float(f"{value:.5g}") for name, value in facts.items()}
+    return {"digest": pipeline.model.digest, "mesh": mesh}
 
 
 if __name__ == "__main__":
-    record = asyncio.run(_record(SHIPPED))
-    (SHIPPED / FACTS).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    text = json.dumps(record(SHIPPED), indent=2) + "\n"
+    (SHIPPED / FACTS).write_text(text, encoding="utf-8")
