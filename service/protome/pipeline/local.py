@@ -20,7 +20,7 @@ from protome.mesh.build import BuiltMesh, build
 from protome.model.card import Model, load_model
 from protome.model.engine import Engine, Prediction
 
-from .photo_run import Kept, kept_faces
+from .photo_run import FaceTask, face_tasks
 from .request import Request
 
 
@@ -36,7 +36,7 @@ class LocalFace:
             head in the crop.
     """
 
-    task: Kept
+    task: FaceTask
     prediction: Prediction
     inference_seconds: float
     meshes: Sequence[BuiltMesh] = field(repr=False)
@@ -91,7 +91,7 @@ class LocalPipeline:
         photo, tasks = self.prepare(request)
         return photo, [self._face(task, request) for task in tasks]
 
-    def _face(self, task: Kept, request: Request) -> LocalFace:
+    def _face(self, task: FaceTask, request: Request) -> LocalFace:
         began = time.perf_counter()
         (prediction,) = self.infer([task.crop], request.levels)
         seconds = time.perf_counter() - began
@@ -101,7 +101,7 @@ class LocalPipeline:
             meshes = []
         return LocalFace(task, prediction, seconds, meshes)
 
-    def prepare(self, request: Request) -> tuple[Photo, list[Kept]]:
+    def prepare(self, request: Request) -> tuple[Photo, list[FaceTask]]:
         """Decode a photo and cut out its faces; errors as :meth:`reconstruct`."""
         return prepare_faces(request, self.config, self.model.rule)
 
@@ -117,7 +117,7 @@ class LocalPipeline:
         return self.engine.run(crops, [sources] * len(crops))
 
     def build(
-        self, task: Kept, prediction: Prediction, level: Level, request: Request
+        self, task: FaceTask, prediction: Prediction, level: Level, request: Request
     ) -> BuiltMesh:
         """Build and encode the mesh of a face.
 
@@ -131,7 +131,7 @@ class LocalPipeline:
         return mesh.holding(data)
 
 
-def prepare_faces(request: Request, config: Config, rule: CropRule) -> tuple[Photo, list[Kept]]:
+def prepare_faces(request: Request, config: Config, rule: CropRule) -> tuple[Photo, list[FaceTask]]:
     """Decode a photo and cut out its faces by a model's crop rule.
 
     Raises:
@@ -139,4 +139,4 @@ def prepare_faces(request: Request, config: Config, rule: CropRule) -> tuple[Pho
     """
     inputs = [np.frombuffer(request.image, np.uint8)]
     photo, pictures = prepare(request.photo_job(config, rule), inputs)
-    return photo, kept_faces(photo, pictures)
+    return photo, face_tasks(photo, pictures)

@@ -23,8 +23,9 @@ from protome.mesh.mesh import Appearance
 from protome.model.card import SHIPPED, Model, ModelError, load_model
 from protome.model.engine import Engine
 from protome.sample import SAMPLE
+from protome.scheduling.fair_queue import Turn
 from protome.threads import aside
-from protome.workers.pool import Pool, Rank, Terms
+from protome.workers.pool import Pool, Rank
 
 from .local import LocalPipeline
 from .request import Request
@@ -84,7 +85,7 @@ def _request() -> Request:
 async def _crop(model: Model, pool: Pool) -> U8:
     request = _request()
     job = request.photo_job(Config(), model.rule)
-    _, pictures = await pool.run("prepare", job, [request.image], Terms(Rank.BEGIN))
+    _, pictures = await pool.run("prepare", job, [request.image], Turn(rank=Rank.BEGIN))
     crop: U8 = pictures[0]
     return crop
 
@@ -95,7 +96,7 @@ async def _facts(engine: Engine, pool: Pool, crop: U8, bucket: int, row: int) ->
     predictions = await aside(engine.run, [crop] * bucket, [[level]] * bucket)
     job = _request().mesh_job(LEVEL, Frame(), None)
     volume = predictions[row].volumes[level]
-    _, (stl,) = await pool.run("build", job, [volume, crop], Terms(Rank.FINISH))
+    _, (stl,) = await pool.run("build", job, [volume, crop], Turn(rank=Rank.FINISH))
     return _measure(stl.tobytes())
 
 

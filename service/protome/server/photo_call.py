@@ -14,7 +14,7 @@ import grpc
 
 from protome.errors import ClientGone, Draining, Internal, Overloaded, ProtomeError
 from protome.image.prepare import Photo
-from protome.pipeline.pipeline import Line
+from protome.pipeline.pipeline import Pipeline
 from protome.pipeline.request import Event, MeshPiece, Request
 from protome.scheduling.budget import Budget
 from protome.telemetry.context import Call, Tenant, running
@@ -56,7 +56,7 @@ class Reception:
     def __init__(
         self,
         *,
-        line: Line,
+        line: Pipeline,
         wire: Wire,
         metrics: Metrics,
         budget: Budget,
