@@ -48,10 +48,6 @@ class Level(enum.IntEnum):
     STANDARD = 2
     FINE = 3
 
-    def __reduce_ex__(self, protocol: object) -> tuple[type[Level], tuple[int]]:
-        # Python before 3.11.4 pickles members through getattr, which replies may not name.
-        return Level, (self.value,)
-
 
 @dataclass(frozen=True, slots=True)
 class Grid:

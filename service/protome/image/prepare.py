@@ -56,10 +56,6 @@ class Outcome(enum.IntEnum):
     NO_SURFACE = 4
     FAILED = 5
 
-    def __reduce_ex__(self, protocol: object) -> tuple[type[Outcome], tuple[int]]:
-        # Python before 3.11.4 pickles members through getattr, which replies may not name.
-        return Outcome, (self.value,)
-
 
 @dataclass(frozen=True, slots=True)
 class PhotoJob:

@@ -22,7 +22,7 @@ from protome.errors import Overloaded, WorkerDied, WorkerHung
 from protome.geometry import U8
 from protome.scheduling.fair_queue import FIRST_COME, NEVER, FairQueue, Turn
 
-from .handle import START_SECONDS, Answer, NotTakenError, Take, Worker
+from .handle import START_SECONDS, Answer, NotTakenError, Take, WorkerHandle
 
 log = logging.getLogger(__name__)
 
@@ -71,9 +71,9 @@ class Pool:
         self._memory_bytes = memory_bytes
         self._on_restart = on_restart
         self._on_wait = on_wait
-        self._idle: list[Worker] = []
-        self._waiting: FairQueue[asyncio.Future[Worker]] = FairQueue()
-        self._ready: list[Worker] = []
+        self._idle: list[WorkerHandle] = []
+        self._waiting: FairQueue[asyncio.Future[WorkerHandle]] = FairQueue()
+        self._ready: list[WorkerHandle] = []
         self._keepers: list[asyncio.Task[None]] = []
         self._closing = False
 
@@ -90,17 +90,17 @@ class Pool:
             for start in starts:
                 start.cancel()
             for started in await asyncio.gather(*starts, return_exceptions=True):
-                if isinstance(started, Worker):
+                if isinstance(started, WorkerHandle):
                     await started.stop()
             raise
         self._keepers = [asyncio.create_task(self._keep(worker)) for worker in workers]
         # A keeper cancelled before its first step would never stop its worker.
         await asyncio.sleep(0)
 
-    async def _start_one(self) -> Worker:
+    async def _start_one(self) -> WorkerHandle:
         for left in reversed(range(START_TRIES)):
             try:
-                return await Worker.start(self._mailbox_bytes, self._memory_bytes)
+                return await WorkerHandle.start(self._mailbox_bytes, self._memory_bytes)
             except WorkerDied as error:
                 if not left:
                     raise
@@ -175,18 +175,20 @@ class Pool:
                     on_end=functools.partial(self._finished, worker, handed, on_spent),
                 )
 
-    def _finished(self, worker: Worker, began: float, on_spent: Callable[[float], None]) -> None:
+    def _finished(
+        self, worker: WorkerHandle, began: float, on_spent: Callable[[float], None]
+    ) -> None:
         on_spent(time.monotonic() - began)
         self._release(worker)
 
-    async def _acquire(self, turn: Turn, latest_start: float) -> Worker:
+    async def _acquire(self, turn: Turn, latest_start: float) -> WorkerHandle:
         if self._closing:
             raise WorkerDied("the pool is closed")
         while self._idle:
             worker = self._idle.pop()
             if worker.alive:
                 return worker
-        future: asyncio.Future[Worker] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[WorkerHandle] = asyncio.get_running_loop().create_future()
         entry = self._waiting.push(future, turn, latest_start=latest_start)
         try:
             return await future
@@ -196,7 +198,7 @@ class Pool:
                 self._release(future.result())
             raise
 
-    def _release(self, worker: Worker) -> None:
+    def _release(self, worker: WorkerHandle) -> None:
         if not worker.alive or self._closing:
             return
         for late in self._waiting.expire(time.monotonic()):
@@ -209,7 +211,7 @@ class Pool:
                 return
         self._idle.append(worker)
 
-    async def _keep(self, worker: Worker) -> None:
+    async def _keep(self, worker: WorkerHandle) -> None:
         """Replace one worker of the pool each time it ends, until cancelled."""
         try:
             while True:
@@ -227,11 +229,11 @@ class Pool:
         finally:
             await worker.stop()
 
-    async def _replace(self) -> Worker:
+    async def _replace(self) -> WorkerHandle:
         seconds = SUCCESSOR_SECONDS
         while True:
             try:
-                return await Worker.start(self._mailbox_bytes, self._memory_bytes, seconds)
+                return await WorkerHandle.start(self._mailbox_bytes, self._memory_bytes, seconds)
             except WorkerDied as error:
                 # A process was started, so this is a restart like any other.
                 self._on_restart()
