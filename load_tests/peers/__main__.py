@@ -31,7 +31,7 @@ from protome.client.answers import ReconstructionError
 from protome.client.requests import make_request
 from protome.config import cores
 from protome.sample import SAMPLE
-from protome.workers.handle import ONE_THREAD
+from protome.workers.handle import WORKER_ENVIRONMENT
 
 from .http import mesh
 from .stages import MAX_BATCH, OPTIONS, READY, Stages
@@ -172,7 +172,7 @@ class Server:
 def environment() -> dict[str, str]:
     """Of servers and generators: our modules, and one thread a process."""
     paths = [str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**os.environ, **ONE_THREAD, "PYTHONPATH": os.pathsep.join(paths)}
+    return {**os.environ, **WORKER_ENVIRONMENT, "PYTHONPATH": os.pathsep.join(paths)}
 
 
 @contextlib.contextmanager

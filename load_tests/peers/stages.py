@@ -12,7 +12,6 @@ from typing import Any, Final
 
 import cv2
 
-from protome import system
 from protome.client.requests import make_request
 from protome.geometry import U8, Frame
 from protome.image.prepare import warm_up
@@ -45,7 +44,6 @@ class Stages:
     """
 
     def __init__(self, *, network: bool = True) -> None:
-        system.keep_freed_memory()
         cv2.setNumThreads(1)
         self._pipeline = LocalPipeline(max_batch=MAX_BATCH)
         message = make_request(b"", **OPTIONS)

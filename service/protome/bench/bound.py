@@ -20,14 +20,13 @@ from typing import Any, Final
 
 import cv2
 
-from protome import system
 from protome.client.requests import make_request
 from protome.geometry import U8, Level
 from protome.pipeline.local import LocalPipeline
 from protome.pipeline.request import Request
 from protome.sample import SAMPLE
 from protome.server.parse_request import read_request
-from protome.workers.handle import ONE_THREAD
+from protome.workers.handle import WORKER_ENVIRONMENT
 
 RAMP_SECONDS: Final = 1.0
 
@@ -58,7 +57,7 @@ def measure(photos: Sequence[str], options: Mapping[str, Any], count: int, secon
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, **ONE_THREAD},
+            env={**os.environ, **WORKER_ENVIRONMENT},
         )
         for first in range(count)
     ]
@@ -106,7 +105,6 @@ class Runner:
     """
 
     def __init__(self, photos: Sequence[bytes], options: Mapping[str, Any]) -> None:
-        system.keep_freed_memory()
         cv2.setNumThreads(1)
         self._pipeline = LocalPipeline()
         # Loads the network.

@@ -42,7 +42,6 @@ TASKS: Final[dict[str, Callable[..., Any]]] = {"prepare": prepare, "build": buil
 def main(argv: Sequence[str]) -> None:
     """Run tasks until the pool closes the socket."""
     _die_with_parent()
-    system.keep_freed_memory()
     # One core a worker: the pool runs as many workers as there are cores.
     cv2.setNumThreads(1)
     channel = socket.socket(fileno=int(argv[0]))
