@@ -28,13 +28,12 @@ from numpy.typing import NDArray
 from protome.bench.service import cpu_seconds, family
 from protome.client.answers import Assembler, CorruptAnswer, finished, translate
 from protome.client.requests import Level, make_request
-from protome.config import cores
+from protome.config import MIB, cores
 from protome.embedded import EmbeddedServer
 from protome.sample import SAMPLE
 from protome.v1 import reconstruction_pb2 as pb
 from protome.v1 import reconstruction_pb2_grpc as pb_grpc
 
-MIB: Final = 1 << 20
 OPTIONS: Final = [("grpc.max_receive_message_length", 64 * MIB)]
 CLIENTS: Final = 4
 SAMPLE_SECONDS: Final = 2.0

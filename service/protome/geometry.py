@@ -22,8 +22,11 @@ CROP_SIDE: Final = 192
 CROP_DEPTH: Final = 100
 """Depth of the reconstructed range, crop pixels."""
 
-METRES_PER_PIXEL: Final = 0.01 / 6.2
-"""Nominal size of a crop pixel: the crop rule puts a mean head at 6.2 px per centimetre."""
+PIXELS_PER_CM: Final = 6.2
+"""Nominal scale of a crop: the crop rule shows a mean head at this many pixels per centimetre."""
+
+METRES_PER_PIXEL: Final = 0.01 / PIXELS_PER_CM
+"""Nominal size of a crop pixel, metres."""
 
 U8 = npt.NDArray[np.uint8]
 F32 = npt.NDArray[np.float32]

@@ -16,9 +16,8 @@ from scipy.spatial import cKDTree
 
 from protome.geometry import F32, F64, U32
 
-from .surface import Surface
+from .surface import MIN_TRIANGLES, Surface
 
-MIN_TRIANGLES: Final = 200
 MIN_BYTES: Final = 1024
 # Files written at most to find the largest within the bytes, and the share of them that will do.
 TRIES: Final = 5

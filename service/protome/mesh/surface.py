@@ -29,6 +29,7 @@ except ImportError:
 
 BACKEND: Final[str] = backend.BACKEND
 COMPILED: Final = backend is not isosurface
+# Fewest triangles of a mesh; a surface with fewer is not a head.
 MIN_TRIANGLES: Final = 200
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from protome.confidence import Expectation, Reliance
-from protome.geometry import CROP_DEPTH, CROP_SIDE, F32, GRIDS, METRES_PER_PIXEL, CropRule, Level
+from protome.geometry import CROP_DEPTH, CROP_SIDE, F32, GRIDS, PIXELS_PER_CM, CropRule, Level
 
 SHIPPED: Final = Path(__file__).parent / "weights"
 
@@ -20,7 +20,7 @@ GEOMETRY: Final = {
     "axes": "z y x",
     "crop_side_px": CROP_SIDE,
     "crop_depth_px": CROP_DEPTH,
-    "px_per_cm": round(0.01 / METRES_PER_PIXEL, 6),
+    "px_per_cm": PIXELS_PER_CM,
     "surface": 127.5,
 }
 

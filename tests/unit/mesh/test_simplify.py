@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from protome.geometry import Level
-from protome.mesh.simplify import MIN_TRIANGLES, MeshBudget, distance, fit, simplify
-from protome.mesh.surface import Surface, extract
+from protome.mesh.simplify import MeshBudget, distance, fit, simplify
+from protome.mesh.surface import MIN_TRIANGLES, Surface, extract
 from tests.support.shapes import (
     CENTRE,
     as_trimesh,

@@ -21,6 +21,7 @@ from protome.mesh.encode import Compression, Encoding, Format
 from protome.mesh.mesh import Appearance
 from protome.scheduling.fair_queue import Turn
 from protome.workers.pool import Pool, Rank
+from tests.support.service import is_worker
 from tests.support.shapes import sphere_volume
 
 PHOTO_JOB = PhotoJob(
@@ -43,13 +44,6 @@ BEGIN, FINISH = Turn(rank=Rank.BEGIN), Turn(rank=Rank.FINISH)
 def pids() -> list[int]:
     """Our worker processes."""
     return sorted(child.pid for child in psutil.Process().children() if is_worker(child))
-
-
-def is_worker(process: psutil.Process) -> bool:
-    try:
-        return "protome.workers.worker" in process.cmdline()
-    except (psutil.NoSuchProcess, psutil.ZombieProcess):
-        return False
 
 
 class Rig:
