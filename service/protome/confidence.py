@@ -11,7 +11,7 @@ from .geometry import F32
 
 
 @dataclass(frozen=True, slots=True)
-class Reliance:
+class ErrorCalibration:
     """How a model's expected error becomes a confidence; measured, it ships with the model.
 
     confidence = 1 / (1 + exp(-(``offset`` + ``slope`` x ln(error)))), the error being the mean
@@ -40,23 +40,23 @@ class Reliance:
 
 
 @dataclass(frozen=True, slots=True)
-class Expectation:
+class ExpectedError:
     """What a model says about the errors of a face.
 
     Attributes:
         landmarks: (68, 3) crop coordinates.
         error: (68,) expected error of each, crop pixels.
-        reliance: from errors to a probability.
+        calibration: from errors to a probability.
     """
 
     landmarks: F32
     error: F32
-    reliance: Reliance
+    calibration: ErrorCalibration
 
     @property
     def confidence(self) -> float:
         """Of the face."""
-        return self.reliance.confidence(self.landmarks, self.error)
+        return self.calibration.confidence(self.landmarks, self.error)
 
 
 def face_size(landmarks: F32) -> float:

@@ -14,7 +14,7 @@ from protome.errors import NoFaceFound, NoSurface
 from protome.geometry import U8, CropRule, Level, Placement
 from protome.image.crop import cut
 from protome.image.decode import ImageLimits, decode
-from protome.image.prepare import ENOUGH, FoundFace
+from protome.image.prepare import USEFUL_SIDE, FoundFace
 from protome.mesh.surface import extract
 from protome.model.card import load_model
 from protome.model.engine import Prediction
@@ -82,7 +82,7 @@ class Served:
 
     def crop(self, photo: bytes, placement: Placement) -> Cropped:
         """Cut another crop of the photo."""
-        image = decode(photo, ImageLimits.of(_CONFIG), enough=ENOUGH)
+        image = decode(photo, ImageLimits.of(_CONFIG), enough=USEFUL_SIDE)
         return Cropped(cut(image, placement), placement)
 
     def predict(self, crop: U8, *levels: Level) -> Prediction:

@@ -68,4 +68,4 @@ def _choose() -> Callable[[U8], list[Row]]:
 
 
 # (height, width, 3) uint8 RGB → (x, y, width, height, score 0 to 100) of each face, pixels.
-find: Final = _choose()
+run_detector: Final = _choose()

@@ -17,7 +17,7 @@ from protome.errors import InvalidRequest
 from protome.geometry import U8, Box
 
 from .decode import Image
-from .detector import find
+from .detector import run_detector
 
 # Longest sides, pixels. The first finds faces from about a twentieth of the photo's side; the
 # second only pays where smaller faces would have pixels enough, or nothing was found.
@@ -63,13 +63,13 @@ def detect(image: Image, *, min_score: float) -> list[Face]:
     return sorted(found, key=lambda face: -face.box.area)
 
 
-def settled(image: Image, found: Sequence[Face]) -> bool:
+def no_more_faces(image: Image, found: Sequence[Face]) -> bool:
     """Whether the photo at full size would show no more faces than these."""
     longest = max(image.width, image.height)
     return bool(found) and (longest <= LARGE or not _crowded(found, longest))
 
 
-def given(boxes: Sequence[Box], width: int, height: int) -> list[Face]:
+def faces_from_boxes(boxes: Sequence[Box], width: int, height: int) -> list[Face]:
     """Faces from boxes that the client sent, checked against the photo's size in pixels.
 
     Raises:
@@ -144,7 +144,7 @@ def _pass(
     pad = round(margin * side)
     if pad:
         small = np.pad(small, ((pad, pad), (pad, pad), (0, 0)))
-    rows = find(small)
+    rows = run_detector(small)
     return [
         Face(
             Box(image.left + (x - pad) * fx, image.top + (y - pad) * fy, w * fx, h * fy),

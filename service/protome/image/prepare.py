@@ -15,17 +15,17 @@ from protome.geometry import CROP_SIDE, U8, Box, CropRule, Placement, place
 
 from .crop import blur_effect, cut
 from .decode import Image, ImageLimits, decode
-from .faces import COARSE, TWO_PASSES, Face, detect, given, settled
+from .faces import COARSE, TWO_PASSES, Face, detect, faces_from_boxes, no_more_faces
 from .sanitize import JPEG_MAGIC
 
 # Longest side in pixels that detection and crops make use of.
-ENOUGH: Final = 1600
+USEFUL_SIDE: Final = 1600
 # Sides of the picture a texture is cut from; powers of two, as some readers want.
 PORTRAITS: Final = (256, 512)
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class DecodePlan:
     """What a first, cheaper look at a JPEG may leave away.
 
     Attributes:
@@ -37,8 +37,8 @@ class Look:
     pixels: float
 
 
-PLAIN: Final = Look(TWO_PASSES, 1.25 * CROP_SIDE)
-TEXTURED: Final = Look(1280, PORTRAITS[-1])
+PLAIN_PLAN: Final = DecodePlan(TWO_PASSES, 1.25 * CROP_SIDE)
+TEXTURED_PLAN: Final = DecodePlan(1280, PORTRAITS[-1])
 
 
 def warm_up() -> None:
@@ -91,7 +91,7 @@ class FoundFace:
 
 
 @dataclass(frozen=True, slots=True)
-class Photo:
+class PreparedPhoto:
     """What ``prepare`` found: size in photo pixels, faces, and seconds spent in each stage."""
 
     width: int
@@ -102,7 +102,7 @@ class Photo:
     crop_seconds: float
 
 
-def prepare(job: PhotoJob, inputs: Sequence[U8]) -> tuple[Photo, list[U8]]:
+def prepare(job: PhotoJob, inputs: Sequence[U8]) -> tuple[PreparedPhoto, list[U8]]:
     """Turn an encoded photo into crops.
 
     Args:
@@ -116,7 +116,7 @@ def prepare(job: PhotoJob, inputs: Sequence[U8]) -> tuple[Photo, list[U8]]:
     Raises:
         ProtomeError: the picture cannot be used, or shows no face.
     """
-    image, found, decoding, detecting = _look(bytes(inputs[0]), job)
+    image, found, decoding, detecting = _decode_and_detect(bytes(inputs[0]), job)
     if not found:
         raise NoFaceFound("the photo shows no face", width=image.width, height=image.height)
     t2 = time.perf_counter()
@@ -128,11 +128,11 @@ def prepare(job: PhotoJob, inputs: Sequence[U8]) -> tuple[Photo, list[U8]]:
             pictures.append(_portrait(image, face.placement, crop, job.textured))
             found[index] = replace(face, blur=blur_effect(crop))
     t3 = time.perf_counter()
-    photo = Photo(image.width, image.height, found, decoding, detecting, t3 - t2)
+    photo = PreparedPhoto(image.width, image.height, found, decoding, detecting, t3 - t2)
     return photo, pictures
 
 
-def _look(data: bytes, job: PhotoJob) -> tuple[Image, list[FoundFace], float, float]:
+def _decode_and_detect(data: bytes, job: PhotoJob) -> tuple[Image, list[FoundFace], float, float]:
     """Decode a photo and find its faces, at the smallest scale that does.
 
     A large JPEG mostly has pixels enough at half its size. Whether it had is known once its faces
@@ -141,22 +141,24 @@ def _look(data: bytes, job: PhotoJob) -> tuple[Image, list[FoundFace], float, fl
     Returns:
         The photo, its faces, seconds of decoding and of detection.
     """
-    look = TEXTURED if job.textured else PLAIN
+    plan = TEXTURED_PLAN if job.textured else PLAIN_PLAN
     t0 = time.perf_counter()
-    image = decode(data, job.limits, enough=look.enough if data.startswith(JPEG_MAGIC) else ENOUGH)
+    image = decode(
+        data, job.limits, enough=plan.enough if data.startswith(JPEG_MAGIC) else USEFUL_SIDE
+    )
     t1 = time.perf_counter()
     faces = _faces(image, job)
     found = [_admit(face, index, job) for index, face in enumerate(faces)]
     t2 = time.perf_counter()
     decoding, detecting = t1 - t0, t2 - t1
-    if image.step <= max(1, max(image.width, image.height) // ENOUGH):
+    if image.step <= max(1, max(image.width, image.height) // USEFUL_SIDE):
         return image, found, decoding, detecting
-    known = bool(job.boxes) or settled(image, faces)
+    known = bool(job.boxes) or no_more_faces(image, faces)
     placements = [face.placement for face in found if face.placement is not None]
-    if known and all(place.pixel * CROP_SIDE / image.step >= look.pixels for place in placements):
+    if known and all(place.pixel * CROP_SIDE / image.step >= plan.pixels for place in placements):
         return image, found, decoding, detecting
     t2 = time.perf_counter()
-    image = decode(data, job.limits, enough=ENOUGH)
+    image = decode(data, job.limits, enough=USEFUL_SIDE)
     t3 = time.perf_counter()
     if not known:
         faces = _faces(image, job)
@@ -166,7 +168,7 @@ def _look(data: bytes, job: PhotoJob) -> tuple[Image, list[FoundFace], float, fl
 
 def _faces(image: Image, job: PhotoJob) -> list[Face]:
     if job.boxes:
-        return given(job.boxes, image.width, image.height)
+        return faces_from_boxes(job.boxes, image.width, image.height)
     return detect(image, min_score=job.min_score)
 
 

@@ -6,14 +6,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from protome.confidence import Expectation
+from protome.confidence import ExpectedError
 from protome.geometry import METRES_PER_PIXEL, U8, Frame, Level, resample
 
 from .encode import EncodedMesh, Encoding, encode
-from .mesh import dress
-from .simplify import UNLIMITED, MeshBudget, fit
+from .mesh import apply_appearance
+from .simplify import UNLIMITED, MeshBudget, simplify_to_budget
 from .surface import Surface, extract
-from .vertex_quality import judge
+from .vertex_quality import rate_vertices
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class MeshJob:
     encoding: Encoding
     frame: Frame
     budget: MeshBudget = UNLIMITED
-    expected: Expectation | None = None
+    expected: ExpectedError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,21 +66,23 @@ def build(job: MeshJob, inputs: Sequence[U8]) -> tuple[BuiltMesh, list[bytes]]:
         NoSurface: the volume is empty.
     """
     volume, portrait = inputs
-    spent = {"dress": 0.0, "encode": 0.0}
+    spent = {"appearance": 0.0, "encode": 0.0}
 
     def write(surface: Surface) -> EncodedMesh:
         t0 = time.perf_counter()
-        quality = judge(surface, job.frame, job.expected) if job.encoding.vertex_quality else None
-        mesh = dress(surface, job.encoding.appearance, portrait, job.frame, quality)
+        quality = (
+            rate_vertices(surface, job.frame, job.expected) if job.encoding.vertex_quality else None
+        )
+        mesh = apply_appearance(surface, job.encoding.appearance, portrait, job.frame, quality)
         t1 = time.perf_counter()
         written = encode(mesh, job.encoding)
-        spent["dress"] += t1 - t0
+        spent["appearance"] += t1 - t0
         spent["encode"] += time.perf_counter() - t1
         return written
 
     began = time.perf_counter()
     full = extract(resample(volume, job.level))
-    fitted, encoded = fit(full, job.budget, write, lambda written: len(written.data))
+    fitted, encoded = simplify_to_budget(full, job.budget, write, lambda written: len(written.data))
     total = time.perf_counter() - began
     built = BuiltMesh(
         job.level,
@@ -89,8 +91,8 @@ def build(job: MeshJob, inputs: Sequence[U8]) -> tuple[BuiltMesh, list[bytes]]:
         encoded.sha256,
         encoded.vertices,
         encoded.triangles,
-        total - spent["dress"] - spent["encode"],
-        spent["dress"],
+        total - spent["appearance"] - spent["encode"],
+        spent["appearance"],
         spent["encode"],
         fitted.error * METRES_PER_PIXEL,
     )

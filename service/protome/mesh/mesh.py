@@ -48,7 +48,7 @@ class Mesh:
     surface_vertices: int
 
 
-def dress(
+def apply_appearance(
     surface: Surface,
     appearance: Appearance,
     crop: U8,

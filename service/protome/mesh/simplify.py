@@ -58,7 +58,7 @@ class Fitted:
     error: float
 
 
-def fit(
+def simplify_to_budget(
     full: Surface, budget: MeshBudget, write: Callable[[Surface], W], size: Callable[[W], int]
 ) -> tuple[Fitted, W]:
     """Simplify a surface until it is within its budget.

@@ -5,7 +5,7 @@ a probability of them are measured; the rest are rules.
 
 * look: 0 outside of the photo, ``GUESSED`` where the photo does not see the vertex, and from there
   up to 1 as it is seen less obliquely.
-* fit: the curve of ``confidence.Reliance`` at the error expected of the vertex. That is
+* fit: the curve of ``confidence.ErrorCalibration`` at the error expected of the vertex. That is
   the mean of the landmarks' expected errors, weighted by the inverse fourth power of the distance
   (Shepard, "A two-dimensional interpolation function for irregularly-spaced data", ACM 1968), and
   it grows with the distance to the nearest landmark: twice at ``REACH`` face sizes. 1 where the
@@ -19,7 +19,7 @@ from typing import Final
 
 import numpy as np
 
-from protome.confidence import Expectation, face_size
+from protome.confidence import ExpectedError, face_size
 from protome.geometry import F32, U8, U32, Frame
 
 from .surface import Surface
@@ -48,7 +48,9 @@ class VertexQuality:
         return VertexQuality(self.seen[vertices], self.confidence[vertices])
 
 
-def judge(surface: Surface, frame: Frame, expected: Expectation | None = None) -> VertexQuality:
+def rate_vertices(
+    surface: Surface, frame: Frame, expected: ExpectedError | None = None
+) -> VertexQuality:
     """Judge the vertices of a surface.
 
     Args:
@@ -65,11 +67,11 @@ def judge(surface: Surface, frame: Frame, expected: Expectation | None = None) -
     confidence = np.where(outside, 0, look)
     if expected is not None:
         error = _expected_error(surface.vertices, expected)
-        confidence *= expected.reliance.probability(error / face_size(expected.landmarks))
+        confidence *= expected.calibration.probability(error / face_size(expected.landmarks))
     return VertexQuality(seen.astype(np.uint8), confidence.astype(np.float32))
 
 
-def _expected_error(vertices: F32, expected: Expectation) -> F32:
+def _expected_error(vertices: F32, expected: ExpectedError) -> F32:
     """Error expected of each vertex, (n,) crop pixels."""
     # About the landmarks' middle, or float32 would lose the small distances.
     middle = expected.landmarks.mean(axis=0)

@@ -46,7 +46,7 @@ def concerns(
         frame: the part of the crop that the photo covers.
         landmarks: (68, 3) crop coordinates, or None.
         pose: (3, 4) as in :class:`protome.model.engine.Prediction`, or None.
-        confidence: from :meth:`protome.confidence.Reliance.confidence`, or None.
+        confidence: from :meth:`protome.confidence.ErrorCalibration.confidence`, or None.
     """
     found = []
     if pixel * CROP_SIDE < FEW_PIXELS:

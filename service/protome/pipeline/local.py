@@ -15,7 +15,7 @@ import numpy as np
 from protome.config import Config
 from protome.errors import NoSurface
 from protome.geometry import U8, CropRule, Level
-from protome.image.prepare import Photo, prepare, warm_up
+from protome.image.prepare import PreparedPhoto, prepare, warm_up
 from protome.mesh.build import BuiltMesh, build
 from protome.model.card import Model, load_model
 from protome.model.engine import Engine, Prediction
@@ -79,7 +79,7 @@ class LocalPipeline:
         self.engine.warm_up()
         warm_up()
 
-    def reconstruct(self, request: Request) -> tuple[Photo, list[LocalFace]]:
+    def reconstruct(self, request: Request) -> tuple[PreparedPhoto, list[LocalFace]]:
         """Reconstruct the faces of a photo.
 
         Returns:
@@ -101,7 +101,7 @@ class LocalPipeline:
             meshes = []
         return LocalFace(task, prediction, seconds, meshes)
 
-    def prepare(self, request: Request) -> tuple[Photo, list[FaceTask]]:
+    def prepare(self, request: Request) -> tuple[PreparedPhoto, list[FaceTask]]:
         """Decode a photo and cut out its faces; errors as :meth:`reconstruct`."""
         return prepare_faces(request, self.config, self.model.rule)
 
@@ -124,14 +124,16 @@ class LocalPipeline:
         Raises:
             NoSurface: the volume is empty.
         """
-        expected = self.model.expectation(prediction.landmarks, prediction.landmark_error)
+        expected = self.model.expected_error(prediction.landmarks, prediction.landmark_error)
         job = request.mesh_job(level, task.frame, expected)
         volume = prediction.volumes[self.model.source(level)]
         mesh, (data,) = build(job, [volume, task.portrait])
         return mesh.holding(data)
 
 
-def prepare_faces(request: Request, config: Config, rule: CropRule) -> tuple[Photo, list[FaceTask]]:
+def prepare_faces(
+    request: Request, config: Config, rule: CropRule
+) -> tuple[PreparedPhoto, list[FaceTask]]:
     """Decode a photo and cut out its faces by a model's crop rule.
 
     Raises:

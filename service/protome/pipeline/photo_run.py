@@ -6,7 +6,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 from protome.geometry import U8, Frame, Level
-from protome.image.prepare import Photo
+from protome.image.prepare import PreparedPhoto
 from protome.scheduling.forecast import Place
 from protome.telemetry.metrics import Metrics
 
@@ -18,7 +18,7 @@ class FaceTask:
     """A face to reconstruct.
 
     Attributes:
-        index: its number in :attr:`Photo.faces`.
+        index: its number in :attr:`PreparedPhoto.faces`.
         frame: the part of crop and portrait that the photo covers, crop pixels.
         crop: (192, 192, 3) uint8 RGB for the network.
         portrait: (s, s, 3) uint8 RGB, the same square at the resolution that colours are taken at.
@@ -70,7 +70,7 @@ def mesh_kind(level: Level, request: Request) -> Hashable:
     return level, request.encoding, budget.max_triangles > 0, budget.max_bytes > 0
 
 
-def face_tasks(photo: Photo, pictures: Sequence[U8]) -> list[FaceTask]:
+def face_tasks(photo: PreparedPhoto, pictures: Sequence[U8]) -> list[FaceTask]:
     """Pair the faces that were cut out with their pictures, two for each: crop and portrait."""
     placed = [
         (index, found.placement.frame(photo.width, photo.height))

@@ -25,7 +25,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from protome.confidence import Expectation
+from protome.confidence import ExpectedError
 from protome.config import Config
 from protome.errors import (
     ClientGone,
@@ -37,7 +37,7 @@ from protome.errors import (
 )
 from protome.geometry import U8, Level
 from protome.image.decode import ImageLimits
-from protome.image.prepare import Outcome, Photo
+from protome.image.prepare import Outcome, PreparedPhoto
 from protome.mesh.build import BuiltMesh
 from protome.model.card import Model
 from protome.scheduling.budget import Budget
@@ -135,7 +135,9 @@ class Pipeline:
         finally:
             place.leave()
 
-    async def _run_stages(self, run: PhotoRun, emit: Emit) -> tuple[Photo, Sequence[FaceReport]]:
+    async def _run_stages(
+        self, run: PhotoRun, emit: Emit
+    ) -> tuple[PreparedPhoto, Sequence[FaceReport]]:
         request = run.request
         try:
             async with asyncio.timeout(_remaining(request)):
@@ -156,11 +158,11 @@ class Pipeline:
         _raise_if_failed(reports)
         return photo, reports
 
-    async def _prepare(self, run: PhotoRun) -> tuple[Photo, Sequence[U8]]:
+    async def _prepare(self, run: PhotoRun) -> tuple[PreparedPhoto, Sequence[U8]]:
         request = run.request
         self._limits.check_bytes(len(request.image))
         job = request.photo_job(self._config, self._model.rule)
-        photo: Photo
+        photo: PreparedPhoto
         with self._budget.hold(len(request.image)):
             image, request.image = request.image, b""
             try:
@@ -198,7 +200,9 @@ class Pipeline:
                 inferred = await self._infer(face.crop, set(levels.values()), run)
                 report.inferred = inferred.without_volumes()
                 prediction = inferred.prediction
-                expected = self._model.expectation(prediction.landmarks, prediction.landmark_error)
+                expected = self._model.expected_error(
+                    prediction.landmarks, prediction.landmark_error
+                )
                 volumes = prediction.volumes
                 with self._budget.hold(sum(volume.nbytes for volume in volumes.values())):
                     for level, source in levels.items():
@@ -226,7 +230,12 @@ class Pipeline:
         return inferred
 
     async def _build(
-        self, volume: U8, face: FaceTask, level: Level, run: PhotoRun, expected: Expectation | None
+        self,
+        volume: U8,
+        face: FaceTask,
+        level: Level,
+        run: PhotoRun,
+        expected: ExpectedError | None,
     ) -> BuiltMesh:
         request = run.request
         kind = mesh_kind(level, request)

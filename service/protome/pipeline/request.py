@@ -6,12 +6,12 @@ from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from protome.confidence import Expectation
+from protome.confidence import ExpectedError
 from protome.config import Config
 from protome.errors import ProtomeError
 from protome.geometry import Box, CropRule, Frame, Level
 from protome.image.decode import ImageLimits
-from protome.image.prepare import Outcome, Photo, PhotoJob
+from protome.image.prepare import Outcome, PhotoJob, PreparedPhoto
 from protome.mesh.build import BuiltMesh, MeshJob
 from protome.mesh.encode import Compression, Encoding, Format
 from protome.mesh.mesh import Appearance
@@ -65,7 +65,7 @@ class Request:
             textured=self.encoding.textured,
         )
 
-    def mesh_job(self, level: Level, frame: Frame, expected: Expectation | None) -> MeshJob:
+    def mesh_job(self, level: Level, frame: Frame, expected: ExpectedError | None) -> MeshJob:
         """Return the job that builds a face's mesh.
 
         Args:
@@ -118,12 +118,12 @@ class FaceReport:
 class Report:
     """The last event of a photo; ``seconds`` is the time since the pipeline began with it."""
 
-    photo: Photo
+    photo: PreparedPhoto
     faces: Sequence[FaceReport]
     seconds: float
 
 
-Event = Photo | MeshPiece | Report
+Event = PreparedPhoto | MeshPiece | Report
 
 
 def split(data: bytes, size: int) -> Iterator[Chunk]:

@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 import grpc
 
 from protome.errors import ClientGone, Draining, Internal, Overloaded, ProtomeError
-from protome.image.prepare import Photo
+from protome.image.prepare import PreparedPhoto
 from protome.pipeline.pipeline import Pipeline
 from protome.pipeline.request import Event, MeshPiece, Request
 from protome.scheduling.budget import Budget
@@ -234,7 +234,7 @@ class Reception:
         return emit
 
     def _message(self, event: Event, request: Request) -> pb.ReconstructResponse:
-        if isinstance(event, Photo):
+        if isinstance(event, PreparedPhoto):
             return pb.ReconstructResponse(header=self._wire.header(event, request))
         if isinstance(event, MeshPiece):
             return pb.ReconstructResponse(chunk=self._wire.chunk(event))

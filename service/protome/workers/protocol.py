@@ -17,7 +17,7 @@ import msgspec
 
 from protome import errors
 from protome.errors import ProtomeError
-from protome.image.prepare import Photo
+from protome.image.prepare import PreparedPhoto
 from protome.mesh.build import BuiltMesh
 
 from .mailbox import Parcel
@@ -103,7 +103,7 @@ class Reply(msgspec.Struct, Generic[R], frozen=True):
 
 READY: Final = "ready"
 _DECODERS: Final[Mapping[str, msgspec.msgpack.Decoder[Any]]] = {
-    "prepare": msgspec.msgpack.Decoder(Reply[Photo]),
+    "prepare": msgspec.msgpack.Decoder(Reply[PreparedPhoto]),
     "build": msgspec.msgpack.Decoder(Reply[BuiltMesh]),
 }
 _WITHOUT_RESULT: Final = msgspec.msgpack.Decoder(Reply[None])

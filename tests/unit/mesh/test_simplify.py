@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from protome.geometry import Level
-from protome.mesh.simplify import MeshBudget, distance, fit, simplify
+from protome.mesh.simplify import MeshBudget, distance, simplify, simplify_to_budget
 from protome.mesh.surface import MIN_TRIANGLES, Surface, extract
 from tests.support.shapes import (
     CENTRE,
@@ -32,7 +32,7 @@ def fitted(full: Surface, budget: MeshBudget) -> tuple[Surface, float, int, list
         sizes.append(bytes_of(surface))
         return sizes[-1]
 
-    found, written = fit(full, budget, write, lambda size: size)
+    found, written = simplify_to_budget(full, budget, write, lambda size: size)
     return found.surface, found.error, written, sizes
 
 

@@ -22,7 +22,7 @@ from protome.errors import (
     WorkerDied,
 )
 from protome.geometry import Level
-from protome.image.prepare import Photo
+from protome.image.prepare import PreparedPhoto
 from protome.scheduling.fair_queue import Turn
 from protome.workers.pool import Rank
 from tests.support.shapes import sphere_volume
@@ -46,7 +46,7 @@ from tests.unit.workers.rig import (
 
 def test_both_stages_give_their_results(sample_photo: bytes) -> None:
     async def scenario(rig: Rig) -> None:
-        photo: Photo
+        photo: PreparedPhoto
         photo, pictures = await rig.pool.run("prepare", PHOTO_JOB, [sample_photo], BEGIN)
         assert (photo.width, len(photo.faces)) == (512, 1)
         assert [picture.shape for picture in pictures] == [(192, 192, 3)] * 2
