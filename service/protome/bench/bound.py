@@ -1,7 +1,7 @@
-"""The offline bound: the line's own stages one after the other, as fast as the cores allow.
+"""Measure the offline bound: the stages of the pipeline, as fast as the cores allow.
 
-No requests, no queues, no batches: each of as many processes as the service has workers takes
-photo after photo through ``prepare``, the network on one thread, and ``build``.
+Each of as many processes as the service has workers reconstructs photo after photo with a
+:class:`LocalPipeline`, without requests, queues and batches.
 """
 
 from __future__ import annotations
@@ -33,8 +33,13 @@ RAMP_SECONDS: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """What the processes did together: photos a second, processor seconds a photo, and mean
-    seconds of each stage a photo."""
+    """Throughput of all processes together.
+
+    Attributes:
+        rate: photos per second.
+        cpu_seconds: processor seconds per photo.
+        stages: mean seconds of each stage per photo.
+    """
 
     rate: float
     cpu_seconds: float
@@ -42,13 +47,13 @@ class Bound:
 
 
 def measure(photos: Sequence[str], options: Mapping[str, Any], count: int, seconds: float) -> Bound:
-    """Run ``count`` processes at a time.
+    """Run the processes and add up their results.
 
     Args:
-        photos: files, taken in turn, each process beginning at another.
-        options: of ``make_request``.
-        count: processes.
-        seconds: counted, after a second that is not.
+        photos: files, used in turn; each process begins with another one.
+        options: options of ``make_request``.
+        count: processes that run at the same time.
+        seconds: time measured, after one second of warm-up.
     """
     task = {"photos": list(photos), "options": dict(options), "seconds": seconds}
     processes = [
@@ -65,7 +70,7 @@ def measure(photos: Sequence[str], options: Mapping[str, Any], count: int, secon
         for process in processes:
             assert process.stdout is not None
             process.stdout.readline()  # Ready.
-        results = [json.loads(process.communicate()[0]) for process in _told(processes)]
+        results = [json.loads(process.communicate()[0]) for process in _started(processes)]
     finally:
         for process in processes:
             process.kill()
@@ -79,8 +84,8 @@ def measure(photos: Sequence[str], options: Mapping[str, Any], count: int, secon
     )
 
 
-def _told(processes: list[subprocess.Popen[str]]) -> list[subprocess.Popen[str]]:
-    """The processes, all of them told to begin."""
+def _started(processes: list[subprocess.Popen[str]]) -> list[subprocess.Popen[str]]:
+    """Tell all processes to begin."""
     for process in processes:
         assert process.stdin is not None
         process.stdin.write("go\n")
@@ -101,7 +106,7 @@ class Runner:
 
     Args:
         photos: encoded photos.
-        options: of ``make_request``.
+        options: options of ``make_request``.
     """
 
     def __init__(self, photos: Sequence[bytes], options: Mapping[str, Any]) -> None:
@@ -151,7 +156,7 @@ class Runner:
 
 
 def main(argv: Sequence[str]) -> None:
-    """One process: get ready, wait for the word, run, say what was done."""
+    """Run one process: load, wait for a line on standard input, measure, print the result."""
     task = json.loads(argv[0])
     runner = Runner([Path(photo).read_bytes() for photo in task["photos"]], task["options"])
     print("ready", flush=True)

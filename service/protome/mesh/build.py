@@ -1,4 +1,4 @@
-"""Turn a volume into an encoded mesh: surface, budget, appearance, file."""
+"""Build an encoded mesh from a volume: surface, simplification, appearance, file."""
 
 from __future__ import annotations
 
@@ -18,8 +18,15 @@ from .vertex_quality import rate_vertices
 
 @dataclass(frozen=True, slots=True)
 class MeshJob:
-    """What ``build`` is asked for; ``frame`` is the part of the crop that shows the photo,
-    ``expected`` what the model says about the face's errors, if it does."""
+    """Arguments of :func:`build`.
+
+    Attributes:
+        level: level of detail.
+        encoding: format, compression and appearance.
+        frame: the part of the crop that the photo covers.
+        budget: upper limits of the mesh.
+        expected: errors that the model expects of the face; None: unknown or not needed.
+    """
 
     level: Level
     encoding: Encoding
@@ -30,10 +37,19 @@ class MeshJob:
 
 @dataclass(frozen=True, slots=True)
 class BuiltMesh:
-    """An encoded mesh and the seconds spent in each stage.
+    """An encoded mesh and the time of each stage.
 
-    ``data`` is empty where the bytes travel beside it or are no longer needed. ``error_metres`` is
-    the distance of a simplified surface from the full one.
+    Attributes:
+        level: level of detail.
+        data: the file; empty where it is passed separately or no longer needed.
+        size: bytes of the file.
+        sha256: digest of the file, 32 bytes.
+        vertices: vertices of the surface, before any are split along texture seams.
+        triangles: triangles of the mesh.
+        surface_seconds: time of surface extraction and simplification.
+        appearance_seconds: time of colours and vertex quality.
+        encode_seconds: time of writing the file.
+        error_metres: distance of a simplified surface from the full one; 0 if not simplified.
     """
 
     level: Level
@@ -48,19 +64,20 @@ class BuiltMesh:
     error_metres: float = 0.0
 
     def holding(self, data: bytes) -> BuiltMesh:
-        """The same with its bytes."""
+        """Return a copy with these bytes."""
         return replace(self, data=data)
 
 
 def build(job: MeshJob, inputs: Sequence[U8]) -> tuple[BuiltMesh, list[bytes]]:
-    """Turn a volume into an encoded mesh.
+    """Build an encoded mesh from a volume.
 
     Args:
-        job: what is wanted.
-        inputs: the volume, (depth, height, width), and the portrait, (s, s, 3).
+        job: options.
+        inputs: the volume, (depth, height, width) uint8 occupancy, and the portrait, (s, s, 3)
+            uint8 RGB.
 
     Returns:
-        The mesh without its bytes, and the bytes.
+        The mesh without its file, and the file.
 
     Raises:
         NoSurface: the volume is empty.

@@ -1,8 +1,8 @@
-"""Proof before the first request: the built-in photo must give the mesh it is known to give.
+"""Check before the first request that the built-in photo gives the expected mesh.
 
-Workers and network do what they will do for requests, in every batch size. The expected facts are
-in ``selftest.json`` beside the weights; ``python -m protome.pipeline.selftest`` writes them anew
-for new weights.
+The photo is reconstructed by the workers and the network that will serve, in every batch size. The
+expected facts are in ``selftest.json`` beside the weights; ``python -m protome.pipeline.selftest``
+rewrites them for new weights.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ STL: Final = Encoding(Format.STL, Compression.NONE, Appearance.NONE)
 
 
 async def check(model: Model, engine: Engine, pool: Pool, folder: Path = SHIPPED) -> None:
-    """Reconstruct the built-in photo with every batch size and compare.
+    """Reconstruct the built-in photo with every batch size and compare the meshes.
 
     Args:
-        model, engine, pool: what will serve.
-        folder: of the model; one without facts on record need only give a mesh.
+        model, engine, pool: the parts that will serve.
+        folder: folder of the model; without recorded facts any mesh is accepted.
 
     Raises:
-        ModelError: no mesh came, or it is not the known one.
+        ModelError: no mesh could be built, or it differs from the expected one.
     """
     expected = _expected(model, folder)
     try:
@@ -65,7 +65,7 @@ def _expected(model: Model, folder: Path) -> Mapping[str, float]:
     except ValueError as error:
         raise ModelError(f"{folder / FACTS} cannot be read: {error}") from None
     if record.get("digest") != model.digest:
-        raise ModelError(f"{folder / FACTS} is of another model")
+        raise ModelError(f"{folder / FACTS} belongs to another model")
     mesh: Mapping[str, float] = record["mesh"]
     return mesh
 
@@ -114,7 +114,7 @@ def _measure(stl: bytes) -> dict[str, float]:
         "width_metres": float(extent[0]),
         "height_metres": float(extent[1]),
         "depth_metres": float(extent[2]),
-        # Divergence theorem; a mesh with holes or turned inside out fails here.
+        # Divergence theorem; wrong for a mesh with holes or with inverted triangles.
         "volume_cubic_metres": float(np.einsum("ij,ij->", a, np.cross(b, c)) / 6),
     }
 
