@@ -1,6 +1,6 @@
-"""Time and size of every encoding of the sample face, full and simplified, as Markdown tables.
+"""Measure time and size of every encoding of the sample face, full and simplified.
 
-Run: ``python -m load_tests.micro.encoders`` (one core, the real line up to the encoder).
+Run: ``python -m load_tests.micro.encoders`` (one core); prints Markdown tables.
 """
 
 from __future__ import annotations
@@ -60,12 +60,12 @@ def main() -> None:
 
 
 def measure(mesh: Mesh, encoding: Encoding) -> tuple[int, float]:
-    """Bytes and seconds of writing a mesh."""
+    """Return bytes and seconds of encoding a mesh."""
     return len(encode(mesh, encoding).data), best(partial(encode, mesh, encoding))
 
 
 def best(run: Callable[[], object]) -> float:
-    """Least processor time of several rounds, so that other work on the machine counts little."""
+    """Return the least processor time of several rounds, so that other load has little effect."""
     seconds = []
     for _ in range(ROUNDS):
         began = time.thread_time()

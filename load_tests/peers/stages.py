@@ -19,20 +19,20 @@ from protome.mesh.build import build
 from protome.pipeline.local import LocalPipeline
 from protome.server.parse_request import read_request
 
-# What is asked of every photo.
+# Options of every request.
 OPTIONS: Final[Mapping[str, Any]] = {
     "detail": "standard",
     "appearance": "texture",
     "compressions": ["meshopt"],
     "max_faces": 1,
 }
-# The most faces in a batch: Protome's own choice on the CPU.
+# Most faces in a batch: Protome's default on the CPU.
 MAX_BATCH: Final = 2
-# Each process says so once it can take photos.
+# Printed by each process once it can process photos.
 READY: Final = "the stages are ready"
 
-# What travels from one stage to the next: the part of the crop that shows the photo, the crop for
-# the network or what became of it, and the portrait that colours are taken from.
+# Passed from stage to stage: the part of the crop that the photo covers, the crop or its volume,
+# and the portrait that colours are taken from.
 Face = tuple[Frame, U8, U8]
 
 
@@ -53,7 +53,7 @@ class Stages:
             self._pipeline.warm_up()
         else:
             warm_up()
-        # Servers answer as soon as one of their processes can; the runner waits for all.
+        # Servers answer as soon as one of their processes is ready; the comparison waits for all.
         print(READY, flush=True)
 
     def prepare(self, photo: bytes) -> Face:
