@@ -1,6 +1,10 @@
 """Reconstruct photos in this process, one stage after the other.
 
-The stages are those of the server, without its queues, its worker processes and its batches.
+The stages are those of the server, without its queues, worker processes and batches::
+
+    pipeline = LocalPipeline()
+    _, faces = pipeline.reconstruct(Request(Path("face.jpg").read_bytes()))
+    Path("face.glb").write_bytes(faces[0].meshes[0].data)
 """
 
 from __future__ import annotations
