@@ -54,7 +54,7 @@ Emit = Callable[[Event], Awaitable[None]]
 
 
 # Meshes of one photo that are built or sent at a time.
-UNSENT: Final = 2
+MESHES_IN_PROGRESS: Final = 2
 
 
 class Pipeline:
@@ -145,7 +145,7 @@ class Pipeline:
                 photo, pictures = await self._prepare(run)
                 await emit(photo)
                 # batch → volume → surface → encoded mesh → chunks, for each face
-                sending = asyncio.Semaphore(UNSENT)
+                sending = asyncio.Semaphore(MESHES_IN_PROGRESS)
                 with self._budget.hold(sum(picture.nbytes for picture in pictures)):
                     reports = await _together(
                         [

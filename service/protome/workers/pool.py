@@ -28,12 +28,12 @@ log = logging.getLogger(__name__)
 
 # Seconds that the replacement of a worker may take to start. Doubled after each one that was too
 # slow, up to START_SECONDS: a replacement that hangs must not leave its place empty for long.
-SUCCESSOR_SECONDS: Final = 10.0
+REPLACEMENT_SECONDS: Final = 10.0
 # Attempts to start each worker when the server starts.
 START_TRIES: Final = 3
 # Shortest time between the starts of two workers in one place: on a broken machine workers that die
 # at once would otherwise be restarted all the time.
-YOUNG_SECONDS: Final = 2.0
+RESTART_INTERVAL_SECONDS: Final = 2.0
 
 
 class Rank(enum.IntEnum):
@@ -224,13 +224,13 @@ class Pool:
                 await worker.stop()
                 self._on_restart()
                 age = time.monotonic() - worker.started
-                await asyncio.sleep(max(0.0, YOUNG_SECONDS - age))
+                await asyncio.sleep(max(0.0, RESTART_INTERVAL_SECONDS - age))
                 worker = await self._replace()
         finally:
             await worker.stop()
 
     async def _replace(self) -> WorkerHandle:
-        seconds = SUCCESSOR_SECONDS
+        seconds = REPLACEMENT_SECONDS
         while True:
             try:
                 return await WorkerHandle.start(self._mailbox_bytes, self._memory_bytes, seconds)
@@ -243,4 +243,4 @@ class Pool:
             except Exception as error:
                 # The machine lacks a resource; giving up would lose this worker for good.
                 log.error("cannot start a worker: %r", error)
-            await asyncio.sleep(YOUNG_SECONDS)
+            await asyncio.sleep(RESTART_INTERVAL_SECONDS)

@@ -129,7 +129,7 @@ def test_a_successor_that_hangs_while_it_starts_leaves_its_place_to_another(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Soon at first; on a slow machine, where all are too slow, each has longer than the last."""
-    monkeypatch.setattr(pool_module, "SUCCESSOR_SECONDS", 0.5)
+    monkeypatch.setattr(pool_module, "REPLACEMENT_SECONDS", 0.5)
 
     async def scenario(rig: Rig) -> None:
         (victim,) = pids()
