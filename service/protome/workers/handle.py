@@ -201,7 +201,7 @@ class WorkerHandle:
     def _on_message(self, message: bytes | Exception) -> None:
         """Handle a reply, or the reason why none will come."""
         if self._pending is None:
-            # A reply that no task pending for.
+            # A reply without a task.
             self.kill()
             return
         if isinstance(message, EOFError):
