@@ -14,12 +14,6 @@ RESERVED: Final = 256
 # What the server needs of that in any case, for itself and for each worker and its successor.
 LEAST: Final = 64
 LEAST_WORKER: Final = 4
-# Of mallopt(3): from which size on memory is mapped for one request alone, and how much may be
-# free at the heap's end.
-MMAP_THRESHOLD: Final = -3
-TRIM_THRESHOLD: Final = -1
-LARGEST: Final = 32 << 20
-KEPT: Final = 256 << 20
 
 
 def room_for(connections: int, workers: int) -> int:
@@ -98,16 +92,6 @@ def memory_in_use() -> int:
     mallinfo.restype = _Facts
     facts = mallinfo()
     return int(facts.uordblks + facts.hblkhd)
-
-
-def keep_freed_memory() -> bool:
-    """From now on keep what is freed until :func:`trim_memory`: memory given back costs a page
-    fault for every 4 KiB when it is asked for again. False where the C library cannot be told
-    (musl, macOS)."""
-    mallopt = _function("mallopt")
-    if mallopt is None:
-        return False
-    return bool(mallopt(MMAP_THRESHOLD, LARGEST) and mallopt(TRIM_THRESHOLD, KEPT))
 
 
 def trim_memory() -> bool:

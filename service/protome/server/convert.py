@@ -8,7 +8,7 @@ from typing import cast
 
 from protome.config import Config
 from protome.geometry import Level, angles
-from protome.image.prepare import FoundFace, Outcome, Photo
+from protome.image.prepare import FoundFace, Outcome, PreparedPhoto
 from protome.mesh.build import BuiltMesh
 from protome.mesh.encode import (
     BEST_COMPRESSION,
@@ -47,7 +47,7 @@ class Wire:
         """
         return read_request(message, self.config, deadline, stream)
 
-    def header(self, photo: Photo, request: Request) -> pb.Header:
+    def header(self, photo: PreparedPhoto, request: Request) -> pb.Header:
         """What was found."""
         encoding: Encoding = request.encoding
         return pb.Header(
@@ -85,7 +85,7 @@ class Wire:
             ),
         )
 
-    def _face_summary(self, report: FaceReport, photo: Photo) -> pb.FaceSummary:
+    def _face_summary(self, report: FaceReport, photo: PreparedPhoto) -> pb.FaceSummary:
         summary = pb.FaceSummary(
             face_index=report.face,
             outcome=_outcome(report.outcome),
@@ -114,11 +114,15 @@ class Wire:
         return summary
 
     def _judge(
-        self, summary: pb.FaceSummary, prediction: Prediction, photo: Photo, found: FoundFace
+        self,
+        summary: pb.FaceSummary,
+        prediction: Prediction,
+        photo: PreparedPhoto,
+        found: FoundFace,
     ) -> None:
         """How far the face's mesh can be relied on."""
         landmarks = prediction.landmarks
-        expected = self.model.expectation(landmarks, prediction.landmark_error)
+        expected = self.model.expected_error(landmarks, prediction.landmark_error)
         confidence = None
         if expected is not None:
             summary.confidence = confidence = expected.confidence

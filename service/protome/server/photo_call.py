@@ -13,8 +13,8 @@ from typing import Final, TypeVar
 import grpc
 
 from protome.errors import ClientGone, Draining, Internal, Overloaded, ProtomeError
-from protome.image.prepare import Photo
-from protome.pipeline.pipeline import Line
+from protome.image.prepare import PreparedPhoto
+from protome.pipeline.pipeline import Pipeline
 from protome.pipeline.request import Event, MeshPiece, Request
 from protome.scheduling.budget import Budget
 from protome.telemetry.context import Call, Tenant, running
@@ -56,7 +56,7 @@ class Reception:
     def __init__(
         self,
         *,
-        line: Line,
+        line: Pipeline,
         wire: Wire,
         metrics: Metrics,
         budget: Budget,
@@ -234,7 +234,7 @@ class Reception:
         return emit
 
     def _message(self, event: Event, request: Request) -> pb.ReconstructResponse:
-        if isinstance(event, Photo):
+        if isinstance(event, PreparedPhoto):
             return pb.ReconstructResponse(header=self._wire.header(event, request))
         if isinstance(event, MeshPiece):
             return pb.ReconstructResponse(chunk=self._wire.chunk(event))

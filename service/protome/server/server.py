@@ -20,7 +20,7 @@ from protome.model.card import SHIPPED, load_model
 from protome.model.engine import Engine
 from protome.pipeline import selftest
 from protome.pipeline.inference import Inference
-from protome.pipeline.pipeline import Line
+from protome.pipeline.pipeline import Pipeline
 from protome.scheduling.budget import Budget
 from protome.scheduling.forecast import Forecast
 from protome.telemetry import context as call
@@ -140,7 +140,7 @@ class Server:
         forecast = Forecast(
             workers=config.worker_count, network=self._inference.times, clock=time.monotonic
         )
-        line = Line(config, model, self._pool, self._inference, self._metrics, budget, forecast)
+        line = Pipeline(config, model, self._pool, self._inference, self._metrics, budget, forecast)
         wire = Wire(config, model)
         self._uploads = Uploads(
             slow_places=config.slow_uploads,

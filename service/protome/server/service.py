@@ -7,7 +7,7 @@ from typing import Any, Final
 import grpc
 
 from protome.errors import InvalidRequest, Overloaded, ProtomeError
-from protome.pipeline.pipeline import Line
+from protome.pipeline.pipeline import Pipeline
 from protome.telemetry.context import Call
 from protome.telemetry.metrics import Metrics
 from protome.v1 import reconstruction_pb2 as pb
@@ -42,7 +42,7 @@ class Servicer:
         self,
         *,
         reception: Reception,
-        line: Line,
+        line: Pipeline,
         metrics: Metrics,
         info: pb.GetServerInfoResponse,
         uploads: Uploads,
