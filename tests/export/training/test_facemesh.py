@@ -29,7 +29,7 @@ def test_it_sees_the_face_of_a_photograph(mesh: FaceMesh) -> None:
     assert photo is not None
     # The sample's face: 1.5 times its landmarks' box.
     side = photo.shape[0]
-    left, top, width = int(0.33 * side), int(0.14 * side), int(0.2 * side)
+    left, top, width = int(0.3 * side), int(0.1 * side), int(0.26 * side)
     window = cv2.resize(photo[top : top + width, left : left + width], (SIDE, SIDE))
     x = torch.from_numpy(window[..., ::-1].copy()).permute(2, 0, 1)[None].float() / 255
     with torch.no_grad():
