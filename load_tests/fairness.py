@@ -1,8 +1,8 @@
-"""What a client waits for while ``ReconstructMany`` streams keep the server full.
+"""Measure fairness: latency of a single client while ``ReconstructMany`` streams load the server.
 
-A client that sends one photo after the other with ``Reconstruct`` has the server to itself, then
-beside streams that always have eight photos under way, the server's limit. Then two streams share
-the server, one with eight photos under way and one with two.
+A client sends one photo after the other with ``Reconstruct``, first alone, then next to streams
+that always have eight photos in flight, the server's limit. After that two streams share the
+server, one with eight photos in flight and one with two.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from protome.v1 import reconstruction_pb2 as pb
 from .first_byte import quantile
 from .ghz.payload import OPTIONS
 
-# Streams beside the lone client, and the priority of their photos.
+# Number of streams next to the single client, and the priority of their photos.
 CROWDS: Final[Sequence[tuple[int, Priority]]] = (
     (0, "interactive"),
     (1, "interactive"),
@@ -40,20 +40,23 @@ RAMP_SECONDS: Final = 2.0
 
 @dataclass
 class Stream:
-    """A client that always has so many photos under way over one stream.
+    """A client that keeps a fixed number of photos in flight on one stream.
 
     Attributes:
-        answered: photos that became a mesh.
+        address: host:port of the server.
+        in_flight: photos in flight.
+        priority: their priority.
+        answered: photos reconstructed so far.
     """
 
     address: str
-    under_way: int
+    in_flight: int
     priority: Priority = "interactive"
     answered: int = 0
 
     async def run(self) -> None:
-        """Until cancelled."""
-        places = asyncio.Semaphore(self.under_way)
+        """Send photos until cancelled."""
+        places = asyncio.Semaphore(self.in_flight)
 
         async def photos() -> AsyncIterator[tuple[str, pb.ReconstructRequest]]:
             request = make_request(SAMPLE.read_bytes(), **options(self.priority))
@@ -70,13 +73,13 @@ class Stream:
 
 
 def options(priority: Priority) -> Options:
-    """What is asked of every photo."""
+    """Return the options of every request."""
     return cast("Options", {**OPTIONS, "priority": priority})
 
 
 @asynccontextmanager
 async def flowing(streams: Sequence[Stream]) -> AsyncIterator[None]:
-    """Streams that run for as long as the block; one that fails ends it."""
+    """Run streams for the duration of the block; the failure of one ends the block."""
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(stream.run()) for stream in streams]
         await asyncio.sleep(RAMP_SECONDS)
@@ -88,7 +91,7 @@ async def flowing(streams: Sequence[Stream]) -> AsyncIterator[None]:
 async def beside(
     address: str, streams: Sequence[Stream], seconds: float
 ) -> tuple[list[float], float]:
-    """The lone client's latencies, seconds, and what the streams were answered a second."""
+    """Return the single client's latencies in seconds, and the streams' answers per second."""
     photo = SAMPLE.read_bytes()
     latencies: list[float] = []
     async with flowing(streams), AsyncClient(address) as client:
@@ -102,7 +105,7 @@ async def beside(
 
 
 async def shares(address: str, seconds: float) -> list[float]:
-    """Answers a second of two streams that share the server, the fuller one first."""
+    """Return the answers per second of two streams, the one with more photos in flight first."""
     streams = [Stream(address, MOST), Stream(address, FEW)]
     async with flowing(streams):
         before = [stream.answered for stream in streams]
@@ -112,9 +115,9 @@ async def shares(address: str, seconds: float) -> list[float]:
 
 
 async def table(address: str, seconds: float) -> str:
-    """Both measurements as Markdown."""
+    """Run both measurements; return them as Markdown."""
     lines = [
-        "| beside | lone client p50 ms | p95 ms | p50 / alone | answers/s of the streams |",
+        "| next to | single client p50 ms | p95 ms | p50 / alone | answers/s of the streams |",
         "|---|---|---|---|---|",
     ]
     alone = 0.0
@@ -123,7 +126,7 @@ async def table(address: str, seconds: float) -> str:
         latencies, rate = await beside(address, crowd, seconds)
         middle = quantile(latencies, 0.5)
         alone = alone or middle
-        name = f"{count} x {MOST} photos, {priority}" if count else "nobody"
+        name = f"{count} x {MOST} photos, {priority}" if count else "no stream"
         late = 1e3 * quantile(latencies, 0.95)
         lines.append(
             f"| {name} | {1e3 * middle:.0f} | {late:.0f} | {middle / alone:.1f} | {rate:.1f} |"
@@ -131,16 +134,16 @@ async def table(address: str, seconds: float) -> str:
     most, few = await shares(address, seconds)
     lines += [
         "",
-        f"A stream with {MOST} photos under way: {most:.1f} answers/s; "
-        f"one with {FEW} beside it: {few:.1f}.",
+        f"A stream with {MOST} photos in flight: {most:.1f} answers/s; "
+        f"one with {FEW} next to it: {few:.1f}.",
     ]
     return "\n".join(lines)
 
 
 def main() -> None:
-    """Print the tables, of a server of its own."""
+    """Start a server, measure it and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=10.0, help="of each load")
+    parser.add_argument("--seconds", type=float, default=10.0, help="duration of each load")
     args = parser.parse_args()
     with EmbeddedServer() as server:
         print(asyncio.run(table(server.address, args.seconds)))

@@ -1,7 +1,7 @@
-"""Time to the first byte of a mesh, which ghz cannot tell: it times calls to the end of the stream.
+"""Measure the time to the first byte of a mesh; ghz only measures the time to the end of a stream.
 
-Closed loops of the asyncio client of ``protome bench``, in a process of its own, with and without
-a preview sent first.
+Runs closed loops of the load generator of ``protome bench`` in a process of its own, with and
+without a preview sent first.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ HEAD: Final = """\
 
 
 def measure(address: str, clients: int, options: Mapping[str, Any], seconds: float) -> Tally:
-    """One closed loop."""
+    """Run one closed loop."""
     spec = Spec(address, [str(SAMPLE)], dict(options), clients=clients, seconds=seconds)
     done = subprocess.run(
         [sys.executable, "-m", "protome.bench.load"],
@@ -47,7 +47,7 @@ def measure(address: str, clients: int, options: Mapping[str, Any], seconds: flo
 
 
 def row(name: str, tally: Tally) -> str:
-    """A loop as a row of the table."""
+    """Format a loop as a row of the table."""
     times = [
         f"{1e3 * quantile(values, part):.0f}"
         for values in (tally.first_bytes, tally.latencies)
@@ -57,22 +57,22 @@ def row(name: str, tally: Tally) -> str:
 
 
 def quantile(values: Sequence[float], part: float) -> float:
-    """The nearest rank; NaN of nothing."""
+    """Return a quantile by the nearest rank; NaN of no values."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(part * len(ordered)))] if ordered else float("nan")
 
 
 def table(address: str, seconds: float) -> str:
-    """All loops."""
+    """Run all loops; return the table."""
     rows = (row(name, measure(address, n, options, seconds)) for name, n, options in LOADS)
     return HEAD + "\n".join(rows) + "\n"
 
 
 def main() -> None:
-    """Print the table, of a server that runs or one of its own."""
+    """Print the table of a running server or of one started here."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--address", help="HOST:PORT of a server; without it one is started")
-    parser.add_argument("--seconds", type=float, default=5.0, help="of each loop")
+    parser.add_argument("--seconds", type=float, default=5.0, help="duration of each loop")
     args = parser.parse_args()
     if args.address:
         print(table(args.address, args.seconds))

@@ -1,4 +1,4 @@
-"""The machine that something was measured on, for reports."""
+"""Describe the machine of a measurement, for reports."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PACKAGES: Final = ("protome", "onnxruntime", "onnxruntime-gpu", "grpcio", "numpy
 
 
 def cpu_model() -> str:
-    """What the processor calls itself."""
+    """Return the name of the processor."""
     info = Path("/proc/cpuinfo")
     if info.exists():
         for line in info.read_text(encoding="utf-8").splitlines():
@@ -25,18 +25,18 @@ def cpu_model() -> str:
 
 
 def memory_gib() -> float:
-    """Of the machine."""
+    """Return the memory of the machine in GiB."""
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
 
 
 def load_average() -> str:
-    """Over 1 and 5 minutes."""
+    """Return the load averages over 1 and 5 minutes as text."""
     one, five, _ = os.getloadavg()
     return f"{one:.1f} over 1 minute, {five:.1f} over 5"
 
 
 def versions(more: Sequence[str] = ()) -> str:
-    """Of Python and of the packages that are installed."""
+    """Return the versions of Python and of the installed packages among those of interest."""
     found = [f"Python {platform.python_version()}"]
     for name in (*PACKAGES, *more):
         try:
@@ -47,12 +47,12 @@ def versions(more: Sequence[str] = ()) -> str:
 
 
 def describe(before: str, packages: Sequence[str] = (), programs: Sequence[str] = ()) -> str:
-    """A list in Markdown.
+    """Return a Markdown list of processor, memory, versions and load.
 
     Args:
-        before: the load average when the measurement began.
-        packages: to name with their versions besides the service's own.
-        programs: likewise, as they are to be printed.
+        before: load average when the measurement began.
+        packages: further packages whose versions to list.
+        programs: further programs with their versions, as text.
     """
     lines = [
         f"{cpu_model()}, {cores()} cores, {memory_gib():.0f} GiB, Linux {platform.release()}",

@@ -1,10 +1,11 @@
-"""Soak a server: mixed load with cancels, bad input and worker kills for a while; nothing may grow.
+"""Soak test: mixed load with cancelled calls, bad input and killed workers for a long time.
 
     python -m load_tests.soak --minutes 30
 
-Prints a line a minute and a verdict; ends with 1 if memory, descriptors or latency grew, an answer
-was wrong, or something failed that nobody broke. The clients keep the server busy, so its latency
-is inverse to the cores that others leave to it: it is compared times those.
+Prints a line per minute and a verdict. Exits with 1 if memory, descriptors or latency grew, if an
+answer was wrong, or if a call failed that the test did not cause to fail. The clients keep the
+server busy, so that its latency is inversely proportional to the cores that other processes leave
+free; latencies are multiplied by those cores before they are compared.
 """
 
 from __future__ import annotations
@@ -29,20 +30,19 @@ from protome.bench.service import cpu_seconds, family
 from protome.client.answers import Assembler
 from protome.client.errors import CorruptAnswer, error_from_call
 from protome.client.requests import Level, make_request
-from protome.config import cores
+from protome.config import MIB, cores
 from protome.embedded import EmbeddedServer
 from protome.sample import SAMPLE
 from protome.v1 import reconstruction_pb2 as pb
 from protome.v1 import reconstruction_pb2_grpc as pb_grpc
 
-MIB: Final = 1 << 20
 OPTIONS: Final = [("grpc.max_receive_message_length", 64 * MIB)]
 CLIENTS: Final = 4
 SAMPLE_SECONDS: Final = 2.0
 KILL_SECONDS: Final = 20.0
-# What a run may grow by, from its first third to its last: caches fill up, machines have moods.
+# Allowed growth from the first third of a run to the last; caches fill up and machines vary.
 GROWTH: Final = {"memory": 1.10, "descriptors": 1.0, "latency": 1.5}
-# Failures that the soak causes itself.
+# Outcomes that the test causes itself.
 EXPECTED: Final = {
     "OK",
     "CANCELLED",
@@ -65,7 +65,16 @@ def _messages(
 
 @dataclass
 class Soak:
-    """One run and what was measured."""
+    """One run and its measurements.
+
+    Attributes:
+        server: the server under test.
+        photo: encoded photo with a face.
+        outcomes: number of photos by outcome.
+        latencies: (time, latency) of each good call, seconds since the start and seconds.
+        samples: (time, memory, descriptors, cores left to the server): seconds since the start,
+            MiB, count, count.
+    """
 
     server: EmbeddedServer
     photo: bytes
@@ -80,7 +89,7 @@ class Soak:
         self._usage = self._now(), self._others()
 
     def run(self, seconds: float) -> None:
-        """Load, kill and measure for so long."""
+        """Run the load, kill workers and measure for a number of seconds."""
         threads = [threading.Thread(target=self._client, args=(n,)) for n in range(CLIENTS)]
         threads.append(threading.Thread(target=self._killer))
         for thread in threads:
@@ -113,7 +122,7 @@ class Soak:
         self.samples.append((self._now(), held / MIB, root.num_fds(), left))
 
     def _others(self) -> float:
-        """Processor seconds that anybody else has taken."""
+        """Return the processor seconds that other processes have used."""
         times = psutil.cpu_times()
         idle = times.idle + times.iowait
         own = sum(map(cpu_seconds, family(self.server.process.pid))) + time.process_time()
@@ -201,7 +210,7 @@ class Soak:
             self._plain(pb_grpc.ReconstructionServiceStub(channel), chance)
 
     def _stream(self, stub: Any, chance: random.Random) -> None:
-        """Every photo of a stream ends once, by a summary or an error."""
+        """Check that every photo of a stream ends once, with a summary or an error."""
         good = make_request(self.photo, detail="preview", appearance="none")
         photos = {str(i): good if chance.random() < 0.8 else _NO_PICTURE for i in range(6)}
         ends: Counter[str] = Counter()
@@ -213,7 +222,7 @@ class Soak:
         self._count("OK" if ends == Counter(list(photos)) else "lost or doubled answer")
 
     def _twice(self, stub: Any, chance: random.Random) -> None:
-        """An id in use ends a stream at whatever it is."""
+        """Send a request id that is in use, which ends the stream in any state."""
         request = make_request(self.photo, detail="preview", preview_first=True)
         pairs = [("twin", request), ("twin", request)]
         try:
@@ -225,12 +234,12 @@ class Soak:
         self._count("OK")
 
     def verdict(self) -> bool:
-        """Print what grew; whether all is well."""
+        """Print what grew; return whether the run passed."""
         fine = True
-        # The first tenth warms up.
+        # The first tenth is warm-up.
         rows = np.array(self.samples[len(self.samples) // 10 :])
         slope = 60 * float(np.polyfit(rows[:, 0], rows[:, 1], 1)[0])
-        print(f"memory: {slope:+.2f} MiB a minute")
+        print(f"memory: {slope:+.2f} MiB per minute")
         times = np.array(self.latencies[len(self.latencies) // 10 :])
         left = np.interp(times[:, 0], rows[:, 0], _smooth(rows[:, 3]))
         for name, values in (
@@ -242,14 +251,17 @@ class Soak:
             first, last = float(np.median(values[:third])), float(np.median(values[-third:]))
             grew = last > first * GROWTH[name] + (2 if name == "descriptors" else 0)
             fine &= not grew
-            print(f"{name}: {first:.0f} at first, {last:.0f} at last{': GREW' if grew else ''}")
+            print(
+                f"{name}: {first:.0f} in the first third, {last:.0f} in the last"
+                f"{': GREW' if grew else ''}"
+            )
         strange = {n: c for n, c in self.outcomes.items() if n not in EXPECTED}
-        print(f"{self.outcomes.total()} photos; not expected: {strange or 'none'}")
+        print(f"{self.outcomes.total()} photos; unexpected outcomes: {strange or 'none'}")
         return fine and not strange
 
 
 def _smooth(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The mean of each value and its neighbours, half a minute in all."""
+    """Return the moving mean of the values over half a minute."""
     width = round(30 / SAMPLE_SECONDS)
     ones = np.ones(min(width, len(values)))
     total = np.convolve(values, ones, "same")
@@ -257,7 +269,7 @@ def _smooth(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def main() -> int:
-    """Soak a server of our own."""
+    """Start a server, soak it and print the verdict."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--minutes", type=float, default=30.0)
     minutes: float = parser.parse_args().minutes

@@ -1,45 +1,82 @@
-"""Fixtures that all tests share."""
+"""Fixtures that all tests share; which tests are slow, and how two processes share the tests."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from collections.abc import Iterator
-from pathlib import Path
+from collections import Counter
+from pathlib import PurePath
+from typing import Any, Final
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from protome.sample import SAMPLE
 
-_CHECKED = "test_types_are_clean"
-_types = pytest.StashKey["subprocess.Popen[str]"]()
+# Every test in these folders is slow; others are marked one by one.
+SLOW: Final = {"deploy", "faults", "fuzz"}
+# Tests of these folders share what is costly to make, or a server that they disturb: one
+# process runs all tests of such a folder, one by one.
+ONE_BY_ONE: Final = {"deploy", "export", "faults"}
+_left_out: Final = pytest.StashKey[Counter[str]]()
 
 
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """Types take half a minute of a core: checked behind the other tests, whose servers and
-    clients leave one idle much of the time."""
-    if any(item.name == _CHECKED for item in session.items):
-        session.config.stash[_types] = subprocess.Popen(
-            ["nice", "-n", "19", sys.executable, "-m", "mypy"],
-            cwd=Path(__file__).parent.parent,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+def _folder(nodeid: str) -> str:
+    return PurePath(nodeid.partition("::")[0]).parts[1]
+
+
+class _Scheduler(LoadScopeScheduling):  # type: ignore[misc]
+    """Give each process a file at a time, or a whole folder of ``ONE_BY_ONE``."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        folder = _folder(nodeid)
+        return folder if folder in ONE_BY_ONE else nodeid.partition("::")[0]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    return _Scheduler(config, log)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_left_out] = Counter()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of slow folders before pytest selects by marks."""
+    for item in items:
+        if _folder(item.nodeid) in SLOW:
+            item.add_marker("slow")
+
+
+def pytest_deselected(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("slow"):
+            item.config.stash[_left_out][_folder(item.nodeid)] += 1
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    process = session.config.stash.get(_types, None)
-    if process is not None and process.poll() is None:
-        process.terminate()
-        process.wait()
+    """Send what a process left out to the one that prints the summary."""
+    counts = session.config.stash[_left_out]
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["left_out"] = dict(counts)
 
 
-@pytest.fixture
-def types(request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[str]]:
-    """The check of types that began with the session."""
-    with request.config.stash[_types] as process:
-        yield process
+def pytest_testnodedown(node: Any) -> None:
+    """Every process collects all tests: keep what one of them left out."""
+    left_out: Counter[str] = node.config.stash[_left_out]
+    if not left_out:
+        left_out.update(getattr(node, "workeroutput", {}).get("left_out", {}))
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    left_out = config.stash[_left_out]
+    if left_out and config.option.markexpr == "not slow" and not config.option.keyword:
+        folders = ", ".join(f"{count} of {name}" for name, count in sorted(left_out.items()))
+        terminalreporter.write_line(
+            f"{left_out.total()} slow tests were left out ({folders}); to run them: pytest -m slow",
+            yellow=True,
+        )
 
 
 @pytest.fixture(scope="session")

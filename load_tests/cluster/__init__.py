@@ -1,1 +1,1 @@
-"""Several servers on loopback addresses of one machine, as pods of a cluster would be."""
+"""Test several servers on loopback addresses of one machine, like the pods of a cluster."""

@@ -1,6 +1,6 @@
-"""When the autoscalers would scale: their formula on what Prometheus recorded of a real load.
+"""Check when the autoscalers would scale, by their formula on recorded metrics of a real load.
 
-A real Prometheus scrapes real servers and evaluates the shipped rules; the queries and aims are
+A real Prometheus scrapes real servers and evaluates the shipped rules; queries and thresholds are
 those of overlays/autoscale-keda (overlays/autoscale-hpa has the same).
 
 Run: ``python -m load_tests.cluster.autoscale``
@@ -27,23 +27,23 @@ from .ghz import ROOT, Load, tools
 from .nodes import Cluster, eventually, free_port
 
 SERVERS: Final = 2
-#: (seconds, calls at a time, calls a second or 0 for as many as are answered).
+#: (seconds, calls in flight, calls per second; 0: a closed loop).
 PHASES: Final = ((45, 2, 2), (90, 24, 0), (60, 2, 2))
 STEP: Final = 15
-#: The HPA leaves the number of pods when the ratio is this close to 1 (its default).
+#: The HPA keeps the number of pods if the ratio is this close to 1 (its default).
 TOLERANCE: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class Aim:
-    """A trigger: a query for the sum over pods, and how much of it one pod should have."""
+    """A trigger: a query of the sum over pods, and the target value per pod."""
 
     query: str
     threshold: float
 
 
 def desired(sums: Sequence[float], aims: Sequence[Aim], pods: int, low: int, high: int) -> int:
-    """Pods that the HPA wants: for each metric ceil(sum / threshold), the most of them."""
+    """Return the pods that the HPA wants: the largest ceil(sum / threshold) of all metrics."""
     wanted = []
     for total, aim in zip(sums, aims, strict=True):
         ratio = total / pods / aim.threshold
@@ -53,7 +53,7 @@ def desired(sums: Sequence[float], aims: Sequence[Aim], pods: int, low: int, hig
 
 
 def scaled_object(programs: Path) -> tuple[list[Aim], dict[str, Any], dict[str, Any]]:
-    """The triggers and spec of the shipped ScaledObject, and the shipped rules."""
+    """Return the triggers and spec of the shipped ScaledObject, and the shipped rules."""
     folder = ROOT / "deploy" / "overlays" / "autoscale-keda"
     built = subprocess.run(
         [programs / "kustomize", "build", folder], capture_output=True, check=True, text=True
@@ -66,7 +66,7 @@ def scaled_object(programs: Path) -> tuple[list[Aim], dict[str, Any], dict[str, 
 
 @contextlib.contextmanager
 def prometheus(program: Path, cluster: Cluster, rules: dict[str, Any]) -> Iterator[str]:
-    """A Prometheus that scrapes the cluster's nodes as pods; yields its URL."""
+    """Run a Prometheus that scrapes the cluster's nodes as pods; yield its URL."""
     with tempfile.TemporaryDirectory(prefix="protome-") as name:
         folder, port = Path(name), free_port()
         targets = [
@@ -101,7 +101,7 @@ def _ready(url: str) -> bool:
 
 
 def series(url: str, query: str, start: float, end: float) -> dict[int, float]:
-    """A query over time, by seconds since the start."""
+    """Return the values of a query by seconds since the start."""
     asked = {"query": query, "start": str(start), "end": str(end), "step": str(STEP)}
     address = f"{url}/api/v1/query_range?{urllib.parse.urlencode(asked)}"
     with urllib.request.urlopen(address, timeout=30) as answer:
@@ -132,7 +132,9 @@ def main() -> None:
             ).result()
         rows = [series(url, aim.query, start, time.time()) for aim in aims]
         rates = series(url, "sum(rate(protome_requests_total[30s]))", start, time.time())
-    print(f"servers: {SERVERS}; aims: {', '.join(f'{a.query} / {a.threshold:g}' for a in aims)}")
+    print(
+        f"servers: {SERVERS}; triggers: {', '.join(f'{a.query} / {a.threshold:g}' for a in aims)}"
+    )
     print("| s | photos/s | in flight | queue s/photo, summed | pods wanted |")
     print("|---|---|---|---|---|")
     wanted: dict[int, int] = {}
@@ -141,9 +143,9 @@ def main() -> None:
         wanted[at] = desired(sums, aims, SERVERS, low, high)
         print(f"| {at} | {rates[at]:.1f} | {sums[0]:.1f} | {sums[1]:.2f} | {wanted[at]} |")
     first = PHASES[0][0]
-    assert all(n == low for at, n in wanted.items() if at <= first), "idle pods are not added to"
+    assert all(n == low for at, n in wanted.items() if at <= first), "no pods are added while idle"
     up = min(at for at, n in wanted.items() if n > SERVERS)
-    print(f"scales out {up - first} s after the load rose; by then and {STEP} s more KEDA acts")
+    print(f"scales out {up - first} s after the load rose; KEDA acts up to {STEP} s later")
     assert up - first <= 45
 
 

@@ -1,4 +1,4 @@
-"""How evenly calls spread over 1, 2 and 4 servers, balanced by the client and by a proxy.
+"""Measure how evenly calls spread over 1, 2 and 4 servers, balanced by client or proxy.
 
 Run: ``python -m load_tests.cluster.balance``
 """
@@ -13,16 +13,16 @@ from typing import Final
 from .ghz import Load, failed, tools
 from .nodes import Cluster, eventually
 
-#: At least so many are counted.
+#: Least number of calls that are counted.
 CALLS: Final = 160
-#: Most calls of a server over the least of another.
+#: Limit of the most calls of a server over the fewest of another.
 EVEN: Final = 1.2
 
 
 def spread(cluster: Cluster, programs: Path, way: str, calls: int) -> tuple[list[float], float]:
-    """Photos by server, and photos a second, of so many calls spread one way.
+    """Return the photos by server and the photos per second of calls that are balanced one way.
 
-    Counted from when the client knows all servers: the first connection is there before the others.
+    Counting starts once the client knows all servers, because it connects to one before the others.
     """
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -34,7 +34,7 @@ def spread(cluster: Cluster, programs: Path, way: str, calls: int) -> tuple[list
         stack.callback(load.kill)
         eventually(
             lambda: all(now > then for now, then in zip(cluster.begun(), began, strict=True)),
-            "calls come to every server",
+            "every server gets calls",
         )
         before = cluster.begun()
         report = load.result()
@@ -48,7 +48,7 @@ def spread(cluster: Cluster, programs: Path, way: str, calls: int) -> tuple[list
 
 
 def main() -> None:
-    """Print a row for each size and way."""
+    """Print a row for each number of servers and way of balancing."""
     programs = tools()
     print("| servers | balanced by | calls by server | max / min | photos/s |")
     print("|---|---|---|---|---|")

@@ -1,7 +1,7 @@
-"""Clients in closed loops that note what becomes of every call, after gRPC's own retries.
+"""Run clients in closed loops that record the result of every call, after gRPC's own retries.
 
-ghz counts attempts: a call that was refused by one server and answered by another is one failure
-and one success to it.
+ghz counts attempts: a call that one server refused and another answered counts as one failure and
+one success there.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from protome.client import SERVICE_CONFIG, ReconstructionError
 from protome.v1 import reconstruction_pb2 as pb
 from protome.v1 import reconstruction_pb2_grpc as pb_grpc
 
-#: Long, as several servers share the machine: what is refused for want of time is another matter.
+#: Timeout of calls; long, because servers that share a machine would refuse calls as too late.
 SECONDS: Final = 600.0
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call; times are seconds of time.time().
+    """One call; times are seconds of ``time.time()``.
 
     Attributes:
-        code: the gRPC status it ended with.
-        said: its message.
-        answered: whether an answer had begun to come, if only its metadata.
+        code: gRPC status it ended with.
+        said: message of the status.
+        answered: whether the answer had begun, with metadata at least.
     """
 
     began: float
@@ -44,14 +44,14 @@ class Call:
 def events(
     channel: grpc.Channel, request: pb.ReconstructRequest
 ) -> Callable[[], Iterable[pb.ReconstructResponse]]:
-    """How to ask for a photo and see each part of the answer as it comes."""
+    """Return a function that sends a request and iterates over the answer as it arrives."""
     stub = pb_grpc.ReconstructionServiceStub(channel)
     return lambda: stub.Reconstruct(request, timeout=SECONDS)
 
 
 @contextlib.contextmanager
 def callers(ask_once: Callable[[], Iterable[object]], parallel: int) -> Iterator[list[Call]]:
-    """So many clients that ask again and again; the list grows until all have their last answer."""
+    """Run ``parallel`` clients in closed loops; yield the list that their calls are added to."""
     calls: list[Call] = []
     over = threading.Event()
 
@@ -81,12 +81,12 @@ def callers(ask_once: Callable[[], Iterable[object]], parallel: int) -> Iterator
 
 
 def failed(calls: Sequence[Call]) -> list[Call]:
-    """Calls that did not end well."""
+    """Return the calls that failed."""
     return [call for call in calls if call.code != "OK"]
 
 
 def without_health(target: str) -> grpc.Channel:
-    """A channel with the service config that ships, for clients that cannot watch health."""
+    """Open a channel with the shipped service config, for clients that cannot watch health."""
     config = json.loads(SERVICE_CONFIG.read_text(encoding="utf-8"))
     del config["healthCheckConfig"]
     options = [

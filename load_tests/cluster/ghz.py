@@ -1,4 +1,4 @@
-"""Load from ghz, the gRPC benchmark: a client of its own that shares no code with ours."""
+"""Generate load with ghz, a gRPC benchmark tool that shares no code with Protome's client."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ CALL: Final = "protome.v1.ReconstructionService/Reconstruct"
 
 
 def tools() -> Path:
-    """The folder of programs that deploy/tools/install makes."""
+    """Return the folder of programs that deploy/tools/install creates."""
     install = ROOT / "deploy" / "tools" / "install"
     done = subprocess.run([install], stdout=subprocess.PIPE, check=True, text=True)
     return Path(done.stdout.strip()) / "bin"
 
 
 class Load:
-    """ghz in the background, asking for small meshes of the sample photo.
+    """Runs ghz in the background, requesting small meshes of the sample photo.
 
     Args:
         ghz: the program.
         target: host:port or a gRPC target.
-        folder: for its request and its report.
-        parallel: calls at a time.
-        stop: ghz's flags for when to end: ``("-n", "200")`` or ``("-z", "20s")``.
-        rate: calls a second; 0: as many as are answered.
+        folder: folder for its request and its report.
+        parallel: calls in flight.
+        stop: flags for when to end: ``("-n", "200")`` or ``("-z", "20s")``.
+        rate: calls per second; 0: a closed loop.
     """
 
     def __init__(
@@ -54,17 +54,17 @@ class Load:
             *("--proto", "protome/v1/reconstruction.proto", "--call", CALL),
             *("-B", folder / "request.bin", "-c", str(parallel), *stop),
             *("--lb-strategy", "round_robin", "--timeout", "30s"),
-            # Let what is in flight at the end finish: it is not a failure.
+            # Let calls in flight at the end finish, so that they do not count as failures.
             *("--duration-stop", "wait", "-O", "json", "-o", self._report),
         ]
         command += ["--rps", str(rate)] if rate else []
-        # Balancing and retries as the name service says, which newer gRPC for Go ignores otherwise.
+        # Use the service config from DNS, which newer versions of gRPC for Go ignore by default.
         env = {**os.environ, "GRPC_ENABLE_TXT_SERVICE_CONFIG": "true"}
         self._process = subprocess.Popen([*command, target], env=env)
 
     @property
     def pid(self) -> int:
-        """Its process."""
+        """Id of its process."""
         return self._process.pid
 
     @property
@@ -73,29 +73,29 @@ class Load:
         return self._process.poll() is None
 
     def result(self) -> dict[str, Any]:
-        """Wait for the end; ghz's report."""
+        """Wait for the end; return ghz's report."""
         assert self._process.wait(600) == 0
         report: dict[str, Any] = json.loads(self._report.read_text())
         return report
 
     def interrupt(self) -> None:
-        """Make no more calls."""
+        """Stop making calls."""
         self._process.send_signal(signal.SIGINT)
 
     def kill(self) -> None:
-        """End it, whatever it does."""
+        """Kill it."""
         self._process.kill()
         self._process.wait()
 
 
 def failed(report: dict[str, Any]) -> dict[str, int]:
-    """Failed calls of a report, by status."""
+    """Return the number of failed calls of a report by status."""
     codes: dict[str, int] = report["statusCodeDistribution"]
     return {code: count for code, count in codes.items() if code != "OK"}
 
 
 def lost(report: dict[str, Any]) -> list[tuple[float, str]]:
-    """(when it ended, status and message) of each failed call; seconds of time.time()."""
+    """Return (end in seconds of ``time.time()``, status and message) of each failed call."""
     return [
         (_seconds(call["timestamp"]), f"{call['status']} {call['error']}")
         for call in report["details"]
@@ -104,7 +104,7 @@ def lost(report: dict[str, Any]) -> list[tuple[float, str]]:
 
 
 def _seconds(timestamp: str) -> float:
-    # Nanoseconds, of which Python takes six digits.
+    # Nanoseconds, of which Python can parse six digits.
     whole, _, rest = timestamp.partition(".")
     digits = len(rest) - len(rest.lstrip("0123456789"))
     return datetime.datetime.fromisoformat(

@@ -27,12 +27,14 @@ AFTER: Final = 4.0
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """All calls, when the server was killed, and what it then had in flight.
+    """Results of killing a server.
 
     Attributes:
-        calls: of clients that see answers as they come.
-        whole: of those that wait for all of it.
-        others: photos that the other servers did not answer well, by their own count.
+        calls: calls of clients that read answers as they arrive.
+        whole: calls of clients that wait for the whole answer.
+        killed: when the server was killed, seconds of ``time.time()``.
+        in_flight: photos that it had in flight then.
+        others: photos that failed on the other servers, by their metrics.
     """
 
     calls: Sequence[Call]
@@ -43,18 +45,18 @@ class Outcome:
 
     @property
     def failed(self) -> list[Call]:
-        """Calls that did not end well, of those that see answers as they come."""
+        """Failed calls of the clients that read answers as they arrive."""
         return calls.failed(self.calls)
 
     @property
     def survived(self) -> list[Call]:
-        """Calls that were open at the moment of the kill and ended well."""
+        """Calls that were open at the moment of the kill and succeeded."""
         made = [*self.calls, *self.whole]
         return [c for c in made if c.began < self.killed < c.ended and c.code == "OK"]
 
 
 def kill(cluster: Cluster, *, parallel: int = 12) -> Outcome:
-    """Kill the first server while the shipped client, with its service config, makes calls."""
+    """Kill the first server while the shipped client makes calls with its service config."""
     image = SAMPLE.read_bytes()
     victim, *others = cluster.nodes
     before = sum(map(_unwell, others))
@@ -78,22 +80,24 @@ def _unwell(node: Node) -> float:
 
 
 def check(outcome: Outcome) -> None:
-    """Hold an outcome to what is promised."""
+    """Check the guarantees for clients."""
     assert outcome.in_flight > 0
-    # Some may have come between the look at its metrics and its end.
+    # Some calls may have started after its metrics were read.
     assert len(outcome.failed) <= outcome.in_flight + 2
     for call in outcome.failed:
         assert call.code == "UNAVAILABLE", call
-        assert call.answered, "a call that nothing was answered to is asked again"
-        assert call.began < outcome.killed, "calls made later never see the dead server"
-    assert not calls.failed(outcome.whole), "whole answers are asked for once more"
-    assert outcome.others == 0, "the failed calls were all the killed server's"
+        assert call.answered, "a call without any answer is retried"
+        assert call.began < outcome.killed, "later calls do not reach the dead server"
+    assert not calls.failed(outcome.whole), "calls for whole answers are retried"
+    assert outcome.others == 0, "all failed calls were on the killed server"
     assert len(outcome.survived) > 0
-    assert sum(call.began > outcome.killed for call in outcome.whole) > 5, "the others serve on"
+    assert sum(call.began > outcome.killed for call in outcome.whole) > 5, (
+        "the other servers continue"
+    )
 
 
 def main() -> None:
-    """Print what became of the calls."""
+    """Print the results of each kill."""
     size = int(sys.argv[1]) if len(sys.argv) > 1 else 4
     times = int(sys.argv[2]) if len(sys.argv) > 2 else 1
     print(

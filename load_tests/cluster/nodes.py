@@ -1,4 +1,4 @@
-"""Servers on loopback addresses of their own, and the two ways to spread calls over them."""
+"""Run servers on loopback addresses of their own, behind DNS or a proxy."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from protome.client import SERVICE_CONFIG
 from protome.embedded import EmbeddedServer
 
-#: One core's worth of server, and seconds for balancers to notice that it is going.
+#: Flags for a server on one core that gives load balancers time to notice its shutdown.
 SMALL: Final = (
     *("--workers", "1", "--inference-threads", "1", "--max-batch", "2"),
     *("--drain-delay", "1", "--drain-seconds", "20"),
@@ -33,7 +33,7 @@ BEGUN: Final = ("protome_requests_total", "protome_requests_in_flight")
 
 
 class Node:
-    """One server on its own loopback address, with ports that stay when it is restarted."""
+    """One server on its own loopback address; its ports stay the same when it is restarted."""
 
     def __init__(self, number: int, port: int, http_port: int) -> None:
         self.host = f"127.0.0.{number + 2}"
@@ -44,17 +44,17 @@ class Node:
         self._server: EmbeddedServer | None = None
 
     def start(self) -> None:
-        """Returns once it is ready."""
+        """Start it and return once it is ready."""
         self._server = EmbeddedServer(self._flags, host=self.host).__enter__()
 
     def terminate(self) -> int:
-        """SIGTERM; returns the exit status once it has drained."""
+        """Send SIGTERM; return the exit status once it has drained."""
         assert self._server is not None
         self._server.process.send_signal(signal.SIGTERM)
         return self._server.process.wait(60)
 
     def kill(self) -> None:
-        """SIGKILL."""
+        """Send SIGKILL."""
         assert self._server is not None
         self._server.process.kill()
         self._server.process.wait()
@@ -66,7 +66,7 @@ class Node:
             self._server = None
 
     def metric(self, *names: str, **labels: str) -> float:
-        """The sum of metrics over their labels, or over those series that have these."""
+        """Return the sum of a metric over all series, or over those with the given labels."""
         with urllib.request.urlopen(f"http://{self.http}/metrics", timeout=10) as answer:
             text = answer.read().decode()
         families = text_string_to_metric_families(text)
@@ -78,17 +78,19 @@ class Node:
         )
 
     def await_photos(self, more: int) -> None:
-        """Until it has answered so many more."""
+        """Wait until it has answered ``more`` photos."""
         begun = self.metric("protome_requests_total")
         eventually(
-            lambda: self.metric("protome_requests_total") >= begun + more, "photos come to it", 60
+            lambda: self.metric("protome_requests_total") >= begun + more,
+            "the server gets photos",
+            60,
         )
 
 
 class Headless(BaseResolver):  # type: ignore[misc]
-    """Answers any name with all addresses, as DNS does for a headless Service.
+    """Resolves any name to all addresses, as DNS does for a headless Service.
 
-    Also with the service config that ships with our client, which gRPC takes from DNS
+    Also answers with the service config of Protome's client, which gRPC reads from DNS
     (gRFC A2): so clients that are not ours balance and retry alike.
     """
 
@@ -96,7 +98,7 @@ class Headless(BaseResolver):  # type: ignore[misc]
         self._hosts = hosts
 
     def resolve(self, request: DNSRecord, handler: DNSHandler) -> DNSRecord:
-        """The answer to a question."""
+        """Return the answer to a query."""
         reply = request.reply()
         if request.q.qtype == QTYPE.A:
             for host in self._hosts:
@@ -110,10 +112,10 @@ class Headless(BaseResolver):  # type: ignore[misc]
 
 
 class Cluster:
-    """Several nodes; ports are the same on all of them.
+    """Several nodes with the same ports.
 
     Args:
-        size: how many.
+        size: number of nodes.
     """
 
     def __init__(self, size: int) -> None:
@@ -140,16 +142,16 @@ class Cluster:
 
     @property
     def target(self) -> str:
-        """All nodes, for gRPC clients whose resolver takes a list (C core, so Python)."""
+        """gRPC target with all nodes, for clients based on gRPC's C core, such as Python's."""
         return "ipv4:" + ",".join(node.address for node in self.nodes)
 
     def begun(self) -> list[float]:
-        """Photos that each node has begun since it started."""
+        """Return the photos that each node has begun since it started."""
         return [node.metric(*BEGUN) for node in self.nodes]
 
     @contextlib.contextmanager
     def dns(self) -> Iterator[str]:
-        """A headless Service: a name with an address for each node; yields a gRPC target."""
+        """Run DNS with a name that has an address for each node; yield a gRPC target."""
 
         port = free_port(socket.SOCK_DGRAM)
         quiet = type("Quiet", (), {"__getattr__": lambda *_: lambda *__: None})()
@@ -168,7 +170,7 @@ class Cluster:
 
     @contextlib.contextmanager
     def proxy(self, haproxy: Path) -> Iterator[str]:
-        """HAProxy in front, HTTP/2 on both sides, asking for /readyz; yields host:port."""
+        """Run HAProxy in front, HTTP/2 on both sides, checking /readyz; yield host:port."""
         port = free_port()
         servers = "\n".join(
             f"  server node{n} {node.address} proto h2 check check-proto h1 addr {node.host} "
@@ -179,7 +181,7 @@ class Cluster:
 defaults
   mode http
   timeout connect 2s
-  # Slow is not down: without it a check may take as long as from one to the next.
+  # The default timeout of a check is its interval, which slow servers would exceed.
   timeout check 5s
   timeout client 60s
   timeout server 60s
@@ -205,7 +207,7 @@ backend servers
 
 
 def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
-    """A port free on all loopback addresses a moment ago."""
+    """Return a port that was free on all loopback addresses a moment ago."""
     with socket.socket(socket.AF_INET, kind) as probe:
         probe.bind(("0.0.0.0", 0))
         port: int = probe.getsockname()[1]
@@ -216,7 +218,7 @@ def eventually(condition: Callable[[], bool], what: str, seconds: float = 20.0) 
     """Wait for a condition."""
     limit = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < limit, f"never: {what}"
+        assert time.monotonic() < limit, f"timeout: {what}"
         time.sleep(0.02)
 
 

@@ -1,13 +1,13 @@
-"""Restart every server, one after the other, under load: no call may fail.
+"""Restart all servers one after the other under load, and check that no call fails.
 
-Three kinds of clients at the same time, each as its users would set it up:
+Three kinds of clients run at the same time, each in its usual configuration:
 
-* ``health``: ghz balances by itself and watches health, as the service config asks for;
-* ``proxy``: ghz behind HAProxy, which asks for /readyz;
-* ``retries``: a client that balances by itself and cannot watch health. Some of its calls meet the
-  server's stop on their way; gRPC ends those as CANCELLED, and the service config has them retried.
+* ``health``: ghz with client-side balancing and health watching, as in the service config;
+* ``proxy``: ghz behind HAProxy, which checks /readyz;
+* ``retries``: a client with client-side balancing that cannot watch health. Some of its calls reach
+  a server while it stops; gRPC ends them as CANCELLED, and they are retried by the service config.
 
-The first two have nothing to retry: ghz counts attempts.
+The first two do not retry, so that every attempt that ghz counts must succeed.
 
 Run: ``python -m load_tests.cluster.rollout [SERVERS [TIMES]]``
 """
@@ -35,10 +35,11 @@ from .nodes import Cluster, Node, eventually
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of the calls of one kind of clients.
+    """Results of one kind of clients.
 
     Attributes:
-        lost: (when, status and message) of each that failed.
+        count: number of calls.
+        lost: (time, status and message) of each failed call.
     """
 
     count: int
@@ -46,12 +47,12 @@ class Outcome:
 
 
 def rollout(cluster: Cluster, programs: Path, *, parallel: int = 2) -> dict[str, Outcome]:
-    """Restart all servers of a cluster as a Deployment would; what each kind of clients saw.
+    """Restart all servers of a cluster as a Deployment would; return results by kind of client.
 
     Args:
-        cluster: of two servers at least.
-        programs: where ghz and HAProxy are.
-        parallel: calls at a time, of each kind of clients.
+        cluster: at least two servers.
+        programs: folder of ghz and HAProxy.
+        parallel: calls in flight of each kind of client.
     """
     request = make_request(SAMPLE.read_bytes(), detail="preview", appearance="none")
     with contextlib.ExitStack() as stack:
@@ -80,7 +81,7 @@ def rollout(cluster: Cluster, programs: Path, *, parallel: int = 2) -> dict[str,
                 events.append((time.time(), f"{node.host} has ended"))
                 node.start()
                 events.append((time.time(), f"{node.host} is ready"))
-                # As minReadySeconds does: the next one goes once clients are back at this one.
+                # Like minReadySeconds: restart the next one once clients use this one again.
                 _await_clients(node, clients)
         failed = [(c.ended, f"{c.code} {c.said}") for c in calls.failed(made)]
         outcomes = {"retries": Outcome(len(made), failed)}
@@ -97,7 +98,7 @@ def rollout(cluster: Cluster, programs: Path, *, parallel: int = 2) -> dict[str,
 
 
 def _await_clients(node: Node, clients: Sequence[int]) -> None:
-    """Until these processes are connected to a server, and it has answered some photos."""
+    """Wait until these processes are connected to a server and it has answered some photos."""
     eventually(
         lambda: all(_connected(client, node.address) for client in clients), "clients connect", 60
     )
@@ -108,14 +109,14 @@ def _connected(process: int, address: str) -> bool:
     return any(
         connection.status == psutil.CONN_ESTABLISHED
         and connection.raddr
-        # Python's gRPC has sockets for both protocols.
+        # gRPC for Python uses sockets for both IPv4 and IPv6.
         and f"{connection.raddr.ip.removeprefix('::ffff:')}:{connection.raddr.port}" == address
         for connection in psutil.Process(process).net_connections("tcp")
     )
 
 
 def main() -> None:
-    """Print a row for each rollout and kind of clients."""
+    """Print a row for each rollout and kind of client."""
     size = int(sys.argv[1]) if len(sys.argv) > 1 else 4
     times = int(sys.argv[2]) if len(sys.argv) > 2 else 1
     programs = tools()

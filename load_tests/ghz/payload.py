@@ -1,7 +1,7 @@
-"""Payloads for ghz and other clients: requests as JSON with base64, or binary with lengths before.
+"""Write payloads for ghz and other clients: JSON with base64, or length-prefixed binary messages.
 
-``python payload.py -o FILE [--json] [--many N] [PHOTO ...]``: one request for each photo (the
-built-in one without), or N of them for a stream of ReconstructMany.
+``python payload.py -o FILE [--json] [--many N] [PHOTO ...]`` writes one request for each photo (by
+default the built-in one), or N requests of a ReconstructMany stream.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ OPTIONS: Final[Mapping[str, Any]] = {"appearance": "texture", "compressions": ["
 
 
 def requests(photos: Iterable[bytes]) -> list[pb.ReconstructRequest]:
-    """What ``ghz.json`` asks for, of each photo."""
+    """Return a request with the options of ``ghz.json`` for each photo."""
     return [make_request(photo, **OPTIONS) for photo in photos]
 
 
 def many(photos: Sequence[bytes], count: int) -> list[pb.ReconstructManyRequest]:
-    """A stream of so many photos, taken in turn, each with an id of its own."""
+    """Return ``count`` messages of a stream, with the photos in turn and an id for each."""
     turns = itertools.islice(itertools.cycle(requests(photos)), count)
     return [
         pb.ReconstructManyRequest(request_id=f"photo-{number}", request=request)
@@ -40,13 +40,13 @@ def many(photos: Sequence[bytes], count: int) -> list[pb.ReconstructManyRequest]
 
 
 def as_json(messages: Sequence[Message]) -> str:
-    """One object, or an array of them; bytes are base64."""
+    """Encode one message as an object, or several as an array; bytes are base64."""
     objects = [json_format.MessageToDict(m, preserving_proto_field_name=True) for m in messages]
     return json.dumps(objects[0] if len(objects) == 1 else objects)
 
 
 def delimited(messages: Iterable[Message]) -> bytes:
-    """Each message behind its length, a varint."""
+    """Encode each message after its length, a varint."""
     out = io.BytesIO()
     for message in messages:
         serialize_length_prefixed(message, out)
@@ -58,8 +58,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("photos", nargs="*", type=Path, default=[SAMPLE], metavar="PHOTO")
     parser.add_argument("-o", "--output", type=Path, required=True)
-    parser.add_argument("--json", action="store_true", help="JSON, not binary")
-    parser.add_argument("--many", type=int, default=0, help="requests of ReconstructMany")
+    parser.add_argument("--json", action="store_true", help="write JSON instead of binary")
+    parser.add_argument("--many", type=int, default=0, help="number of ReconstructMany requests")
     args = parser.parse_args()
     photos = [path.read_bytes() for path in args.photos]
     messages: Sequence[Message] = many(photos, args.many) if args.many else requests(photos)

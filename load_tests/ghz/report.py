@@ -1,4 +1,4 @@
-"""What ghz reported, as Markdown and as a picture (with matplotlib: the ``[peers]`` extra)."""
+"""Format ghz's results as Markdown and as a picture (with matplotlib: the ``[peers]`` extra)."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ PERCENTILES: Final = (50, 95, 99)
 
 @dataclass(frozen=True)
 class Result:
-    """A scenario and what came of it.
+    """Results of a scenario.
 
     Attributes:
-        scenario: that was run.
-        calls: counted.
-        rate: photos a second of calls that ended well.
-        latencies: of calls that ended well, seconds by percentile.
-        codes: calls by the status they ended with, in ghz's words.
+        scenario: the scenario.
+        calls: number of calls.
+        rate: photos per second of successful calls.
+        latencies: latency of successful calls, seconds by percentile.
+        codes: number of calls by status, as ghz names it.
     """
 
     scenario: Scenario
@@ -33,7 +33,7 @@ class Result:
 
     @classmethod
     def of(cls, scenario: Scenario, report: Mapping[str, Any]) -> Self:
-        """From ghz's JSON."""
+        """Read ghz's JSON report."""
         codes: dict[str, int] = report["statusCodeDistribution"] or {}
         found = report["latencyDistribution"] or ()
         return cls(
@@ -45,7 +45,7 @@ class Result:
         )
 
     def latency(self, percentile: int) -> float:
-        """Seconds; NaN if no call ended well."""
+        """Return a percentile of the latency in seconds; NaN if no call succeeded."""
         return self.latencies.get(percentile, float("nan"))
 
 
@@ -56,7 +56,7 @@ TABLE: Final = """\
 
 
 def row(result: Result) -> str:
-    """A result as a row of the table."""
+    """Format a result as a row of the table."""
     times = " | ".join(f"{1e3 * result.latency(p):.0f}" for p in PERCENTILES)
     ends = ", ".join(f"{code} {count}" for code, count in result.codes.items())
     name = result.scenario.name
@@ -64,12 +64,12 @@ def row(result: Result) -> str:
 
 
 def markdown(results: Sequence[Result], first: str, machine: str, *, drawn: bool) -> str:
-    """The report.
+    """Return the report.
 
     Args:
-        results: of all scenarios.
-        first: the table of ``first_byte.py``.
-        machine: that it ran on.
+        results: results of all scenarios.
+        first: table of ``first_byte.py``.
+        machine: description of the machine.
         drawn: whether there is a picture.
     """
     ends: Counter[str] = Counter()
@@ -103,7 +103,7 @@ def markdown(results: Sequence[Result], first: str, machine: str, *, drawn: bool
     )
 
 
-#: Statuses in the order they are stacked in; others follow.
+#: Statuses in the order in which they are stacked; others follow.
 COLOURS: Final = {
     "OK": "#4c9a6a",
     "ResourceExhausted": "#d9a441",
@@ -113,7 +113,7 @@ OTHER: Final = "#6b6b6b"
 
 
 def plot(results: Sequence[Result], path: Path) -> bool:
-    """Draw latency against load, throughput and statuses; False if matplotlib is not installed."""
+    """Draw latency, throughput and statuses over load; return False without matplotlib."""
     try:
         from matplotlib.figure import Figure
     except ImportError:
@@ -129,7 +129,7 @@ def plot(results: Sequence[Result], path: Path) -> bool:
 
 
 def best(results: Sequence[Result], kind: Kind) -> list[Result]:
-    """Of each load of a kind the fastest result, by load."""
+    """Return the fastest result of each load of a kind, sorted by load."""
     found: dict[float, Result] = {}
     for result in results:
         load = result.scenario.load

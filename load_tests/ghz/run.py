@@ -1,7 +1,7 @@
-"""ghz against a real server: closed and open loops, rising load, streams of many photos.
+"""Run ghz against a real server: closed and open loops, rising load, streams of many photos.
 
 Prints a table, or writes a report with ``--report FOLDER``. ``ghz.json`` is the configuration;
-the built-in photo takes the place of ``PHOTO``. ghz times a call to the end of its stream, so
+``PHOTO`` in it is replaced by the built-in photo. ghz measures calls to the end of their stream, so
 ``first_byte.py`` adds the time to the first byte of the mesh.
 """
 
@@ -36,7 +36,7 @@ STREAM_CALL: Final = "protome.v1.ReconstructionService/ReconstructMany"
 
 
 def config(photo: bytes = b"PHOTO") -> dict[str, Any]:
-    """ghz's configuration with a photo in it and paths that hold everywhere."""
+    """Return ghz's configuration with a photo and absolute paths."""
     settings: dict[str, Any] = json.loads((HERE / "ghz.json").read_text(encoding="utf-8"))
     settings["data"]["image"] = base64.b64encode(photo).decode()
     root = HERE.parents[1]
@@ -46,7 +46,7 @@ def config(photo: bytes = b"PHOTO") -> dict[str, Any]:
 
 
 def places() -> Iterator[Path]:
-    """Folders besides those of PATH that programs of Go, and of deploy/tools/install, are in."""
+    """Return the folders, besides PATH, where Go and deploy/tools/install put programs."""
     if folder := os.environ.get("GOBIN"):
         yield Path(folder)
     for folder in os.environ.get("GOPATH", "").split(os.pathsep):
@@ -54,32 +54,32 @@ def places() -> Iterator[Path]:
             yield Path(folder) / "bin"
     yield Path.home() / "go" / "bin"
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    # The newest that was installed to the end.
+    # The newest one whose installation was completed.
     done = sorted((cache / "protome-tools").glob("*/done"), key=lambda file: file.stat().st_mtime)
     yield from (file.parent / "bin" for file in reversed(done))
 
 
 def find_ghz() -> str:
-    """The ghz command; nothing is installed.
+    """Find the ghz command.
 
     Raises:
-        SystemExit: there is none.
+        SystemExit: it is not installed; the message says how to install it.
     """
     found = shutil.which("ghz")
     for folder in places():
         found = found or shutil.which("ghz", path=str(folder))
     if found is None:
-        sys.exit(f"no ghz here: {HOW}")
+        sys.exit(f"ghz is not installed: {HOW}")
     return found
 
 
 class Ghz:
-    """ghz and a server that it calls.
+    """Runs ghz against a server.
 
     Args:
-        program: ghz.
-        address: of the server.
-        folder: for its configuration.
+        program: the ghz command.
+        address: host:port of the server.
+        folder: folder for its configuration.
     """
 
     def __init__(self, program: str, address: str, folder: Path) -> None:
@@ -96,7 +96,7 @@ class Ghz:
         self._many.write_text(json.dumps(settings), encoding="utf-8")
 
     def version(self) -> str:
-        """Of its module, as Go wrote it into the program: it says "dev" itself when built so."""
+        """Return the version of its Go module; ``ghz --version`` says "dev" for some builds."""
         if go := shutil.which("go"):
             done = subprocess.run(
                 [go, "version", "-m", self._program], stdout=subprocess.PIPE, text=True
@@ -108,7 +108,7 @@ class Ghz:
         return f"ghz {(done.stdout + done.stderr).strip()}"
 
     def run(self, scenario: Scenario) -> Result:
-        """One scenario, and ghz's own report of it.
+        """Run one scenario; return its results.
 
         Raises:
             CalledProcessError: ghz failed; its calls may without that.
@@ -124,15 +124,15 @@ class Ghz:
 
 
 def scenarios(ghz: Ghz, seconds: float, calls: int, only: str) -> Iterator[Result]:
-    """Run them; what the closed loops reach sets the rates of the others.
+    """Run the scenarios; the rate of the closed loops sets the rates of the others.
 
     Args:
-        ghz: what runs them.
-        seconds: of each.
-        calls: end closed loops after so many, not by time; 0: by time.
-        only: those with this in their name.
+        ghz: runs them.
+        seconds: duration of each.
+        calls: number of calls of closed loops; 0: limited by time.
+        only: run those with this in their name.
     """
-    # What is in flight in the end is waited for: given up, it would count as failed.
+    # Wait for calls in flight at the end; cancelled calls would count as failed.
     stop = (f"--total={calls}",) if calls else (f"--duration={seconds}s", "--duration-stop=wait")
     capacity = 0.0
     for clients, connections in CLOSED:
@@ -150,7 +150,7 @@ def scenarios(ghz: Ghz, seconds: float, calls: int, only: str) -> Iterator[Resul
 
 @contextlib.contextmanager
 def server(address: str | None) -> Iterator[str]:
-    """The address of one that runs already, or of one for the occasion."""
+    """Yield the address of a running server, or start one for the duration of the block."""
     if address:
         yield address
     else:
@@ -159,11 +159,13 @@ def server(address: str | None) -> Iterator[str]:
 
 
 def main() -> None:
-    """Run the scenarios against a server of their own, or one that runs already."""
+    """Run the scenarios against a running server or one started here."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--address", help="HOST:PORT of a server; without it one is started")
-    parser.add_argument("--seconds", type=float, default=6.0, help="of each scenario")
-    parser.add_argument("--calls", type=int, default=0, help="of closed loops, instead of seconds")
+    parser.add_argument("--seconds", type=float, default=6.0, help="duration of each scenario")
+    parser.add_argument(
+        "--calls", type=int, default=0, help="calls of closed loops, instead of seconds"
+    )
     parser.add_argument("--only", default="", help="scenarios with this in their name")
     parser.add_argument("--report", type=Path, help="folder to write README.md and ghz.png to")
     args = parser.parse_args()

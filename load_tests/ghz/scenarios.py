@@ -1,4 +1,4 @@
-"""What ghz is told to do: closed loops, open loops, rising load, streams of many photos."""
+"""Define ghz's scenarios: closed loops, open loops, rising load, streams of many photos."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ Kind = Literal["closed", "open", "steps", "stream"]
 
 # Clients and connections.
 CLOSED: Final = ((1, 1), (2, 1), (8, 1), (8, 8), (32, 4))
-# Of the capacity that the closed loops showed, calls a second.
+# Rates of open loops, as shares of the highest rate of the closed loops.
 OPEN: Final = (0.5, 0.8, 1.0, 1.5, 3.0)
-# From this load on calls have a deadline: without one the queue would grow as long as they come.
+# From this load on calls have a deadline; without one the queue would grow all the time.
 OVERLOAD: Final = 1.5
 DEADLINE_SECONDS: Final = 2
 STREAMS: Final = (1, 4)
@@ -24,11 +24,11 @@ class Scenario:
     """One run of ghz.
 
     Attributes:
-        name: in the table.
-        kind: what is varied.
-        load: clients, calls a second or streams.
-        flags: of ghz.
-        photos: of each call.
+        name: name in the table.
+        kind: the quantity that is varied.
+        load: number of clients, calls per second or streams.
+        flags: flags of ghz.
+        photos: photos of each call.
     """
 
     name: str
@@ -39,11 +39,11 @@ class Scenario:
 
 
 def closed(clients: int, connections: int, stop: tuple[str, ...]) -> Scenario:
-    """Clients that call again once they are answered.
+    """Make clients that send the next call once the last is answered.
 
     Args:
-        clients: how many.
-        connections: they share.
+        clients: number of clients.
+        connections: connections that they share.
         stop: flags of ghz for when to end.
     """
     name = f"closed, {count(clients, 'client')}, {count(connections, 'connection')}"
@@ -52,7 +52,7 @@ def closed(clients: int, connections: int, stop: tuple[str, ...]) -> Scenario:
 
 
 def opened(part: float, capacity: float, seconds: float) -> Scenario:
-    """Calls at a steady rate whether answered or not: ``part`` of ``capacity`` calls a second."""
+    """Make calls at a constant rate, ``part`` of ``capacity`` calls per second."""
     rate = max(1, round(part * capacity))
     name = f"open, {rate}/s ({part:g} of capacity)"
     flags = ["--async", f"--rps={rate}", f"--total={max(1, round(rate * seconds))}"]
@@ -64,7 +64,7 @@ def opened(part: float, capacity: float, seconds: float) -> Scenario:
 
 
 def steps(capacity: float, seconds: float) -> Scenario:
-    """A rate that rises in equal steps to ``capacity``, each lasting so many seconds."""
+    """Make calls at a rate that rises to ``capacity`` in equal steps of ``seconds`` each."""
     step = max(1, round(capacity / STEPS))
     total = round(sum(range(step, step * STEPS + 1, step)) * seconds)
     flags = (
@@ -76,12 +76,12 @@ def steps(capacity: float, seconds: float) -> Scenario:
 
 
 def stream(streams: int, stop: tuple[str, ...]) -> Scenario:
-    """ReconstructMany calls in closed loops, each with several photos."""
+    """Make ReconstructMany calls in closed loops, each with several photos."""
     name = f"{count(streams, 'stream')} of {STREAM_PHOTOS} photos"
     flags = (f"--concurrency={streams}", *stop)
     return Scenario(name, "stream", streams, flags, STREAM_PHOTOS)
 
 
 def count(number: int, noun: str) -> str:
-    """A number of things."""
+    """Format a number and a noun."""
     return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -112,13 +112,18 @@ def pack(out: Path, data: list[Path], piece: int, architecture: int) -> None:
             for path in data:
                 tar.add(path, f"data/{path.name}")
         raw = bundle.read_bytes()
-    pieces = {}
+    print(f"{len(raw)} bytes in {split(raw, out, piece)} pieces")
+
+
+def split(raw: bytes, out: Path, piece: int) -> int:
+    """Write pieces of at most ``piece`` bytes and their digests; returns how many."""
+    digests = {}
     for number, start in enumerate(range(0, len(raw), piece)):
         part = raw[start : start + piece]
         (out / f"bundle.{number:03}").write_bytes(part)
-        pieces[f"bundle.{number:03}"] = hashlib.sha256(part).hexdigest()
-    (out / "bundle.json").write_text(json.dumps(pieces, indent=1) + "\n")
-    print(f"{len(raw)} bytes in {len(pieces)} pieces")
+        digests[f"bundle.{number:03}"] = hashlib.sha256(part).hexdigest()
+    (out / "bundle.json").write_text(json.dumps(digests, indent=1) + "\n")
+    return len(digests)
 
 
 def unpack(pieces: Path, target: Path) -> None:

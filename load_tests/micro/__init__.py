@@ -1,1 +1,1 @@
-"""Measure single stages in this process."""
+"""Benchmark single stages in this process."""

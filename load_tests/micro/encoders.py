@@ -1,6 +1,6 @@
-"""Time and size of every encoding of the sample face, full and simplified, as Markdown tables.
+"""Measure time and size of every encoding of the sample face, full and simplified.
 
-Run: ``python -m load_tests.micro.encoders`` (one core, the real line up to the encoder).
+Run: ``python -m load_tests.micro.encoders`` (one core); prints Markdown tables.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import partial
 
 from protome.mesh.encode import Compression, Encoding, Format, encode
-from protome.mesh.mesh import Appearance, Mesh, dress
+from protome.mesh.mesh import Appearance, Mesh, apply_appearance
 from protome.mesh.simplify import distance, simplify
 from protome.mesh.surface import extract
 
@@ -43,7 +43,7 @@ def main() -> None:
         picture = face.portrait if appearance is Appearance.TEXTURE else face.crop
         cells = []
         for surface in (full, simple):
-            size, seconds = measure(dress(surface, appearance, picture), encoding)
+            size, seconds = measure(apply_appearance(surface, appearance, picture), encoding)
             base = base or seconds
             cells.append(f"{size:,} | {seconds / base:.1f} ({1e3 * seconds:.1f} ms)")
         name = format_.name if format_ is not Format.GLB else f"GLB {compression.name.lower()}"
@@ -51,18 +51,21 @@ def main() -> None:
     print("\n| appearance | full | simplified |\n|---|---|---|")
     for appearance in Appearance:
         picture = face.portrait if appearance is Appearance.TEXTURE else face.crop
-        times = [best(partial(dress, surface, appearance, picture)) for surface in (full, simple)]
+        times = [
+            best(partial(apply_appearance, surface, appearance, picture))
+            for surface in (full, simple)
+        ]
         cells = [f"{1e3 * seconds:.1f} ms" for seconds in times]
         print(f"| {appearance.name.lower()} | {' | '.join(cells)} |")
 
 
 def measure(mesh: Mesh, encoding: Encoding) -> tuple[int, float]:
-    """Bytes and seconds of writing a mesh."""
+    """Return bytes and seconds of encoding a mesh."""
     return len(encode(mesh, encoding).data), best(partial(encode, mesh, encoding))
 
 
 def best(run: Callable[[], object]) -> float:
-    """Least processor time of several rounds, so that other work on the machine counts little."""
+    """Return the least processor time of several rounds, so that other load has little effect."""
     seconds = []
     for _ in range(ROUNDS):
         began = time.thread_time()

@@ -1,4 +1,4 @@
-"""FP16 against float32 on the CPU provider: time of one face, as a ratio in one run.
+"""Compare the network's time for one face in FP16 and float32 on the CPU.
 
 Run: ``python -m load_tests.micro.precision`` (needs the [export] extra).
 """
@@ -35,7 +35,7 @@ def main() -> None:
     }
     seconds: dict[str, list[float]] = {name: [] for name in sessions}
     for _ in range(ROUNDS):
-        # In turn, so that a slow moment of the machine hits both.
+        # In turn, so that slow moments of the machine affect both.
         for name, session in sessions.items():
             began = time.perf_counter()
             session.run(None, feeds)

@@ -1,4 +1,4 @@
-"""Surface extraction against PyMCubes on the sample face, as ratios in one run.
+"""Compare surface extraction with PyMCubes on the sample face.
 
 Run: ``python -m load_tests.micro.surfaces``.
 """

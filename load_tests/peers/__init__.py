@@ -1,1 +1,1 @@
-"""Protome's stages behind other servers, under the same load as Protome."""
+"""Compare Protome with its own stages behind other servers, under the same load."""

@@ -1,7 +1,7 @@
-"""Protome and what one would take instead, one after the other under the same load.
+"""Compare Protome with alternative servers, one after the other under the same load.
 
-``python -m load_tests.peers [--report FOLDER]``, with the ``[peers]`` extra. All have the
-same photo, stages, network and cores; each answers with the same bytes, which is checked.
+``python -m load_tests.peers [--report FOLDER]``, with the ``[peers]`` extra. All servers have the
+same photo, stages, network and cores, and must answer with the same bytes.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from protome.client.errors import ReconstructionError
 from protome.client.requests import make_request
 from protome.config import cores
 from protome.sample import SAMPLE
-from protome.workers.handle import ONE_THREAD
+from protome.workers.handle import WORKER_ENVIRONMENT
 
 from .http import mesh
 from .stages import MAX_BATCH, OPTIONS, READY, Stages
@@ -41,10 +41,10 @@ HERE: Final = Path(__file__).parents[2]
 START_SECONDS: Final = 90.0
 UNAVAILABLE: Final = grpc.StatusCode.UNAVAILABLE
 CLIENTS: Final = (1, 8, 32)
-# Of what Protome made with 8 clients, calls a second.
+# Rates of the open loops, as shares of Protome's rate with 8 clients.
 OPEN: Final = (0.7, 1.5)
-# In closed loops nobody gives up.
-PATIENCE: Final = 60.0
+# Timeout of calls in closed loops, which all get their answer.
+CALL_TIMEOUT_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True)
@@ -52,12 +52,13 @@ class System:
     """A server to measure.
 
     Attributes:
-        name: in the table.
-        how: it is called, see :data:`http.CONNECT`.
-        module: that serves.
-        processes: that say they are ready, for each core.
-        flags: of it; {port}, {cores}, {ms} (of a call) and, so that what waited can still be
-            answered in time, {queue} (calls that may wait) or {wait} (seconds) are filled in.
+        name: name in the table.
+        how: how it is called, a key of :data:`http.CONNECT`.
+        module: module that serves.
+        processes: processes per core that report that they are ready.
+        flags: its flags, with the fields {port}, {cores}, {ms} (timeout of a call) and, so that
+            queued calls can still be answered in time, {queue} (calls that may wait) or {wait}
+            (seconds that a call may wait).
     """
 
     name: str
@@ -96,7 +97,7 @@ SYSTEMS: Final = (
 
 
 class Server:
-    """A server, which stands still when it is not measured: some cost something when idle."""
+    """A running server; stopped (SIGSTOP) unless measured, because some use cores when idle."""
 
     def __init__(self, system: System, process: subprocess.Popen[bytes], address: str) -> None:
         self._system = system
@@ -104,10 +105,10 @@ class Server:
         self._address = address
 
     def ready(self, log: Path) -> None:
-        """Wait for all its processes and a good answer, and hold that against the others'.
+        """Wait for all its processes and a good answer, and compare the mesh with the expected one.
 
         Raises:
-            RuntimeError: none came, or it is another mesh than Protome's stages make.
+            RuntimeError: there was no good answer, or its mesh differs.
         """
         request = make_request(SAMPLE.read_bytes(), **OPTIONS)
         limit = time.monotonic() + START_SECONDS
@@ -124,14 +125,16 @@ class Server:
                 unready = getattr(error, "code", UNAVAILABLE) is UNAVAILABLE
                 if ended or not unready:
                     said = log.read_text(errors="replace")[-2000:]
-                    raise RuntimeError(f"{self._system.name} serves not: {error}\n{said}") from None
+                    raise RuntimeError(
+                        f"{self._system.name} does not serve: {error}\n{said}"
+                    ) from None
                 time.sleep(0.2)
         if data != expected():
             raise RuntimeError(f"{self._system.name} answers with another mesh")
         self._signal(signal.SIGSTOP)
 
     def load(self, label: str, **spec: Any) -> Point:
-        """Put a load on it; arguments as :class:`protome.bench.load.Spec`."""
+        """Generate a load on it; arguments as :class:`protome.bench.load.Spec`."""
         task = Spec(self._address, [str(SAMPLE)], dict(OPTIONS), **spec)
         self._signal(signal.SIGCONT)
         before = self._cpu_seconds()
@@ -151,7 +154,7 @@ class Server:
         return point
 
     def close(self) -> None:
-        """End it, with all that it started."""
+        """End it and all processes that it started."""
         self._signal(signal.SIGCONT)
         self._process.send_signal(signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -170,20 +173,20 @@ class Server:
 
 
 def environment() -> dict[str, str]:
-    """Of servers and generators: our modules, and one thread a process."""
+    """Return the environment of servers and generators: module path, one thread per process."""
     paths = [str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**os.environ, **ONE_THREAD, "PYTHONPATH": os.pathsep.join(paths)}
+    return {**os.environ, **WORKER_ENVIRONMENT, "PYTHONPATH": os.pathsep.join(paths)}
 
 
 @contextlib.contextmanager
 def serving(system: System, seconds: float, queue: int, folder: Path) -> Iterator[Server]:
-    """A server for a while.
+    """Run a server for the duration of the block.
 
     Args:
-        system: which.
-        seconds: a call may take.
+        system: the server.
+        seconds: timeout of a call.
         queue: calls that may wait.
-        folder: for its log.
+        folder: folder for its log.
     """
     log = folder / f"{system.name}.log"
     port = free_port()
@@ -196,7 +199,7 @@ def serving(system: System, seconds: float, queue: int, folder: Path) -> Iterato
             stdout=output,
             stderr=subprocess.STDOUT,
             env=environment(),
-            # A group of its own, which can be ended with all that it started.
+            # A process group of its own, so that all its processes can be ended together.
             start_new_session=True,
         )
     server = Server(system, process, f"127.0.0.1:{port}")
@@ -209,7 +212,7 @@ def serving(system: System, seconds: float, queue: int, folder: Path) -> Iterato
 
 @functools.cache
 def expected() -> bytes:
-    """The mesh of the photo, from the stages alone."""
+    """Return the mesh of the photo, made by the stages in this process."""
     stages = Stages()
     return stages.build(stages.infer([stages.prepare(SAMPLE.read_bytes())])[0])
 
@@ -217,18 +220,20 @@ def expected() -> bytes:
 def compare(
     systems: Sequence[System], seconds: float, deadline: float, folder: Path
 ) -> list[Point]:
-    """All loads, each on all systems one after the other; the first sets the open loops' rates."""
+    """Run each load on all systems in turn; the first system sets the rates of the open loops."""
     points: list[Point] = []
     with contextlib.ExitStack() as stack:
-        servers = [stack.enter_context(serving(s, PATIENCE, 1024, folder)) for s in systems]
+        servers = [
+            stack.enter_context(serving(s, CALL_TIMEOUT_SECONDS, 1024, folder)) for s in systems
+        ]
         for clients in CLIENTS:
             label = f"{clients} client" + "s" * (clients > 1)
-            # Long enough for the first to be answered: until then only the first stage is busy.
+            # Until the first calls are answered only the first stage is busy.
             ramp = max(1.0, clients / 10)
             points += [s.load(label, clients=clients, seconds=seconds, ramp=ramp) for s in servers]
     rate = points[CLIENTS.index(8) * len(systems)].rate
     with contextlib.ExitStack() as stack:
-        # Half: those that wait in a full queue are then still answered in time.
+        # Half of the deadline, so that calls in a full queue are still answered in time.
         queue = max(8, int(deadline * rate / 2))
         servers = [stack.enter_context(serving(s, deadline, queue, folder)) for s in systems]
         for part in OPEN:
@@ -239,14 +244,16 @@ def compare(
 
 
 def main() -> None:
-    """Print the table, or write it."""
+    """Print the table, and write it to a folder if one is given."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=4.0, help="of each load")
-    parser.add_argument("--deadline", type=float, default=2.0, help="in open loops, seconds")
+    parser.add_argument("--seconds", type=float, default=4.0, help="duration of each load")
+    parser.add_argument(
+        "--deadline", type=float, default=2.0, help="deadline of calls in open loops, seconds"
+    )
     parser.add_argument("--only", default="", help="systems with this in their name")
     parser.add_argument("--report", type=Path, help="folder to write peers.md to")
     args = parser.parse_args()
-    # Stopped servers must not outlive us, however we are ended.
+    # Stopped servers must not outlive this process.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     before = load_average()
     systems = [system for system in SYSTEMS if args.only.lower() in system.name.lower()]

@@ -1,4 +1,4 @@
-"""The load generator's calls of a server that speaks HTTP, as if it were Protome."""
+"""Call a server over HTTP from the load generator, with the interface of Protome's client."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ CODES: Final = {
 
 
 def failure(status: int) -> ReconstructionError:
-    """What an HTTP status would be in gRPC."""
+    """Convert an HTTP status to the error of the corresponding gRPC status."""
     return ReconstructionError(CODES.get(status, grpc.StatusCode.INTERNAL), f"HTTP {status}")
 
 
 class HttpCaller:
-    """Calls one server; the mesh comes as chunks of whatever the network brings.
+    """Calls one server; the mesh comes in chunks as the network delivers it.
 
     Args:
-        session: of the HTTP client.
+        session: session of the HTTP client.
         base: http://host:port.
-        path: where photos are posted.
-        form: post a form with a file, not the bytes alone.
-        health: asked to connect.
+        path: path that photos are posted to.
+        form: post a form with a file instead of the bytes.
+        health: path that is requested to connect.
     """
 
     def __init__(
@@ -56,12 +56,12 @@ class HttpCaller:
         self._form = form
 
     async def server_info(self) -> object:
-        """Returns once the server answers."""
+        """Return once the server answers."""
         async with self._session.get(self._health) as answer:
             return await answer.read()
 
     async def events(self, request: pb.ReconstructRequest) -> AsyncIterator[pb.ReconstructResponse]:
-        """Post the request's photo; its options are the server's own."""
+        """Post the request's photo; the server has fixed options."""
         body, kind = request.image, "application/octet-stream"
         if self._form:
             body, kind = HEAD + body + TAIL, f"multipart/form-data; boundary={BOUNDARY}"
@@ -84,14 +84,14 @@ async def _caller(address: str, timeout: float, **server: Any) -> AsyncIterator[
     async with aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0),
         timeout=aiohttp.ClientTimeout(total=timeout),
-        # LitServe would pack what is packed already.
+        # LitServe would compress the compressed mesh again.
         headers={"Accept-Encoding": "identity"},
     ) as session:
         yield HttpCaller(session, f"http://{address}", **server)
 
 
 def caller(**server: Any) -> Connect:
-    """How a server is called; arguments as :class:`HttpCaller`."""
+    """Return a function that connects to a server; arguments as :class:`HttpCaller`."""
 
     def make(address: str, timeout: float) -> AbstractAsyncContextManager[Caller]:
         return _caller(address, timeout, **server)
@@ -99,7 +99,7 @@ def caller(**server: Any) -> Connect:
     return make
 
 
-#: How the servers are called.
+#: Ways to connect to the servers, by :attr:`System.how`.
 CONNECT: Final[dict[str, Connect]] = {
     "grpc": connect,
     "mosec": caller(path="/inference"),
@@ -113,7 +113,7 @@ async def _mesh(how: str, address: str, request: pb.ReconstructRequest, seconds:
 
 
 def mesh(how: str, address: str, request: pb.ReconstructRequest, seconds: float = 60.0) -> bytes:
-    """The mesh of one photo.
+    """Request the mesh of one photo.
 
     Raises:
         ReconstructionError: the call failed.
@@ -122,5 +122,5 @@ def mesh(how: str, address: str, request: pb.ReconstructRequest, seconds: float 
 
 
 if __name__ == "__main__":
-    # The generator of ``protome bench``, in a process of its own.
+    # The load generator of ``protome bench`` in a process of its own.
     main(CONNECT[sys.argv[1]])

@@ -1,10 +1,10 @@
-"""The stages behind LitServe, as its documentation has it: ``decode_request``, ``predict`` on a
-batch and ``encode_response``, in as many worker processes as there are cores.
+"""Serve the stages with LitServe as its documentation recommends: ``decode_request``, ``predict``
+on a batch and ``encode_response``, in one worker process per core.
 
-With ``--batch 1`` there are no batches, which suits a CPU, where they gain nothing. Photos come as
-a file of a form, which LitServe takes without turning it into text; meshes go back as they are.
-``fast_queue`` is left alone: 0.2.19 passes it on under a wrong name, so it has no effect, and with
-the queue it stands for put in by hand no answer comes.
+With ``--batch 1`` there are no batches, which suits a CPU, where they gain nothing. Photos are sent
+as a file of a form, which LitServe does not convert to text; meshes are sent as bytes.
+``fast_queue`` is not used: version 0.2.19 passes it on under a wrong name, so that it has no
+effect, and with that queue set by hand no answer is sent.
 """
 
 import argparse
@@ -14,12 +14,12 @@ from fastapi import Request, Response
 
 from .stages import MAX_BATCH, Face, Stages
 
-# What its guides have, seconds; with 0 the workers would spin.
+# Value of LitServe's guides, seconds; with 0 the workers would busy-wait.
 BATCH_TIMEOUT = 0.01
 
 
 class Reconstruct(litserve.LitAPI):  # type: ignore[misc]
-    """Photo in, mesh out."""
+    """Turns a photo into a mesh."""
 
     def setup(self, device: str) -> None:
         """Load the network in a worker process."""
@@ -27,32 +27,32 @@ class Reconstruct(litserve.LitAPI):  # type: ignore[misc]
         self._stages = Stages()
 
     def decode_request(self, request: Request) -> Face:
-        """Bytes → crop."""
+        """Cut out the face."""
         return self._stages.prepare(request["photo"].file.read())
 
     def batch(self, inputs: list[Face]) -> list[Face]:
-        """The engine puts crops together itself."""
+        """Return the list as it is, because the engine stacks the crops."""
         return inputs
 
     def unbatch(self, output: list[Face]) -> list[Face]:
-        """One a photo already."""
+        """Return the list as it is: one item per photo."""
         return output
 
     def predict(self, x: Face | list[Face]) -> Face | list[Face]:
-        """Crops → volumes."""
+        """Run the network on a batch or a single face."""
         return self._stages.infer(x) if isinstance(x, list) else self._stages.infer([x])[0]
 
     def encode_response(self, output: Face) -> Response:
-        """Volume → mesh."""
+        """Build the mesh."""
         return Response(self._stages.build(output), media_type="model/gltf-binary")
 
 
 def main() -> None:
-    """Serve."""
+    """Serve until ended."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--cores", type=int, required=True, help="worker processes")
-    parser.add_argument("--timeout", type=float, default=60.0, help="of a call, seconds")
+    parser.add_argument("--timeout", type=float, default=60.0, help="timeout of a call, seconds")
     parser.add_argument("--batch", type=int, default=MAX_BATCH)
     args = parser.parse_args()
     api = Reconstruct(

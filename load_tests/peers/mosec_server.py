@@ -1,8 +1,8 @@
-"""The stages behind Mosec, as its documentation has it: a pipeline of worker processes with
-dynamic batching in front of the network, or, with ``--stages 1``, processes that do all of it.
+"""Serve the stages with Mosec as its documentation recommends: a pipeline of worker processes with
+dynamic batching in front of the network, or, with ``--stages 1``, processes that run all stages.
 
-On a CPU one thread runs one batch, so as many processes as cores run the network. Photos come as
-the body of a POST and meshes go back as one; between stages Mosec pickles.
+On a CPU one thread runs one batch, so one process per core runs the network. Photos and meshes are
+HTTP bodies; between stages Mosec pickles.
 """
 
 from __future__ import annotations
@@ -13,76 +13,76 @@ from mosec import Server, Worker
 
 from .stages import MAX_BATCH, Face, Stages
 
-# The least there is, milliseconds: a batch that waits longer gains nothing on a CPU.
+# Least possible wait for a batch, milliseconds; a longer wait gains nothing on a CPU.
 BATCH_WAIT = 1
-# Of one task, seconds: a worker that takes longer is killed. Otherwise that is a call's timeout.
+# A worker that takes longer for a task is killed, seconds; the default is a call's timeout.
 TASK_SECONDS = 20
 
 
 class Raw(Worker):  # type: ignore[misc]
-    """Bytes in and bytes out of the pipeline, not JSON."""
+    """Reads and writes bytes instead of JSON."""
 
     resp_mime_type = "model/gltf-binary"
 
     def deserialize(self, data: bytes) -> bytes:
-        """The photo."""
+        """Return the photo."""
         return data
 
     def serialize(self, data: bytes) -> bytes:
-        """The mesh."""
+        """Return the mesh."""
         return data
 
 
 class Prepare(Raw):
-    """Bytes → crop."""
+    """Cuts out the face."""
 
     def __init__(self) -> None:
         super().__init__()
         self._stages = Stages(network=False)
 
     def forward(self, data: bytes) -> Face:
-        """One photo."""
+        """Process one photo."""
         return self._stages.prepare(data)
 
 
 class Infer(Worker):  # type: ignore[misc]
-    """Crops → volumes."""
+    """Runs the network."""
 
     def __init__(self) -> None:
         super().__init__()
         self._stages = Stages()
 
     def forward(self, data: list[Face]) -> list[Face]:
-        """One batch."""
+        """Process one batch."""
         return self._stages.infer(data)
 
 
 class Build(Raw):
-    """Volume → mesh."""
+    """Builds the mesh."""
 
     def __init__(self) -> None:
         super().__init__()
         self._stages = Stages(network=False)
 
     def forward(self, data: Face) -> bytes:
-        """One face."""
+        """Process one face."""
         return self._stages.build(data)
 
 
 class Whole(Raw):
-    """Bytes → mesh."""
+    """Runs all stages."""
 
     def __init__(self) -> None:
         super().__init__()
         self._stages = Stages()
 
     def forward(self, data: bytes) -> bytes:
-        """One photo."""
+        """Process one photo."""
         return self._stages.build(self._stages.infer([self._stages.prepare(data)])[0])
 
 
 def main() -> None:
-    """Serve; Mosec reads further arguments (``--port``, ``--timeout``) itself."""
+    """Serve until ended; Mosec reads further arguments (``--port``, ``--timeout``) itself."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cores", type=int, required=True, help="processes of each stage")
     parser.add_argument("--stages", type=int, choices=(1, 3), default=3)

@@ -1,4 +1,4 @@
-"""The line's own stages, one face a photo, for servers that are not ours.
+"""Run the stages of Protome, one face a photo, behind the servers of other projects.
 
 A photo goes through :meth:`Stages.prepare`, :meth:`Stages.infer` and :meth:`Stages.build`: the same
 functions, network and settings that Protome runs, on one thread.
@@ -7,36 +7,32 @@ functions, network and settings that Protome runs, on one thread.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import cv2
-import numpy as np
 
-from protome import system
 from protome.client.requests import make_request
-from protome.config import Config
 from protome.geometry import U8, Frame
-from protome.image.decode import ImageLimits
-from protome.image.prepare import PhotoJob, prepare, warm_up
-from protome.mesh.build import MeshJob, build
-from protome.model.card import load_model
-from protome.model.engine import Engine
-from protome.server.convert import Converter
+from protome.image.prepare import warm_up
+from protome.mesh.build import build
+from protome.pipeline.local import LocalPipeline
+from protome.server.parse_request import read_request
 
-# What is asked of every photo.
+# Options of every request.
 OPTIONS: Final[Mapping[str, Any]] = {
     "detail": "standard",
     "appearance": "texture",
     "compressions": ["meshopt"],
     "max_faces": 1,
 }
-# The most faces in a batch: Protome's own choice on the CPU.
+# Most faces in a batch: Protome's default on the CPU.
 MAX_BATCH: Final = 2
-# Each process says so once it can take photos.
+# Printed by each process once it can process photos.
 READY: Final = "the stages are ready"
 
-# What travels from one stage to the next: the part of the crop that shows the photo, the crop for
-# the network or what became of it, and the portrait that colours are taken from.
+# Passed from stage to stage: the part of the crop that the photo covers, the crop or its volume,
+# and the portrait that colours are taken from.
 Face = tuple[Frame, U8, U8]
 
 
@@ -48,58 +44,39 @@ class Stages:
     """
 
     def __init__(self, *, network: bool = True) -> None:
-        system.keep_freed_memory()
         cv2.setNumThreads(1)
-        self._config = Config()
-        self._model = load_model()
-        self._wire = Converter(self._config, self._model)
-        request = self._wire.request(make_request(b"", **OPTIONS), float("inf"))
-        self._encoding = request.encoding
-        self._level = request.levels[0]
-        self._source = self._model.source(self._level)
-        self._job = PhotoJob(
-            request.boxes,
-            request.max_faces,
-            self._config.min_face_pixels,
-            self._config.min_score,
-            ImageLimits(
-                self._config.max_image_bytes,
-                self._config.max_image_pixels,
-                self._config.max_unscaled_pixels,
-            ),
-            self._model.rule,
-            self._encoding.textured,
-        )
+        self._pipeline = LocalPipeline(max_batch=MAX_BATCH)
+        message = make_request(b"", **OPTIONS)
+        self._request = read_request(message, self._pipeline.config, float("inf"))
+        self._level = self._request.levels[0]
         if network:
-            self._engine = Engine(self._model, provider="cpu", threads=1, max_batch=MAX_BATCH)
-            self._engine.warm_up()
-        warm_up()
-        # Servers answer as soon as one of their processes can; the runner waits for all.
+            self._pipeline.warm_up()
+        else:
+            warm_up()
+        # Servers answer as soon as one of their processes is ready; the comparison waits for all.
         print(READY, flush=True)
 
     def prepare(self, photo: bytes) -> Face:
-        """Bytes → image → faces → crop, of the largest face.
+        """Decode a photo and cut out its largest face.
 
         Raises:
             ProtomeError: the picture cannot be used, or shows no face.
         """
-        found, (crop, portrait) = prepare(self._job, [np.frombuffer(photo, np.uint8)])
-        placement = found.faces[0].placement
-        assert placement is not None
-        return placement.frame(found.width, found.height), crop, portrait
+        _, (task,) = self._pipeline.prepare(replace(self._request, image=photo))
+        return task.frame, task.crop, task.portrait
 
     def infer(self, faces: Sequence[Face]) -> list[Face]:
-        """Crops → volumes, as one batch."""
-        predictions = self._engine.run(
-            [crop for _, crop, _ in faces], [[self._source]] * len(faces)
-        )
+        """Replace the crops by their volumes, predicted as one batch."""
+        predictions = self._pipeline.infer([crop for _, crop, _ in faces], [self._level])
+        source = self._pipeline.model.source(self._level)
         return [
-            (frame, prediction.volumes[self._source], portrait)
+            (frame, prediction.volumes[source], portrait)
             for (frame, _, portrait), prediction in zip(faces, predictions, strict=True)
         ]
 
     def build(self, face: Face) -> bytes:
-        """Volume → surface → encoded mesh."""
+        """Build the mesh of a volume and encode it."""
         frame, volume, portrait = face
-        _, (mesh,) = build(MeshJob(self._level, self._encoding, frame), [volume, portrait])
+        job = self._request.mesh_job(self._level, frame, None)
+        _, (mesh,) = build(job, [volume, portrait])
         return mesh

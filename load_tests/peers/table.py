@@ -1,4 +1,4 @@
-"""What came of the loads, as a table."""
+"""Format the results of the comparison as a table."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from protome.config import cores
 
 @dataclass(frozen=True)
 class Point:
-    """A system under a load.
+    """Results of one system under one load.
 
     Attributes:
-        system: its name.
-        load: its name.
-        rate: good answers a second; in an open loop those in time.
-        p50, p95, p99: of the latency of good answers, seconds.
-        first_p50: until the first byte of the mesh, seconds.
-        failed: calls that ended otherwise, by gRPC's status.
-        cpu_seconds: processor time of the server a call that it was sent.
-        generator: cores that the load generator used.
+        system: name of the system.
+        load: name of the load.
+        rate: good answers per second; in an open loop those in time.
+        p50, p95, p99: percentiles of the latency of good answers, seconds.
+        first_p50: median time to the first byte of the mesh, seconds.
+        failed: number of failed calls by gRPC status.
+        cpu_seconds: processor seconds of the server per call.
+        generator: cores used by the load generator.
     """
 
     system: str
@@ -39,7 +39,7 @@ class Point:
 
     @classmethod
     def of(cls, system: str, load: str, tally: Tally, cpu_seconds: float) -> Self:
-        """From what the generator counted and the processor time of the server meanwhile."""
+        """Combine the load generator's results and the processor seconds of the server."""
         return cls(
             system,
             load,
@@ -65,21 +65,21 @@ at random times with a deadline, and answers/s counts those in time.
 
 {machine}
 
-| load | server | answers/s | p50 ms | p95 ms | p99 ms | first byte p50 ms | ended otherwise \
-| server's core ms a call | generator's cores |
+| load | server | answers/s | p50 ms | p95 ms | p99 ms | first byte p50 ms | failed \
+| server's core ms per call | generator's cores |
 |---|---|---|---|---|---|---|---|---|---|
 """
 
 
 def markdown(points: Sequence[Point], machine: str) -> str:
-    """The report: a row for each system under each load, the loads together."""
+    """Return the report, with a row for each system under each load, grouped by load."""
     loads = list(dict.fromkeys(point.load for point in points))
     rows = [row(point) for load in loads for point in points if point.load == load]
     return HEAD.format(cores=cores(), machine=machine) + "\n".join(rows) + "\n"
 
 
 def row(point: Point) -> str:
-    """Of the table."""
+    """Format a point as a row of the table."""
     times = (point.p50, point.p95, point.p99, point.first_p50)
     failed = ", ".join(f"{code} {count}" for code, count in sorted(point.failed.items()))
     cells = (

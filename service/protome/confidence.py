@@ -1,4 +1,4 @@
-"""Turn the errors that a model expects of its landmarks into a confidence."""
+"""Convert the errors that a model expects of its landmarks to a confidence."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from .geometry import F32
 
 
 @dataclass(frozen=True, slots=True)
-class Reliance:
-    """How a model's expected error becomes a confidence; measured, it ships with the model.
+class ErrorCalibration:
+    """Logistic curve from a model's expected error to a confidence; ships with the model.
 
-    confidence = 1 / (1 + exp(-(``offset`` + ``slope`` x ln(error)))), the error being the mean
-    landmark error over the size of the landmarks' box. It is the probability that the mean distance
-    of the 68 landmarks to the mesh is at most ``within`` times that size.
+    confidence = 1 / (1 + exp(-(``offset`` + ``slope`` x ln(error)))), where error is the mean
+    expected landmark error divided by the size of the landmarks' box. The confidence is the
+    probability that the mean distance of the 68 landmarks to the mesh is at most ``within`` times
+    that size. The curve is fitted to measured errors by logistic regression.
     """
 
     offset: float
@@ -24,7 +25,7 @@ class Reliance:
     within: float
 
     def confidence(self, landmarks: F32, expected: F32) -> float:
-        """Of a face.
+        """Return the confidence of a face, 0 to 1.
 
         Args:
             landmarks: (68, 3) crop coordinates.
@@ -34,32 +35,36 @@ class Reliance:
         return float(self.probability(mean / face_size(landmarks))[0])
 
     def probability(self, error: F32) -> F32:
-        """The curve, at errors relative to the size of the landmarks' box; elementwise."""
+        """Evaluate the curve elementwise at errors relative to the size of the landmarks' box."""
         score = self.offset + self.slope * np.log(np.maximum(error, 1e-6))
         return np.asarray(1 / (1 + np.exp(-np.clip(score, -40, 40))), np.float32)
 
 
 @dataclass(frozen=True, slots=True)
-class Expectation:
-    """What a model says about the errors of a face.
+class ExpectedError:
+    """The landmarks of a face and the errors that the model expects of them.
 
     Attributes:
         landmarks: (68, 3) crop coordinates.
         error: (68,) expected error of each, crop pixels.
-        reliance: from errors to a probability.
+        calibration: converts errors to a probability.
     """
 
     landmarks: F32
     error: F32
-    reliance: Reliance
+    calibration: ErrorCalibration
 
     @property
     def confidence(self) -> float:
-        """Of the face."""
-        return self.reliance.confidence(self.landmarks, self.error)
+        """Confidence of the face, 0 to 1."""
+        return self.calibration.confidence(self.landmarks, self.error)
 
 
 def face_size(landmarks: F32) -> float:
-    """Size of the landmarks' box, (68, 3) crop coordinates: the root of its area, crop pixels."""
+    """Return the square root of the area of the landmarks' box, at least 1, in crop pixels.
+
+    Args:
+        landmarks: (68, 3) crop coordinates.
+    """
     width, height = np.ptp(landmarks[:, :2], axis=0)
     return max(math.sqrt(float(width * height)), 1.0)

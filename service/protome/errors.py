@@ -34,16 +34,6 @@ class ProtomeError(Exception):
             self.retry_seconds = retry_seconds
         self.facts: Mapping[str, str] = {key: str(value) for key, value in facts.items()}
 
-    def __reduce__(self) -> tuple[object, ...]:
-        return (rebuild, (type(self), self.message, self.retry_seconds, dict(self.facts)))
-
-
-def rebuild(
-    kind: type[ProtomeError], message: str, retry_seconds: float | None, facts: dict[str, str]
-) -> ProtomeError:
-    """Create an error from the data of its pickle."""
-    return kind(message, retry_seconds=retry_seconds, **facts)
-
 
 class InvalidRequest(ProtomeError):
     """A field is out of its range."""

@@ -1,8 +1,16 @@
-"""Define the coordinate frames, the voxel grid and the ways between them.
+"""Define the coordinate frames, the voxel grids and the conversions between them.
 
-Crop coordinates, shared by every stage: pixels of the 192 px crop, x to the right, y down, the
-outer corner of the top left pixel at (0, 0); z is depth away from the camera, 0 at the front of
-the first slice, in the same unit. Voxel (k, j, i) of a level with ``step`` s px across and ``dz``
+Photo coordinates: pixels of the upright photo, x to the right, y down, the outer corner of the top
+left pixel at (0, 0).
+
+Crop coordinates, used by every stage after detection: pixels of the 192 px crop, x to the right, y
+down, the outer corner of the top left pixel at (0, 0); z is the depth away from the camera, 0 at
+the front of the first slice, in the same unit.
+
+Mesh coordinates: metres, +X to the right in the picture, +Y up, +Z towards the camera; the origin
+is the centre of the crop volume.
+
+Voxel (k, j, i) of a level with ``step`` s px across and ``dz``
 px deep has its centre at x = s (i + 1/2), y = s (j + 1/2), z = dz (k + 1/2).
 """
 
@@ -22,8 +30,11 @@ CROP_SIDE: Final = 192
 CROP_DEPTH: Final = 100
 """Depth of the reconstructed range, crop pixels."""
 
-METRES_PER_PIXEL: Final = 0.01 / 6.2
-"""Nominal size of a crop pixel: the crop rule puts a mean head at 6.2 px per centimetre."""
+PIXELS_PER_CM: Final = 6.2
+"""Nominal scale of a crop: the crop rule shows a mean head at this many pixels per centimetre."""
+
+METRES_PER_PIXEL: Final = 0.01 / PIXELS_PER_CM
+"""Nominal size of a crop pixel, metres."""
 
 U8 = npt.NDArray[np.uint8]
 F32 = npt.NDArray[np.float32]
@@ -33,7 +44,7 @@ U32 = npt.NDArray[np.uint32]
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """The part of the crop that the photo covers, crop coordinates; outside of it is nothing."""
+    """The part of the crop that the photo covers, crop coordinates."""
 
     left: float = 0.0
     top: float = 0.0
@@ -48,20 +59,16 @@ class Level(enum.IntEnum):
     STANDARD = 2
     FINE = 3
 
-    def __reduce_ex__(self, protocol: object) -> tuple[type[Level], tuple[int]]:
-        # Python before 3.11.4 pickles members through getattr, which replies may not name.
-        return Level, (self.value,)
-
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """Size of a volume: ``shape`` is (depth, height, width) in voxels."""
+    """Size of a volume; ``shape`` is (depth, height, width) in voxels."""
 
     shape: tuple[int, int, int]
 
     @property
     def voxel(self) -> tuple[float, float, float]:
-        """Extent of a voxel along z, y and x, crop pixels."""
+        """Extent of a voxel along z, y and x in crop pixels."""
         depth, height, width = self.shape
         return CROP_DEPTH / depth, CROP_SIDE / height, CROP_SIDE / width
 
@@ -74,15 +81,15 @@ GRIDS: Final = {
 
 
 def resample(volume: U8, level: Level) -> U8:
-    """Bring a volume to the grid of ``level``.
+    """Resample a volume to the grid of a level of detail.
 
     Args:
-        volume: occupancy, (depth, height, width) of any level, 0 to 255.
+        volume: occupancy, (depth, height, width) uint8 of any level.
         level: the level wanted.
 
     Returns:
-        Occupancy on that grid: pooled by the mean, or interpolated linearly between voxel
-        centres. The volume itself where it has that size already.
+        Occupancy, uint8, on that grid: a coarser one is the mean of blocks, a finer one is
+        interpolated linearly between voxel centres. The same array if it has that size already.
     """
     target = GRIDS[level].shape
     if volume.shape == target:
@@ -99,7 +106,7 @@ def resample(volume: U8, level: Level) -> U8:
 
 
 def double(values: F32, axis: int) -> F32:
-    """Twice the samples along ``axis``, linear between centres, the border repeated."""
+    """Double the samples along ``axis``, linearly between centres, with the border repeated."""
     v = np.moveaxis(values, axis, 0)
     before = np.concatenate([v[:1], v[:-1]])
     after = np.concatenate([v[1:], v[-1:]])
@@ -126,10 +133,10 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class CropRule:
-    """From a detector's box to a crop; ships with the model, measured for its detector.
+    """Maps a detector's box to a crop; ships with the model and is measured for its detector.
 
-    The crop is a square of side ``side`` x sqrt(width x height) of the box. The point of the box at
-    its centre, lowered by ``drop`` x height, goes to crop coordinates (CROP_SIDE / 2, ``anchor``).
+    The crop is a square whose side is ``side`` x sqrt(width x height) of the box. The centre of the
+    box, moved down by ``drop`` x height, is mapped to crop coordinates (CROP_SIDE / 2, ``anchor``).
     """
 
     side: float
@@ -146,7 +153,7 @@ class Placement:
     pixel: float
 
     def mesh_to_photo(self) -> F64:
-        """(4, 4) matrix from mesh coordinates (metres) to photo coordinates (pixels)."""
+        """Return the (4, 4) matrix from mesh coordinates (metres) to photo coordinates (pixels)."""
         s = self.pixel / METRES_PER_PIXEL
         matrix = np.diag([s, -s, s, 1.0])
         matrix[0, 3] = self.left + self.pixel * CROP_SIDE / 2
@@ -154,7 +161,7 @@ class Placement:
         return matrix
 
     def frame(self, width: int, height: int) -> Frame:
-        """The part of the crop that a photo of this size covers."""
+        """Return the part of the crop that a photo of this size, in pixels, covers."""
         return Frame(
             max(0.0, -self.left / self.pixel),
             max(0.0, -self.top / self.pixel),
@@ -163,12 +170,12 @@ class Placement:
         )
 
     def crop_to_photo(self) -> F64:
-        """(4, 4) matrix from crop coordinates (pixels, z away) to photo coordinates (pixels)."""
+        """Return the (4, 4) matrix from crop to photo coordinates, both in pixels."""
         return self.mesh_to_photo() @ crop_to_mesh()
 
 
 def crop_to_mesh() -> F64:
-    """(4, 4) matrix from crop coordinates (pixels, z away) to mesh coordinates (metres)."""
+    """Return the (4, 4) matrix from crop coordinates (pixels) to mesh coordinates (metres)."""
     m = METRES_PER_PIXEL
     matrix = np.diag([m, -m, -m, 1.0])
     matrix[:3, 3] = -m * CROP_SIDE / 2, m * CROP_SIDE / 2, m * CROP_DEPTH / 2
@@ -176,7 +183,7 @@ def crop_to_mesh() -> F64:
 
 
 def place(box: Box, rule: CropRule) -> Placement:
-    """Place the crop of a face by the model's rule."""
+    """Place the crop of a face, given as a box in photo coordinates, by the model's rule."""
     side = rule.side * math.sqrt(box.width * box.height)
     pixel = side / CROP_SIDE
     x = box.x + box.width / 2
@@ -185,13 +192,13 @@ def place(box: Box, rule: CropRule) -> Placement:
 
 
 def angles(pose: F32) -> tuple[float, float, float]:
-    """Yaw, pitch and roll in degrees, as protome.v1.Pose defines them.
+    """Return yaw, pitch and roll in degrees, as protome.v1.Pose defines them.
 
     Args:
-        pose: (3, 4), from the head's own frame (x to its left, y up, z forward) to crop
-            coordinates (x right, y down, z away), with any uniform scale.
+        pose: (3, 4) matrix from the head's frame (x to its left, y up, z forward) to crop
+            coordinates, with any uniform scale.
     """
-    # Plain numbers: for nine of them arrays take ten times as long, in the event loop.
+    # Plain numbers, because this runs in the event loop and arrays would take ten times as long.
     (x0, x1, x2), (y0, y1, y2), (z0, z1, z2) = pose[:, :3].tolist()
     aside, up, ahead = _unit(x0, -y0, -z0), _unit(x1, -y1, -z1), _unit(x2, -y2, -z2)
     yaw = math.atan2(ahead[0], ahead[2])

@@ -14,12 +14,6 @@ RESERVED_DESCRIPTORS: Final = 256
 # The least that the server needs of those: for itself, and for each worker and its replacement.
 MIN_DESCRIPTORS: Final = 64
 MIN_DESCRIPTORS_PER_WORKER: Final = 4
-# Parameters of mallopt(3): the size from which malloc maps memory for a single block, and the
-# amount of free memory that it keeps at the end of the heap.
-M_MMAP_THRESHOLD: Final = -3
-M_TRIM_THRESHOLD: Final = -1
-MMAP_THRESHOLD_BYTES: Final = 32 << 20
-TRIM_THRESHOLD_BYTES: Final = 256 << 20
 
 
 def room_for(connections: int, workers: int) -> int:
@@ -78,23 +72,6 @@ def _c_function(name: str) -> Any:
         return getattr(ctypes.CDLL(None), name)
     except (AttributeError, OSError, TypeError):
         return None
-
-
-def keep_freed_memory() -> bool:
-    """Make malloc keep freed memory until :func:`trim_memory`.
-
-    Memory that was returned to the system costs a page fault for every 4 KiB when it is used again.
-
-    Returns:
-        False if the C library cannot be configured (musl, macOS).
-    """
-    mallopt = _c_function("mallopt")
-    if mallopt is None:
-        return False
-    return bool(
-        mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD_BYTES)
-        and mallopt(M_TRIM_THRESHOLD, TRIM_THRESHOLD_BYTES)
-    )
 
 
 def trim_memory() -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -11,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pytest
@@ -18,6 +21,7 @@ import trimesh
 from PIL import Image
 
 import protome
+from protome.cli import main
 from protome.embedded import EmbeddedServer
 from protome.model.card import SHIPPED
 from tests.support import meshes as readers
@@ -39,7 +43,21 @@ def _run(*arguments: object, env: Mapping[str, str] | None = None, seconds: floa
 def _serve(*arguments: object, env: Mapping[str, str] | None = None) -> Done:
     """``protome serve`` that must refuse: a server that starts runs into the time limit."""
     free = ("--host", "127.0.0.1", "--metrics-host", "127.0.0.1", "--port", 0, "--metrics-port", 0)
-    return _run("serve", *free, *arguments, env=env, seconds=20)
+    return _run("serve", *free, *arguments, env=env, seconds=60)
+
+
+def _refuse(*arguments: object, env: Mapping[str, str] | None = None) -> Done:
+    """``protome serve`` in this process: for settings that are refused before a server is made."""
+    command = ["serve", *map(str, arguments)]
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stderr(io.StringIO()) as said:
+        for name, value in (env or {}).items():
+            patch.setenv(name, value)
+        patch.setattr("protome.server.serve.serve", _not_refused)
+        return Done(command, main(command), "", said.getvalue())
+
+
+def _not_refused(*_: object, **__: object) -> NoReturn:
+    raise AssertionError("the settings were taken")
 
 
 def _complains(done: Done, *words: str) -> None:
@@ -172,22 +190,32 @@ def test_no_command_shows_the_usage() -> None:
         (("--port", "65536"), ("port",)),
         (("--task-seconds", "nan"), ("task_seconds",)),
         (("--min-score", "1.5"), ("min_score",)),
-        (("--host", "no such host"), ("no such host",)),
-        (("--metrics-host", "no such host"), ("no such host",)),
-        (("--model-dir", "/no/such/folder"), ("/no/such/folder",)),
         (("--config", "/no/such/file.toml"), ("/no/such/file.toml",)),
     ],
 )
 def test_wrong_setting_is_named(flags: tuple[str, str], words: tuple[str, ...]) -> None:
-    _complains(_serve(*flags), *words)
+    _complains(_refuse(*flags), *words)
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [
+        ("--max-faces", "0"),
+        ("--host", "no such host"),
+        ("--metrics-host", "no such host"),
+        ("--model-dir", "/no/such/folder"),
+    ],
+)
+def test_server_that_cannot_start_names_the_value(flag: str, value: str) -> None:
+    _complains(_serve(flag, value), value)
 
 
 def test_settings_come_from_file_environment_and_flags_in_this_order(tmp_path: Path) -> None:
     file = tmp_path / "protome.toml"
     file.write_text("max_faces = 0\nworkers = 1\n")
-    _complains(_serve("--config", file), "max_faces is 0")
-    _complains(_serve("--config", file, env={"PROTOME_MAX_FACES": "-1"}), "max_faces is -1")
-    done = _serve("--config", file, "--max-faces", "-2", env={"PROTOME_MAX_FACES": "-1"})
+    _complains(_refuse("--config", file), "max_faces is 0")
+    _complains(_refuse("--config", file, env={"PROTOME_MAX_FACES": "-1"}), "max_faces is -1")
+    done = _refuse("--config", file, "--max-faces", "-2", env={"PROTOME_MAX_FACES": "-1"})
     _complains(done, "max_faces is -2")
 
 
@@ -198,14 +226,14 @@ def test_settings_come_from_file_environment_and_flags_in_this_order(tmp_path: P
 def test_wrong_line_of_the_file_is_named(tmp_path: Path, text: str, word: str) -> None:
     file = tmp_path / "protome.toml"
     file.write_text(text)
-    done = _serve("--config", file)
+    done = _refuse("--config", file)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert word in done.stderr or str(file) in done.stderr
 
 
 def test_unknown_variable_is_named() -> None:
-    _complains(_serve(env={"PROTOME_MAX_FACE": "3"}), "max_face")
+    _complains(_refuse(env={"PROTOME_MAX_FACE": "3"}), "max_face")
 
 
 @pytest.mark.parametrize("flag", ["--port", "--metrics-port"])

@@ -110,7 +110,7 @@ def narrow() -> Iterator[EmbeddedServer]:
         yield running
 
 
-def test_more_photos_than_the_limit_are_told_to_come_back(
+def test_photos_over_the_limit_are_told_to_retry(
     narrow: EmbeddedServer, sample_photo: bytes
 ) -> None:
     with grpc.insecure_channel(narrow.address, options=OPTIONS) as channel:

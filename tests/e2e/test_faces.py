@@ -100,7 +100,7 @@ def test_small_faces_are_left_out_and_said_so(stub: Stub, sample_photo: bytes) -
     assert [report.face_index for report in answer.summary.faces] == [0]
 
 
-def test_photo_whose_faces_are_all_too_small_ends_well(stub: Stub, sample_photo: bytes) -> None:
+def test_photo_whose_faces_are_all_too_small_succeeds(stub: Stub, sample_photo: bytes) -> None:
     request = pb.ReconstructRequest(image=sample_photo, boxes=boxes((100, 100, 15, 15)))
     answer = ask(stub, request)
     assert answer.events == ["header", "summary"]

@@ -137,7 +137,7 @@ def test_deadlines_passed_are_counted_as_such(
     assert counted() == before + 4
 
 
-def test_reader_that_never_reads_blocks_nobody(
+def test_client_that_never_reads_does_not_block_others(
     server: EmbeddedServer, stub: Stub, other: Stub, sample_photo: bytes
 ) -> None:
     silent = [stub.Reconstruct(heavy(sample_photo, 4), timeout=TIMEOUT) for _ in range(3)]
@@ -156,7 +156,7 @@ def test_reader_that_never_reads_blocks_nobody(
 
 
 @pytest.mark.parametrize("many", [False, True], ids=["Reconstruct", "ReconstructMany"])
-def test_reader_that_stalls_for_too_long_is_told_so(sample_photo: bytes, many: bool) -> None:
+def test_client_that_stalls_for_too_long_gets_client_gone(sample_photo: bytes, many: bool) -> None:
     """Not that all is well, with answers missing."""
     request = heavy(sample_photo, 2)
     photos = [pb.ReconstructManyRequest(request_id=str(i), request=request) for i in range(3)]
@@ -181,7 +181,7 @@ def test_reader_that_stalls_for_too_long_is_told_so(sample_photo: bytes, many: b
         _works(stub, sample_photo)
 
 
-def test_slow_reader_gets_everything_and_blocks_nobody(
+def test_slow_client_gets_everything_and_does_not_block_others(
     server: EmbeddedServer, stub: Stub, other: Stub, sample_photo: bytes
 ) -> None:
     done = threading.Event()
@@ -198,7 +198,7 @@ def test_slow_reader_gets_everything_and_blocks_nobody(
     _idle(server)
 
 
-def test_readers_that_never_read_do_not_fill_the_memory(sample_photo: bytes) -> None:
+def test_clients_that_never_read_do_not_fill_the_memory(sample_photo: bytes) -> None:
     """Meshes nobody takes must not pile up: a request may hold a few, not all of its own."""
     calls = 12
     with (

@@ -44,14 +44,14 @@ def _refusal(stub: Stub, metadata: Metadata, photo: bytes = b"x") -> tuple[Any, 
     return failure(caught.value), tuple(trailers.trailing_metadata())
 
 
-def test_plain_text_is_not_spoken(guarded: Guarded) -> None:
+def test_connections_without_tls_are_refused(guarded: Guarded) -> None:
     with grpc.insecure_channel(guarded.server.address, options=OPTIONS) as channel:
         with pytest.raises(grpc.RpcError) as caught:
             ask(Stub(channel), pb.ReconstructRequest(image=b"x"), timeout=20)
         assert failure(caught.value).code is grpc.StatusCode.UNAVAILABLE
 
 
-def test_clients_of_the_package_get_in(guarded: Guarded, sample_photo: bytes) -> None:
+def test_clients_of_the_package_are_accepted(guarded: Guarded, sample_photo: bytes) -> None:
     token = guarded.tokens["shop"]
     with Client(guarded.server.address, credentials=tls(guarded.files.ca), token=token) as client:
         assert client.server_info().version
@@ -64,7 +64,7 @@ def test_clients_of_the_package_get_in(guarded: Guarded, sample_photo: bytes) ->
     assert caught.value.reason == "UNAUTHENTICATED"
 
 
-def test_the_command_gets_in(guarded: Guarded, tmp_path: Path) -> None:
+def test_the_command_is_accepted(guarded: Guarded, tmp_path: Path) -> None:
     (tmp_path / "token").write_text(guarded.tokens["shop"] + "\n")
     command = [sys.executable, "-m", "protome", "info", "--address", guarded.server.address]
     command += ["--tls", "--ca", str(guarded.files.ca), "--token-file", str(tmp_path / "token")]
@@ -106,7 +106,7 @@ def test_a_large_photo_without_a_token_is_refused_unread(guarded: Guarded) -> No
         assert problem.code is grpc.StatusCode.UNAUTHENTICATED
 
 
-def test_a_client_over_its_rate_is_told_when_to_come_back(
+def test_a_client_over_its_rate_is_told_when_to_retry(
     guarded: Guarded, sample_photo: bytes
 ) -> None:
     with connected(guarded) as channel:
@@ -135,7 +135,7 @@ def test_a_client_with_too_many_photos_in_work_is_refused(
         asked(stub, sample_photo, guarded.of("narrow"))
 
 
-def test_ids_come_back_and_stand_in_logs_and_spans(guarded: Guarded, sample_photo: bytes) -> None:
+def test_ids_are_in_the_answer_logs_and_spans(guarded: Guarded, sample_photo: bytes) -> None:
     given = (("x-request-id", "order-7"), ("traceparent", PARENT), ("tracestate", "a=1"))
     with connected(guarded) as channel:
         call: Any = Stub(channel).Reconstruct(
@@ -171,7 +171,7 @@ def test_ids_come_back_and_stand_in_logs_and_spans(guarded: Guarded, sample_phot
     eventually(lambda: spans() == stages | calls, "all spans are exported")
 
 
-def test_strangers_give_no_span_its_name(guarded: Guarded, sample_photo: bytes) -> None:
+def test_calls_without_a_token_do_not_name_spans(guarded: Guarded, sample_photo: bytes) -> None:
     with connected(guarded) as channel:
         with pytest.raises(grpc.RpcError) as caught:
             list(channel.stream_stream(f"/{SERVICE}/Forged", None, None)(iter([b""])))

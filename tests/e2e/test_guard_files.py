@@ -92,8 +92,6 @@ def test_clients_must_show_a_certificate_that_is_vouched_for(
         (("--token-file", "no.toml"), "no.toml"),
     ],
 )
-def test_a_guard_that_cannot_stand_keeps_the_server_from_starting(
-    flags: tuple[str, ...], word: str
-) -> None:
+def test_broken_tls_and_token_settings_prevent_the_start(flags: tuple[str, ...], word: str) -> None:
     with pytest.raises(EmbeddedError, match=word), EmbeddedServer([*SMALL, *flags]):
         pass

@@ -210,7 +210,7 @@ def test_files_made_to_cost_much_cost_little(
     assert _restarts(attacked) == 0
 
 
-def test_odd_files_are_answered_as_they_deserve(
+def test_odd_files_get_the_expected_answer(
     attacked: EmbeddedServer, victim: Stub, sample_photo: bytes, healthy: Answer
 ) -> None:
     request = pb.ReconstructRequest(detail=pb.DETAIL_LEVEL_PREVIEW)

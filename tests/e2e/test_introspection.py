@@ -61,7 +61,7 @@ REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
 @pytest.mark.parametrize(
     "method", ["/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch", REFLECTION]
 )
-def test_bytes_that_are_no_message_are_the_callers_fault(
+def test_bytes_that_are_not_a_message_are_a_client_error(
     server: EmbeddedServer, channel: grpc.Channel, method: str
 ) -> None:
     logged = len(server.log.read_bytes())
@@ -167,7 +167,7 @@ def test_every_promised_series_is_there(
     assert not [name for name in ours if "millisecond" in name or name.endswith("_ms")]
 
 
-def test_a_request_moves_the_metrics_it_should(
+def test_a_request_changes_the_expected_metrics(
     server: EmbeddedServer, stub: Stub, sample_photo: bytes
 ) -> None:
     stages = "decode", "detect", "crop", "queue", "inference", "surface", "appearance", "encode"

@@ -18,6 +18,8 @@ from tests.support.service import MIB, OPTIONS, Stub, ask, heavy, memory
 
 LIMIT = 1500 * MIB
 
+pytestmark = pytest.mark.slow
+
 
 def _code(call: Any) -> grpc.StatusCode:
     """The status a call ends with, its answer read to the end."""

@@ -42,7 +42,7 @@ def busy(small: EmbeddedServer) -> Iterator[Stub]:
         yield Stub(channel)
 
 
-def test_who_cannot_be_served_in_time_is_told_at_once(
+def test_requests_that_cannot_meet_their_deadline_are_refused_at_once(
     small: EmbeddedServer, busy: Stub, sample_photo: bytes
 ) -> None:
     request = pb.ReconstructRequest(image=sample_photo)
@@ -105,7 +105,7 @@ def test_one_greedy_stream_does_not_hold_up_the_others(busy: Stub, sample_photo:
     assert sorted(waits)[2] < 7 * alone
 
 
-def test_the_background_is_taken_and_unknown_priorities_are_not(
+def test_background_priority_is_accepted_and_unknown_ones_are_refused(
     busy: Stub, sample_photo: bytes
 ) -> None:
     request = pb.ReconstructRequest(image=sample_photo, priority=pb.PRIORITY_BACKGROUND)

@@ -43,7 +43,7 @@ def judged(client: Client, picture: Image.Image) -> tuple[Face, set[str]]:
     return face, set(face.concerns) - {"LOW_CONFIDENCE"}
 
 
-def test_nothing_speaks_against_the_sample(client: Client, sample_photo: bytes) -> None:
+def test_the_sample_photo_has_no_concerns(client: Client, sample_photo: bytes) -> None:
     (face,) = client.reconstruct(sample_photo, detail="preview").faces
     assert face.concerns == ()
     assert (face.confidence is not None) == ("confidence" in CARD)
@@ -51,7 +51,7 @@ def test_nothing_speaks_against_the_sample(client: Client, sample_photo: bytes) 
         assert 0.5 <= face.confidence <= 1
 
 
-def test_a_far_face_has_few_pixels(client: Client, sample_photo: bytes) -> None:
+def test_a_far_face_has_the_concern_few_pixels(client: Client, sample_photo: bytes) -> None:
     far = Image.new("RGB", (400, 400), (90, 110, 130))
     far.paste(opened(sample_photo).resize((128, 128), Image.Resampling.LANCZOS), (130, 130))
     face, concerns = judged(client, far)
@@ -60,13 +60,15 @@ def test_a_far_face_has_few_pixels(client: Client, sample_photo: bytes) -> None:
     assert "CUT_BY_BORDER" not in concerns
 
 
-def test_a_blurred_face_is_blurred(client: Client, sample_photo: bytes) -> None:
+def test_a_blurred_face_has_the_concern_blurred(client: Client, sample_photo: bytes) -> None:
     _, concerns = judged(client, opened(sample_photo).filter(ImageFilter.GaussianBlur(4)))
     assert concerns == {"BLURRED"}
 
 
 @pytest.mark.parametrize("side", ["left", "right", "bottom"])
-def test_a_cut_face_is_cut(client: Client, sample_photo: bytes, side: str) -> None:
+def test_a_face_at_the_border_has_the_concern_cut_by_border(
+    client: Client, sample_photo: bytes, side: str
+) -> None:
     photo = opened(sample_photo)
     x, y, width, height = FACE
     left = round(x + 0.4 * width) if side == "left" else 0
@@ -139,7 +141,7 @@ def test_the_nose_is_seen_and_the_back_of_the_head_is_not(
     assert 0.2 < seen.mean() < 0.7
 
 
-def test_without_being_asked_meshes_are_as_they_were(stub: Stub, sample_photo: bytes) -> None:
+def test_meshes_without_vertex_quality_are_unchanged(stub: Stub, sample_photo: bytes) -> None:
     request = wanting(sample_photo)
     request.vertex_quality = False
     answer = ask(stub, request)
@@ -147,7 +149,7 @@ def test_without_being_asked_meshes_are_as_they_were(stub: Stub, sample_photo: b
     assert readers.attributes(answer.mesh()) == {"POSITION", "NORMAL"}
 
 
-def test_a_preview_carries_it_too(stub: Stub, sample_photo: bytes) -> None:
+def test_a_preview_carries_vertex_quality(stub: Stub, sample_photo: bytes) -> None:
     answer = ask(stub, wanting(sample_photo, preview_first=True))
     preview = answer.mesh(detail=pb.DETAIL_LEVEL_PREVIEW)
     for data in (preview, answer.mesh()):
@@ -169,7 +171,7 @@ def test_beyond_the_border_there_is_no_confidence(stub: Stub, sample_photo: byte
 
 
 @pytest.mark.parametrize("format_", ["OBJ", "STL"])
-def test_formats_that_cannot_carry_it_are_refused(
+def test_formats_without_vertex_quality_are_refused(
     stub: Stub, sample_photo: bytes, format_: str
 ) -> None:
     failure = refused(stub, wanting(sample_photo, format_))
@@ -179,7 +181,7 @@ def test_formats_that_cannot_carry_it_are_refused(
     assert format_ in failure.message
 
 
-def test_the_client_asks_for_it(client: Client, sample_photo: bytes) -> None:
+def test_the_client_can_ask_for_vertex_quality(client: Client, sample_photo: bytes) -> None:
     result = client.reconstruct(sample_photo, vertex_quality=True, formats=["ply"])
     assert result.header.vertex_quality
     assert b"property uchar seen\nproperty float confidence\n" in result.faces[0].mesh

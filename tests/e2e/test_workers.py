@@ -61,7 +61,7 @@ def _healed(server: EmbeddedServer, gone: set[int]) -> None:
     whole(server, 3)
 
 
-def test_killed_under_a_request_fails_that_one_only(
+def test_a_worker_killed_during_a_request_fails_only_that_request(
     own: EmbeddedServer, own_stub: Stub, sample_photo: bytes
 ) -> None:
     photo = pb.ReconstructRequest(image=sample_photo)
@@ -89,7 +89,7 @@ def test_killed_under_a_request_fails_that_one_only(
     assert ask(own_stub, photo).mesh() == alone
 
 
-def test_idle_worker_that_dies_is_replaced_and_nobody_notices(
+def test_idle_worker_that_dies_is_replaced_without_a_failed_request(
     own: EmbeddedServer, own_stub: Stub, sample_photo: bytes
 ) -> None:
     photo = pb.ReconstructRequest(image=sample_photo)

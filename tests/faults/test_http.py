@@ -49,7 +49,7 @@ def test_half_open_connections_neither_exhaust_it_nor_keep_others_out(
     heals(server, photo, before)
 
 
-def test_a_reader_that_takes_nothing_keeps_nobody_out(server: EmbeddedServer) -> None:
+def test_a_client_that_reads_nothing_does_not_keep_others_out(server: EmbeddedServer) -> None:
     host, port = server.http.split(":")
     with contextlib.ExitStack() as stack:
         for _ in range(2 * MAX_CONNECTIONS):

@@ -120,7 +120,7 @@ FLOODS: dict[str, tuple[Callable[[], bytes], int]] = {
 
 
 @pytest.mark.parametrize("half", [0, 1])
-def test_what_a_connection_is_flooded_with_is_no_trouble_of_others(
+def test_a_flooded_connection_does_not_disturb_others(
     server: EmbeddedServer, photo: bytes, half: int
 ) -> None:
     before = Rest.of(server)
@@ -150,7 +150,7 @@ def test_only_a_flood_of_pings_ends_a_connection(server: EmbeddedServer) -> None
         eventually(client.closed, "the server hung up")
 
 
-def test_what_is_no_text_forges_no_line_of_the_log(server: EmbeddedServer, photo: bytes) -> None:
+def test_control_characters_cannot_forge_log_lines(server: EmbeddedServer, photo: bytes) -> None:
     """gRPC would quote the method."""
     with Client(server) as hostile, grpc.insecure_channel(server.address) as channel:
         method = call("x\nforged?").replace(b"?", b"\xff")

@@ -70,7 +70,7 @@ def test_after_a_shortage_batches_grow_again(
     heals(server, photo, before)
 
 
-def test_too_little_memory_for_a_batch_costs_nobody_an_answer(
+def test_too_little_memory_for_a_batch_fails_no_request(
     server: EmbeddedServer, photo: bytes, fault: Fault
 ) -> None:
     before = Rest.of(server)

@@ -47,7 +47,7 @@ def _streamed(server: EmbeddedServer, photo: bytes) -> str:
         return "OK" if events[-1].HasField("summary") else events[-1].error.reason
 
 
-def test_a_photo_that_stops_halfway_is_given_up(strict: EmbeddedServer, photo: bytes) -> None:
+def test_an_upload_that_stops_halfway_is_cancelled(strict: EmbeddedServer, photo: bytes) -> None:
     before = Rest.of(strict)
     with Client(strict) as client:
         streams = {client.half("Reconstruct") for _ in range(SLOW)}
@@ -57,7 +57,7 @@ def test_a_photo_that_stops_halfway_is_given_up(strict: EmbeddedServer, photo: b
     heals(strict, photo, before)
 
 
-def test_many_that_stop_halfway_keep_nobody_waiting_for_long(
+def test_many_stopped_uploads_delay_others_only_briefly(
     strict: EmbeddedServer, photo: bytes
 ) -> None:
     """Each of 200 may not take its two seconds of one of the four places: that were 100."""

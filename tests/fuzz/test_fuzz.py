@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("kind", ["photo", "message"])
-def test_no_input_is_more_than_the_line_can_take(kind: str, tmp_path: Path) -> None:
+def test_fuzzing_finds_no_crash(kind: str, tmp_path: Path) -> None:
     pytest.importorskip("atheris", reason="atheris has wheels for x86-64 Linux")
     write(kind, tmp_path / "corpus")
     flags = ["-max_total_time=5", "-timeout=20", "-rss_limit_mb=2048", "-max_len=16384"]

@@ -14,7 +14,7 @@ pytest.importorskip("litserve")
 
 from aiohttp import web
 
-from load_tests.peers.__main__ import PATIENCE, SYSTEMS, System, serving
+from load_tests.peers.__main__ import CALL_TIMEOUT_SECONDS, SYSTEMS, System, serving
 from load_tests.peers.http import caller, mesh
 from protome.bench.load import Load, Spec
 from protome.client import ReconstructionError, make_request
@@ -24,7 +24,7 @@ from protome.sample import SAMPLE
 @pytest.mark.parametrize("system", SYSTEMS[1:], ids=lambda system: system.name)
 def test_a_peer_answers_with_the_same_mesh(system: System, tmp_path: Path) -> None:
     # Entering waits for the answer and compares it.
-    with serving(system, PATIENCE, 64, tmp_path) as server:
+    with serving(system, CALL_TIMEOUT_SECONDS, 64, tmp_path) as server:
         point = server.load("1 client", clients=1, calls=3)
     assert not point.failed
     assert 0 < point.first_p50 <= point.p50 <= point.p99
@@ -76,7 +76,7 @@ def test_an_answer_that_comes_too_late_is_a_deadline() -> None:
     assert asyncio.run(against(200, 2.0)) == ({"DEADLINE_EXCEEDED": 2}, 0)
 
 
-def test_nobody_there_is_unavailable() -> None:
+def test_an_unreachable_peer_is_unavailable() -> None:
     request = make_request(b"")
     with pytest.raises(ReconstructionError) as caught:
         mesh("mosec", "127.0.0.1:1", request, 5.0)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from typing import Any
 
-import DracoPy
 import numpy as np
 import numpy.typing as npt
 import pygltflib
@@ -13,6 +12,7 @@ import pytest
 import trimesh
 
 from protome.v1 import reconstruction_pb2 as pb
+from tests.support.readers import Glb
 
 F64 = npt.NDArray[np.float64]
 SUFFIXES = {
@@ -67,57 +67,41 @@ def vertex_quality(data: bytes, header: pb.Header) -> tuple[F64, F64]:
         held = read(data, header).vertex_attributes
         values = [np.asarray(held[name]) for name in ("_SEEN", "_CONFIDENCE")]
     else:
-        values = [_packed_bytes(data, name) / 255 for name in ("_SEEN", "_CONFIDENCE")]
+        values = [_packed_attribute(data, name) for name in ("_SEEN", "_CONFIDENCE")]
     seen, confidence = (np.ravel(v).astype(np.float64) for v in values)
     return seen, confidence
 
 
-def _packed_bytes(data: bytes, name: str) -> npt.NDArray[np.uint8]:
-    """An attribute of normalised bytes inside a compressed GLB, (n,)."""
-    document = _document(data)
-    primitive = document.meshes[0].primitives[0]
-    number = getattr(primitive.attributes, name)
-    accessor = document.accessors[number]
+def _packed_attribute(data: bytes, name: str) -> F64:
+    """An attribute of normalised bytes inside a compressed GLB, (n,) in 0 to 1."""
+    packed = Glb(data)
+    number = getattr(packed.primitive.attributes, name)
+    accessor = packed.gltf.accessors[number]
     assert (accessor.componentType, accessor.type, accessor.normalized) == (5121, "SCALAR", True)
-    blob = document.binary_blob()
-    draco = (primitive.extensions or {}).get("KHR_draco_mesh_compression")
-    if draco is None:
-        codec: Any = pytest.importorskip("meshoptimizer")
-        accessor, extension, body = _meshopt_view(document, blob, number)
-        raw = codec.decode_vertex_buffer(extension["count"], extension["byteStride"], body)
-        rows = np.frombuffer(np.ascontiguousarray(raw).tobytes(), np.uint8)
-        return rows.reshape(accessor.count, extension["byteStride"])[:, 0]
-    view = document.bufferViews[draco["bufferView"]]
-    start = view.byteOffset or 0
-    decoded = DracoPy.decode(bytes(blob[start : start + view.byteLength]))
-    (found,) = (a for a in decoded.attributes if a["unique_id"] == draco["attributes"][name])
-    return np.asarray(found["data"], np.uint8).ravel()
+    if packed.primitive.extensions:
+        return packed.draco_values(packed.draco(), name)
+    codec: Any = pytest.importorskip("meshoptimizer")
+    accessor, extension, body = _meshopt_view(packed.gltf, packed.blob, number)
+    raw = codec.decode_vertex_buffer(extension["count"], extension["byteStride"], body)
+    rows = np.frombuffer(np.ascontiguousarray(raw).tobytes(), np.uint8)
+    return rows.reshape(accessor.count, extension["byteStride"])[:, 0] / 255
 
 
 def attributes(data: bytes) -> set[str]:
     """Names of the vertex attributes of a GLB."""
-    attribute = _document(data).meshes[0].primitives[0].attributes
-    return {name for name, value in vars(attribute).items() if value is not None}
+    return Glb(data).names()
 
 
 def texture(data: bytes) -> bytes:
     """The picture inside a GLB; empty if there is none."""
-    document = _document(data)
-    if not document.images:
-        return b""
-    view = document.bufferViews[document.images[0].bufferView]
-    start = view.byteOffset or 0
-    return bytes(document.binary_blob()[start : start + view.byteLength])
-
-
-def _document(data: bytes) -> Any:
-    return pygltflib.GLTF2.load_from_bytes(data)
+    glb = Glb(data)
+    return glb.picture() if glb.gltf.images else b""
 
 
 def _read_meshopt(data: bytes) -> trimesh.Trimesh:
     # meshoptimizer's own decoder; the server encodes with the package meshopt.
     codec: Any = pytest.importorskip("meshoptimizer")
-    document = _document(data)
+    document = pygltflib.GLTF2.load_from_bytes(data)
     assert set(document.extensionsRequired) == {"KHR_mesh_quantization", "EXT_meshopt_compression"}
     blob = document.binary_blob()
     primitive = document.meshes[0].primitives[0]

@@ -14,14 +14,15 @@ from protome.errors import NoFaceFound, NoSurface
 from protome.geometry import U8, CropRule, Level, Placement
 from protome.image.crop import cut
 from protome.image.decode import ImageLimits, decode
-from protome.image.prepare import ENOUGH, FoundFace, PhotoJob, prepare
+from protome.image.prepare import USEFUL_SIDE, FoundFace
 from protome.mesh.surface import extract
 from protome.model.card import load_model
-from protome.model.engine import Engine, Prediction
+from protome.model.engine import Prediction
+from protome.pipeline.local import LocalPipeline, prepare_faces
+from protome.pipeline.request import Request
 from protome_export.heads.model import Floats
 
 _CONFIG = Config()
-_LIMITS = ImageLimits.of(_CONFIG)
 
 
 @dataclass(frozen=True)
@@ -54,46 +55,39 @@ class Faces:
 
 
 def faces_of(photo: bytes, rule: CropRule) -> Faces:
-    """Decodes a photo, detects its faces and cuts them out."""
-    job = PhotoJob(
-        boxes=(),
-        max_faces=_CONFIG.max_faces,
-        min_face_pixels=_CONFIG.min_face_pixels,
-        min_score=_CONFIG.min_score,
-        limits=_LIMITS,
-        rule=rule,
-        textured=False,
-    )
+    """Decode a photo, detect its faces and cut them out by a model's crop rule."""
+    request = Request(photo, max_faces=_CONFIG.max_faces)
     try:
-        found, pictures = prepare(job, [np.frombuffer(photo, np.uint8)])
+        prepared, tasks = prepare_faces(request, _CONFIG, rule)
     except NoFaceFound:
         return Faces((0, 0), [])
-    placed = [(f, f.placement) for f in found.faces if f.placement is not None]
-    crops = [
-        (face, Cropped(crop, placement))
-        for (face, placement), crop in zip(placed, pictures[0::2], strict=True)
-    ]
-    return Faces((found.width, found.height), crops)
+    faces = []
+    for task in tasks:
+        found = prepared.faces[task.index]
+        assert found.placement is not None
+        faces.append((found, Cropped(task.crop, found.placement)))
+    return Faces((prepared.width, prepared.height), faces)
 
 
 class Served:
     """Run a model folder (``model.onnx``, ``model.json``) as the service does on the CPU."""
 
     def __init__(self, folder: Path, threads: int = 1) -> None:
-        self.model = load_model(folder)
-        self._engine = Engine(self.model, provider="cpu", threads=threads)
+        self._pipeline = LocalPipeline(load_model(folder), config=_CONFIG, threads=threads)
+        self.model = self._pipeline.model
 
     def faces(self, photo: bytes) -> Faces:
-        """The photo's size and faces."""
+        """Return the photo's size and faces."""
         return faces_of(photo, self.model.rule)
 
     def crop(self, photo: bytes, placement: Placement) -> Cropped:
-        """Another crop of the photo."""
-        return Cropped(cut(decode(photo, _LIMITS, enough=ENOUGH), placement), placement)
+        """Cut another crop of the photo."""
+        image = decode(photo, ImageLimits.of(_CONFIG), enough=USEFUL_SIDE)
+        return Cropped(cut(image, placement), placement)
 
     def predict(self, crop: U8, *levels: Level) -> Prediction:
-        """What the network says of a crop, with volumes of these levels, or STANDARD."""
-        return self._engine.run([crop], [levels or (Level.STANDARD,)])[0]
+        """Run the network on a crop, with volumes of these levels, or STANDARD."""
+        return self._pipeline.engine.run([crop], [levels or (Level.STANDARD,)])[0]
 
 
 def surface_of(volume: U8) -> tuple[Floats, NDArray[np.int32]]:

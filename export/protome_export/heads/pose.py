@@ -8,10 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from protome.geometry import CROP_SIDE, PIXELS_PER_CM
+
 from .model import Floats, HeadModel
 
-CROP = 192
-SCALE = 6.2  # nominal crop px per cm
+CROP, SCALE = CROP_SIDE, PIXELS_PER_CM
 CENTRE = (96.0, 103.0)  # crop px of the centre of the 68 points' box
 
 

@@ -1,1 +1,1 @@
-"""Measure the service."""
+"""Benchmark the service on this machine."""

@@ -1,9 +1,9 @@
-"""``protome bench``: how much of what the machine could do the service does, in one run.
+"""Run ``protome bench``: compare the service's throughput with that of its stages alone.
 
-The service is compared with the offline bound (``bound``): its own stages without requests,
-queues and batches, in as many processes as it has workers. The load generator (``load``) takes
-its part of the same cores, so rates are compared a core that was left to do the work:
-(photos a second) / (cores - cores the generator used); without it the figures have ``_raw``.
+The service is compared with the offline bound (``bound``): the same stages without requests, queues
+and batches, in as many processes as the service has workers. The load generator (``load``) uses
+part of the same cores, so rates are compared per free core: photos per second / (cores - cores used
+by the generator). Figures without this correction end with ``_raw``.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ CLIENTS: Final = (1, 2, 8, 32, 64)
 LOADS: Final = (0.5, 0.8, 1.0, 1.5, 3.0)
 # Longest sides of the mixed set, made from the built-in photo.
 SIDES: Final = (256, 512, 1024, 2048)
-# What is asked of every photo: compressed, as backends should, who pay for each byte.
+# Options of every request; compressed, as a backend that pays for traffic would ask.
 OPTIONS: Final[Mapping[str, Any]] = {
     "detail": "standard",
     "appearance": "texture",
     "compressions": ["meshopt"],
 }
-# Every photo of ours has one face and one mesh.
+# Each photo of the benchmark has one face and one mesh.
 BUILT: Final = "protome_mesh_size_bytes_count"
-# The cheapest there is, for many requests.
+# The cheapest options, for many requests.
 CHEAP: Final[Mapping[str, Any]] = {"detail": "preview", "appearance": "none", "formats": ["stl"]}
-# A call's deadline in an open loop, in latencies of a lone client.
-PATIENCE: Final = 10.0
+# A call's deadline in an open loop, as a multiple of the latency of a single client.
+DEADLINE_LATENCIES: Final = 10.0
 
 
 @dataclass(frozen=True)
@@ -51,10 +51,10 @@ class Plan:
     Attributes:
         bound: seconds of each of the two runs of the offline bound.
         phase: seconds of each load.
-        requests: of the growth of memory; 0: not measured.
-        rest: seconds in which the server gives back what a burst left free.
-        rounds: of surface extraction, of which the best counts.
-        mix: also measure the mixed set.
+        requests: requests to measure the growth of memory with; 0: not measured.
+        rest: seconds that the server gets to return freed memory after a burst.
+        rounds: repetitions of surface extraction, of which the best counts.
+        mix: also measure photos of mixed sizes.
     """
 
     bound: float = 10.0
@@ -69,7 +69,12 @@ QUICK: Final = Plan(bound=2.0, phase=2.5, requests=200, mix=False)
 
 
 def bench(plan: Plan, say: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
-    """Measure everything; returns what ``--json`` prints. ``say`` is told of each part."""
+    """Measure everything and return the report that ``--json`` prints.
+
+    Args:
+        plan: how long to measure.
+        say: called with the name of each part when it begins.
+    """
     with tempfile.TemporaryDirectory(prefix="protome-bench-") as folder, Service() as service:
         mixed = mix(Path(folder))
         say("one photo")
@@ -86,7 +91,7 @@ def bench(plan: Plan, say: Callable[[str], None] = lambda _: None) -> dict[str, 
 
 
 def mix(folder: Path) -> list[str]:
-    """The built-in photo in several sizes."""
+    """Write the built-in photo in several sizes to a folder; return the files."""
     picture = cv2.imread(str(SAMPLE))
     if picture is None:
         raise OSError(f"cannot read {SAMPLE}")
@@ -99,16 +104,16 @@ def mix(folder: Path) -> list[str]:
 
 
 def _mostly_small(mixed: Sequence[str]) -> list[str]:
-    """All sizes, the smaller the more often: ten thousand should not take an hour."""
+    """Return all sizes, small ones more often, so that ten thousand do not take an hour."""
     return [file for index, file in enumerate(mixed) for _ in range(2 ** (len(mixed) - index))]
 
 
 def run(service: Service, photos: Sequence[str], plan: Plan) -> dict[str, Any]:
-    """All loads with one set of photos."""
+    """Measure all loads with one set of photos."""
     report = throughput(service, photos, plan)
     closed = report["closed"]
     best = max(closed, key=lambda point: point["rate_per_free_core"])
-    deadline = max(0.5, PATIENCE * closed[0]["latency_p50"])
+    deadline = max(0.5, DEADLINE_LATENCIES * closed[0]["latency_p50"])
     opened = [
         _open(service, photos, load, load * best["rate"], deadline, plan.phase) for load in LOADS
     ]
@@ -126,7 +131,7 @@ def run(service: Service, photos: Sequence[str], plan: Plan) -> dict[str, Any]:
 
 
 def throughput(service: Service, photos: Sequence[str], plan: Plan) -> dict[str, Any]:
-    """The bound, before and after, and the closed loops between."""
+    """Measure the closed loops, and the offline bound before and after them."""
     workers = Config().worker_count
     service.load(photos, OPTIONS, clients=4, seconds=1.0)
     before = measure(photos, OPTIONS, workers, plan.bound)
@@ -173,7 +178,7 @@ def throughput(service: Service, photos: Sequence[str], plan: Plan) -> dict[str,
 
 
 def growth(service: Service, photos: Sequence[str], plan: Plan) -> dict[str, Any]:
-    """How memory grows: the cheapest requests there are, after a tenth of them as a warm-up."""
+    """Measure the growth of memory over the cheapest requests, after a tenth of them to warm up."""
     requests = plan.requests
     report: dict[str, Any] = {"growth_requests": requests, "rss_growth_after_10k": None}
     if requests:
@@ -188,7 +193,7 @@ def growth(service: Service, photos: Sequence[str], plan: Plan) -> dict[str, Any
 
 
 def _at_rest(service: Service, photos: Sequence[str], calls: int, rest: float) -> int:
-    """Bytes that the service keeps after so many calls: the least it has in the time after them."""
+    """Return the least bytes that the service holds in the ``rest`` seconds after the calls."""
     service.load(photos, CHEAP, clients=16, calls=calls)
     end = time.monotonic() + rest
     least = service.memory()
@@ -238,6 +243,7 @@ def _open(
 
 
 def summarize(tally: Tally) -> dict[str, Any]:
+    """Return rates, in photos per second, and latencies, in seconds, of a load."""
     rate = tally.good / tally.seconds
     ratios = [a / b for a, b in zip(tally.latencies, tally.stage_sums, strict=True)]
     return {
@@ -258,7 +264,7 @@ def _quantile(values: Sequence[float], part: float) -> float:
 
 
 def stage_means(first: Mapping[str, float], last: Mapping[str, float]) -> dict[str, float]:
-    """Mean seconds of each stage between two readings."""
+    """Return the mean seconds of each stage between two readings of the metrics."""
     means = {}
     for name, value in last.items():
         metric, _, stage = name.partition(":")

@@ -1,7 +1,7 @@
-"""The offline bound: the line's own stages one after the other, as fast as the cores allow.
+"""Measure the offline bound: the stages of the pipeline, as fast as the cores allow.
 
-No requests, no queues, no batches: each of as many processes as the service has workers takes
-photo after photo through ``prepare``, the network on one thread, and ``build``.
+Each of as many processes as the service has workers reconstructs photo after photo with a
+:class:`LocalPipeline`, without requests, queues and batches.
 """
 
 from __future__ import annotations
@@ -12,35 +12,34 @@ import os
 import subprocess
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import cv2
-import numpy as np
 
-from protome import system
 from protome.client.requests import make_request
-from protome.config import Config
 from protome.geometry import U8, Level
-from protome.image.decode import ImageLimits
-from protome.image.prepare import Photo, PhotoJob, prepare
-from protome.mesh.build import MeshJob, build
-from protome.model.card import Model, load_model
-from protome.model.engine import Engine, Prediction
+from protome.pipeline.local import LocalPipeline
 from protome.pipeline.request import Request
 from protome.sample import SAMPLE
-from protome.server.convert import Converter
-from protome.workers.handle import ONE_THREAD
+from protome.server.parse_request import read_request
+from protome.workers.handle import WORKER_ENVIRONMENT
 
 RAMP_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """What the processes did together: photos a second, processor seconds a photo, and mean
-    seconds of each stage a photo."""
+    """Throughput of all processes together.
+
+    Attributes:
+        rate: photos per second.
+        cpu_seconds: processor seconds per photo.
+        stages: mean seconds of each stage per photo.
+    """
 
     rate: float
     cpu_seconds: float
@@ -48,13 +47,13 @@ class Bound:
 
 
 def measure(photos: Sequence[str], options: Mapping[str, Any], count: int, seconds: float) -> Bound:
-    """Run ``count`` processes at a time.
+    """Run the processes and add up their results.
 
     Args:
-        photos: files, taken in turn, each process beginning at another.
-        options: of ``make_request``.
-        count: processes.
-        seconds: counted, after a second that is not.
+        photos: files, used in turn; each process begins with another one.
+        options: options of ``make_request``.
+        count: processes that run at the same time.
+        seconds: time measured, after one second of warm-up.
     """
     task = {"photos": list(photos), "options": dict(options), "seconds": seconds}
     processes = [
@@ -63,7 +62,7 @@ def measure(photos: Sequence[str], options: Mapping[str, Any], count: int, secon
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, **ONE_THREAD},
+            env={**os.environ, **WORKER_ENVIRONMENT},
         )
         for first in range(count)
     ]
@@ -71,7 +70,7 @@ def measure(photos: Sequence[str], options: Mapping[str, Any], count: int, secon
         for process in processes:
             assert process.stdout is not None
             process.stdout.readline()  # Ready.
-        results = [json.loads(process.communicate()[0]) for process in _told(processes)]
+        results = [json.loads(process.communicate()[0]) for process in _started(processes)]
     finally:
         for process in processes:
             process.kill()
@@ -85,8 +84,8 @@ def measure(photos: Sequence[str], options: Mapping[str, Any], count: int, secon
     )
 
 
-def _told(processes: list[subprocess.Popen[str]]) -> list[subprocess.Popen[str]]:
-    """The processes, all of them told to begin."""
+def _started(processes: list[subprocess.Popen[str]]) -> list[subprocess.Popen[str]]:
+    """Tell all processes to begin."""
     for process in processes:
         assert process.stdin is not None
         process.stdin.write("go\n")
@@ -95,33 +94,37 @@ def _told(processes: list[subprocess.Popen[str]]) -> list[subprocess.Popen[str]]
 
 
 def sample_volume() -> U8:
-    """What the network says of the built-in photo: a STANDARD volume."""
-    runner = Runner([SAMPLE.read_bytes()], {"max_faces": 1})
-    _, (crop, _) = runner.prepare(runner.requests[0])
-    return runner.infer(crop, [Level.STANDARD]).volumes[Level.STANDARD]
+    """Return the STANDARD volume of the built-in photo's face, (100, 96, 96) uint8."""
+    pipeline = LocalPipeline()
+    _, (task,) = pipeline.prepare(Request(SAMPLE.read_bytes(), max_faces=1))
+    (prediction,) = pipeline.infer([task.crop], [Level.STANDARD])
+    return prediction.volumes[Level.STANDARD]
 
 
 class Runner:
-    """One process of the bound."""
+    """One process of the bound.
+
+    Args:
+        photos: encoded photos.
+        options: options of ``make_request``.
+    """
 
     def __init__(self, photos: Sequence[bytes], options: Mapping[str, Any]) -> None:
-        system.keep_freed_memory()
         cv2.setNumThreads(1)
-        self._config = Config()
-        self._limits = ImageLimits.of(self._config)
-        self._model: Model = load_model()
-        self._engine = Engine(self._model, provider="cpu", threads=1)
-        wire = Converter(self._config, self._model)
-        self.requests = [
-            wire.request(make_request(photo, **options), float("inf")) for photo in photos
+        self._pipeline = LocalPipeline()
+        # Loads the network.
+        _ = self._pipeline.engine
+        config = self._pipeline.config
+        self._requests = [
+            read_request(make_request(photo, **options), config, float("inf")) for photo in photos
         ]
-        self._stages: dict[str, float] = {}
+        self._stages: defaultdict[str, float] = defaultdict(float)
 
     def run(self, first: int, seconds: float) -> dict[str, Any]:
-        """Photos and stage times of so many seconds."""
-        order = itertools.cycle(self.requests[first:] + self.requests[:first])
+        """Reconstruct photos for a number of seconds; return their count and the stage times."""
+        order = itertools.cycle(self._requests[first:] + self._requests[:first])
         self._until(order, time.perf_counter() + RAMP_SECONDS)
-        self._stages = {}
+        self._stages.clear()
         began, cpu = time.perf_counter(), time.process_time()
         photos = self._until(order, began + seconds)
         return {
@@ -138,49 +141,22 @@ class Runner:
             photos += 1
         return photos
 
-    def prepare(self, request: Request) -> tuple[Photo, list[U8]]:
-        """See :func:`protome.image.prepare.prepare`."""
-        config = self._config
-        job = PhotoJob(
-            request.boxes,
-            request.max_faces,
-            config.min_face_pixels,
-            config.min_score,
-            self._limits,
-            self._model.rule,
-            request.encoding.textured,
-        )
-        return prepare(job, [np.frombuffer(request.image, np.uint8)])
-
-    def infer(self, crop: U8, levels: Sequence[Level]) -> Prediction:
-        """See :meth:`engine.Engine.run`."""
-        sources = sorted({self._model.source(level) for level in levels})
-        return self._engine.run([crop], [sources])[0]
-
     def _photo(self, request: Request) -> None:
-        photo, pictures = self.prepare(request)
-        self._spent("decode", photo.decode_seconds)
-        self._spent("detect", photo.detect_seconds)
-        self._spent("crop", photo.crop_seconds)
-        placed = [face.placement for face in photo.faces if face.placement is not None]
-        for placement, crop, portrait in zip(placed, pictures[::2], pictures[1::2], strict=True):
-            frame = placement.frame(photo.width, photo.height)
-            began = time.perf_counter()
-            prediction = self.infer(crop, request.levels)
-            self._spent("inference", time.perf_counter() - began)
-            for level in request.levels:
-                volume = prediction.volumes[self._model.source(level)]
-                built, _ = build(MeshJob(level, request.encoding, frame), [volume, portrait])
-                self._spent("surface", built.surface_seconds)
-                self._spent("appearance", built.appearance_seconds)
-                self._spent("encode", built.encode_seconds)
-
-    def _spent(self, stage: str, seconds: float) -> None:
-        self._stages[stage] = self._stages.get(stage, 0.0) + seconds
+        photo, faces = self._pipeline.reconstruct(request)
+        spent = self._stages
+        spent["decode"] += photo.decode_seconds
+        spent["detect"] += photo.detect_seconds
+        spent["crop"] += photo.crop_seconds
+        for face in faces:
+            spent["inference"] += face.inference_seconds
+            for mesh in face.meshes:
+                spent["surface"] += mesh.surface_seconds
+                spent["appearance"] += mesh.appearance_seconds
+                spent["encode"] += mesh.encode_seconds
 
 
 def main(argv: Sequence[str]) -> None:
-    """One process: get ready, wait for the word, run, say what was done."""
+    """Run one process: load, wait for a line on standard input, measure, print the result."""
     task = json.loads(argv[0])
     runner = Runner([Path(photo).read_bytes() for photo in task["photos"]], task["options"])
     print("ready", flush=True)

@@ -1,7 +1,7 @@
-"""A load generator: closed loops of clients, or calls at random moments whether answered or not.
+"""Generate load: closed loops of clients, or an open loop of calls at random times.
 
-Run as ``python -m protome.bench.load`` in a process of its own, so that what it costs can be told:
-it reads one JSON object a line, does that load, and answers with one.
+Run as ``python -m protome.bench.load`` in a process of its own, so that its processor time can be
+measured: it reads one JSON object per line, generates that load, and prints the result as one.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from typing import Any, Final, Protocol
 from protome.client import AsyncClient, ReconstructionError, make_request
 from protome.v1 import reconstruction_pb2 as pb
 
-# A call without a deadline of its own must still end some day, seconds.
-PATIENCE: Final = 120.0
+# Timeout of calls without a deadline of their own, seconds.
+CALL_TIMEOUT_SECONDS: Final = 120.0
 
 
 class Caller(Protocol):
-    """What is asked, as :class:`client.AsyncClient` is; others answer with the same events."""
+    """The calls that a load makes; :class:`AsyncClient` has them."""
 
     async def server_info(self) -> object:
-        """Returns once connected."""
+        """Return once connected."""
 
     def events(self, request: pb.ReconstructRequest) -> AsyncIterator[pb.ReconstructResponse]:
-        """The events of an answer.
+        """Send a request and iterate over the events of the answer.
 
         Raises:
             ReconstructionError: the call failed.
@@ -44,24 +44,25 @@ Connect = Callable[[str, float], AbstractAsyncContextManager[Caller]]
 
 
 def connect(address: str, timeout: float) -> AbstractAsyncContextManager[Caller]:
-    """Calls of Protome at an address, with a deadline of so many seconds."""
+    """Connect to Protome at host:port; each call has this timeout in seconds."""
     return AsyncClient(address, timeout=timeout)
 
 
 @dataclass(frozen=True)
 class Spec:
-    """What to do.
+    """A load to generate.
 
     Attributes:
-        address: of the server.
-        photos: files, taken in turn.
-        options: of ``make_request``.
-        seconds: counted, after ``ramp`` seconds of the same load that are not.
-        clients: of a closed loop; 0: an open loop.
-        rate: calls a second of an open loop, with exponential gaps.
-        deadline: seconds each call has; 0: none.
-        calls: end a closed loop after so many; 0: by time.
-        seed: of the gaps.
+        address: host:port of the server.
+        photos: files, used in turn.
+        options: options of ``make_request``.
+        seconds: time measured.
+        ramp: seconds of the same load before that are not measured.
+        clients: clients of a closed loop; 0: an open loop.
+        rate: calls per second of an open loop, with exponentially distributed gaps.
+        deadline: timeout of each call, seconds; 0: none.
+        calls: calls of a closed loop; 0: limited by time.
+        seed: seed of the gaps.
     """
 
     address: str
@@ -78,19 +79,19 @@ class Spec:
 
 @dataclass
 class Tally:
-    """What came of it, of the calls that count.
+    """Results of the measured calls of a load.
 
     Attributes:
-        calls: made, also those that do not count.
-        good: answers complete and in time.
-        seconds: counted.
-        latencies: of each good answer, seconds.
+        calls: all calls made, also those that were not measured.
+        good: answers that were complete and in time.
+        seconds: time measured.
+        latencies: seconds of each good answer.
         first_bytes: seconds until the first byte of a mesh of each good answer.
-        stage_sums: what the stages of each good answer took together, seconds.
+        stage_sums: sum of the stage times of each good answer, seconds.
         refusals: seconds until each RESOURCE_EXHAUSTED.
-        codes: of those that failed.
-        bytes_: of mesh.
-        cpu_seconds: of this process a second of the whole run.
+        codes: number of failed calls by status code.
+        bytes_: bytes of meshes received.
+        cpu_seconds: processor seconds of this process per second, that is cores used.
     """
 
     calls: int = 0
@@ -109,8 +110,8 @@ class Load:
     """One load on one server.
 
     Args:
-        spec: what to do.
-        connect: makes calls of the server.
+        spec: the load.
+        connect: connects to the server.
     """
 
     def __init__(self, spec: Spec, connect: Connect = connect) -> None:
@@ -121,10 +122,10 @@ class Load:
         self._requests = itertools.cycle(requests)
 
     async def run(self) -> Tally:
-        """Do it."""
+        """Generate the load and return its results."""
         spec = self._spec
-        async with self._connect(spec.address, spec.deadline or PATIENCE) as client:
-            # The connection is made before the clock runs.
+        async with self._connect(spec.address, spec.deadline or CALL_TIMEOUT_SECONDS) as client:
+            # Connect before the clock starts.
             await client.server_info()
             cpu, self._began = time.process_time(), time.monotonic()
             await (self._closed(client) if spec.clients else self._open(client))
@@ -146,7 +147,7 @@ class Load:
             while next(left) >= 0 if spec.calls else time.monotonic() < end:
                 await self._call(client, in_window)
 
-        # All are answered in the end: given up halfway, they would cost time and not count.
+        # Wait for all answers: cancelled calls would take server time without being measured.
         await asyncio.gather(*(one() for _ in range(spec.clients)))
 
     async def _open(self, client: Caller) -> None:
@@ -194,7 +195,7 @@ class Load:
 
 
 def stage_sum(summary: pb.Summary) -> float:
-    """Seconds of all stages of an answer, one after the other."""
+    """Return the sum of all stage times of an answer in seconds."""
     times = summary.times
     total = times.decode_seconds + times.detect_seconds + times.crop_seconds
     for face in summary.faces:
@@ -205,7 +206,7 @@ def stage_sum(summary: pb.Summary) -> float:
 
 
 def main(connect: Connect = connect) -> None:
-    """Serve loads until standard input ends."""
+    """Generate the loads read from standard input until it ends."""
     for line in sys.stdin:
         tally = asyncio.run(Load(Spec(**json.loads(line)), connect).run())
         print(json.dumps(dataclasses.asdict(tally)), flush=True)

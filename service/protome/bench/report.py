@@ -1,11 +1,11 @@
-"""Print what a benchmark found."""
+"""Format the report of a benchmark for a person."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Final
 
-# Bounds before and after that differ by more than this were not taken on a machine to oneself.
+# If the bounds before and after differ by more than this, other processes used the machine.
 QUIET: Final = 0.05
 KEYS: Final = (
     "service_over_offline", "cpu_over_offline", "latency_c1_over_stage_sum",
@@ -16,7 +16,7 @@ KEYS: Final = (
 
 
 def _doubts(report: Mapping[str, Any]) -> list[str]:
-    """Why the ratios of rates may say nothing: somebody else used the machine."""
+    """Return a warning if other processes used the machine during the measurement."""
     if report["offline_spread"] <= QUIET:
         return []
     before, after = report["offline_rates"]
@@ -24,7 +24,7 @@ def _doubts(report: Mapping[str, Any]) -> list[str]:
 
 
 def table(report: Mapping[str, Any]) -> str:
-    """The report for a person."""
+    """Return the report as a text table."""
     lines = [
         f"{report['cores']} cores, {report['workers']} workers",
         f"offline bound: {report['offline_rate']:.1f} photos/s, "

@@ -1,4 +1,4 @@
-"""A server under test: the real process, a load generator, and a watch on memory."""
+"""Run a server under test with a load generator, and monitor its memory."""
 
 from __future__ import annotations
 
@@ -26,7 +26,12 @@ SAMPLE_SECONDS: Final = 1.0
 
 @dataclass
 class Service:
-    """A server under test, its load generator, and a watch on its memory."""
+    """A server under test and its load generator; a context manager that runs both.
+
+    Attributes:
+        flags: flags of ``protome serve``.
+        peak: most bytes of memory that the server and its workers held, once entered.
+    """
 
     flags: Sequence[str] = ()
     peak: int = 0
@@ -56,19 +61,19 @@ class Service:
         self._stack.close()
 
     def load(self, photos: Sequence[str], options: Mapping[str, Any], **spec: Any) -> Tally:
-        """Put a load on the server; arguments as :class:`load.Spec`."""
+        """Generate a load on the server; arguments as :class:`Spec`."""
         task = Spec(self.server.address, photos, dict(options), **spec)
         assert self._generator.stdin is not None
         assert self._generator.stdout is not None
         cpu, began = time.process_time(), time.monotonic()
         print(json.dumps(asdict(task)), file=self._generator.stdin, flush=True)
         tally = Tally(**json.loads(self._generator.stdout.readline()))
-        # The watch on memory is no part of the service either.
+        # Monitoring the memory takes processor time too.
         tally.cpu_seconds += (time.process_time() - cpu) / (time.monotonic() - began)
         return tally
 
     def metrics(self) -> dict[str, float]:
-        """Every sample of /metrics by name, those of stages as ``NAME:STAGE``."""
+        """Return the samples of /metrics by name, those of stages as ``NAME:STAGE``."""
         with urllib.request.urlopen(f"http://{self.server.http}/metrics", timeout=30) as page:
             text = page.read().decode()
         found: dict[str, float] = {}
@@ -80,15 +85,15 @@ class Service:
         return found
 
     def memory(self) -> int:
-        """Resident bytes of the server and its workers, shared pages counted once."""
+        """Return the resident bytes of the server and its workers, shared pages counted once."""
         return sum(map(_resident, family(self.server.process.pid)))
 
     def cpu_seconds(self) -> float:
-        """Processor time that the server and its workers have taken."""
+        """Return the processor seconds that the server and its workers have used."""
         return sum(map(cpu_seconds, family(self.server.process.pid)))
 
     def loop_seconds(self) -> float:
-        """Processor time that the server's event loop, its first thread, has taken."""
+        """Return the processor seconds of the server's event loop, which is its first thread."""
         pid = self.server.process.pid
         return _ticks(Path(f"/proc/{pid}/task/{pid}/stat"), 2)
 
@@ -98,7 +103,7 @@ class Service:
 
 
 def family(pid: int) -> Iterator[int]:
-    """A process and all that it started, as far as they run."""
+    """Yield the ids of a process and of its running descendants."""
     yield pid
     for thread in Path(f"/proc/{pid}/task").glob("*/children"):
         with contextlib.suppress(OSError):
@@ -115,14 +120,15 @@ def _resident(pid: int) -> int:
 
 
 def cpu_seconds(pid: int) -> float:
-    """Processor time of a process and of its children that ended, 0 if it is gone itself."""
+    """Return the processor seconds of a process and its ended children; 0 if it has ended."""
     with contextlib.suppress(OSError):
         return _ticks(Path(f"/proc/{pid}/stat"), 4)
     return 0.0
 
 
 def _ticks(stat: Path, count: int) -> float:
-    """Seconds from a ``stat`` file of /proc: user and system time, then those of children."""
-    # Behind the name, which may hold anything, they are the 12th to 15th.
+    """Return the sum of the first ``count`` times in a ``stat`` file of /proc, in seconds: user and
+    system time of the process, then those of its children."""
+    # They are fields 12 to 15 after the name, which may contain any characters.
     after = stat.read_text().rpartition(")")[2].split()
     return sum(map(int, after[11 : 11 + count])) / os.sysconf("SC_CLK_TCK")

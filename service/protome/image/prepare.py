@@ -1,4 +1,4 @@
-"""Turn the bytes of a photo into crops: decode, find faces, place and cut."""
+"""Decode a photo, detect its faces and cut them out."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ from protome.geometry import CROP_SIDE, U8, Box, CropRule, Placement, place
 
 from .crop import blur_effect, cut
 from .decode import Image, ImageLimits, decode
-from .faces import COARSE, TWO_PASSES, Face, detect, given, settled
+from .faces import COARSE, TWO_PASSES, Face, detect, faces_from_boxes, no_more_faces
 from .sanitize import JPEG_MAGIC
 
-# Longest side in pixels that detection and crops make use of.
-ENOUGH: Final = 1600
-# Sides of the picture a texture is cut from; powers of two, as some readers want.
+# Longest side in pixels that detection and crops can use.
+USEFUL_SIDE: Final = 1600
+# Sides of the portrait that a texture is made from; powers of two, as some readers require.
 PORTRAITS: Final = (256, 512)
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """What a first, cheaper look at a JPEG may leave away.
+class DecodePlan:
+    """How far a JPEG is reduced at first; it is decoded again if its faces turn out too small.
 
     Attributes:
-        enough: longest side in pixels at which a face of usual size has pixels enough.
-        pixels: that a crop's side must then have, to be as sharp as from the whole photo.
+        enough: longest side in pixels at which a face of usual size has enough pixels.
+        pixels: decoded pixels across a crop that are enough to be as sharp as from the full photo.
     """
 
     enough: int
     pixels: float
 
 
-PLAIN: Final = Look(TWO_PASSES, 1.25 * CROP_SIDE)
-TEXTURED: Final = Look(1280, PORTRAITS[-1])
+PLAIN_PLAN: Final = DecodePlan(TWO_PASSES, 1.25 * CROP_SIDE)
+TEXTURED_PLAN: Final = DecodePlan(1280, PORTRAITS[-1])
 
 
 def warm_up() -> None:
-    """Have the detector set itself up, so that no photo pays for it."""
+    """Initialise the detector, so that the first photo does not take longer."""
     grey = np.full((COARSE, COARSE, 3), 128, np.uint8)
     detect(Image(grey, COARSE, COARSE), min_score=1.0)
 
@@ -56,16 +56,19 @@ class Outcome(enum.IntEnum):
     NO_SURFACE = 4
     FAILED = 5
 
-    def __reduce_ex__(self, protocol: object) -> tuple[type[Outcome], tuple[int]]:
-        # Python before 3.11.4 pickles members through getattr, which replies may not name.
-        return Outcome, (self.value,)
-
 
 @dataclass(frozen=True, slots=True)
 class PhotoJob:
-    """What ``prepare`` is asked for; the limits are those of the configuration.
+    """Arguments of :func:`prepare`.
 
-    ``textured`` says whether a texture will be cut from the portraits, which then have more pixels.
+    Attributes:
+        boxes: faces to use instead of detecting them, photo pixels.
+        max_faces: most faces to cut out, largest first.
+        min_face_pixels: least width of a face, photo pixels.
+        min_score: least confidence of the detector, 0 to 1.
+        limits: limits of the file and the picture.
+        rule: maps a face's box to its crop.
+        textured: whether a texture will be made from the portraits, which then have more pixels.
     """
 
     boxes: Sequence[Box]
@@ -82,10 +85,10 @@ class FoundFace:
     """A face of the photo.
 
     Attributes:
-        face: as detected or given.
-        outcome: what becomes of it.
-        placement: of its crop, None if it was left out.
-        blur: of its crop, see :func:`protome.image.crop.blur_effect`.
+        face: as detected or given by the client.
+        outcome: RECONSTRUCTED, or why the face is left out.
+        placement: where its crop lies in the photo; None if the face is left out.
+        blur: blur of its crop, see :func:`protome.image.crop.blur_effect`.
     """
 
     face: Face
@@ -95,8 +98,8 @@ class FoundFace:
 
 
 @dataclass(frozen=True, slots=True)
-class Photo:
-    """What ``prepare`` found: size in photo pixels, faces, and seconds spent in each stage."""
+class PreparedPhoto:
+    """Result of :func:`prepare`: size in photo pixels, faces, and the seconds of each stage."""
 
     width: int
     height: int
@@ -106,21 +109,21 @@ class Photo:
     crop_seconds: float
 
 
-def prepare(job: PhotoJob, inputs: Sequence[U8]) -> tuple[Photo, list[U8]]:
-    """Turn an encoded photo into crops.
+def prepare(job: PhotoJob, inputs: Sequence[U8]) -> tuple[PreparedPhoto, list[U8]]:
+    """Decode a photo, detect its faces and cut them out.
 
     Args:
-        job: what is wanted.
-        inputs: the encoded photo.
+        job: limits and options.
+        inputs: one array, the encoded photo, (n,) uint8.
 
     Returns:
-        The photo, and two pictures for each face with a placement, in order: the (192, 192, 3)
-        crop for the network and the portrait, (s, s, 3), that colours are taken from.
+        The photo, and two pictures, uint8 RGB, for each face with a placement, in order: the crop
+        for the network, (192, 192, 3), and the portrait that colours are taken from, (s, s, 3).
 
     Raises:
-        ProtomeError: the picture cannot be used, or shows no face.
+        ProtomeError: the photo cannot be used, or shows no face.
     """
-    image, found, decoding, detecting = _look(bytes(inputs[0]), job)
+    image, found, decoding, detecting = _decode_and_detect(bytes(inputs[0]), job)
     if not found:
         raise NoFaceFound("the photo shows no face", width=image.width, height=image.height)
     t2 = time.perf_counter()
@@ -132,35 +135,37 @@ def prepare(job: PhotoJob, inputs: Sequence[U8]) -> tuple[Photo, list[U8]]:
             pictures.append(_portrait(image, face.placement, crop, job.textured))
             found[index] = replace(face, blur=blur_effect(crop))
     t3 = time.perf_counter()
-    photo = Photo(image.width, image.height, found, decoding, detecting, t3 - t2)
+    photo = PreparedPhoto(image.width, image.height, found, decoding, detecting, t3 - t2)
     return photo, pictures
 
 
-def _look(data: bytes, job: PhotoJob) -> tuple[Image, list[FoundFace], float, float]:
-    """Decode a photo and find its faces, at the smallest scale that does.
+def _decode_and_detect(data: bytes, job: PhotoJob) -> tuple[Image, list[FoundFace], float, float]:
+    """Decode a photo and detect its faces at the smallest scale that suffices.
 
-    A large JPEG mostly has pixels enough at half its size. Whether it had is known once its faces
-    are; if not it is decoded again.
+    A large JPEG usually has enough pixels at half its size. Whether it has is known once its faces
+    are detected; if not, it is decoded again.
 
     Returns:
         The photo, its faces, seconds of decoding and of detection.
     """
-    look = TEXTURED if job.textured else PLAIN
+    plan = TEXTURED_PLAN if job.textured else PLAIN_PLAN
     t0 = time.perf_counter()
-    image = decode(data, job.limits, enough=look.enough if data.startswith(JPEG_MAGIC) else ENOUGH)
+    image = decode(
+        data, job.limits, enough=plan.enough if data.startswith(JPEG_MAGIC) else USEFUL_SIDE
+    )
     t1 = time.perf_counter()
     faces = _faces(image, job)
     found = [_admit(face, index, job) for index, face in enumerate(faces)]
     t2 = time.perf_counter()
     decoding, detecting = t1 - t0, t2 - t1
-    if image.step <= max(1, max(image.width, image.height) // ENOUGH):
+    if image.step <= max(1, max(image.width, image.height) // USEFUL_SIDE):
         return image, found, decoding, detecting
-    known = bool(job.boxes) or settled(image, faces)
+    known = bool(job.boxes) or no_more_faces(image, faces)
     placements = [face.placement for face in found if face.placement is not None]
-    if known and all(place.pixel * CROP_SIDE / image.step >= look.pixels for place in placements):
+    if known and all(place.pixel * CROP_SIDE / image.step >= plan.pixels for place in placements):
         return image, found, decoding, detecting
     t2 = time.perf_counter()
-    image = decode(data, job.limits, enough=ENOUGH)
+    image = decode(data, job.limits, enough=USEFUL_SIDE)
     t3 = time.perf_counter()
     if not known:
         faces = _faces(image, job)
@@ -170,7 +175,7 @@ def _look(data: bytes, job: PhotoJob) -> tuple[Image, list[FoundFace], float, fl
 
 def _faces(image: Image, job: PhotoJob) -> list[Face]:
     if job.boxes:
-        return given(job.boxes, image.width, image.height)
+        return faces_from_boxes(job.boxes, image.width, image.height)
     return detect(image, min_score=job.min_score)
 
 

@@ -1,8 +1,8 @@
-"""bytes → bytes: what a decoder needs of a picture file, without the rest.
+"""Reduce a picture file to the parts that its decoder needs.
 
-Metadata is never unpacked: text, profiles, thumbnails and further pictures are left out, and so
-is what follows the end. What is left is held against limits that the headers of single parts
-cannot tell: how many parts there are, how many scans a JPEG has.
+Text, colour profiles, thumbnails, further pictures and trailing bytes are removed without being
+unpacked. The number of parts of a file and of scans of a JPEG is limited, which no single header
+states.
 """
 
 from __future__ import annotations
@@ -15,35 +15,35 @@ from typing import Final
 
 from protome.errors import BrokenImage, UnsupportedFormat
 
-# A part for every 640 bytes of the largest file; real ones have a few hundred at most.
+# One part per 640 bytes of the largest file; real files have a few hundred at most.
 MAX_PARTS: Final = 32_768
-# A progressive JPEG goes over all of its pixels with each scan; usual are 10, at most 64 a colour.
+# Each scan of a progressive JPEG processes all pixels; 10 are usual, 64 per colour the maximum.
 MAX_SCANS: Final = 100
-# The share of them that a picture of the largest size may have, of which each costs the most.
+# Share of MAX_SCANS that a picture of the largest size may have, where each scan costs the most.
 FULL_SIZE: Final = 0.2
 
 JPEG_MAGIC: Final = b"\xff\xd8\xff"
 PNG_MAGIC: Final = b"\x89PNG\r\n\x1a\n"
-# All markers but the ones without length within a scan (ITU-T T.81, B.1.1).
+# All markers except those without a length, which occur within a scan (ITU-T T.81, B.1.1).
 _MARKER: Final = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")
 _START_OF_SCAN: Final = 0xDA
 _END: Final = 0xD9
 _FRAMES: Final = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 # Frames, tables, restart interval, scans.
 _JPEG_KEPT: Final = {*range(0xC0, 0xD0), 0xDA, 0xDB, 0xDC, 0xDD} - {0xC8}
-# What tells the colours apart, and the orientation: the first of each.
+# Segments that define colours and orientation; the first of each is kept.
 _JPEG_ONCE: Final = {0xE0: b"JFIF\0", 0xE1: b"Exif\0\0", 0xEE: b"Adobe"}
-# Where the header, which comes first, says how colours are stored; the way that needs a palette.
+# Offset of the colour type in the header, which comes first, and the type that needs a palette.
 _PNG_COLOUR: Final = 25
 _PNG_INDEXED: Final = 3
 _PNG_ONCE: Final = {b"IHDR", b"PLTE", b"tRNS", b"eXIf"}
 
 
 def format_of(data: bytes) -> str:
-    """JPEG, PNG or WEBP, by the file's first bytes.
+    """Return JPEG, PNG or WEBP by the file's first bytes.
 
     Raises:
-        UnsupportedFormat: none of them.
+        UnsupportedFormat: the file is none of them.
     """
     if data.startswith(JPEG_MAGIC):
         return "JPEG"
@@ -57,16 +57,17 @@ def format_of(data: bytes) -> str:
 
 
 def stripped(data: bytes, max_scans: int = MAX_SCANS, max_pixels: int = 0) -> bytes:
-    """A JPEG or PNG without what its decoder does not need; a WebP as it is.
+    """Return a JPEG or PNG without the parts its decoder does not need; a WebP unchanged.
 
     Args:
         data: the file.
         max_scans: most scans of a JPEG.
-        max_pixels: size of the largest, which may have :data:`FULL_SIZE` of them; 0: any.
+        max_pixels: limit on width x height; a JPEG of that size may have only the share
+            :data:`FULL_SIZE` of the scans. 0: no such limit.
 
     Raises:
-        UnsupportedFormat: not one of the formats.
-        BrokenImage: it is damaged, or has too many parts or scans.
+        UnsupportedFormat: the file has another format.
+        BrokenImage: the file is damaged, or has too many parts or scans.
     """
     format_ = format_of(data)
     if format_ == "JPEG":
@@ -75,9 +76,9 @@ def stripped(data: bytes, max_scans: int = MAX_SCANS, max_pixels: int = 0) -> by
 
 
 def webp_size(data: bytes) -> tuple[int, int] | None:
-    """Width and height by a WebP's first header, pixels; None where it has none.
+    """Return width and height in pixels from a WebP's first header, or None if it has none.
 
-    Its decoder takes memory for all of them before they could be asked of it.
+    The decoder allocates memory for all pixels before it reports their number.
     """
     kind, body = data[12:16], data[20:30]
     if format_of(data) != "WEBP" or len(body) < 10:
@@ -112,12 +113,12 @@ def _jpeg(data: bytes, max_scans: int, max_pixels: int) -> bytes:
             raise BrokenImage("the JPEG picture is cut short", format="JPEG")
         marker = _MARKER.search(data, end)
         if kind in _FRAMES:
-            # Sides of 16 bits, behind the bits of a sample.
+            # Two sides of 16 bits follow the sample precision.
             pixels = max(pixels, _u16(view, start + 5) * _u16(view, start + 7))
         if kind == _START_OF_SCAN:
             scans += 1
             most = max_scans
-            # One that is too large as it is will be refused for that.
+            # A larger picture is refused for its size later.
             if FULL_SIZE * max_pixels < pixels <= max_pixels:
                 most = math.ceil(max_scans * FULL_SIZE * max_pixels / pixels)
             if scans > most:
@@ -136,7 +137,7 @@ def _u16(view: memoryview, at: int) -> int:
 
 
 def _wanted(once: dict[int, bytes], kind: int, body: memoryview) -> bool:
-    """Whether an application's segment is the first of those that are kept."""
+    """Return whether an application segment is kept: the first of each kind in ``once``."""
     name = once.get(kind)
     if name is None or body[: len(name)] != name:
         return False
@@ -161,10 +162,10 @@ def _png(data: bytes) -> bytes:
             continue
         if end > len(data):
             raise BrokenImage("the PNG picture is cut short", format="PNG")
-        # Pillow leaves those of the pixels out (PNG, 5.3).
+        # Pillow does not check the checksums of pixel data (PNG, 5.3).
         if zlib.crc32(chunk[4:-4]).to_bytes(4) != chunk[-4:]:
             raise BrokenImage("the PNG picture has a wrong checksum", format="PNG")
-        # Pillow makes one up.
+        # Pillow would invent a palette.
         if kind == b"IDAT" and b"PLTE" in once and data[_PNG_COLOUR] == _PNG_INDEXED:
             raise BrokenImage("the PNG picture has no palette", format="PNG")
         parts.append(chunk)

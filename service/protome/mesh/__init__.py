@@ -1,1 +1,1 @@
-"""Turn a volume into an encoded mesh."""
+"""Build an encoded mesh from a volume."""

@@ -1,4 +1,4 @@
-"""Turn a volume into an encoded mesh: surface, budget, appearance, file."""
+"""Build an encoded mesh from a volume: surface, simplification, appearance, file."""
 
 from __future__ import annotations
 
@@ -6,34 +6,50 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from protome.confidence import Expectation
+from protome.confidence import ExpectedError
 from protome.geometry import METRES_PER_PIXEL, U8, Frame, Level, resample
 
 from .encode import EncodedMesh, Encoding, encode
-from .mesh import dress
-from .simplify import UNLIMITED, MeshBudget, fit
+from .mesh import apply_appearance
+from .simplify import UNLIMITED, MeshBudget, simplify_to_budget
 from .surface import Surface, extract
-from .vertex_quality import judge
+from .vertex_quality import rate_vertices
 
 
 @dataclass(frozen=True, slots=True)
 class MeshJob:
-    """What ``build`` is asked for; ``frame`` is the part of the crop that shows the photo,
-    ``expected`` what the model says about the face's errors, if it does."""
+    """Arguments of :func:`build`.
+
+    Attributes:
+        level: level of detail.
+        encoding: format, compression and appearance.
+        frame: the part of the crop that the photo covers.
+        budget: upper limits of the mesh.
+        expected: errors that the model expects of the face; None: unknown or not needed.
+    """
 
     level: Level
     encoding: Encoding
     frame: Frame
     budget: MeshBudget = UNLIMITED
-    expected: Expectation | None = None
+    expected: ExpectedError | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class BuiltMesh:
-    """An encoded mesh and the seconds spent in each stage.
+    """An encoded mesh and the time of each stage.
 
-    ``data`` is empty where the bytes travel beside it or are no longer needed. ``error_metres`` is
-    the distance of a simplified surface from the full one.
+    Attributes:
+        level: level of detail.
+        data: the file; empty where it is passed separately or no longer needed.
+        size: bytes of the file.
+        sha256: digest of the file, 32 bytes.
+        vertices: vertices of the surface, before any are split along texture seams.
+        triangles: triangles of the mesh.
+        surface_seconds: time of surface extraction and simplification.
+        appearance_seconds: time of colours and vertex quality.
+        encode_seconds: time of writing the file.
+        error_metres: distance of a simplified surface from the full one; 0 if not simplified.
     """
 
     level: Level
@@ -48,39 +64,42 @@ class BuiltMesh:
     error_metres: float = 0.0
 
     def holding(self, data: bytes) -> BuiltMesh:
-        """The same with its bytes."""
+        """Return a copy with these bytes."""
         return replace(self, data=data)
 
 
 def build(job: MeshJob, inputs: Sequence[U8]) -> tuple[BuiltMesh, list[bytes]]:
-    """Turn a volume into an encoded mesh.
+    """Build an encoded mesh from a volume.
 
     Args:
-        job: what is wanted.
-        inputs: the volume, (depth, height, width), and the portrait, (s, s, 3).
+        job: options.
+        inputs: the volume, (depth, height, width) uint8 occupancy, and the portrait, (s, s, 3)
+            uint8 RGB.
 
     Returns:
-        The mesh without its bytes, and the bytes.
+        The mesh without its file, and the file.
 
     Raises:
         NoSurface: the volume is empty.
     """
     volume, portrait = inputs
-    spent = {"dress": 0.0, "encode": 0.0}
+    spent = {"appearance": 0.0, "encode": 0.0}
 
     def write(surface: Surface) -> EncodedMesh:
         t0 = time.perf_counter()
-        quality = judge(surface, job.frame, job.expected) if job.encoding.vertex_quality else None
-        mesh = dress(surface, job.encoding.appearance, portrait, job.frame, quality)
+        quality = (
+            rate_vertices(surface, job.frame, job.expected) if job.encoding.vertex_quality else None
+        )
+        mesh = apply_appearance(surface, job.encoding.appearance, portrait, job.frame, quality)
         t1 = time.perf_counter()
         written = encode(mesh, job.encoding)
-        spent["dress"] += t1 - t0
+        spent["appearance"] += t1 - t0
         spent["encode"] += time.perf_counter() - t1
         return written
 
     began = time.perf_counter()
     full = extract(resample(volume, job.level))
-    fitted, encoded = fit(full, job.budget, write, lambda written: len(written.data))
+    fitted, encoded = simplify_to_budget(full, job.budget, write, lambda written: len(written.data))
     total = time.perf_counter() - began
     built = BuiltMesh(
         job.level,
@@ -89,8 +108,8 @@ def build(job: MeshJob, inputs: Sequence[U8]) -> tuple[BuiltMesh, list[bytes]]:
         encoded.sha256,
         encoded.vertices,
         encoded.triangles,
-        total - spent["dress"] - spent["encode"],
-        spent["dress"],
+        total - spent["appearance"] - spent["encode"],
+        spent["appearance"],
         spent["encode"],
         fitted.error * METRES_PER_PIXEL,
     )

@@ -1,8 +1,9 @@
-"""surface → appearance: colour from the photo, and a sensible colour where it cannot see.
+"""Colour a surface: from the photo where it is visible, interpolated elsewhere.
 
-Points that the photo sees (``visibility``) take its colour. The others take a colour that spreads
-over the head from the seen ones (pull-push, Gortler et al., "The Lumigraph", SIGGRAPH 1996, here on
-a pyramid of voxels), so a cheek goes on as a cheek instead of smearing one rim pixel.
+Visible points (``visibility``) take the photo's colour. The others take colours that are spread
+over the head from the visible ones (pull-push, Gortler et al., "The Lumigraph", SIGGRAPH 1996, here
+on a pyramid of voxels), so that a cheek continues as a cheek instead of repeating one pixel of the
+outline.
 """
 
 from __future__ import annotations
@@ -19,22 +20,22 @@ from protome.geometry import CROP_DEPTH, CROP_SIDE, F32, U8, Frame, double
 from .surface import Surface
 from .visibility import WHOLE, visibility
 
-# Cells along each side of the grid that colours spread on, and the weight of seen vertices from
-# which on a cell needs no help from coarser ones.
+# Cells along each side of the grid on which colours are spread, and the weight of visible vertices
+# from which on a cell ignores the coarser grids.
 CELLS: Final = 24
 TRUSTED: Final = 6.0
 
 
 @dataclass(frozen=True, slots=True)
 class Texture:
-    """A picture and where each vertex lies in it.
+    """A picture and the position of each vertex in it.
 
     Attributes:
         picture: (s, 2 s, 3) uint8 RGB; the left half is the photo's crop, the right half the
-            colours of the unseen parts, both seen from the camera.
+            colours of the invisible parts, both seen from the camera.
         uv: (n, 2) float32, glTF convention: (0, 0) top left, 1 across.
-        source: (n,) uint32, the surface's vertex each textured vertex comes from; vertices on
-            the seam are there twice.
+        source: (n,) uint32, index of the surface's vertex that each textured vertex comes from;
+            vertices on the seam occur twice.
         triangles: (m, 3) uint32 into the textured vertices.
     """
 
@@ -45,15 +46,12 @@ class Texture:
 
 
 def vertex_colours(surface: Surface, crop: U8, frame: Frame = WHOLE) -> U8:
-    """A colour for each vertex.
+    """Return a colour for each vertex, (n, 3) uint8 sRGB.
 
     Args:
         surface: in crop coordinates.
         crop: (s, s, 3) uint8 RGB, the crop at any resolution.
-        frame: the part of it that shows the photo.
-
-    Returns:
-        (n, 3) uint8, sRGB.
+        frame: the part of the crop that the photo covers.
     """
     seen = visibility(surface, frame)
     sampled = _sample(crop, surface.vertices)
@@ -62,19 +60,19 @@ def vertex_colours(surface: Surface, crop: U8, frame: Frame = WHOLE) -> U8:
 
 
 def texture(surface: Surface, crop: U8, frame: Frame = WHOLE) -> Texture:
-    """A texture for the surface, cut from the photo; arguments as :func:`vertex_colours`."""
+    """Make a texture for the surface from the photo; arguments as :func:`vertex_colours`."""
     side = crop.shape[0]
     seen = visibility(surface, frame)
     spread = _spread(surface.vertices, _sample(crop, surface.vertices), seen)
     triangles = surface.triangles.astype(np.intp)
     visible = seen > 0
     front = visible.take(triangles.T).all(axis=0)
-    # Towards the rim the photo fades into the colour that goes on behind it: no visible seam.
+    # Towards the outline the photo fades into the colour that continues behind it, without a seam.
     fade = _splat(surface.vertices[visible], np.c_[spread, seen][visible], side)
     weight = fade[:, :, 3:]
     left = _to_u8(weight * crop + (1 - weight) * fade[:, :, :3])
     right = _to_u8(_splat(surface.vertices[~visible], spread[~visible], side))
-    # Vertices used by both halves are split; numbers of the back half follow the front half's.
+    # Vertices used by both halves are split; indices of the back half follow the front half's.
     n = len(surface.vertices)
     corner = triangles + np.where(front, 0, n)[:, None]
     hit = np.zeros(2 * n, np.bool_)
@@ -98,10 +96,10 @@ def _to_u8(values: F32) -> U8:
 
 
 def _sample(crop: U8, vertices: F32) -> F32:
-    """The crop's colour under each vertex, bilinear, (n, 3) float32."""
+    """Sample the crop's colour at each vertex, bilinear, (n, 3) float32."""
     scale = crop.shape[0] / CROP_SIDE
     spots = vertices[:, :2] * scale - 0.5
-    # cv2.remap takes maps under 32,768 rows and columns: fold the list into rows.
+    # cv2.remap is limited to 32,767 rows and columns, so fold the list into rows.
     width = 1024
     rows = -(-len(spots) // width)
     folded = np.zeros((rows * width, 2), np.float32)
@@ -118,7 +116,7 @@ def _sample(crop: U8, vertices: F32) -> F32:
 
 
 def _spread(vertices: F32, colours: F32, weight: F32) -> F32:
-    """Carry the colours of weighted vertices to all others, (n, 3) float32."""
+    """Spread the colours of weighted vertices to all others, (n, 3) float32."""
     extent = np.array([CROP_DEPTH, CROP_SIDE, CROP_SIDE], np.float32)
     unit = np.clip(vertices[:, ::-1] / extent, 0, 1 - 1e-6)
     cell = (unit * CELLS).astype(np.int64)
@@ -131,13 +129,13 @@ def _spread(vertices: F32, colours: F32, weight: F32) -> F32:
 
 
 def _pull_push(sums: F32) -> F32:
-    """Fill the empty cells of a grid from coarser ones.
+    """Fill the empty cells of a grid from coarser grids.
 
     Args:
         sums: (4, s, s, s), weighted sums of three channels, and the weights.
 
     Returns:
-        (3, s, s, s), the channels everywhere.
+        (3, s, s, s), the channels in all cells.
     """
     weight = sums[3]
     mean = sums[:3] / np.maximum(weight, 1e-6)
@@ -153,13 +151,13 @@ def _pull_push(sums: F32) -> F32:
         coarse = _pull_push(pulled)
         for axis in (1, 2, 3):
             coarse = double(coarse, axis)
-    # A cell with little evidence is trusted little.
+    # A cell with little weight takes more from the coarser grid.
     trust = np.minimum(weight / TRUSTED, 1)
     return np.asarray(trust * mean + (1 - trust) * coarse, np.float32)
 
 
 def _splat(vertices: F32, values: F32, side: int) -> F32:
-    """Values of vertices as a smooth (side, side, channels) picture seen from the camera."""
+    """Render values of vertices as a smooth (side, side, channels) picture from the camera."""
     small = CROP_SIDE // 2
     cell = np.clip((vertices[:, :2] / 2).astype(np.int64), 0, small - 1)
     spot = cell[:, 1] * small + cell[:, 0]
@@ -167,7 +165,7 @@ def _splat(vertices: F32, values: F32, side: int) -> F32:
     grid = np.stack(sums, axis=1).reshape(small, small, -1).astype(np.float32)
     filled = np.zeros((small, small, values.shape[1]), np.float32)
     trust = np.zeros((small, small, 1), np.float32)
-    # Normalised blurs, ever wider, close the gaps between vertices and go on past the outline.
+    # Normalised blurs of growing width close the gaps between vertices and extend the outline.
     for sigma in (0.7, 2.0, 8.0):
         blurred = np.asarray(cv2.GaussianBlur(grid, (0, 0), sigma), np.float32)
         weight = blurred[:, :, -1:]

@@ -1,4 +1,4 @@
-"""mesh → encoded mesh: the format is the best that the client can read."""
+"""Encode a mesh, in the best format and compression that the client can read."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Compression(enum.IntEnum):
     MESHOPT = 3
 
 
-# By time to write: meshopt takes a fraction of Draco's (see load_tests/README.md).
+# By encoding time: meshopt takes a fraction of Draco's (see load_tests/README.md).
 BEST_COMPRESSION = (Compression.MESHOPT, Compression.DRACO, Compression.NONE)
 WITH_VERTEX_QUALITY = (Format.GLB, Format.PLY)
 SUFFIXES = {Format.GLB: ".glb", Format.PLY: ".ply", Format.OBJ: ".obj", Format.STL: ".stl"}
@@ -37,8 +37,15 @@ SUFFIXES = {Format.GLB: ".glb", Format.PLY: ".ply", Format.OBJ: ".obj", Format.S
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """What meshes are written as; with ``vertex_quality`` they say how far to rely on each vertex,
-    in a format of ``WITH_VERTEX_QUALITY``."""
+    """How meshes are encoded.
+
+    Attributes:
+        format: container.
+        compression: compression of the geometry.
+        appearance: kind of colour.
+        vertex_quality: whether meshes carry the reliability of each vertex; only in the formats
+            ``WITH_VERTEX_QUALITY``.
+    """
 
     format: Format
     compression: Compression
@@ -53,7 +60,7 @@ class Encoding:
 
 @dataclass(frozen=True, slots=True)
 class EncodedMesh:
-    """A mesh file in memory with its SHA-256 digest and counts."""
+    """A mesh file with its SHA-256 digest and counts of vertices and triangles."""
 
     data: bytes
     sha256: bytes
@@ -68,13 +75,14 @@ def choose(
     *,
     vertex_quality: bool = False,
 ) -> Encoding:
-    """The best encoding a client can read.
+    """Return the best encoding that a client can read.
 
     Args:
-        formats: those it reads; empty means GLB.
-        compressions: those it reads beside none.
-        appearance: what it wants; a format that cannot carry it gets the nearest it can.
-        vertex_quality: whether it wants that, whatever the format.
+        formats: formats it reads; empty means GLB.
+        compressions: compressions it reads; NONE is always possible.
+        appearance: what it wants; the nearest that the format supports is chosen.
+        vertex_quality: whether it wants the reliability of each vertex; not checked here against
+            the format.
     """
     format_ = min(formats, default=Format.GLB)
     compression = Compression.NONE
@@ -88,7 +96,7 @@ def choose(
 
 
 def encode(mesh: Mesh, encoding: Encoding) -> EncodedMesh:
-    """Write a mesh."""
+    """Encode a mesh."""
     if encoding.format is Format.PLY:
         data = write_ply(mesh)
     elif encoding.format is Format.OBJ:

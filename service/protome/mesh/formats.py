@@ -1,4 +1,4 @@
-"""Mesh → PLY, OBJ, STL: formats without compression or texture."""
+"""Write meshes as PLY, OBJ or STL, the formats without compression and texture."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ STL_HEADER: Final = b"protome; metres, right-handed, +Y up, +Z to the camera".lj
 
 
 def write_ply(mesh: Mesh) -> bytes:
-    """Binary little-endian PLY 1.0 with normals and, where the mesh has them, sRGB colours and the
-    quality of each vertex."""
+    """Write a binary little-endian PLY 1.0 file with normals and, if the mesh has them, sRGB
+    colours and the quality of each vertex."""
     fields = [(name, "<f4") for name in ("x", "y", "z", "nx", "ny", "nz")]
     if mesh.colours is not None:
         fields += [(name, "u1") for name in ("red", "green", "blue")]
@@ -48,7 +48,8 @@ def write_ply(mesh: Mesh) -> bytes:
 
 
 def write_obj(mesh: Mesh) -> bytes:
-    """Wavefront OBJ; colours, in 0 to 1 sRGB, follow the coordinates as many readers expect."""
+    """Write a Wavefront OBJ file; colours, sRGB 0 to 1, follow the coordinates as many readers
+    expect."""
     if mesh.colours is None:
         vertices = _lines("v %.6f %.6f %.6f\n", mesh.positions)
     else:
@@ -61,12 +62,12 @@ def write_obj(mesh: Mesh) -> bytes:
 
 
 def _lines(line: str, rows: npt.NDArray[Any]) -> str:
-    # One formatting call for all rows: several times faster than numpy.savetxt.
+    # One formatting call for all rows is several times faster than numpy.savetxt.
     return line * len(rows) % tuple(rows.ravel().tolist())
 
 
 def write_stl(mesh: Mesh) -> bytes:
-    """Binary STL: geometry only."""
+    """Write a binary STL file, geometry only."""
     corners = mesh.positions[mesh.triangles]
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-20)

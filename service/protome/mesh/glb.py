@@ -1,6 +1,7 @@
-"""Mesh → GLB: glTF 2.0 binary (Khronos, ISO/IEC 12113), plain or compressed.
+"""Write meshes as GLB, binary glTF 2.0 (Khronos, ISO/IEC 12113), plain or compressed.
 
-Vertex quality: attributes of our own, _SEEN and _CONFIDENCE, as the specification allows (3.7.2.1).
+Vertex quality is stored in application-specific attributes, _SEEN and _CONFIDENCE (3.7.2.1 of the
+specification).
 """
 
 from __future__ import annotations
@@ -37,8 +38,8 @@ def write_glb(mesh: Mesh, compression: Literal["none", "draco", "meshopt"] = "no
     """Write a mesh as GLB.
 
     Args:
-        mesh: what to write.
-        compression: of the geometry; a texture is a JPEG in every case.
+        mesh: the mesh.
+        compression: compression of the geometry; a texture is always a JPEG.
     """
     glb = Glb()
     writer = {"none": _plain, "draco": draco_primitive, "meshopt": meshopt_primitive}[compression]

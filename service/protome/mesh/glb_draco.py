@@ -22,7 +22,7 @@ from .gltf_asset import (
 )
 from .mesh import Mesh
 
-# 12 bits across a head are 0.06 mm, a fiftieth of a voxel.
+# 12 bits across a head are steps of 0.06 mm, a fiftieth of a voxel.
 DRACO_POSITION_BITS: Final = 12
 DRACO_NORMAL_BITS: Final = 8
 DRACO_UV_BITS: Final = 12
@@ -30,7 +30,7 @@ DRACO_LEVEL: Final = 3
 
 
 def draco_primitive(glb: Glb, mesh: Mesh) -> Json:
-    """Add a mesh to ``glb``; returns its primitive."""
+    """Add a mesh to ``glb`` and return its primitive."""
     glb.require("KHR_draco_mesh_compression")
     generic: dict[int, npt.NDArray[Any]] = {
         _DRACO_IDS[name]: as_bytes(values)[:, None] for name, values in quality_of(mesh)
@@ -44,12 +44,12 @@ def draco_primitive(glb: Glb, mesh: Mesh) -> Json:
         normal_quantization_bits=DRACO_NORMAL_BITS,
         tex_coord_quantization_bits=DRACO_UV_BITS,
         compression_level=DRACO_LEVEL,
-        # It asks for float64 although it stores float32.
+        # DracoPy requires float64 although it stores float32.
         normals=mesh.normals.astype(np.float64),
         tex_coord=None if mesh.uv is None else mesh.uv.astype(np.float64),
         generic_attributes=generic or None,
     )
-    # Draco reorders and may join vertices, and readers check accessors against what it holds.
+    # Draco reorders and may merge vertices; readers check accessors against the decoded counts.
     held = DracoPy.decode(data)
     count = len(held.points)
     ids = {a["attribute_type"]: a["unique_id"] for a in held.attributes}
@@ -79,5 +79,5 @@ _DRACO_TYPES: Final = {
     "NORMAL": DracoPy.AttributeType.NORMAL,
     "TEXCOORD_0": DracoPy.AttributeType.TEX_COORD,
 }
-# Of the attributes that Draco has no type for.
+# Unique ids of the attributes that Draco has no type for.
 _DRACO_IDS: Final = {"COLOR_0": 7, "_SEEN": 8, "_CONFIDENCE": 9}

@@ -30,10 +30,10 @@ MESHOPT_POSITION_MAX: Final = 4095
 
 
 def meshopt_primitive(glb: Glb, mesh: Mesh) -> Json:
-    """Add a mesh to ``glb``; returns its primitive."""
+    """Add a mesh to ``glb`` and return its primitive."""
     glb.require("KHR_mesh_quantization", "EXT_meshopt_compression")
-    # Marching cubes leaves the triangles in fair order: reordering them for the codec takes twice
-    # the time of all the rest and saves an eighth of the bytes.
+    # Marching cubes leaves the triangles in a good order: reordering them for the codec would take
+    # twice the time of the rest and save an eighth of the bytes.
     indices, remap, used = meshopt.reorder_mesh(mesh.triangles, triangles=False, optsize=False)
     order = np.argsort(remap)[:used]
     low = mesh.positions.min(axis=0)
@@ -68,7 +68,7 @@ def meshopt_primitive(glb: Glb, mesh: Mesh) -> Json:
         uv = np.round(mesh.uv[order] * 65535).astype(np.uint16)
         add("TEXCOORD_0", uv, U_SHORT, "VEC2", normalized=True)
     for name, values in quality_of(mesh):
-        # The codec takes rows of 4 bytes, and so do attributes; what pads them costs nothing.
+        # The codec and attributes need rows of 4 bytes; the padding compresses to nothing.
         rows = np.zeros((used, 4), np.uint8)
         rows[:, 0] = as_bytes(values)[order]
         add(name, rows, U_BYTE, "SCALAR", normalized=True)
@@ -76,7 +76,7 @@ def meshopt_primitive(glb: Glb, mesh: Mesh) -> Json:
     view = _view(glb, data, fallback, 4, indices.size, "TRIANGLES")
     glb.json["bufferViews"][view]["target"] = ELEMENT_ARRAY_BUFFER
     fallback += 4 * indices.size
-    # What the views would point into if nothing were compressed; it has no bytes of its own.
+    # The buffer that uncompressed views would refer to; it has no bytes in the file.
     glb.json["buffers"] = [
         {"byteLength": fallback, "extensions": {"EXT_meshopt_compression": {"fallback": True}}}
     ]

@@ -1,4 +1,4 @@
-"""A glTF asset under construction, and a mesh's attributes as glTF wants them."""
+"""Assemble a glTF asset, and convert a mesh's attributes to glTF conventions."""
 
 from __future__ import annotations
 
@@ -42,32 +42,32 @@ class Glb:
         self.blob = bytearray()
 
     def view(self, data: bytes, **fields: Any) -> int:
-        """Add a buffer view over new bytes; returns its index."""
+        """Add bytes and a buffer view of them; return the view's index."""
         offset = self.put(data)
         views: list[Json] = self.json["bufferViews"]
         views.append({"buffer": 0, "byteOffset": offset, "byteLength": len(data), **fields})
         return len(views) - 1
 
     def put(self, data: bytes) -> int:
-        """Add bytes on a 4-byte boundary; returns their offset."""
+        """Add bytes on a 4-byte boundary; return their offset."""
         self.blob += bytes(-len(self.blob) % 4)
         offset = len(self.blob)
         self.blob += data
         return offset
 
     def accessor(self, **fields: Any) -> int:
-        """Add an accessor; returns its index."""
+        """Add an accessor; return its index."""
         accessors: list[Json] = self.json["accessors"]
         accessors.append(fields)
         return len(accessors) - 1
 
     def require(self, *extensions: str) -> None:
-        """Name extensions that a reader must know."""
+        """Declare extensions that a reader must support."""
         self.json["extensionsUsed"] = list(extensions)
         self.json["extensionsRequired"] = list(extensions)
 
     def bytes(self) -> bytes:
-        """The GLB file (glTF 2.0 specification, 4.4)."""
+        """Return the GLB file (glTF 2.0 specification, 4.4)."""
         self.blob += bytes(-len(self.blob) % 4)
         self.json.setdefault("buffers", []).insert(0, {"byteLength": len(self.blob)})
         text = json.dumps(self.json, separators=(",", ":")).encode()
@@ -85,7 +85,7 @@ class Glb:
 
 
 def attributes_of(mesh: Mesh) -> list[tuple[str, str, int, npt.NDArray[Any]]]:
-    """(glTF name, type, component type, values) of what the mesh has."""
+    """Return (glTF name, type, component type, values) of each attribute of the mesh."""
     rows: list[tuple[str, str, int, npt.NDArray[Any]]] = [
         ("POSITION", "VEC3", FLOAT, mesh.positions),
         ("NORMAL", "VEC3", FLOAT, mesh.normals),
@@ -98,7 +98,7 @@ def attributes_of(mesh: Mesh) -> list[tuple[str, str, int, npt.NDArray[Any]]]:
 
 
 def quality_of(mesh: Mesh) -> list[tuple[str, F32]]:
-    """(glTF name, values in 0 to 1) of what the mesh says about each vertex."""
+    """Return (glTF name, values 0 to 1) of the mesh's vertex quality, if it has one."""
     if mesh.quality is None:
         return []
     return [
@@ -108,17 +108,17 @@ def quality_of(mesh: Mesh) -> list[tuple[str, F32]]:
 
 
 def as_bytes(values: F32) -> U8:
-    """Values in 0 to 1 as normalised bytes."""
+    """Convert values in 0 to 1 to normalised bytes."""
     return np.round(255 * values).astype(np.uint8)
 
 
 def bounds(values: npt.NDArray[Any]) -> Json:
-    """Least and greatest values of each column, as accessors of positions need them."""
+    """Return minimum and maximum of each column, as accessors of positions need them."""
     return {"min": values.min(axis=0).tolist(), "max": values.max(axis=0).tolist()}
 
 
 def linear(colours: U8) -> npt.NDArray[np.uint16]:
-    """(n, 3) sRGB to (n, 4) linear RGBA as glTF's COLOR_0 wants it (IEC 61966-2-1)."""
+    """Convert (n, 3) sRGB to (n, 4) linear RGBA for glTF's COLOR_0 (IEC 61966-2-1)."""
     c = np.arange(256) / 255
     curve = np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
     table = np.round(curve * 65535).astype(np.uint16)

@@ -1,6 +1,6 @@
-"""volume → isosurface without a compiler: PyMCubes, SciPy and NumPy.
+"""Extract an isosurface with PyMCubes, SciPy and NumPy.
 
-Stands in for ``_surface`` where that could not be built, and is what the tests hold it against.
+Used where the compiled ``_kernel`` could not be built, and as its reference in tests.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from protome.geometry import F32, F64, U8, U32
 
 BACKEND: Final = "PyMCubes"
 ISO: Final = 127.5
-# Samples around the box: smoothing and differences reach that far.
+# Samples to keep around the occupied box, because smoothing and differences need them.
 MARGIN: Final = 3
 
 
 def extract(
     volume: U8, voxel: tuple[float, float, float], largest: bool, /
 ) -> tuple[F32, F32, U32]:
-    """The surface at 127.5.
+    """Extract the surface at 127.5.
 
     Args:
         volume: (depth, height, width) uint8.
@@ -31,8 +31,11 @@ def extract(
         largest: keep only the piece with the most triangles.
 
     Returns:
-        Vertices (x, y, z) and unit normals, (n, 3) float32; triangles, (m, 3) uint32; all empty
-        when nothing is occupied.
+        Vertices (x, y, z) in the unit of ``voxel`` and unit normals, (n, 3) float32; triangles,
+        (m, 3) uint32; all empty if no voxel is occupied.
+
+    Raises:
+        TypeError, ValueError: an argument has the wrong type, shape or range.
     """
     if volume.dtype != np.uint8:
         raise TypeError("volume must be uint8")
@@ -58,13 +61,13 @@ def extract(
     return (
         np.ascontiguousarray(vertices[:, ::-1], np.float32),
         normals,
-        # PyMCubes winds for (z, y, x), a left-handed order of our axes.
+        # PyMCubes orients triangles for (z, y, x), a left-handed order of these axes.
         np.ascontiguousarray(triangles[:, ::-1]),
     )
 
 
 def _occupied(volume: U8) -> tuple[slice, ...] | None:
-    """The smallest box around the inside."""
+    """Return the bounding box of the occupied voxels, or None if there are none."""
     inside = volume > ISO
     spans = []
     for axis in range(3):
@@ -76,7 +79,7 @@ def _occupied(volume: U8) -> tuple[slice, ...] | None:
 
 
 def _largest(points: F64, triangles: U32) -> tuple[F64, U32]:
-    """Keep the piece with the most triangles; the others are islands and hollows."""
+    """Keep the piece with the most triangles; the others are islands and inner cavities."""
     n = len(points)
     ends = triangles[:, [1, 2]].ravel()
     starts = np.repeat(triangles[:, 0], 2)
@@ -90,7 +93,7 @@ def _largest(points: F64, triangles: U32) -> tuple[F64, U32]:
 
 
 def _normals(field: U8, points: F64, voxel: tuple[float, float, float]) -> F32:
-    """Downhill on the smoothed field, (n, 3) as (x, y, z)."""
+    """Return the negative gradient of the smoothed field as unit (x, y, z), (n, 3)."""
     smooth = field.astype(np.float64)
     for axis in range(3):
         smooth = ndimage.convolve1d(smooth, [0.25, 0.5, 0.25], axis, mode="constant")

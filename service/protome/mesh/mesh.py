@@ -1,4 +1,4 @@
-"""What the encoders write: a surface in mesh coordinates with its appearance."""
+"""Give a surface its appearance, in mesh coordinates, ready to be encoded."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .visibility import WHOLE
 
 
 class Appearance(enum.IntEnum):
-    """Where colour comes from; the values are those of protome.v1.Appearance."""
+    """Kinds of colour; the values are those of protome.v1.Appearance."""
 
     NONE = 1
     VERTEX_COLOURS = 2
@@ -34,7 +34,7 @@ class Mesh:
         colours: (n, 3) uint8 sRGB, or None.
         uv: (n, 2) float32 with (0, 0) top left, or None.
         picture: (h, w, 3) uint8 sRGB that ``uv`` points into, or None.
-        quality: how far to rely on each vertex, or None.
+        quality: reliability of each vertex, or None.
         surface_vertices: vertices of the surface before any were split along texture seams.
     """
 
@@ -48,21 +48,21 @@ class Mesh:
     surface_vertices: int
 
 
-def dress(
+def apply_appearance(
     surface: Surface,
     appearance: Appearance,
     crop: U8,
     frame: Frame = WHOLE,
     quality: VertexQuality | None = None,
 ) -> Mesh:
-    """Bring a surface to mesh coordinates and give it its appearance.
+    """Transform a surface to mesh coordinates and add colours.
 
     Args:
         surface: in crop coordinates.
-        appearance: what is wanted.
-        crop: (s, s, 3) uint8 RGB, the crop the surface came from at any resolution.
-        frame: the part of it that shows the photo.
-        quality: of the surface's vertices, if the mesh is to carry it.
+        appearance: kind of colour.
+        crop: (s, s, 3) uint8 RGB, the crop the surface was made from, at any resolution.
+        frame: the part of the crop that the photo covers.
+        quality: reliability of the surface's vertices, if the mesh is to carry it.
     """
     to_mesh = crop_to_mesh().astype(np.float32)
     positions = surface.vertices @ to_mesh[:3, :3].T + to_mesh[:3, 3]

@@ -1,7 +1,7 @@
-"""surface → smaller surface: within a budget of triangles and bytes.
+"""Simplify a surface to a budget of triangles and bytes.
 
-Edges collapse by quadric error (Garland and Heckbert, "Surface Simplification Using Quadric Error
-Metrics", SIGGRAPH 1997) in the fast-simplification package.
+Edges are collapsed by quadric error (Garland and Heckbert, "Surface Simplification Using Quadric
+Error Metrics", SIGGRAPH 1997) in the fast-simplification package.
 """
 
 from __future__ import annotations
@@ -16,20 +16,21 @@ from scipy.spatial import cKDTree
 
 from protome.geometry import F32, F64, U32
 
-from .surface import Surface
+from .surface import MIN_TRIANGLES, Surface
 
-MIN_TRIANGLES: Final = 200
 MIN_BYTES: Final = 1024
-# Files written at most to find the largest within the bytes, and the share of them that will do.
+# Most files written to find the largest within the byte limit, and the share of the limit that is
+# large enough to stop.
 TRIES: Final = 5
 NEAR_ENOUGH: Final = 0.9
-# Vertices of the full surface that the error is taken at.
+# Most vertices of the full surface at which the error is measured.
 PROBES: Final = 4096
-# Spots on the simplified one that tell which triangles are near: square pixels for each.
+# Points on the simplified surface to find near triangles with: square pixels per point, and number
+# of nearest points to try.
 AREA: Final = 4.0
 NEAREST: Final = 3
 
-# Shares of the count to try instead where the surface did not stay closed.
+# Shares of the triangle count to try instead if the surface did not stay closed.
 LOWER: Final = (0.99, 0.97, 0.94, 0.9)
 
 W = TypeVar("W")
@@ -37,11 +38,11 @@ W = TypeVar("W")
 
 @dataclass(frozen=True, slots=True)
 class MeshBudget:
-    """The most a mesh may have; 0 is no limit.
+    """Upper limits of a mesh; 0 is no limit.
 
     Attributes:
         max_triangles: 0 or at least ``MIN_TRIANGLES``.
-        max_bytes: 0 or at least ``MIN_BYTES``, of the encoded mesh.
+        max_bytes: size of the encoded mesh, 0 or at least ``MIN_BYTES``.
     """
 
     max_triangles: int = 0
@@ -53,25 +54,25 @@ UNLIMITED: Final = MeshBudget()
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """A surface within its budget, as near as it gets; ``error`` as of :func:`distance`."""
+    """A simplified surface and its :func:`distance` from the full one in crop pixels."""
 
     surface: Surface
     error: float
 
 
-def fit(
+def simplify_to_budget(
     full: Surface, budget: MeshBudget, write: Callable[[Surface], W], size: Callable[[W], int]
 ) -> tuple[Fitted, W]:
-    """Simplify a surface until it is within its budget.
+    """Simplify a surface until it is within a budget.
 
     Args:
         full: the surface.
-        budget: the most it may have. Out of reach, the smallest that was found is returned.
-        write: what is done with a surface to measure it.
-        size: bytes of what was written.
+        budget: limits; if they cannot be reached, the smallest mesh that was found is returned.
+        write: encodes a surface.
+        size: returns the bytes of an encoded surface.
 
     Returns:
-        The surface and what was written.
+        The surface and its encoding.
     """
     surface = full
     if 0 < budget.max_triangles < len(full.triangles):
@@ -90,10 +91,10 @@ def _shrink(
     write: Callable[[Surface], W],
     size: Callable[[W], int],
 ) -> tuple[Surface, W]:
-    """The largest file under the limit that a few tries find, else the smallest."""
+    """Return the largest file under the limit found in a few tries, else the smallest file."""
     best, best_written = surface, written
     most, least = len(surface.triangles), MIN_TRIANGLES
-    # Bytes as a line over triangles; at first the file is taken to have nothing but triangles.
+    # Bytes as a linear function of triangles; at first without a constant part.
     fixed, each = 0.0, size(written) / len(surface.triangles)
     last = surface, size(written)
     for _ in range(TRIES):
@@ -118,11 +119,12 @@ def _shrink(
 
 
 def simplify(full: Surface, triangles: int) -> Surface:
-    """A surface of about so many triangles.
+    """Simplify a surface to about this number of triangles.
 
-    It is closed, unless none of a few counts a little lower gives a closed one either: with a few
-    hundred triangles thin parts such as ears fold flat, with a few thousand small handles.
-    Its normals are the mean of the full surface's normals nearest to each vertex.
+    If the result is not closed, a few slightly lower counts are tried: with a few hundred triangles
+    thin parts such as ears fold flat, with a few thousand small handles do. If none gives a closed
+    surface the first result is returned. Each normal is the mean of those normals of the full
+    surface whose vertices are nearest to the simplified vertex.
     """
     if triangles >= len(full.triangles):
         return full
@@ -146,7 +148,7 @@ def _collapse(full: Surface, triangles: int) -> tuple[F32, U32]:
 
 
 def _closed(triangles: U32) -> bool:
-    """Whether each edge has one triangle on either side; collapses may fold a thin part flat."""
+    """Return whether each edge has exactly one triangle on either side."""
     t = triangles.astype(np.int64)
     starts, ends = t.ravel(), t[:, [1, 2, 0]].ravel()
     forth, back = np.sort(starts << 32 | ends), np.sort(ends << 32 | starts)
@@ -160,7 +162,7 @@ def _normals(full: Surface, vertices: F32, triangles: U32) -> F32:
     normals = np.empty_like(vertices)
     for axis in range(3):
         means = np.bincount(nearest, full.normals[:, axis], len(vertices))
-        # A little of the facets: vertices that are nearest to none have no other.
+        # Add a little of the facet normals for vertices that are not nearest to any vertex.
         own = np.bincount(triangles.ravel(), np.repeat(facets[:, axis], 3), len(vertices))
         normals[:, axis] = means + 1e-3 * own
     length = np.linalg.norm(normals, axis=1, keepdims=True)
@@ -168,11 +170,11 @@ def _normals(full: Surface, vertices: F32, triangles: U32) -> F32:
 
 
 def distance(full: Surface, simple: Surface) -> float:
-    """How far the simplified surface is from the full one, crop pixels.
+    """Return the distance of a simplified surface from the full one in crop pixels.
 
-    The largest distance of up to ``PROBES`` vertices of the full surface, evenly drawn, to those of
-    the simplified one's triangles that have a spot among the nearest ``NEAREST``: never below the
-    distance to the surface itself.
+    This is the largest distance of up to ``PROBES`` evenly drawn vertices of the full surface to
+    the simplified triangles that have one of the ``NEAREST`` nearest points. It is never less than
+    the distance to the whole simplified surface.
     """
     probes = full.vertices[:: -(-len(full.vertices) // PROBES)].astype(np.float64)
     corners = simple.vertices[simple.triangles].astype(np.float64)
@@ -185,13 +187,13 @@ def distance(full: Surface, simple: Surface) -> float:
 
 
 def _spread(corners: F64) -> tuple[F64, np.ndarray]:
-    """Spots all over triangles, (m, 3, 3), one an ``AREA``, and the triangle of each."""
+    """Return points on triangles, (m, 3, 3), one per ``AREA``, and the triangle of each point."""
     edges = corners[:, 1:] - corners[:, :1]
     area = np.linalg.norm(np.cross(edges[:, 0], edges[:, 1]), axis=1) / 2
     count = np.ceil(area / AREA).astype(np.int64) + NEAREST
     triangle = np.repeat(np.arange(len(corners)), count)
     within = np.arange(len(triangle)) - np.repeat(np.cumsum(count) - count, count)
-    # Additive recurrence in the square, folded into the triangle.
+    # A low-discrepancy sequence (additive recurrence) in the unit square, folded into the triangle.
     u, v = ((0.5 + step * within) % 1 for step in (0.7548776662466927, 0.5698402909980532))
     u, v = np.where(u + v > 1, 1 - u, u), np.where(u + v > 1, 1 - v, v)
     first, second = edges[triangle].transpose(1, 0, 2)
@@ -199,7 +201,7 @@ def _spread(corners: F64) -> tuple[F64, np.ndarray]:
 
 
 def _to_triangles(points: F64, corners: F64) -> F64:
-    """Distance of each point, (n, 3), to its triangle, (n, 3, 3)."""
+    """Return the distance of each point, (n, 3), to its triangle, (n, 3, 3)."""
     least = np.full(len(points), np.inf)
     normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     over = np.ones(len(points), np.bool_)

@@ -1,11 +1,11 @@
-"""volume → surface: marching cubes on the occupied box.
+"""Extract the surface of a volume by marching cubes on the occupied box.
 
-Lorensen and Cline, "Marching Cubes", SIGGRAPH 1987, compiled (``kernel/marching_cubes.c``); where
-that could not be built, PyMCubes and NumPy do the same more slowly. The surface is closed (outside
-the volume is empty) and one piece (smaller pieces and hollows dropped).
+Lorensen and Cline, "Marching Cubes", SIGGRAPH 1987, compiled (``kernel/marching_cubes.c``); without
+a compiler PyMCubes and NumPy do the same more slowly. The surface is closed, because the outside of
+the volume counts as empty, and one piece: smaller pieces and inner cavities are dropped.
 
-Normals are the gradient of the volume smoothed by a binomial filter, 1 2 1 along each axis. Those
-of the facets show the voxels' steps as terraces; the vertices are those of the volume as it is.
+Vertices come from the volume as it is. Normals are the gradient of the volume smoothed by a
+binomial filter, 1 2 1 along each axis, because facet normals show the voxels as terraces.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ except ImportError:
 
 BACKEND: Final[str] = backend.BACKEND
 COMPILED: Final = backend is not isosurface
+# Fewest triangles of a mesh; a surface with fewer is not a head.
 MIN_TRIANGLES: Final = 200
 
 
@@ -55,14 +56,14 @@ def extract(volume: U8) -> Surface:
             crop volume whatever its resolution.
 
     Raises:
-        NoSurface: nothing, or next to nothing, is occupied.
+        NoSurface: the surface has fewer than ``MIN_TRIANGLES`` triangles.
     """
     extent = (CROP_DEPTH, CROP_SIDE, CROP_SIDE)
     dz, dy, dx = (e / n for e, n in zip(extent, volume.shape, strict=True))
     vertices, normals, numbers = backend.extract(np.ascontiguousarray(volume), (dz, dy, dx), True)
     triangles = np.frombuffer(numbers, np.uint32).reshape(-1, 3)
     if len(triangles) < MIN_TRIANGLES:
-        raise NoSurface("the network saw no head in the crop")
+        raise NoSurface("the network found no head in the crop")
     return Surface(
         np.frombuffer(vertices, np.float32).reshape(-1, 3),
         np.frombuffer(normals, np.float32).reshape(-1, 3),

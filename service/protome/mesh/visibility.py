@@ -1,7 +1,7 @@
-"""Which points of a surface the photo sees.
+"""Determine which points of a surface are visible in the photo.
 
-A point is seen when nothing of the head lies between it and the camera, it is not turned too far
-away, and it lies within the photo. What else may be in the way, a hand or hair, is not known.
+A point is visible if no part of the head lies between it and the camera, its normal is not turned
+too far away, and it lies within the photo. Other occluders, such as a hand or hair, are unknown.
 """
 
 from __future__ import annotations
@@ -17,38 +17,39 @@ from protome.geometry import CROP_SIDE, F32, U32, Frame
 
 from .surface import Surface
 
-# Cosine between normal and the way to the camera under which the photo is too oblique to use,
-# and over which it is used alone. The rim mixes in background, hence not zero.
+# Cosine of the angle between normal and camera direction: below OBLIQUE the photo is not used,
+# above FACING it is used alone. OBLIQUE is above 0 because pixels at the outline mix in background.
 OBLIQUE: Final = 0.15
 FACING: Final = 0.45
-# Depth slack of the visibility test, crop pixels.
+# Depth tolerance of the visibility test, crop pixels.
 SLACK: Final = 4.0
-# Stretch along the photo's border that is not used, and then fades in, crop pixels.
+# Width of the strip along the photo's border that is not used, and of the next strip, over which
+# visibility rises to full, crop pixels.
 RIM: Final = 2.0
 WHOLE: Final = Frame()
 # Cells along each side of the depth map, and the side of one, crop pixels.
 CELL: Final = 2.0
 CELLS: Final = int(CROP_SIDE / CELL)
-# Triangles with longer edges than this, crop pixels, leave cells between their corners empty.
+# Triangles with longer edges, crop pixels, may leave cells between their corners empty.
 LONG: Final = 1.5 * CELL
 
 
 def visibility(surface: Surface, frame: Frame = WHOLE) -> F32:
-    """How well the photo sees each vertex, (n,) in 0 to 1; 0 is not at all.
+    """Return how well each vertex is visible in the photo, (n,) float32, 0 to 1.
 
     Args:
         surface: in crop coordinates.
-        frame: the part of the crop that shows the photo.
+        frame: the part of the crop that the photo covers.
     """
     x, y = surface.vertices[:, 0], surface.vertices[:, 1]
     inside = np.minimum.reduce([x - frame.left, y - frame.top, frame.right - x, frame.bottom - y])
     spot = _cell(surface.vertices)
     nearest = _depth_map(surface)
-    # A cell may miss the front sheet where it is steep: look at the neighbours too.
+    # A cell may miss the front of the surface where it is steep; so test the neighbours too.
     around = cv2.erode(nearest.reshape(CELLS, CELLS), np.ones((3, 3), np.uint8))
     near = np.asarray(around).ravel()
     facing = -surface.normals[:, 2]
-    # Within a cell a steep sheet spans this much depth by itself.
+    # A steep surface spans this much depth within a cell.
     slope = np.sqrt(np.maximum(1 - facing**2, 0)) / np.maximum(facing, OBLIQUE)
     depth = surface.vertices[:, 2]
     hidden = depth - nearest[spot] > SLACK + 3 * slope
@@ -59,13 +60,13 @@ def visibility(surface: Surface, frame: Frame = WHOLE) -> F32:
 
 
 def _cell(points: F32) -> npt.NDArray[np.int64]:
-    """Number of the depth map's cell that each point, (n, 3), lies in."""
+    """Return the index of the depth map's cell that each point, (n, 3), lies in."""
     cell = np.clip((points[:, :2] / CELL).astype(np.int64), 0, CELLS - 1)
     return cell[:, 1] * CELLS + cell[:, 0]
 
 
 def _depth_map(surface: Surface) -> F32:
-    """Depth of the front sheet in each cell, infinite where there is none."""
+    """Return the least depth of the surface in each cell, infinite where there is no surface."""
     nearest = np.full(CELLS * CELLS, np.inf, np.float32)
     for points in (surface.vertices, *_between(surface)):
         np.minimum.at(nearest, _cell(points), points[:, 2])
@@ -73,7 +74,7 @@ def _depth_map(surface: Surface) -> F32:
 
 
 def _between(surface: Surface) -> Iterator[F32]:
-    """Points on the large triangles, a cell apart at most, (n, 3) each time."""
+    """Yield points on the large triangles, at most one cell apart, (n, 3) each time."""
     corners = surface.triangles.T.astype(np.intp)
     x, y = (surface.vertices[:, axis].take(corners) for axis in (0, 1))
     square = (x - x[[1, 2, 0]]) ** 2 + (y - y[[1, 2, 0]]) ** 2
@@ -88,7 +89,7 @@ def _between(surface: Surface) -> Iterator[F32]:
 
 
 def _smooth(values: F32, triangles: U32, rounds: int = 3) -> F32:
-    """Average values of vertices with their neighbours: a ripple of the surface is no rim."""
+    """Average the values of neighbouring vertices, so that small ripples are not an outline."""
     corners = triangles.T.astype(np.intp)
     flat = corners.ravel()
     degree = np.maximum(np.bincount(flat, minlength=len(values)), 1)

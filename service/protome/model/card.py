@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from protome.confidence import Expectation, Reliance
-from protome.geometry import CROP_DEPTH, CROP_SIDE, F32, GRIDS, METRES_PER_PIXEL, CropRule, Level
+from protome.confidence import ErrorCalibration, ExpectedError
+from protome.geometry import CROP_DEPTH, CROP_SIDE, F32, GRIDS, PIXELS_PER_CM, CropRule, Level
 
 SHIPPED: Final = Path(__file__).parent / "weights"
 
@@ -20,7 +20,7 @@ GEOMETRY: Final = {
     "axes": "z y x",
     "crop_side_px": CROP_SIDE,
     "crop_depth_px": CROP_DEPTH,
-    "px_per_cm": round(0.01 / METRES_PER_PIXEL, 6),
+    "px_per_cm": PIXELS_PER_CM,
     "surface": 127.5,
 }
 
@@ -48,7 +48,7 @@ class Model:
             z forward) to crop coordinates, or None.
         landmark_error: name of the landmarks' expected errors, float32 (n, 68), crop pixels, or
             None.
-        reliance: from these errors to a face's confidence, or None where it was not measured.
+        calibration: from these errors to a face's confidence, or None where it was not measured.
     """
 
     onnx: bytes
@@ -64,7 +64,7 @@ class Model:
     landmarks: str | None
     pose: str | None
     landmark_error: str | None
-    reliance: Reliance | None
+    calibration: ErrorCalibration | None
 
     @property
     def levels(self) -> tuple[Level, ...]:
@@ -80,11 +80,11 @@ class Model:
         """Whether a level among these is so large that it is predicted only where it is wanted."""
         return not self.rows.keys().isdisjoint(levels)
 
-    def expectation(self, landmarks: F32 | None, error: F32 | None) -> Expectation | None:
+    def expected_error(self, landmarks: F32 | None, error: F32 | None) -> ExpectedError | None:
         """What the errors it predicts for a face's landmarks mean; None where it does not tell."""
-        if self.reliance is None or landmarks is None or error is None:
+        if self.calibration is None or landmarks is None or error is None:
             return None
-        return Expectation(landmarks, error, self.reliance)
+        return ExpectedError(landmarks, error, self.calibration)
 
 
 def load_model(folder: Path = SHIPPED) -> Model:
@@ -128,13 +128,13 @@ def load_model(folder: Path = SHIPPED) -> Model:
         rule = CropRule(*(float(card["crop_rule"][key]) for key in ("side", "drop", "anchor")))
         if not (rule.side > 0 and all(map(math.isfinite, (rule.side, rule.drop, rule.anchor)))):
             raise ModelError(f"model.json: {rule} is no rule")
-        reliance = None
+        calibration = None
         if "confidence" in card:
             keys = ("offset", "slope", "within")
             numbers = [float(card["confidence"][key]) for key in keys]
             if not all(map(math.isfinite, numbers)):
                 raise ModelError(f"model.json: {numbers} tell no confidence")
-            reliance = Reliance(*numbers)
+            calibration = ErrorCalibration(*numbers)
         return Model(
             onnx,
             name=str(card["name"]),
@@ -149,7 +149,7 @@ def load_model(folder: Path = SHIPPED) -> Model:
             landmarks=extras.get("landmarks"),
             pose=extras.get("pose"),
             landmark_error=extras.get("landmark_error"),
-            reliance=reliance,
+            calibration=calibration,
         )
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise ModelError(f"{folder / 'model.json'} is not a model card: {error!r}") from None

@@ -17,7 +17,7 @@ from protome.geometry import CROP_SIDE, F32, GRIDS, U8, Level
 
 from .cap import Cap
 from .card import Model, ModelError
-from .session import CPU, Choice, Session, Setup, out_of_memory
+from .session import CPU, Choice, Runner, Session, Setup, out_of_memory
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +58,7 @@ class Engine:
             as many as the cores have threads for on the CPU.
         cores: of the CPU.
         engine_cache: see :class:`session.Setup`.
+        session: what runs the network; None loads ``model.onnx``.
 
     Raises:
         ModelError: the model cannot be loaded.
@@ -73,10 +74,11 @@ class Engine:
         in_flight: int = 0,
         cores: int = 1,
         engine_cache: str = "",
+        session: Runner | None = None,
     ) -> None:
         self.model = model
-        self._session = Session(model.onnx, Setup(provider, threads, engine_cache))
-        self.provider = self._session.provider
+        self.session = session or Session(model.onnx, Setup(provider, threads, engine_cache))
+        self.provider = self.session.provider
         on_cpu = self.provider == CPU
         # On the CPU larger batches gain nothing: each face in them waits for all.
         self.max_batch = max_batch or (2 if on_cpu else 32)
@@ -175,7 +177,7 @@ class Engine:
         names += [name for name, _ in extras if name is not None]
         turn = self._large if any(map(model.large, wanted)) else contextlib.nullcontext()
         with turn:
-            values = self._session.run(feeds, names)
+            values = self.session.run(feeds, names)
         for name, shape in extras:
             if name is not None and values[name].shape != (count, *shape):
                 raise ModelError(f"the network gave {name} of {values[name].shape}")

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Protocol
 
 import numpy.typing as npt
 
@@ -40,6 +40,17 @@ class Setup:
     provider: Choice = "auto"
     threads: int = 1
     engine_cache: str = ""
+
+
+class Runner(Protocol):
+    """What an engine runs its network with: a :class:`Session`, or another in tests."""
+
+    provider: str
+
+    def run(
+        self, feeds: Mapping[str, npt.NDArray[Any]], outputs: Sequence[str]
+    ) -> Mapping[str, npt.NDArray[Any]]:
+        """Return the outputs asked for, by name."""
 
 
 class Session:

@@ -1,1 +1,1 @@
-"""Take a photo through all stages."""
+"""Take a photo through all stages: in the server, or in one process."""

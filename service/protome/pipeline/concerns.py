@@ -1,4 +1,4 @@
-"""List what speaks against relying on a face's mesh."""
+"""List reasons not to rely on a face's mesh."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from typing import Final
 
 from protome.geometry import CROP_SIDE, F32, Frame, angles
 
-# Photo pixels across the crop below which the network sees an enlarged picture.
+# Photo pixels across the crop; with fewer, the network's input is an enlarged picture.
 FEW_PIXELS: Final = 72
-# Degrees from facing the camera beyond which less than half of the face is seen.
+# Yaw and pitch in degrees beyond which less than half of the face is visible.
 FAR_TURNED: Final = (70.0, 40.0)
-# Blur effect of the crop's middle: below 0.56 for 99 of 100 photos, above 0.75 for the same
-# blurred by a Gaussian of 3 crop pixels.
+# Blur effect of the crop's middle: below 0.56 for 99 of 100 photos, above 0.75 for the same photos
+# after a Gaussian blur of 3 crop pixels.
 BLURRY: Final = 0.75
-# Share of the landmarks outside of the photo.
+# Share of the landmarks that lie outside of the photo.
 CUT: Final = 0.05
 UNSURE: Final = 0.5
 
 
 class Concern(enum.IntEnum):
-    """What speaks against a mesh; the values are those of protome.v1.Concern."""
+    """Reasons not to rely on a mesh; the values are those of protome.v1.Concern."""
 
     FEW_PIXELS = 1
     EXTREME_POSE = 2
@@ -38,15 +38,15 @@ def concerns(
     pose: F32 | None,
     confidence: float | None,
 ) -> list[Concern]:
-    """What speaks against a face's mesh.
+    """Return the reasons not to rely on a face's mesh.
 
     Args:
-        pixel: photo pixels in a crop pixel.
+        pixel: photo pixels per crop pixel.
         blur: from :func:`protome.image.crop.blur_effect`.
         frame: the part of the crop that the photo covers.
         landmarks: (68, 3) crop coordinates, or None.
         pose: (3, 4) as in :class:`protome.model.engine.Prediction`, or None.
-        confidence: from :meth:`protome.confidence.Reliance.confidence`, or None.
+        confidence: from :meth:`protome.confidence.ErrorCalibration.confidence`, or None.
     """
     found = []
     if pixel * CROP_SIDE < FEW_PIXELS:

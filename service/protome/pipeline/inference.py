@@ -1,4 +1,4 @@
-"""Crop in, volume out, for many requests at a time: the batcher feeds the engine."""
+"""Run the network on the faces of many requests, in batches."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection, Hashable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from protome.errors import DeadlinePassed, Internal, Overloaded, ProtomeError
 from protome.geometry import U8, Level
 from protome.model.engine import Engine, Prediction
-from protome.scheduling.batcher import Batch, Batcher, BatchFacts, Due, Hopeless, QueueFull, Ticket
+from protome.scheduling.batcher import Batch, Batcher, BatchFacts, QueueFull
+from protome.scheduling.fair_queue import FIRST_COME, NEVER, Entry, Turn
 from protome.scheduling.learned_times import Affine
 
 log = logging.getLogger(__name__)
@@ -21,7 +22,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Inferred:
-    """What the network says of a face, and how the face travelled."""
+    """The network's output for a face.
+
+    Attributes:
+        prediction: the output.
+        batch_size: faces in the batch.
+        queue_seconds: time the face waited for its batch.
+        inference_seconds: time of the batch in the network.
+    """
 
     prediction: Prediction
     batch_size: int
@@ -29,7 +37,7 @@ class Inferred:
     inference_seconds: float
 
     def without_volumes(self) -> Inferred:
-        """The same without what takes up memory."""
+        """Return a copy without the volumes, which take the most memory."""
         return replace(self, prediction=replace(self.prediction, volumes={}))
 
 
@@ -46,8 +54,8 @@ class Inference:
     Args:
         engine: the network.
         capacity: faces that may wait.
-        on_batch: told of each batch; must not raise.
-        on_failure: told when no face will be served any more.
+        on_batch: called after each batch; must not raise.
+        on_failure: called once inference has failed for good.
     """
 
     def __init__(
@@ -71,40 +79,40 @@ class Inference:
         self._threads = ThreadPoolExecutor(engine.in_flight, thread_name_prefix="engine")
         self._running: set[Future[list[Prediction]]] = set()
         self._open = False
-        self._due: asyncio.Handle | None = None
+        self._scheduled: asyncio.Handle | None = None
 
     @property
     def queued(self) -> int:
-        """Faces waiting."""
+        """Number of faces that wait."""
         return len(self._batcher)
 
     @property
     def oldest_age(self) -> float:
-        """Seconds the first of them has waited."""
+        """Seconds that the oldest of them has waited."""
         return self._batcher.oldest_age
 
     @property
     def times(self) -> Affine:
-        """Seconds of a batch by its faces, as learned."""
+        """Learned seconds of a batch by its number of faces."""
         return self._batcher.times
 
     def start(self) -> None:
-        """Begin to take batches."""
-        # All threads now: later the system might deny one.
+        """Start the threads and begin to run batches."""
+        # All threads now, because later the system may refuse to start one.
         go_on = threading.Event()
         for _ in range(self._engine.in_flight):
             self._threads.submit(go_on.wait)
         go_on.set()
         self._open = True
-        self._soon()
+        self._dispatch_soon()
 
     def drain(self) -> None:
-        """The server is shutting down: hold nothing back."""
+        """Hold no batch back from now on; called when the server shuts down."""
         self._batcher.drain()
-        self._soon()
+        self._dispatch_soon()
 
     async def close(self) -> None:
-        """Stop after the batches in flight; faces still waiting get no answer."""
+        """Stop after the batches in flight; faces that still wait get no answer."""
         self._open = False
         await asyncio.gather(*map(asyncio.wrap_future, self._running), return_exceptions=True)
         self._threads.shutdown()
@@ -113,76 +121,69 @@ class Inference:
         self,
         crop: U8,
         levels: Collection[Level],
-        due: Due,
-        *,
-        stream: Hashable = None,
-        priority: int = 0,
+        turn: Turn = FIRST_COME,
+        latest_start: float = NEVER,
     ) -> Inferred:
-        """The volumes of a face.
+        """Run the network on a face, in a batch with others.
 
         Args:
             crop: (192, 192, 3) uint8 RGB.
-            levels: of those that the network predicts.
-            due: when it is wanted, on ``time.monotonic``.
-            stream: shares its turns; see :class:`fairqueue.Turn`.
-            priority: lower goes first.
+            levels: volumes to predict, of the levels that the network has.
+            turn: its place in the queue.
+            latest_start: when it is too late to begin, on ``time.monotonic``.
 
         Raises:
-            Overloaded: the queue is full, or too long to be done in time.
-            DeadlinePassed: it got too late while the face waited.
+            Overloaded: the queue is full, or it is too late already.
+            DeadlinePassed: it became too late while the face waited.
             Internal: the network failed.
         """
+        if (late := time.monotonic() - latest_start) > 0:
+            raise Overloaded("the face cannot be done before the deadline", retry_seconds=late)
         answer: asyncio.Future[Inferred] = asyncio.get_running_loop().create_future()
         try:
-            ticket = self._batcher.put(
-                _Item(crop, levels, answer), due, stream=stream, priority=priority
-            )
+            entry = self._batcher.put(_Item(crop, levels, answer), turn, latest_start=latest_start)
         except QueueFull:
             raise Overloaded("the queue of faces is full", queued=self.queued) from None
-        except Hopeless as hopeless:
-            raise Overloaded(
-                "the face cannot be done before the deadline", retry_seconds=hopeless.wait
-            ) from None
-        self._soon()
+        self._dispatch_soon()
         try:
             return await answer
         finally:
-            # No effect once it was answered; frees the place when the caller was cancelled.
-            self._batcher.withdraw(ticket)
+            # Frees the place when the caller was cancelled; otherwise no effect.
+            self._batcher.withdraw(entry)
 
-    def _soon(self) -> None:
-        """Look for a batch once everybody had a chance who would put a face in at this moment."""
-        if isinstance(self._due, asyncio.TimerHandle):
-            self._due.cancel()
-        elif self._due is not None:
+    def _dispatch_soon(self) -> None:
+        """Dispatch in the next turn of the event loop, after faces that are queued in this one."""
+        if isinstance(self._scheduled, asyncio.TimerHandle):
+            self._scheduled.cancel()
+        elif self._scheduled is not None:
             return
-        self._due = asyncio.get_running_loop().call_soon(self._dispatch)
+        self._scheduled = asyncio.get_running_loop().call_soon(self._dispatch)
 
     def _dispatch(self) -> None:
-        """Send all batches off that should leave now."""
-        self._due = None
+        """Start all batches that should leave now."""
+        self._scheduled = None
         if not self._open:
             return
         try:
             while self._next():
                 pass
         except Exception:
-            self._ended()
+            self._give_up()
             return
         if (until := self._batcher.wake_at) < float("inf"):
             seconds = max(0.0, until - time.monotonic())
-            self._due = asyncio.get_running_loop().call_later(seconds, self._dispatch)
+            self._scheduled = asyncio.get_running_loop().call_later(seconds, self._dispatch)
 
     def _next(self) -> bool:
-        """Send a batch off; False if none should leave."""
+        """Start a batch; return False if none should leave."""
         batch = self._batcher.take()
-        for ticket in batch.expired:
-            _fail(ticket, DeadlinePassed("the deadline cannot be met any more"))
-        if not batch.tickets:
+        for entry in batch.expired:
+            _fail(entry, DeadlinePassed("the deadline cannot be met any more"))
+        if not batch.entries:
             return False
         began = time.monotonic()
-        crops = [ticket.item.crop for ticket in batch.tickets]
-        wanted = [ticket.item.levels for ticket in batch.tickets]
+        crops = [entry.item.crop for entry in batch.entries]
+        wanted = [entry.item.levels for entry in batch.entries]
         run = self._threads.submit(self._engine.run, crops, wanted)
         self._running.add(run)
         loop = asyncio.get_running_loop()
@@ -194,49 +195,49 @@ class Inference:
     def _served(self, batch: Batch[_Item], began: float, run: Future[list[Prediction]]) -> None:
         self._running.discard(run)
         error = run.exception()
-        # Large volumes take their time apart: STANDARD's must not be judged by it.
-        large = any(self._engine.model.large(ticket.item.levels) for ticket in batch.tickets)
+        # Batches with large volumes take longer; they would distort the time of the others.
+        large = any(self._engine.model.large(entry.item.levels) for entry in batch.entries)
         self._batcher.done(batch, usual=error is None and not large)
-        self._soon()
+        self._dispatch_soon()
         if error is not None:
-            log.error("a batch of %d failed", len(batch.tickets), exc_info=error)
-            for ticket in batch.tickets:
-                _fail(ticket, Internal("the network failed"))
+            log.error("a batch of %d failed", len(batch.entries), exc_info=error)
+            for entry in batch.entries:
+                _fail(entry, Internal("the network failed"))
             return
         try:
-            self._answer(batch.tickets, run.result(), began, batch.reason)
+            self._answer(batch.entries, run.result(), began, batch.reason)
         except Exception:
-            self._ended()
+            self._give_up()
 
-    def _ended(self) -> None:
-        """A defect of ours: nobody would be answered any more."""
-        log.critical("inference ended", exc_info=True)
+    def _give_up(self) -> None:
+        """Report a defect in this module, after which no face would be answered."""
+        log.critical("inference failed", exc_info=True)
         self._open = False
         self._on_failure()
 
     def _answer(
         self,
-        tickets: Sequence[Ticket[_Item]],
+        entries: Sequence[Entry[_Item]],
         predictions: Sequence[Prediction],
         began: float,
         reason: str,
     ) -> None:
         seconds = time.monotonic() - began
         gone = 0
-        for ticket, prediction in zip(tickets, predictions, strict=True):
-            if ticket.item.answer.done():
+        for entry, prediction in zip(entries, predictions, strict=True):
+            if entry.item.answer.done():
                 gone += 1
                 continue
             if not prediction.sound:
-                log.error("the network gave something that is no number")
-                _fail(ticket, Internal("the network gave something that is no number"))
+                log.error("the model output is invalid")
+                _fail(entry, Internal("the model output is invalid"))
                 continue
-            waited = began - ticket.queued_at
-            ticket.item.answer.set_result(Inferred(prediction, len(tickets), waited, seconds))
-        rows = self._engine.rows(len(tickets))
-        self._on_batch(BatchFacts(len(tickets), rows, reason, seconds, gone))
+            waited = began - entry.queued_at
+            entry.item.answer.set_result(Inferred(prediction, len(entries), waited, seconds))
+        rows = self._engine.rows(len(entries))
+        self._on_batch(BatchFacts(len(entries), rows, reason, seconds, gone))
 
 
-def _fail(ticket: Ticket[_Item], error: ProtomeError) -> None:
-    if not ticket.item.answer.done():
-        ticket.item.answer.set_exception(error)
+def _fail(entry: Entry[_Item], error: ProtomeError) -> None:
+    if not entry.item.answer.done():
+        entry.item.answer.set_exception(error)

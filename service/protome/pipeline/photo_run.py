@@ -1,4 +1,4 @@
-"""A photo on its way through the pipeline: its place, its faces and what was computed for it."""
+"""A photo on its way through the pipeline: its request, its faces and the work done for it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 from protome.geometry import U8, Frame, Level
-from protome.image.prepare import Photo
+from protome.image.prepare import PreparedPhoto
 from protome.scheduling.forecast import Place
 from protome.telemetry.metrics import Metrics
 
@@ -14,9 +14,15 @@ from .request import Request
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """A face on its way through the line: number, crop for the network, portrait for colours, and
-    the part of both that shows the photo."""
+class FaceTask:
+    """A face to reconstruct.
+
+    Attributes:
+        index: its number in :attr:`PreparedPhoto.faces`.
+        frame: the part of crop and portrait that the photo covers, crop pixels.
+        crop: (192, 192, 3) uint8 RGB for the network.
+        portrait: (s, s, 3) uint8 RGB, the same square at the resolution that colours are taken at.
+    """
 
     index: int
     frame: Frame
@@ -24,52 +30,52 @@ class Kept:
     portrait: U8
 
 
-class Spent:
-    """What was computed for a photo: wasted if nobody is there to take the answer."""
+class WorkAccount:
+    """Counts the work done for a photo, which is wasted if its answer is not delivered."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
         self._seconds = 0.0
         self._wasted = False
 
-    def worker(self, seconds: float) -> None:
-        """A worker was busy; may be told after the photo was given up."""
+    def add_worker(self, seconds: float) -> None:
+        """Add the time of a worker; may be called after the photo was given up."""
         self._metrics.work(seconds)
         if self._wasted:
             self._metrics.wasted(seconds)
         self._seconds += seconds
 
-    def network(self, seconds: float) -> None:
-        """The network was busy; :class:`Inference` counts that as work."""
+    def add_network(self, seconds: float) -> None:
+        """Add the photo's share of a batch, which :class:`Inference` has counted as work."""
         self._seconds += seconds
 
-    def for_nobody(self) -> None:
-        """All of it was, and is."""
+    def mark_wasted(self) -> None:
+        """Count all work done for the photo, and all that is still added, as wasted."""
         self._wasted = True
         self._metrics.wasted(self._seconds)
 
 
 @dataclass(frozen=True, slots=True)
-class Trip:
-    """A request on its way."""
+class PhotoRun:
+    """A request in the pipeline, its place in the forecast and the work done for it."""
 
     request: Request
     place: Place
-    spent: Spent
+    work: WorkAccount
 
 
-def kind_of(level: Level, request: Request) -> Hashable:
-    """What meshes take depends on this."""
+def mesh_kind(level: Level, request: Request) -> Hashable:
+    """Return what the time of a mesh depends on."""
     budget = request.mesh_budget
     return level, request.encoding, budget.max_triangles > 0, budget.max_bytes > 0
 
 
-def kept_faces(photo: Photo, pictures: Sequence[U8]) -> list[Kept]:
-    """The faces that go on, with their pictures."""
+def face_tasks(photo: PreparedPhoto, pictures: Sequence[U8]) -> list[FaceTask]:
+    """Pair the faces that were cut out with their pictures, two for each: crop and portrait."""
     placed = [
         (index, found.placement.frame(photo.width, photo.height))
         for index, found in enumerate(photo.faces)
         if found.placement is not None
     ]
     pairs = zip(placed, pictures[0::2], pictures[1::2], strict=True)
-    return [Kept(index, frame, crop, portrait) for (index, frame), crop, portrait in pairs]
+    return [FaceTask(index, frame, crop, portrait) for (index, frame), crop, portrait in pairs]

@@ -1,10 +1,9 @@
-"""The straight line of the data, top to bottom:
+"""Take a photo through all stages:
 
 bytes → image → faces → crops → batch → volume → surface → encoded mesh → chunks
 
 The stages before and after the network run in worker processes (``image.prepare``, ``mesh.build``),
-the network in the engine (``inference``); cutting the mesh into chunks is the last thing before the
-wire.
+the network in the engine (``inference``). Meshes are cut into chunks last, when they are sent.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from protome.confidence import Expectation
+from protome.confidence import ExpectedError
 from protome.config import Config
 from protome.errors import (
     ClientGone,
@@ -38,28 +37,38 @@ from protome.errors import (
 )
 from protome.geometry import U8, Level
 from protome.image.decode import ImageLimits
-from protome.image.prepare import Outcome, Photo, PhotoJob
-from protome.mesh.build import BuiltMesh, MeshJob
+from protome.image.prepare import Outcome, PreparedPhoto
+from protome.mesh.build import BuiltMesh
 from protome.model.card import Model
 from protome.scheduling.budget import Budget
 from protome.scheduling.forecast import Forecast, Order
 from protome.telemetry.context import record_stages
 from protome.telemetry.metrics import Metrics
-from protome.workers.pool import Pool, Rank, Terms
+from protome.workers.pool import Pool, Rank
 
 from .inference import Inference, Inferred
-from .photo_run import Kept, Spent, Trip, kept_faces, kind_of
+from .photo_run import FaceTask, PhotoRun, WorkAccount, face_tasks, mesh_kind
 from .request import Event, FaceReport, MeshPiece, Report, Request, split
 
 Emit = Callable[[Event], Awaitable[None]]
 
 
-# Meshes of one photo that are being built or sent at a time.
-UNSENT: Final = 2
+# Meshes of one photo that are built or sent at a time.
+MESHES_IN_PROGRESS: Final = 2
 
 
-class Line:
-    """The line; owns nothing, drives its parts."""
+class Pipeline:
+    """Drives the parts that the stages run in; owns none of them.
+
+    Args:
+        config: limits of photos and faces, size of chunks.
+        model: the model card of the network.
+        pool: runs the stages before and after the network.
+        inference: runs the network.
+        metrics: counts.
+        budget: counts the bytes held.
+        forecast: admits photos.
+    """
 
     def __init__(
         self,
@@ -81,65 +90,67 @@ class Line:
         self._forecast = forecast
 
     async def reconstruct(self, request: Request, emit: Emit) -> None:
-        """Take a photo down the line.
+        """Reconstruct the faces of a photo.
 
         Args:
-            request: the photo.
-            emit: told each event as it happens: the photo, then the pieces of the meshes, then the
-                report. The line goes on once it returns.
+            request: the photo and the meshes wanted of it.
+            emit: called with each event as it happens: the photo, then the pieces of the meshes,
+                then the report. The pipeline continues once the call returns.
 
         Raises:
-            ProtomeError: the photo cannot be used, or cannot be done in time, or none of its faces
-                could be reconstructed for a reason that is the server's.
+            ProtomeError: the photo cannot be used or cannot be done in time, or all of its faces
+                failed because of the server.
         """
         began = time.monotonic()
-        with self._trip(request) as trip:
-            photo, reports = await self._go(trip, emit)
+        with self._admitted(request) as run:
+            photo, reports = await self._run_stages(run, emit)
             await emit(Report(photo, reports, time.monotonic() - began))
 
     def check(self, deadline: float, stream: Hashable) -> None:
-        """See :meth:`forecast.Forecast.check`."""
+        """Refuse a photo before its bytes are read; see :meth:`Forecast.check`."""
         self._forecast.check(deadline, stream)
 
     def drain(self) -> None:
-        """No more photos will come: hold nothing back."""
+        """Hold no batch back from now on, because no more photos will come."""
         self._inference.drain()
 
     @contextlib.contextmanager
-    def _trip(self, request: Request) -> Iterator[Trip]:
-        """A photo's place in the line for as long as the block lasts."""
+    def _admitted(self, request: Request) -> Iterator[PhotoRun]:
+        """Admit a photo and hold its place for the duration of the block."""
         order = Order(
             size=len(request.image),
             faces=len(request.boxes),
             max_faces=request.max_faces,
-            meshes=[kind_of(level, request) for level in request.levels],
+            meshes=[mesh_kind(level, request) for level in request.levels],
             deadline=request.deadline,
-            turn=request.turn,
+            turn=request.turn(),
         )
         place = self._forecast.enter(order)
-        spent = Spent(self._metrics)
+        work = WorkAccount(self._metrics)
         try:
-            yield Trip(request, place, spent)
+            yield PhotoRun(request, place, work)
         except (DeadlinePassed, Overloaded, ClientGone, asyncio.CancelledError):
-            spent.for_nobody()
+            work.mark_wasted()
             raise
         finally:
             place.leave()
 
-    async def _go(self, trip: Trip, emit: Emit) -> tuple[Photo, Sequence[FaceReport]]:
-        request = trip.request
+    async def _run_stages(
+        self, run: PhotoRun, emit: Emit
+    ) -> tuple[PreparedPhoto, Sequence[FaceReport]]:
+        request = run.request
         try:
             async with asyncio.timeout(_remaining(request)):
                 # bytes → image → faces → crops
-                photo, pictures = await self._prepare(trip)
+                photo, pictures = await self._prepare(run)
                 await emit(photo)
                 # batch → volume → surface → encoded mesh → chunks, for each face
-                sending = asyncio.Semaphore(UNSENT)
+                sending = asyncio.Semaphore(MESHES_IN_PROGRESS)
                 with self._budget.hold(sum(picture.nbytes for picture in pictures)):
                     reports = await _together(
                         [
-                            self._face(kept, trip, sending, emit)
-                            for kept in kept_faces(photo, pictures)
+                            self._face(face, run, sending, emit)
+                            for face in face_tasks(photo, pictures)
                         ]
                     )
         except TimeoutError:
@@ -147,24 +158,22 @@ class Line:
         _raise_if_failed(reports)
         return photo, reports
 
-    async def _prepare(self, trip: Trip) -> tuple[Photo, Sequence[U8]]:
-        config, request = self._config, trip.request
+    async def _prepare(self, run: PhotoRun) -> tuple[PreparedPhoto, Sequence[U8]]:
+        request = run.request
         self._limits.check_bytes(len(request.image))
-        job = PhotoJob(
-            boxes=request.boxes,
-            max_faces=request.max_faces,
-            min_face_pixels=config.min_face_pixels,
-            min_score=config.min_score,
-            limits=self._limits,
-            rule=self._model.rule,
-            textured=request.encoding.textured,
-        )
-        terms = Terms(Rank.BEGIN, request.turn, trip.place.begin_by, trip.spent.worker)
-        photo: Photo
+        job = request.photo_job(self._config, self._model.rule)
+        photo: PreparedPhoto
         with self._budget.hold(len(request.image)):
             image, request.image = request.image, b""
             try:
-                photo, pictures = await self._pool.run("prepare", job, [image], terms)
+                photo, pictures = await self._pool.run(
+                    "prepare",
+                    job,
+                    [image],
+                    request.turn(Rank.BEGIN),
+                    latest_start=run.place.begin_by,
+                    on_spent=run.work.add_worker,
+                )
             except NoFaceFound:
                 self._metrics.photo_faces(0)
                 raise
@@ -173,34 +182,32 @@ class Line:
             decode=photo.decode_seconds, detect=photo.detect_seconds, crop=photo.crop_seconds
         )
         seconds = photo.decode_seconds + photo.detect_seconds + photo.crop_seconds
-        trip.place.prepared(seconds, len(pictures) // 2)
+        run.place.prepared(seconds, len(pictures) // 2)
         return photo, pictures
 
     async def _face(
-        self, face: Kept, trip: Trip, sending: asyncio.Semaphore, emit: Emit
+        self, face: FaceTask, run: PhotoRun, sending: asyncio.Semaphore, emit: Emit
     ) -> FaceReport:
         report = FaceReport(face.index)
-        levels = {level: self._model.source(level) for level in trip.request.levels}
-        # A client that does not read gets no more meshes built, nor large volumes predicted.
+        levels = {level: self._model.source(level) for level in run.request.levels}
+        # While the client does not read, build no more meshes and predict no more large volumes.
         whole: AbstractAsyncContextManager[None] = contextlib.nullcontext()
         each: AbstractAsyncContextManager[None] = sending
         if self._model.large(levels.values()):
             whole, each = each, whole
         try:
             async with whole:
-                inferred = await self._infer(face.crop, set(levels.values()), trip)
+                inferred = await self._infer(face.crop, set(levels.values()), run)
                 report.inferred = inferred.without_volumes()
                 prediction = inferred.prediction
-                expected = None
-                if trip.request.encoding.vertex_quality:
-                    expected = self._model.expectation(
-                        prediction.landmarks, prediction.landmark_error
-                    )
+                expected = self._model.expected_error(
+                    prediction.landmarks, prediction.landmark_error
+                )
                 volumes = prediction.volumes
                 with self._budget.hold(sum(volume.nbytes for volume in volumes.values())):
                     for level, source in levels.items():
                         async with each:
-                            mesh = await self._build(volumes[source], face, level, trip, expected)
+                            mesh = await self._build(volumes[source], face, level, run, expected)
                             await self._send(mesh, face.index, level, emit)
                         # The bytes are sent; the report needs only the facts.
                         report.meshes.append(mesh.holding(b""))
@@ -214,30 +221,37 @@ class Line:
             for chunk in split(mesh.data, self._config.chunk_bytes):
                 await emit(MeshPiece(face, level, chunk))
 
-    async def _infer(self, crop: U8, levels: Collection[Level], trip: Trip) -> Inferred:
-        request = trip.request
-        inferred = await self._inference.infer(
-            crop, levels, trip.place.due, stream=request.stream, priority=request.priority
-        )
-        trip.place.inferred()
-        trip.spent.network(inferred.inference_seconds / inferred.batch_size)
+    async def _infer(self, crop: U8, levels: Collection[Level], run: PhotoRun) -> Inferred:
+        request = run.request
+        inferred = await self._inference.infer(crop, levels, request.turn(), run.place.infer_by)
+        run.place.inferred()
+        run.work.add_network(inferred.inference_seconds / inferred.batch_size)
         self._stages(queue=inferred.queue_seconds, inference=inferred.inference_seconds)
         return inferred
 
     async def _build(
-        self, volume: U8, face: Kept, level: Level, trip: Trip, expected: Expectation | None
+        self,
+        volume: U8,
+        face: FaceTask,
+        level: Level,
+        run: PhotoRun,
+        expected: ExpectedError | None,
     ) -> BuiltMesh:
-        request = trip.request
-        kind = kind_of(level, request)
-        job = MeshJob(level, request.encoding, face.frame, request.mesh_budget, expected)
-        latest = trip.place.mesh_by(kind)
-        terms = Terms(Rank.FINISH, request.turn, latest, trip.spent.worker)
+        request = run.request
+        kind = mesh_kind(level, request)
+        job = request.mesh_job(level, face.frame, expected)
         facts: BuiltMesh
         facts, (data,) = await self._pool.run(
-            "build", job, [volume, face.portrait], terms, np.ndarray.tobytes
+            "build",
+            job,
+            [volume, face.portrait],
+            request.turn(Rank.FINISH),
+            latest_start=run.place.mesh_by(kind),
+            on_spent=run.work.add_worker,
+            take=np.ndarray.tobytes,
         )
         seconds = facts.surface_seconds + facts.appearance_seconds + facts.encode_seconds
-        trip.place.built(kind, seconds)
+        run.place.built(kind, seconds)
         self._stages(
             surface=facts.surface_seconds,
             appearance=facts.appearance_seconds,
@@ -247,14 +261,14 @@ class Line:
         return facts.holding(data)
 
     def _stages(self, **seconds: float) -> None:
-        """Stages that ran one after the other and ended now."""
+        """Record stages that ran one after the other and have just ended."""
         for stage, duration in seconds.items():
             self._metrics.stage(stage, duration)
         record_stages(seconds)
 
 
 async def _together(faces: Sequence[Coroutine[Any, Any, FaceReport]]) -> list[FaceReport]:
-    """All at a time; a lone one needs no task of its own."""
+    """Run all faces at the same time; a single one without a task of its own."""
     if len(faces) == 1:
         return [await faces[0]]
     async with asyncio.TaskGroup() as group:
@@ -263,8 +277,8 @@ async def _together(faces: Sequence[Coroutine[Any, Any, FaceReport]]) -> list[Fa
 
 
 def _raise_if_failed(reports: Sequence[FaceReport]) -> None:
-    """A failure is the photo's when no face got past it, when nobody waits any more, or when
-    asking again later is the answer."""
+    """Raise a face's error as the photo's if all faces failed, or if the client has left, the
+    deadline has passed, or the client should try again later."""
     for report in reports:
         if isinstance(report.error, DeadlinePassed | ClientGone | Overloaded):
             raise report.error

@@ -1,56 +1,92 @@
-"""One photo and what is wanted of it, and what is told of it on its way down the line."""
+"""A request for one photo, and the events that answer it."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
+from protome.confidence import ExpectedError
+from protome.config import Config
 from protome.errors import ProtomeError
-from protome.geometry import Box, Level
-from protome.image.prepare import Outcome, Photo
-from protome.mesh.build import BuiltMesh
-from protome.mesh.encode import Encoding
+from protome.geometry import Box, CropRule, Frame, Level
+from protome.image.decode import ImageLimits
+from protome.image.prepare import Outcome, PhotoJob, PreparedPhoto
+from protome.mesh.build import BuiltMesh, MeshJob
+from protome.mesh.encode import Compression, Encoding, Format
+from protome.mesh.mesh import Appearance
 from protome.mesh.simplify import UNLIMITED, MeshBudget
 from protome.scheduling.fair_queue import Turn
 
 from .inference import Inferred
 
+PLAIN_GLB: Final = Encoding(Format.GLB, Compression.NONE, Appearance.NONE)
+
 
 @dataclass(slots=True)
 class Request:
-    """One photo and what is wanted of it.
+    """A photo and the meshes wanted of it.
 
     Attributes:
-        image: the encoded photo; the line takes it out once it is decoded.
+        image: the encoded photo; the pipeline empties it to free the memory early.
         boxes: faces to use instead of detecting them, photo pixels.
-        max_faces: at most this many, largest first.
-        levels: of each face's meshes, in the order to send them.
-        encoding: how meshes are written.
+        max_faces: most faces to reconstruct, largest first.
+        levels: levels of detail of each face's meshes, in the order to send them.
+        encoding: format, compression and appearance of the meshes.
         deadline: on ``time.monotonic``.
         stream: photos of one stream take turns with those of others; None: a stream of its own.
         priority: lower goes first.
-        mesh_budget: the most each mesh may have.
+        mesh_budget: upper limits of each mesh.
     """
 
     image: bytes
-    boxes: Sequence[Box]
-    max_faces: int
-    levels: Sequence[Level]
-    encoding: Encoding
+    boxes: Sequence[Box] = ()
+    max_faces: int = 16
+    levels: Sequence[Level] = (Level.STANDARD,)
+    encoding: Encoding = PLAIN_GLB
     deadline: float = float("inf")
     stream: Hashable = None
     priority: int = 0
     mesh_budget: MeshBudget = UNLIMITED
 
-    @property
-    def turn(self) -> Turn:
-        """Its place among others."""
-        return Turn(self.stream, self.priority)
+    def turn(self, rank: int = 0) -> Turn:
+        """Return its place in a queue; see :class:`protome.workers.pool.Rank`."""
+        return Turn(self.stream, self.priority, rank)
+
+    def photo_job(self, config: Config, rule: CropRule) -> PhotoJob:
+        """Return the job that decodes the photo and cuts out its faces by the model's rule."""
+        return PhotoJob(
+            boxes=self.boxes,
+            max_faces=self.max_faces,
+            min_face_pixels=config.min_face_pixels,
+            min_score=config.min_score,
+            limits=ImageLimits.of(config),
+            rule=rule,
+            textured=self.encoding.textured,
+        )
+
+    def mesh_job(self, level: Level, frame: Frame, expected: ExpectedError | None) -> MeshJob:
+        """Return the job that builds a face's mesh.
+
+        Args:
+            level: level of detail.
+            frame: the part of the face's crop that the photo covers.
+            expected: errors that the model expects; used only if vertex quality is wanted.
+        """
+        wanted = expected if self.encoding.vertex_quality else None
+        return MeshJob(level, self.encoding, frame, self.mesh_budget, wanted)
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A piece of an encoded mesh: ``total_size`` in bytes is 0 but on the first."""
+    """A piece of an encoded mesh.
+
+    Attributes:
+        sequence: number of the chunk, from 0.
+        data: its bytes.
+        last: whether it is the last of the mesh.
+        total_size: bytes of the whole mesh on the first chunk, 0 on the others.
+    """
 
     sequence: int
     data: bytes
@@ -60,7 +96,7 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class MeshPiece:
-    """A chunk of the mesh of a face at a level."""
+    """A chunk of the mesh of a face at a level of detail."""
 
     face: int
     level: Level
@@ -69,7 +105,7 @@ class MeshPiece:
 
 @dataclass(slots=True)
 class FaceReport:
-    """What became of a face, and how it got there."""
+    """What became of a face, and facts of its stages."""
 
     face: int
     outcome: Outcome = Outcome.RECONSTRUCTED
@@ -80,18 +116,23 @@ class FaceReport:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Closes a photo; ``seconds`` from the start of the line."""
+    """The last event of a photo; ``seconds`` is the time since the pipeline began with it."""
 
-    photo: Photo
+    photo: PreparedPhoto
     faces: Sequence[FaceReport]
     seconds: float
 
 
-Event = Photo | MeshPiece | Report
+Event = PreparedPhoto | MeshPiece | Report
 
 
 def split(data: bytes, size: int) -> Iterator[Chunk]:
-    """Cut ``data`` into chunks of ``size`` bytes; the last may be shorter, none is empty."""
+    """Cut a mesh into chunks.
+
+    Args:
+        data: the encoded mesh.
+        size: bytes of each chunk but the last, which may be shorter; none is empty.
+    """
     if size < 1:
         raise ValueError("size must be at least 1")
     starts = range(0, len(data), size)

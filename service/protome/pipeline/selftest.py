@@ -1,13 +1,12 @@
-"""Proof before the first request: the built-in photo must give the mesh it is known to give.
+"""Check before the first request that the built-in photo gives the expected mesh.
 
-Workers and network do what they will do for requests, in every batch size. The expected facts are
-in ``selftest.json`` beside the weights; ``python -m protome.pipeline.selftest`` writes them anew
-for new weights.
+The photo is reconstructed by the workers and the network that will serve, in every batch size. The
+expected facts are in ``selftest.json`` beside the weights; ``python -m protome.pipeline.selftest``
+rewrites them for new weights.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
 import struct
 from collections.abc import Mapping
@@ -16,37 +15,37 @@ from typing import Any, Final
 
 import numpy as np
 
+from protome.config import Config
 from protome.errors import ProtomeError
 from protome.geometry import U8, Frame, Level
-from protome.image.decode import ImageLimits
-from protome.image.prepare import PhotoJob
-from protome.mesh.build import MeshJob
 from protome.mesh.encode import Compression, Encoding, Format
 from protome.mesh.mesh import Appearance
 from protome.model.card import SHIPPED, Model, ModelError, load_model
 from protome.model.engine import Engine
 from protome.sample import SAMPLE
+from protome.scheduling.fair_queue import Turn
 from protome.threads import run_in_thread
-from protome.workers.pool import Pool, Rank, Terms
+from protome.workers.pool import Pool, Rank
+
+from .local import LocalPipeline
+from .request import Request
 
 FACTS: Final = "selftest.json"
 # FP16 on a GPU and float32 on a CPU differ by a few thousandths of the surface.
 TOLERANCE: Final = 0.03
-JOB: Final = MeshJob(
-    Level.STANDARD, Encoding(Format.STL, Compression.NONE, Appearance.NONE), Frame()
-)
-LIMITS: Final = ImageLimits(1 << 20, 1 << 20, 1 << 20)
+LEVEL: Final = Level.STANDARD
+STL: Final = Encoding(Format.STL, Compression.NONE, Appearance.NONE)
 
 
 async def check(model: Model, engine: Engine, pool: Pool, folder: Path = SHIPPED) -> None:
-    """Reconstruct the built-in photo with every batch size and compare.
+    """Reconstruct the built-in photo with every batch size and compare the meshes.
 
     Args:
-        model, engine, pool: what will serve.
-        folder: of the model; one without facts on record need only give a mesh.
+        model, engine, pool: the parts that will serve.
+        folder: folder of the model; without recorded facts any mesh is accepted.
 
     Raises:
-        ModelError: no mesh came, or it is not the known one.
+        ModelError: no mesh could be built, or it differs from the expected one.
     """
     expected = _expected(model, folder)
     try:
@@ -66,7 +65,7 @@ def _expected(model: Model, folder: Path) -> Mapping[str, float]:
     except ValueError as error:
         raise ModelError(f"{folder / FACTS} cannot be read: {error}") from None
     if record.get("digest") != model.digest:
-        raise ModelError(f"{folder / FACTS} is of another model")
+        raise ModelError(f"{folder / FACTS} belongs to another model")
     mesh: Mapping[str, float] = record["mesh"]
     return mesh
 
@@ -79,23 +78,30 @@ def _compare(got: Mapping[str, float], expected: Mapping[str, float], bucket: in
             )
 
 
+def _request() -> Request:
+    return Request(SAMPLE.read_bytes(), max_faces=1, levels=(LEVEL,), encoding=STL)
+
+
 async def _crop(model: Model, pool: Pool) -> U8:
-    job = PhotoJob((), 1, 1, 0.6, LIMITS, model.rule, textured=False)
-    _, pictures = await pool.run("prepare", job, [SAMPLE.read_bytes()], Terms(Rank.BEGIN))
+    request = _request()
+    job = request.photo_job(Config(), model.rule)
+    _, pictures = await pool.run("prepare", job, [request.image], Turn(rank=Rank.BEGIN))
     crop: U8 = pictures[0]
     return crop
 
 
 async def _facts(engine: Engine, pool: Pool, crop: U8, bucket: int, row: int) -> dict[str, float]:
-    """Count, extent and enclosed volume of the sample's mesh, from a row of a batch."""
-    level = engine.model.source(Level.STANDARD)
+    """Measure the sample's mesh, made from one row of a batch."""
+    level = engine.model.source(LEVEL)
     predictions = await run_in_thread(engine.run, [crop] * bucket, [[level]] * bucket)
+    job = _request().mesh_job(LEVEL, Frame(), None)
     volume = predictions[row].volumes[level]
-    _, (stl,) = await pool.run("build", JOB, [volume, crop], Terms(Rank.FINISH))
+    _, (stl,) = await pool.run("build", job, [volume, crop], Turn(rank=Rank.FINISH))
     return _measure(stl.tobytes())
 
 
 def _measure(stl: bytes) -> dict[str, float]:
+    """Return the number of triangles, the extents and the enclosed volume of a binary STL."""
     (count,) = struct.unpack_from("<I", stl, 80)
     facets = np.frombuffer(
         stl, np.dtype([("n", "<f4", (3,)), ("c", "<f4", (3, 3)), ("_", "<u2")]), count, 84
@@ -108,23 +114,20 @@ def _measure(stl: bytes) -> dict[str, float]:
         "width_metres": float(extent[0]),
         "height_metres": float(extent[1]),
         "depth_metres": float(extent[2]),
-        # Divergence theorem; a mesh with holes or turned inside out fails here.
+        # Divergence theorem; wrong for a mesh with holes or with inverted triangles.
         "volume_cubic_metres": float(np.einsum("ij,ij->", a, np.cross(b, c)) / 6),
     }
 
 
-async def _record(folder: Path) -> dict[str, Any]:
-    model = load_model(folder)
-    engine = Engine(model, provider="cpu")
-    pool = Pool(1, mailbox_bytes=128 << 20, task_seconds=60)
-    await pool.start()
-    try:
-        facts = await _facts(engine, pool, await _crop(model, pool), 1, 0)
-    finally:
-        await pool.close()
-    return {"digest": model.digest, "mesh": {k: float(f"{v:.5g}") for k, v in facts.items()}}
+def record(folder: Path) -> dict[str, Any]:
+    """Return the facts to put on record for a model, measured in this process."""
+    pipeline = LocalPipeline(load_model(folder))
+    _, (face,) = pipeline.reconstruct(_request())
+    facts = _measure(face.meshes[0].data)
+    mesh = {name: float(f"{value:.5g}") for name, value in facts.items()}
+    return {"digest": pipeline.model.digest, "mesh": mesh}
 
 
 if __name__ == "__main__":
-    record = asyncio.run(_record(SHIPPED))
-    (SHIPPED / FACTS).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    text = json.dumps(record(SHIPPED), indent=2) + "\n"
+    (SHIPPED / FACTS).write_text(text, encoding="utf-8")

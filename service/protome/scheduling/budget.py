@@ -1,4 +1,4 @@
-"""How many bytes of photos and meshes the server holds for its clients."""
+"""Count the bytes of photos and meshes that the server holds in memory."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 
 class Budget:
-    """Counts bytes held; whoever lets new work in asks for ``room`` first.
+    """Counts the bytes held; new work is admitted only if there is :meth:`room`.
 
     Args:
-        limit: bytes.
+        limit: most bytes.
     """
 
     def __init__(self, limit: int) -> None:
@@ -18,12 +18,12 @@ class Budget:
         self.held = 0
 
     def room(self, size: int) -> bool:
-        """Whether ``size`` more bytes fit. Something always fits when nothing is held."""
+        """Return whether ``size`` more bytes fit; always true when nothing is held."""
         return not self.held or self.held + size <= self.limit
 
     @contextlib.contextmanager
     def hold(self, size: int) -> Iterator[None]:
-        """Count ``size`` bytes while the block lasts, whether they fit or not."""
+        """Count ``size`` bytes for the duration of the block, even above the limit."""
         self.held += size
         try:
             yield

@@ -1,14 +1,14 @@
-"""How long a photo will take, and whether it is worth beginning. Pure.
+"""Predict how long a photo will take, and refuse it if it cannot be done in time.
 
-The line is seen as a backlog of work that is retired at a certain speed. Work is counted in
-seconds of a stage, as learned from the stages themselves: preparing a photo by its bytes, the
-network by its faces, a mesh by its kind. The speed, in such seconds a second, is learned while
-more photos are in the line than can be worked on at a time; it holds how many workers there are,
-what the network takes beside them, and what else the machine does.
+The pipeline is modelled as a backlog of work that is completed at a certain speed. Work is counted
+in seconds of a stage, learned from the stages themselves: preparing a photo by its bytes, the
+network by its faces, a mesh by its kind. The speed, in seconds of work per second, is learned while
+more photos are in the pipeline than can be processed at a time; it includes the number of workers,
+the share of the machine that the network uses, and other load on the machine.
 
-A photo is refused before anything was done for it when what is ahead of it, and then its own way
-through the line, would take it past its deadline. Whoever comes to an empty line is let in
-whatever the estimates say, so that a wrong estimate is found out.
+A photo is refused before any work is done for it if the work ahead of it and its own stages would
+take it past its deadline. When the pipeline is empty every photo is admitted, so that a wrong
+estimate corrects itself. No I/O; the clock is an argument.
 """
 
 from __future__ import annotations
@@ -19,29 +19,28 @@ from typing import Final
 
 from protome.errors import Overloaded
 
-from .batcher import Due
 from .fair_queue import Turn
 from .learned_times import Affine, Mean
 
-# What the wait is taken times to be on the safe side of a deadline.
+# Safety factor on the predicted wait.
 MARGIN: Final = 1.1
-# A photo once begun is not taken to need more than this times its stages.
+# Upper bound of :attr:`Forecast.stretch`.
 MOST_STRETCH: Final = 3.0
-# Seconds of saturation that make up one observation of the speed.
+# Seconds of saturation that give one observation of the speed.
 WINDOW: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A photo as it comes in.
+    """A photo that asks to be admitted.
 
     Attributes:
         size: encoded bytes.
-        faces: how many it has, 0 if unknown.
-        max_faces: how many of them are wanted.
-        meshes: of each face, by kind; a kind is anything whose meshes take alike.
+        faces: number of its faces, 0 if unknown.
+        max_faces: most faces that are wanted.
+        meshes: kinds of the meshes of each face; meshes of one kind take about the same time.
         deadline: on the forecast's clock.
-        turn: whose turn it waits for.
+        turn: its place among others.
     """
 
     size: int
@@ -53,11 +52,11 @@ class Order:
 
 
 class Forecast:
-    """Learns the times of the stages and keeps the books of the backlog.
+    """Learns the times of the stages and keeps account of the backlog.
 
     Args:
-        workers: that decode and mesh.
-        network: seconds of a batch by its faces.
+        workers: processes that decode and mesh.
+        network: seconds of a batch by its number of faces.
         clock: seconds, never backwards.
     """
 
@@ -78,31 +77,32 @@ class Forecast:
 
     @property
     def speed(self) -> float:
-        """Seconds of work retired in a second."""
+        """Seconds of work completed per second."""
         return self._speed.value if self._speed.known else float(self._workers)
 
     @property
     def stretch(self) -> float:
-        """How much longer than its stages a photo takes once it is begun: it waits between them,
-        and cores are shared. On the safe side by three times the mean deviation: by once, one in
-        twenty of a crowd that are begun just in time was too late in the end."""
+        """Time from the start of a photo to its first mesh over the sum of its stages, at least 1.
+
+        It is above 1 because photos wait between the stages and cores are shared. Three mean
+        deviations are added: with one, 1 in 20 photos that began just in time ended too late."""
         return min(max(1.0, self._stretch.value) + 3 * self._scatter.value, MOST_STRETCH)
 
     @property
     def backlog(self) -> float:
-        """Seconds of work in the line."""
-        # A copy: the thread that answers /metrics asks as well.
+        """Seconds of work in the pipeline."""
+        # A copy, because the thread that serves /metrics reads this too.
         return sum(place.left for place in tuple(self._places))
 
     def mesh_seconds(self, kinds: Sequence[Hashable]) -> float:
-        """What meshes of these kinds take one after the other."""
+        """Return the predicted seconds of meshes of these kinds, one after the other."""
         return sum(self._mesh.get(kind, self._any_mesh).value for kind in kinds)
 
     def enter(self, order: Order) -> Place:
-        """Let a photo in; :meth:`Place.leave` must be called.
+        """Admit a photo. The caller must call :meth:`Place.leave` in the end.
 
         Raises:
-            Overloaded: it could not be done in time.
+            Overloaded: it cannot be done in time.
         """
         place = Place(self, order, firm=not self._places)
         if not place.firm:
@@ -113,10 +113,10 @@ class Forecast:
         return place
 
     def check(self, deadline: float, stream: Hashable) -> None:
-        """Look at a photo that has not arrived: one that would be refused whatever it is need not.
+        """Refuse a photo before its bytes are read if even the smallest photo would be too late.
 
         Raises:
-            Overloaded: not even the least work there is could be done in time.
+            Overloaded: not even the least possible work can be done in time.
         """
         if not self._places:
             return
@@ -132,11 +132,11 @@ class Forecast:
 
     @property
     def _crowd(self) -> int:
-        # Fewer photos may leave workers idle, and then their speed says little.
+        # With fewer photos workers may be idle, and the speed would be underestimated.
         return 2 * self._workers + 1
 
     def _ahead(self, turn: Turn) -> float:
-        """Seconds until the turn of a photo that came now."""
+        """Return the seconds until the turn of a photo that arrives now."""
         streams: dict[Hashable, list[float]] = {}
         work = 0.0
         for place in self._places:
@@ -148,19 +148,19 @@ class Forecast:
         mine = streams.pop(turn.stream, [])
         own = len(mine)
         work += sum(mine)
-        # Of another stream's photos no more go first than would take turns with ours.
+        # Streams take turns: of another stream only as many photos go first as of this one.
         work += sum(sum(left) * min(1.0, (own + 1) / len(left)) for left in streams.values())
         return work / self.speed
 
     def _estimate(self, order: Order) -> tuple[float, float, float]:
-        """Seconds of preparing, of the network for all faces, of all meshes."""
+        """Return the seconds of preparing, of the network for all faces, and of all meshes."""
         expected = self._faces.value if self._faces.known else 1.0
         faces = min(order.faces or expected, order.max_faces)
         meshes = faces * self.mesh_seconds(order.meshes)
         return self._prepare.predict(order.size), self._network.predict(1) * faces, meshes
 
     def _took(self, ratio: float, *, done: bool) -> None:
-        # One that was given up would have taken longer than it did.
+        # A photo that was cancelled would have taken longer than it did.
         if done or ratio > self._stretch.value:
             self._scatter.observe(abs(ratio - (self._stretch.value or ratio)))
             self._stretch.observe(ratio)
@@ -173,7 +173,7 @@ class Forecast:
         if len(self._places) < self._crowd:
             return
         if not known:
-            # Counted as no work at all it would look as if the line stood still.
+            # Its work is unknown; counted as zero it would lower the speed.
             self._open_window()
             return
         self._window_work += work
@@ -184,14 +184,17 @@ class Forecast:
 
 
 class Place:
-    """A photo's place in the line: what is left to do for it, and what it cost so far."""
+    """The work left for an admitted photo, and the latest times to begin its stages.
+
+    ``firm`` is true for a photo that came to an empty pipeline: it is tried until its deadline.
+    """
 
     def __init__(self, forecast: Forecast, order: Order, *, firm: bool) -> None:
         self.order = order
         self.firm = firm
         self._forecast = forecast
         self._prepare, self._network, self._meshes = estimate = forecast._estimate(order)
-        # False for the first photos of all, which came before any stage's time was learned.
+        # False before the time of every stage has been learned.
         self._known = min(estimate) > 0
         self._began: float | None = None
         self._first = 0.0
@@ -203,21 +206,21 @@ class Place:
 
     @property
     def begin_by(self) -> float:
-        """When it is too late to begin."""
+        """Latest time to begin preparing the photo."""
         return self._until(self._forecast.stretch * self.left)
 
     @property
-    def due(self) -> Due:
-        """When its faces are wanted from the network."""
+    def infer_by(self) -> float:
+        """Latest time to begin the network on a face, so that its meshes are done in time."""
         meshes = self._forecast.mesh_seconds(self.order.meshes)
-        return Due(self.order.deadline, meshes, self.firm)
+        return self._until(self._forecast._network.predict(1) + meshes)
 
     def mesh_by(self, kind: Hashable) -> float:
-        """When it is too late to begin a mesh."""
+        """Return the latest time to begin a mesh of this kind."""
         return self._until(self._forecast.mesh_seconds([kind]))
 
     def prepared(self, seconds: float, faces: int) -> None:
-        """The photo is decoded; so many faces go on."""
+        """Record that the photo was prepared in ``seconds`` and how many faces were cut out."""
         forecast = self._forecast
         forecast._prepare.observe(max(1, self.order.size), seconds)
         if not self.order.faces:
@@ -230,13 +233,13 @@ class Place:
         self._meshes = faces * forecast.mesh_seconds(self.order.meshes)
 
     def inferred(self) -> None:
-        """A face is through the network."""
+        """Record that the network is done with a face."""
         work = min(self._network, self._forecast._network.predict(1))
         self._forecast._retire(work, known=self._known)
         self._network -= work
 
     def built(self, kind: Hashable, seconds: float) -> None:
-        """A mesh is built."""
+        """Record that a mesh of this kind was built in ``seconds``."""
         forecast = self._forecast
         work = min(self._meshes, forecast.mesh_seconds([kind]))
         forecast._retire(work, known=self._known)
@@ -246,12 +249,12 @@ class Place:
         forecast._any_mesh.observe(seconds)
 
     def leave(self) -> None:
-        """The photo is done or given up."""
+        """Record that the photo is done or cancelled; repeated calls have no effect."""
         self._forecast._places.discard(self)
         self._took(self._forecast.mesh_seconds(self.order.meshes[:1]), done=False)
 
     def _took(self, mesh: float, *, done: bool) -> None:
-        """Learn from the way to the first mesh; behind it clients that read slowly count too."""
+        """Learn from the time to the first mesh; later ones depend on how fast clients read."""
         stages = self._first + mesh
         if self._began is not None and stages > 0:
             self._forecast._took((self._forecast._clock() - self._began) / stages, done=done)

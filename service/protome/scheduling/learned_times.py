@@ -1,7 +1,7 @@
-"""Times learned while serving: means and straight lines that forget what is long past. Pure.
+"""Learn times while serving: means and straight lines with exponential forgetting.
 
-Both hold out against hiccups: an observation counts for at most ``CLIP`` times what was expected,
-so one stall moves the estimate a little and a lasting change moves it all the way.
+Both are robust against outliers: an observation counts for at most ``CLIP`` times the expected
+value, so one stall changes the estimate a little and a lasting change is followed completely.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ CLIP: Final = 4.0
 
 
 class Mean:
-    """An exponentially forgetting mean.
+    """An exponentially weighted mean; ``value`` is 0 before the first observation.
 
     Args:
-        weight: of a new observation, above 0, at most 1; the first ones weigh more.
+        weight: weight of a new observation, above 0, at most 1; the first ones weigh more.
     """
 
     def __init__(self, weight: float = 0.1) -> None:
@@ -24,7 +24,7 @@ class Mean:
         self.value = 0.0
 
     def observe(self, value: float) -> None:
-        """Learn from one observation, at least 0."""
+        """Add an observation, at least 0."""
         self._count += 1
         if self._count > 1 and self.value > 0:
             value = min(value, CLIP * self.value)
@@ -32,18 +32,19 @@ class Mean:
 
     @property
     def known(self) -> bool:
-        """Whether there was an observation."""
+        """Whether there has been an observation."""
         return self._count > 0
 
 
 class Affine:
-    """``a + b * x`` by least squares, each observation weighing ``memory`` times the one after it.
+    """Fits ``a + b * x`` by least squares with exponential forgetting.
 
-    ``a`` and ``b`` are never negative. As long as one ``x`` alone was seen the line goes through
-    the origin, which for larger ``x`` errs on the long side.
+    ``a`` and ``b`` are never negative. While only one value of ``x`` has been seen the line goes
+    through the origin, which overestimates larger ``x``.
 
     Args:
-        memory: 0 to 1; 0.98 forgets half within 34 observations.
+        memory: weight of an observation relative to the next one, 0 to 1; with 0.98 the weight
+            halves within 34 observations.
     """
 
     def __init__(self, memory: float = 0.98) -> None:
@@ -53,7 +54,7 @@ class Affine:
         self.b = 0.0
 
     def observe(self, x: float, y: float) -> None:
-        """Learn that ``x``, above 0, took ``y`` seconds."""
+        """Add an observation: ``x``, above 0, took ``y`` seconds."""
         if self._n and (expected := self.predict(x)) > 0:
             y = min(y, CLIP * expected)
         keep = self._memory
@@ -65,7 +66,7 @@ class Affine:
         self._fit()
 
     def predict(self, x: float) -> float:
-        """Seconds that ``x`` takes; 0 while nothing is known."""
+        """Return the expected seconds of ``x``; 0 before the first observation."""
         return self.a + self.b * x
 
     def _fit(self) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from protome.config import Config
 from protome.geometry import angles
-from protome.image.prepare import FoundFace, Photo
+from protome.image.prepare import FoundFace, PreparedPhoto
 from protome.mesh.build import BuiltMesh
 from protome.mesh.encode import (
     BEST_COMPRESSION,
@@ -49,13 +49,13 @@ class Converter:
 
     def response(self, event: Event, request: Request) -> pb.ReconstructResponse:
         """Convert an event of the pipeline."""
-        if isinstance(event, Photo):
+        if isinstance(event, PreparedPhoto):
             return pb.ReconstructResponse(header=self.header(event, request))
         if isinstance(event, MeshPiece):
             return pb.ReconstructResponse(chunk=self.chunk(event))
         return pb.ReconstructResponse(summary=self.summary(event))
 
-    def header(self, photo: Photo, request: Request) -> pb.Header:
+    def header(self, photo: PreparedPhoto, request: Request) -> pb.Header:
         """Convert what was found in a photo."""
         encoding: Encoding = request.encoding
         return pb.Header(
@@ -93,7 +93,7 @@ class Converter:
             ),
         )
 
-    def _face_summary(self, report: FaceReport, photo: Photo) -> pb.FaceSummary:
+    def _face_summary(self, report: FaceReport, photo: PreparedPhoto) -> pb.FaceSummary:
         summary = pb.FaceSummary(
             face_index=report.face,
             outcome=_to_pb(report.outcome),
@@ -122,11 +122,15 @@ class Converter:
         return summary
 
     def _rate(
-        self, summary: pb.FaceSummary, prediction: Prediction, photo: Photo, found: FoundFace
+        self,
+        summary: pb.FaceSummary,
+        prediction: Prediction,
+        photo: PreparedPhoto,
+        found: FoundFace,
     ) -> None:
         """Set the confidence and the concerns of a face."""
         landmarks = prediction.landmarks
-        expected = self.model.expectation(landmarks, prediction.landmark_error)
+        expected = self.model.expected_error(landmarks, prediction.landmark_error)
         confidence = None
         if expected is not None:
             summary.confidence = confidence = expected.confidence

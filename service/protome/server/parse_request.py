@@ -12,7 +12,8 @@ from protome.errors import InvalidRequest
 from protome.geometry import Box, Level
 from protome.mesh.encode import WITH_VERTEX_QUALITY, Compression, Encoding, Format, choose
 from protome.mesh.mesh import Appearance
-from protome.mesh.simplify import MIN_BYTES, MIN_TRIANGLES, MeshBudget
+from protome.mesh.simplify import MIN_BYTES, MeshBudget
+from protome.mesh.surface import MIN_TRIANGLES
 from protome.pipeline.request import Request
 from protome.v1 import reconstruction_pb2 as pb
 

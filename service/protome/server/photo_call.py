@@ -14,7 +14,7 @@ import grpc
 
 from protome.config import Config
 from protome.errors import ClientGone, Draining, Internal, Overloaded, ProtomeError
-from protome.pipeline.pipeline import Line
+from protome.pipeline.pipeline import Pipeline
 from protome.pipeline.request import Event, MeshPiece, Request
 from protome.scheduling.budget import Budget
 from protome.telemetry.context import Call, Tenant, running
@@ -53,7 +53,12 @@ class PhotoCalls:
     """
 
     def __init__(
-        self, config: Config, pipeline: Line, converter: Converter, metrics: Metrics, budget: Budget
+        self,
+        config: Config,
+        pipeline: Pipeline,
+        converter: Converter,
+        metrics: Metrics,
+        budget: Budget,
     ) -> None:
         self._config = config
         self._pipeline = pipeline

@@ -20,7 +20,7 @@ from protome.model.card import SHIPPED, Model, load_model
 from protome.model.engine import Engine
 from protome.pipeline import selftest
 from protome.pipeline.inference import Inference
-from protome.pipeline.pipeline import Line
+from protome.pipeline.pipeline import Pipeline
 from protome.scheduling.budget import Budget
 from protome.scheduling.forecast import Forecast
 from protome.telemetry.http import HttpServer
@@ -111,7 +111,7 @@ class Server:
         forecast = Forecast(
             workers=config.worker_count, network=inference.times, clock=time.monotonic
         )
-        pipeline = Line(config, model, pool, inference, metrics, budget, forecast)
+        pipeline = Pipeline(config, model, pool, inference, metrics, budget, forecast)
         converter = Converter(config, model)
         photos = PhotoCalls(config, pipeline, converter, metrics, budget)
         info = converter.server_info(__version__, engine.provider)

@@ -1,4 +1,4 @@
-"""Cut what a worker sends into messages, and send it messages."""
+"""Exchange messages with a worker over its socket."""
 
 from __future__ import annotations
 
@@ -13,15 +13,19 @@ MAX_REPLY: Final = 1 << 20
 
 
 class Channel(asyncio.Protocol):
-    """Cuts what a worker says into messages; ``heard`` is told each, or why none will come."""
+    """Splits a worker's bytes into messages.
+
+    Attributes:
+        on_message: called with each message, or with the reason why no more will come.
+    """
 
     def __init__(self) -> None:
-        self.heard: Callable[[bytes | Exception], None] = lambda _: None
+        self.on_message: Callable[[bytes | Exception], None] = lambda _: None
         self._transport: asyncio.Transport | None = None
         self._buffer = bytearray()
 
     async def open(self, ours: socket.socket) -> None:
-        """Begin to listen; the socket is the channel's from now on."""
+        """Start to read from a socket, which the channel owns from now on."""
         ours.setblocking(False)
         try:
             await asyncio.get_running_loop().create_connection(lambda: self, sock=ours)
@@ -30,34 +34,34 @@ class Channel(asyncio.Protocol):
             raise
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Connected."""
+        """Keep the transport to send with."""
         self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
-        """A message, or a part of one."""
+        """Collect the bytes of a message."""
         self._buffer += data
         if len(self._buffer) < LENGTH.size:
             return
         (length,) = LENGTH.unpack_from(self._buffer)
         if length > MAX_REPLY:
             self.close()
-            self.heard(ValueError(f"a reply of {length} bytes"))
+            self.on_message(ValueError(f"a reply of {length} bytes"))
         elif len(self._buffer) >= LENGTH.size + length:
             message = bytes(self._buffer[LENGTH.size :])
             self._buffer.clear()
-            self.heard(message)
+            self.on_message(message)
 
     def connection_lost(self, error: Exception | None) -> None:
-        """The worker ended, or was hung up on."""
+        """Report that the worker ended or the channel was closed."""
         del error
-        self.heard(EOFError())
+        self.on_message(EOFError())
 
-    def say(self, body: bytes) -> None:
+    def send(self, body: bytes) -> None:
         """Send a message."""
         assert self._transport is not None
         self._transport.write(LENGTH.pack(len(body)) + body)
 
     def close(self) -> None:
-        """Hang up; what was not sent is not."""
+        """Close the connection at once; unsent bytes are dropped."""
         if self._transport is not None:
             self._transport.abort()

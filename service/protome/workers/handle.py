@@ -1,6 +1,6 @@
-"""One worker process as the server sees it: asked for one task at a time, answered by a callback.
+"""The server's side of one worker process: send it one task at a time, receive the reply.
 
-Nothing here waits: a task costs the event loop one write and one read.
+A task costs the event loop one write and one read.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import pickle
 import signal
 import socket
 import sys
@@ -20,33 +19,42 @@ from typing import Any, Final
 
 import numpy as np
 
+from protome.config import MIB
 from protome.errors import Internal, WorkerDied, WorkerHung
 from protome.geometry import U8
 
 from .channel import Channel
 from .mailbox import Mailbox
-from .protocol import Reply, Task, reply_of
+from .protocol import READY, Reply, Task, decode_reply
 
 log = logging.getLogger(__name__)
 
-# One core a worker: libraries that start threads of their own would fight over the cores.
-ONE_THREAD: Final = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+# Each worker uses one core; threads started by libraries would compete for the cores. The C library
+# keeps freed memory (mallopt(3)): memory that was given back to the system costs a page fault for
+# every 4 KiB when it is allocated again. system.trim_memory() gives it back.
+WORKER_ENVIRONMENT: Final = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MALLOC_MMAP_THRESHOLD_": str(32 * MIB),
+    "MALLOC_TRIM_THRESHOLD_": str(256 * MIB),
+}
 START_SECONDS: Final = 60.0
 
-# A task's result, and what ``Take`` made of its outputs.
+# The result of a task, and its outputs as returned by ``Take``.
 Answer = tuple[Any, list[Any]]
-# Gets an output as it lies in the mailbox, and has to copy it: the memory is used again.
+# Receives an output in the mailbox and must copy it, because the memory is reused.
 Take = Callable[[U8], Any]
 
 
 class NotTakenError(Exception):
-    """The worker was dead before it took the task; another can have it."""
+    """The worker died before it took the task; another worker can run it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Asked:
-    """The task a worker is at; ``answer`` is done early when nobody waits for it any more."""
+class _Pending:
+    """The task in progress; ``answer`` is done before its reply if the caller was cancelled."""
 
+    name: str
     answer: asyncio.Future[Answer]
     take: Take
     timer: asyncio.TimerHandle
@@ -54,8 +62,14 @@ class _Asked:
     on_end: Callable[[], None]
 
 
-class Worker:
-    """One worker process, its socket and its mailbox."""
+class WorkerHandle:
+    """A worker process, its socket and its mailbox.
+
+    Args:
+        process: the process.
+        channel: its socket, open or to be opened.
+        mailbox: memory shared with it; closed by :meth:`stop`.
+    """
 
     def __init__(
         self, process: asyncio.subprocess.Process, channel: Channel, mailbox: Mailbox
@@ -65,21 +79,21 @@ class Worker:
         self._channel = channel
         self._mailbox = mailbox
         self._number = 0
-        self._asked: _Asked | None = None
+        self._pending: _Pending | None = None
         self._stopped = False
         self._alive = True
-        channel.heard = self._heard
+        channel.on_message = self._on_message
 
     @classmethod
     async def start(
         cls, mailbox_bytes: int, memory_bytes: int = 0, seconds: float = START_SECONDS
-    ) -> Worker:
+    ) -> WorkerHandle:
         """Start a process and wait until it is ready.
 
         Args:
             mailbox_bytes: size of its mailbox.
-            memory_bytes: most memory of its own it may take; 0: no limit.
-            seconds: that it may take to be ready.
+            memory_bytes: most private memory of the process; 0: no limit.
+            seconds: timeout.
 
         Raises:
             WorkerHung: it was not ready in time.
@@ -99,8 +113,8 @@ class Worker:
                     *map(str, (theirs.fileno(), mailbox.fd, mailbox.size, memory_bytes)),
                     pass_fds=(theirs.fileno(), mailbox.fd),
                     stdin=asyncio.subprocess.DEVNULL,
-                    env={**os.environ, **ONE_THREAD},
-                    # Ctrl-C is for the server, which then drains its workers.
+                    env={**os.environ, **WORKER_ENVIRONMENT},
+                    # Ctrl-C must reach only the server, which then drains its workers.
                     start_new_session=True,
                 )
         except BaseException:
@@ -109,7 +123,7 @@ class Worker:
             raise
         channel = Channel()
         worker = cls(process, channel, mailbox)
-        ready = worker._expect(seconds, np.ndarray.copy, lambda: None)
+        ready = worker._expect(READY, seconds, np.ndarray.copy, lambda: None)
         try:
             await channel.open(ours)
             await ready
@@ -127,7 +141,7 @@ class Worker:
         """Whether the process runs."""
         if not self._alive or self.process.returncode is not None:
             return False
-        # Asked of the system: the event loop hears of a death only a moment later.
+        # Ask the system, because the event loop learns of a death a moment later.
         try:
             gone = os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         except ChildProcessError:
@@ -144,103 +158,105 @@ class Worker:
         seconds: float,
         on_end: Callable[[], None],
     ) -> asyncio.Future[Answer]:
-        """Hand a task over; the worker must be free.
+        """Send a task to the worker, which must be idle.
 
         Args:
-            name, job, inputs: the task.
+            name: stage to run, ``prepare`` or ``build``.
+            job: its argument.
+            inputs: its input arrays.
             take: see :data:`Take`.
-            seconds: the longest it may take.
-            on_end: told when the worker is free again, or gone.
+            seconds: the longest it may take; then the worker is killed.
+            on_end: called when the worker is idle again or dead.
 
         Returns:
-            The answer to come. It fails with the task's own :class:`ProtomeError`, with
-            :class:`WorkerDied`, :class:`Internal`, or :class:`NotTakenError`. When it is cancelled
-            the worker still finishes, since only then its memory is free.
+            A future of the answer. It fails with the task's own :class:`ProtomeError`, with
+            :class:`WorkerDied`, :class:`Internal`, or :class:`NotTakenError`. If it is cancelled
+            the worker still finishes, because only then its mailbox is free.
         """
         self._number += 1
-        answer = self._expect(seconds, take, on_end)
+        answer = self._expect(name, seconds, take, on_end)
         try:
             task = Task(self._number, name, job, self._mailbox.put(inputs))
         except Internal as error:
             self._end(error)
         else:
-            self._channel.say(pickle.dumps(task, pickle.HIGHEST_PROTOCOL))
+            self._channel.send(task.encode())
         return answer
 
     def _expect(
-        self, seconds: float, take: Take, on_end: Callable[[], None]
+        self, name: str, seconds: float, take: Take, on_end: Callable[[], None]
     ) -> asyncio.Future[Answer]:
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Answer] = loop.create_future()
         timer = loop.call_later(seconds, self._hung)
-        self._asked = _Asked(answer, take, timer, seconds, on_end)
+        self._pending = _Pending(name, answer, take, timer, seconds, on_end)
         return answer
 
     def _hung(self) -> None:
-        assert self._asked is not None
-        seconds = self._asked.seconds
+        assert self._pending is not None
+        seconds = self._pending.seconds
         self.kill()
         self._end(WorkerHung(f"the task took over {seconds} s", limit_seconds=seconds))
 
-    def _heard(self, said: bytes | Exception) -> None:
-        """The worker answered, or never will."""
-        if self._asked is None:
-            # Out of turn.
+    def _on_message(self, message: bytes | Exception) -> None:
+        """Handle a reply, or the reason why none will come."""
+        if self._pending is None:
+            # A reply without a task.
             self.kill()
             return
-        if isinstance(said, EOFError):
+        if isinstance(message, EOFError):
             self.kill()
             taken = self._mailbox.taken == self._number
             self._end(WorkerDied("the worker process died") if taken else NotTakenError())
             return
         try:
-            if isinstance(said, Exception):
-                raise said
-            self._end(self._read(reply_of(said)))
+            if isinstance(message, Exception):
+                raise message
+            self._end(self._read(decode_reply(self._pending.name, message)))
         except Exception:
-            # It parses what strangers send: if it talks nonsense it is not trusted any more.
+            # It parses untrusted pictures: after an invalid reply it may be compromised.
             self.kill()
-            self._end(WorkerDied("the worker process sent nonsense"))
+            self._end(WorkerDied("the worker process sent an invalid reply"))
 
-    def _read(self, reply: Reply) -> Answer | Exception:
-        """What is answered, or the error that is raised instead; the outputs are wiped."""
-        assert self._asked is not None
+    def _read(self, reply: Reply[Any]) -> Answer | Exception:
+        """Return the answer or the error of a reply; wipe its outputs in the mailbox."""
+        assert self._pending is not None
         outputs = []
-        if not self._asked.answer.done():
-            outputs = [self._asked.take(self._mailbox.look(parcel)) for parcel in reply.outputs]
+        if not self._pending.answer.done():
+            outputs = [self._pending.take(self._mailbox.look(parcel)) for parcel in reply.outputs]
         self._mailbox.wipe(reply.outputs)
         self._mailbox.taken = 0
         if reply.error is not None:
-            return reply.error
+            return reply.error.error()
         if reply.fault:
             log.error("a task failed in a worker:\n%s", reply.fault)
             return Internal("a task failed in a worker")
         return reply.result, outputs
 
     def _end(self, answer: Answer | Exception) -> None:
-        """The worker is at nothing any more."""
-        asked, self._asked = self._asked, None
-        if asked is None:
+        """Resolve the task in progress, if any."""
+        pending, self._pending = self._pending, None
+        if pending is None:
             return
-        asked.timer.cancel()
-        asked.on_end()
-        if asked.answer.done():
+        pending.timer.cancel()
+        pending.on_end()
+        if pending.answer.done():
             return
         if isinstance(answer, Exception):
-            asked.answer.set_exception(answer)
+            pending.answer.set_exception(answer)
         else:
-            asked.answer.set_result(answer)
+            pending.answer.set_result(answer)
 
     def kill(self) -> None:
         """End the process now."""
         if self.alive:
-            # Its own kill would also take leave of it, and asyncio not hear how it ended.
+            # Process.kill() would reap the child, and asyncio would lose its exit status.
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.process.pid, signal.SIGKILL)
         self._alive = False
 
     async def stop(self) -> None:
-        """End the process and free what it held; more than once is fine."""
+        """Kill the process and free its mailbox and socket; repeated calls have no effect."""
         if self._stopped:
             return
         self._stopped = True

@@ -1,8 +1,7 @@
-"""Shared memory between the server and one worker: crops, volumes and meshes go through here.
+"""Memory shared between the server and one worker, for photos, crops, volumes and meshes.
 
-A mailbox belongs to one worker, which works on one task at a time, so its memory needs no
-allocator and no lock. It is anonymous memory (memfd on Linux): nothing is left behind anywhere,
-however a process ends.
+A mailbox belongs to one worker, which runs one task at a time, so its memory needs no allocator and
+no lock. It is anonymous memory (memfd on Linux): nothing is left behind however a process ends.
 """
 
 from __future__ import annotations
@@ -27,14 +26,14 @@ NUMBER: Final = struct.Struct("=Q")
 
 @dataclass(frozen=True, slots=True)
 class Parcel:
-    """Where an array of bytes lies in a mailbox, and its shape."""
+    """Position of a uint8 array in a mailbox: ``offset`` in bytes, and ``shape``."""
 
     offset: int
     shape: tuple[int, ...]
 
     @property
     def size(self) -> int:
-        """Bytes."""
+        """Size in bytes."""
         size = 1
         for side in self.shape:
             size *= side
@@ -42,14 +41,16 @@ class Parcel:
 
     @property
     def end(self) -> int:
-        """Offset behind its last byte."""
+        """Offset after its last byte."""
         return self.offset + self.size
 
 
 class Mailbox:
-    """A block of shared memory; ``fd`` opens the same block in another process.
+    """A block of shared memory, followed by the number of the task that the worker has taken.
 
-    Behind its ``size`` bytes lies the number of the task that the worker is at.
+    Args:
+        fd: file descriptor of the memory; another process opens the same block with it.
+        size: bytes, without the number.
     """
 
     def __init__(self, fd: int, size: int) -> None:
@@ -59,7 +60,7 @@ class Mailbox:
 
     @classmethod
     def create(cls, size: int) -> Mailbox:
-        """A new block of ``size`` bytes; pages take up memory only once they are used."""
+        """Create a block of ``size`` bytes; pages take up memory only once they are used."""
         if hasattr(os, "memfd_create"):
             fd = os.memfd_create("protome-mailbox")
         else:
@@ -74,7 +75,7 @@ class Mailbox:
 
     @property
     def taken(self) -> int:
-        """Number of the task that the worker took; one that dies before has not touched it."""
+        """Number of the task that the worker has taken; 0 if none."""
         number: int = NUMBER.unpack_from(self._memory, self.size)[0]
         return number
 
@@ -83,7 +84,14 @@ class Mailbox:
         NUMBER.pack_into(self._memory, self.size, number)
 
     def put(self, arrays: Sequence[U8 | bytes | memoryview], start: int = 0) -> list[Parcel]:
-        """Copy arrays in, one behind the other from ``start`` on.
+        """Copy arrays into the mailbox.
+
+        Args:
+            arrays: uint8 arrays or bytes.
+            start: offset of the first in bytes; the others follow.
+
+        Returns:
+            Where each array lies.
 
         Raises:
             Internal: they do not fit.
@@ -104,7 +112,7 @@ class Mailbox:
         return [parcel for parcel, _ in placed]
 
     def look(self, parcel: Parcel) -> U8:
-        """The array in place; valid until the mailbox is used again.
+        """Return a view of an array; valid until the mailbox is used again.
 
         Raises:
             ValueError: it does not lie within the mailbox.
@@ -115,13 +123,13 @@ class Mailbox:
         return flat.reshape(parcel.shape)
 
     def wipe(self, parcels: Sequence[Parcel]) -> None:
-        """Zero what lies there: pictures of people do not linger."""
+        """Overwrite arrays with zeros, so that no pictures of people stay in memory."""
         for parcel in parcels:
             self.look(parcel)[...] = 0
 
     def close(self) -> None:
-        """Give the memory back once the last view of it is gone."""
+        """Free the memory once the last view of it is gone."""
         os.close(self.fd)
-        # Views of it that are still around keep it until they are gone.
+        # Views that still exist keep the memory until they are gone.
         with contextlib.suppress(BufferError):
             self._memory.close()

@@ -1,7 +1,8 @@
-"""A pool of worker processes: Python's lock never serialises the CPU stages.
+"""Run tasks in a pool of worker processes.
 
-Tasks wait in a queue ordered by rank: work that finishes a face goes before work that begins a
-photo. A worker that dies or hangs takes only its own task with it and is replaced.
+The CPU stages run in processes of their own because Python's global lock would serialise them in
+threads. Tasks wait in a queue ordered by rank: work that finishes a face goes before work that
+begins a photo. A worker that dies or hangs fails only its own task and is replaced.
 """
 
 from __future__ import annotations
@@ -13,57 +14,33 @@ import functools
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
 from protome.errors import Overloaded, WorkerDied, WorkerHung
 from protome.geometry import U8
-from protome.scheduling.fair_queue import FairQueue, Turn
+from protome.scheduling.fair_queue import FIRST_COME, NEVER, FairQueue, Turn
 
-from .handle import START_SECONDS, Answer, NotTakenError, Take, Worker
+from .handle import START_SECONDS, Answer, NotTakenError, Take, WorkerHandle
 
 log = logging.getLogger(__name__)
 
-# How long the successor of a worker may take to start: one that hangs must not leave its place
-# empty for long. Twice as long with each that was too slow, up to what the first ones may take.
-SUCCESSOR_SECONDS: Final = 10.0
-# How often a worker is tried that does not start while the server does.
+# Seconds that the replacement of a worker may take to start. Doubled after each one that was too
+# slow, up to START_SECONDS: a replacement that hangs must not leave its place empty for long.
+REPLACEMENT_SECONDS: Final = 10.0
+# Attempts to start each worker when the server starts.
 START_TRIES: Final = 3
-# Priorities below this fit between two ranks.
-PRIORITIES: Final = 16
-# Pause before replacing a worker that died young, so that a broken machine is not kept busy.
-YOUNG_SECONDS: Final = 2.0
+# Shortest time between the starts of two workers in one place: on a broken machine workers that die
+# at once would otherwise be restarted all the time.
+RESTART_INTERVAL_SECONDS: Final = 2.0
 
 
 class Rank(enum.IntEnum):
-    """Places in the queue: lower goes first, whatever the priority."""
+    """Ranks of tasks in the queue; lower goes first, whatever the priority."""
 
     FINISH = 0
     BEGIN = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """How a task waits and is accounted for.
-
-    Attributes:
-        rank, turn: its place in the queue.
-        latest: when it is too late to begin, on ``time.monotonic``.
-        on_spent: told the seconds a worker spent on it, also when its caller is gone.
-    """
-
-    rank: Rank
-    turn: Turn = Turn()  # noqa: RUF009 (frozen)
-    latest: float = float("inf")
-    on_spent: Callable[[float], None] = lambda _: None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Waiter:
-    worker: asyncio.Future[Worker]
-    latest: float
 
 
 class Pool:
@@ -72,10 +49,10 @@ class Pool:
     Args:
         count: workers.
         mailbox_bytes: size of each worker's mailbox.
-        task_seconds: longest a task may take.
-        memory_bytes: most memory of its own each worker may take; 0: no limit.
+        task_seconds: longest time a task may take.
+        memory_bytes: most private memory of each worker; 0: no limit.
         on_restart: called each time a worker had to be replaced.
-        on_wait: told the seconds each task waited for a worker.
+        on_wait: called with the seconds that each task waited for a worker.
     """
 
     def __init__(
@@ -94,17 +71,17 @@ class Pool:
         self._memory_bytes = memory_bytes
         self._on_restart = on_restart
         self._on_wait = on_wait
-        self._idle: list[Worker] = []
-        self._waiting: FairQueue[_Waiter] = FairQueue()
-        self._ready: list[Worker] = []
+        self._idle: list[WorkerHandle] = []
+        self._waiting: FairQueue[asyncio.Future[WorkerHandle]] = FairQueue()
+        self._ready: list[WorkerHandle] = []
         self._keepers: list[asyncio.Task[None]] = []
         self._closing = False
 
     async def start(self) -> None:
-        """Start all workers; returns when all are ready.
+        """Start all workers; return when all are ready.
 
         Raises:
-            WorkerDied: one could not be started.
+            WorkerDied: a worker could not be started.
         """
         starts = [asyncio.create_task(self._start_one()) for _ in range(self._count)]
         try:
@@ -113,45 +90,45 @@ class Pool:
             for start in starts:
                 start.cancel()
             for started in await asyncio.gather(*starts, return_exceptions=True):
-                if isinstance(started, Worker):
+                if isinstance(started, WorkerHandle):
                     await started.stop()
             raise
         self._keepers = [asyncio.create_task(self._keep(worker)) for worker in workers]
         # A keeper cancelled before its first step would never stop its worker.
         await asyncio.sleep(0)
 
-    async def _start_one(self) -> Worker:
+    async def _start_one(self) -> WorkerHandle:
         for left in reversed(range(START_TRIES)):
             try:
-                return await Worker.start(self._mailbox_bytes, self._memory_bytes)
+                return await WorkerHandle.start(self._mailbox_bytes, self._memory_bytes)
             except WorkerDied as error:
                 if not left:
                     raise
                 self._on_restart()
                 log.warning("%s; trying again", error)
             except (OSError, RuntimeError) as error:
-                # The machine lacks something, and would a moment later.
+                # The machine lacks a resource; another try would fail too.
                 raise WorkerDied(f"cannot start a worker: {error}") from None
         raise AssertionError("the last try returns or raises")
 
     async def close(self) -> None:
-        """Stop all workers; tasks still waiting are answered with :class:`WorkerDied`."""
+        """Stop all workers; tasks that still wait fail with :class:`WorkerDied`."""
         self._closing = True
         for keeper in self._keepers:
             keeper.cancel()
         await asyncio.gather(*self._keepers, return_exceptions=True)
         for waiter in self._waiting:
-            if not waiter.worker.done():
-                waiter.worker.set_exception(WorkerDied("the pool is closed"))
+            if not waiter.item.done():
+                waiter.item.set_exception(WorkerDied("the pool is closed"))
 
     @property
     def waiting(self) -> int:
-        """Tasks in the queue."""
+        """Number of tasks in the queue."""
         return len(self._waiting)
 
     @property
     def ready(self) -> int:
-        """Workers that are there, at work or idle."""
+        """Number of workers that run, busy or idle."""
         return sum(worker.alive for worker in tuple(self._ready))
 
     async def run(
@@ -159,20 +136,33 @@ class Pool:
         name: str,
         job: object,
         inputs: Sequence[U8 | bytes],
-        terms: Terms,
+        turn: Turn = FIRST_COME,
+        *,
+        latest_start: float = NEVER,
+        on_spent: Callable[[float], None] = lambda _: None,
         take: Take = np.ndarray.copy,
     ) -> Answer:
-        """Do a task on the next free worker; see :meth:`process.Worker.ask`.
+        """Run a task on the next free worker.
+
+        If the caller is cancelled while the task waits, the task is dropped. If it is cancelled
+        while the task runs, the worker still finishes: only then its mailbox is free again.
+
+        Args:
+            name, job, inputs, take: see :meth:`WorkerHandle.ask`.
+            turn: its place in the queue; see :class:`Rank`.
+            latest_start: when it is too late to begin, on ``time.monotonic``.
+            on_spent: called with the seconds that a worker spent, even if the caller has left.
+
+        Returns:
+            The result and the outputs.
 
         Raises:
             Overloaded: it got too late to begin while the task waited.
-
-        When the caller is cancelled while the task waits, the task is dropped; while it runs, the
-        worker finishes it for nobody, since only then its memory is free again.
+            ProtomeError: see :meth:`WorkerHandle.ask`.
         """
         began = time.monotonic()
         while True:
-            worker = await self._acquire(terms)
+            worker = await self._acquire(turn, latest_start)
             handed = time.monotonic()
             self._on_wait(handed - began)
             with contextlib.suppress(NotTakenError):
@@ -182,23 +172,24 @@ class Pool:
                     inputs,
                     take=take,
                     seconds=self._task_seconds,
-                    on_end=functools.partial(self._finished, worker, handed, terms),
+                    on_end=functools.partial(self._finished, worker, handed, on_spent),
                 )
 
-    def _finished(self, worker: Worker, began: float, terms: Terms) -> None:
-        terms.on_spent(time.monotonic() - began)
+    def _finished(
+        self, worker: WorkerHandle, began: float, on_spent: Callable[[float], None]
+    ) -> None:
+        on_spent(time.monotonic() - began)
         self._release(worker)
 
-    async def _acquire(self, terms: Terms) -> Worker:
+    async def _acquire(self, turn: Turn, latest_start: float) -> WorkerHandle:
         if self._closing:
             raise WorkerDied("the pool is closed")
         while self._idle:
             worker = self._idle.pop()
             if worker.alive:
                 return worker
-        future: asyncio.Future[Worker] = asyncio.get_running_loop().create_future()
-        turn = Turn(terms.turn.stream, PRIORITIES * terms.rank + terms.turn.priority)
-        entry = self._waiting.push(_Waiter(future, terms.latest), turn)
+        future: asyncio.Future[WorkerHandle] = asyncio.get_running_loop().create_future()
+        entry = self._waiting.push(future, turn, latest_start=latest_start)
         try:
             return await future
         except asyncio.CancelledError:
@@ -207,22 +198,21 @@ class Pool:
                 self._release(future.result())
             raise
 
-    def _release(self, worker: Worker) -> None:
+    def _release(self, worker: WorkerHandle) -> None:
         if not worker.alive or self._closing:
             return
+        for late in self._waiting.expire(time.monotonic()):
+            if not late.item.done():
+                late.item.set_exception(Overloaded("it became too late while the task waited"))
         while self._waiting:
-            waiter = self._waiting.pop().item
-            if waiter.worker.done():
-                continue
-            if waiter.latest <= time.monotonic():
-                waiter.worker.set_exception(Overloaded("it got too late while it waited"))
-                continue
-            waiter.worker.set_result(worker)
-            return
+            future = self._waiting.pop().item
+            if not future.done():
+                future.set_result(worker)
+                return
         self._idle.append(worker)
 
-    async def _keep(self, worker: Worker) -> None:
-        """Keep one place of the pool filled until cancelled."""
+    async def _keep(self, worker: WorkerHandle) -> None:
+        """Replace one worker of the pool each time it ends, until cancelled."""
         try:
             while True:
                 self._ready.append(worker)
@@ -234,23 +224,23 @@ class Pool:
                 await worker.stop()
                 self._on_restart()
                 age = time.monotonic() - worker.started
-                await asyncio.sleep(max(0.0, YOUNG_SECONDS - age))
+                await asyncio.sleep(max(0.0, RESTART_INTERVAL_SECONDS - age))
                 worker = await self._replace()
         finally:
             await worker.stop()
 
-    async def _replace(self) -> Worker:
-        seconds = SUCCESSOR_SECONDS
+    async def _replace(self) -> WorkerHandle:
+        seconds = REPLACEMENT_SECONDS
         while True:
             try:
-                return await Worker.start(self._mailbox_bytes, self._memory_bytes, seconds)
+                return await WorkerHandle.start(self._mailbox_bytes, self._memory_bytes, seconds)
             except WorkerDied as error:
-                # There was one, and it had to be replaced like any other.
+                # A process was started, so this is a restart like any other.
                 self._on_restart()
                 log.error("cannot start a worker: %s", error)
                 if isinstance(error, WorkerHung):
                     seconds = min(2 * seconds, START_SECONDS)
             except Exception as error:
-                # Whatever it is that the machine lacks: giving up would cost the place for good.
+                # The machine lacks a resource; giving up would lose this worker for good.
                 log.error("cannot start a worker: %r", error)
-            await asyncio.sleep(YOUNG_SECONDS)
+            await asyncio.sleep(RESTART_INTERVAL_SECONDS)

@@ -1,46 +1,46 @@
-"""Tasks and replies between the server and a worker, and what a reply may hold.
+"""Messages between the server and a worker process.
 
-Messages are a 4-byte big-endian length and a pickle. A worker parses what strangers send and may be
-in their hands: the server makes nothing but plain data of its replies.
+A message is a 4-byte big-endian length and a body. Tasks are pickled, because a worker trusts the
+server. Replies are MessagePack, decoded as plain data of the expected types only: a worker parses
+untrusted pictures and may be compromised.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import enum
-import functools
-import importlib
-import io
 import pickle
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 
-from protome.errors import ProtomeError, rebuild
+import msgspec
+
+from protome import errors
+from protome.errors import ProtomeError
+from protome.image.prepare import PreparedPhoto
+from protome.mesh.build import BuiltMesh
 
 from .mailbox import Parcel
 
 LENGTH: Final = struct.Struct(">I")
-REPLY_MODULES: Final = frozenset(
-    f"protome.{name}"
-    for name in (
-        "errors",
-        "geometry",
-        "image.faces",
-        "image.prepare",
-        "mesh.build",
-        "workers.mailbox",
-        "workers.protocol",
-    )
-)
+ERRORS: Final[Mapping[str, type[ProtomeError]]] = {
+    name: kind
+    for name, kind in vars(errors).items()
+    if isinstance(kind, type) and issubclass(kind, ProtomeError)
+}
+
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What a worker is asked: the name of a stage, its job, where its inputs lie.
+    """A task for a worker.
 
-    ``number`` tells it from the worker's other tasks.
+    Attributes:
+        number: tells it from the worker's other tasks.
+        name: stage to run.
+        job: argument of the stage.
+        inputs: where its input arrays lie in the mailbox.
     """
 
     number: int
@@ -48,54 +48,79 @@ class Task:
     job: object
     inputs: Sequence[Parcel]
 
+    def encode(self) -> bytes:
+        """Return the body of the message."""
+        return pickle.dumps(self, pickle.HIGHEST_PROTOCOL)
 
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What a worker answers: a result with outputs in the mailbox, or an error.
 
-    ``fault`` is the traceback of a defect of ours.
+class TaskError(msgspec.Struct, frozen=True):
+    """A :class:`ProtomeError` as plain data; ``kind`` is the name of its class."""
+
+    kind: str
+    message: str
+    retry_seconds: float | None
+    facts: dict[str, str]
+
+    @classmethod
+    def of(cls, error: ProtomeError) -> TaskError:
+        """Take the data of an error."""
+        facts = {name: _text(value) for name, value in error.facts.items()}
+        return cls(type(error).__name__, _text(error.message), error.retry_seconds, facts)
+
+    def error(self) -> ProtomeError:
+        """Return the error.
+
+        Raises:
+            KeyError, TypeError: the data are not those of an error.
+        """
+        return ERRORS[self.kind](self.message, retry_seconds=self.retry_seconds, **self.facts)
+
+
+class Reply(msgspec.Struct, Generic[R], frozen=True):
+    """A worker's answer to a task: a result, an error or a fault; none of them once it is ready.
+
+    Attributes:
+        result: what the stage found.
+        outputs: where its output arrays lie in the mailbox.
+        error: why the photo or face cannot be used.
+        fault: traceback of an unexpected exception.
     """
 
-    result: Any = None
-    outputs: Sequence[Parcel] = ()
-    error: ProtomeError | None = None
+    result: R | None = None
+    outputs: tuple[Parcel, ...] = ()
+    error: TaskError | None = None
     fault: str = ""
 
+    def encode(self) -> bytes:
+        """Return the body of the message."""
+        return msgspec.msgpack.encode(self)
 
-def reply_of(message: bytes) -> Reply:
-    """The reply that a message is.
+    @classmethod
+    def of_fault(cls, text: str) -> Reply[R]:
+        """Report a traceback."""
+        return cls(fault=_text(text))
+
+
+READY: Final = "ready"
+_DECODERS: Final[Mapping[str, msgspec.msgpack.Decoder[Any]]] = {
+    "prepare": msgspec.msgpack.Decoder(Reply[PreparedPhoto]),
+    "build": msgspec.msgpack.Decoder(Reply[BuiltMesh]),
+}
+_WITHOUT_RESULT: Final = msgspec.msgpack.Decoder(Reply[None])
+
+
+def decode_reply(task: str, message: bytes) -> Reply[Any]:
+    """Decode the reply to a task, or the first message of a worker (``READY``).
 
     Raises:
-        Exception: it is none; of any type, as pickle has it.
+        ValueError: the message is not a reply to such a task.
     """
-    reply = _Unpickler(io.BytesIO(message)).load()
-    if not isinstance(reply, Reply) or not isinstance(reply.error, ProtomeError | None):
-        raise pickle.UnpicklingError(f"{type(reply)} is no reply")
+    reply: Reply[Any] = _DECODERS.get(task, _WITHOUT_RESULT).decode(message)
+    if task != READY and reply.result is None and reply.error is None and not reply.fault:
+        raise ValueError("the reply is empty")
     return reply
 
 
-class _Unpickler(pickle.Unpickler):
-    """Makes nothing but the plain data that a worker answers with."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        """A class of the line, or an error."""
-        return _class(module, name)
-
-
-@functools.cache
-def _class(module: str, name: str) -> Any:
-    # Pickle takes names with dots for attributes of attributes, which lead anywhere.
-    if module in REPLY_MODULES and name.isidentifier():
-        found = getattr(importlib.import_module(module), name, None)
-        if found is rebuild or _is_plain(found, module):
-            return found
-    raise pickle.UnpicklingError(f"{module}.{name} is no part of a reply")
-
-
-def _is_plain(found: object, module: str) -> bool:
-    """Whether it is a class that holds data and does nothing."""
-    return (
-        isinstance(found, type)
-        and found.__module__ == module
-        and (dataclasses.is_dataclass(found) or issubclass(found, enum.Enum | ProtomeError))
-    )
+def _text(value: str) -> str:
+    """Replace lone surrogates, which decoders may quote from a picture and UTF-8 cannot hold."""
+    return value.encode(errors="replace").decode()

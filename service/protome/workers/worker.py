@@ -1,8 +1,9 @@
-"""A worker process: takes one task at a time from its socket, does it, answers.
+"""The program of a worker process: read a task from the socket, run it, reply, repeat.
 
-Arrays travel through the mailbox, which also says which task the worker is at. The pool starts it
-as ``python -m protome.workers.worker SOCKET_FD MAILBOX_FD MAILBOX_SIZE MEMORY_LIMIT``; it ends when
-the socket does, or after a task its memory was not enough for, which libraries may not have borne.
+Arrays are passed in the mailbox, which also holds the number of the task in progress. The pool
+starts the program as ``python -m protome.workers.worker SOCKET_FD MAILBOX_FD MAILBOX_SIZE
+MEMORY_LIMIT``. It exits when the socket is closed, or after a task that ran out of memory, because
+libraries may not recover from that.
 """
 
 from __future__ import annotations
@@ -27,66 +28,68 @@ from protome.image.prepare import prepare, warm_up
 from protome.mesh.build import build
 
 from .mailbox import Mailbox
-from .protocol import LENGTH, Reply, Task
+from .protocol import LENGTH, Reply, Task, TaskError
 
 PR_SET_PDEATHSIG: Final = 1
-# A pause in which what large photos took is worth giving back.
+# Seconds without a task after which freed memory is returned to the system.
 IDLE_SECONDS: Final = 3.0
+OUT_OF_MEMORY: Final = TaskError.of(
+    WorkerMemory("the task needs more memory than a worker may take")
+)
 TASKS: Final[dict[str, Callable[..., Any]]] = {"prepare": prepare, "build": build}
 
 
 def main(argv: Sequence[str]) -> None:
-    """Serve tasks until the pool closes the socket."""
+    """Run tasks until the pool closes the socket."""
     _die_with_parent()
-    system.keep_freed_memory()
     # One core a worker: the pool runs as many workers as there are cores.
     cv2.setNumThreads(1)
     channel = socket.socket(fileno=int(argv[0]))
     mailbox = Mailbox(int(argv[1]), int(argv[2]))
     if limit := int(argv[3]):
-        # Its own memory, whatever it is taken for; shared memory does not count.
+        # Private memory of any kind; shared memory does not count.
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     with channel:
         warm_up()
-        _send(channel, Reply())  # Ready.
+        _send(channel, Reply())
         while (task := _next(channel)) is not None:
             mailbox.taken = task.number
             reply = _do(task, mailbox)
             _send(channel, reply)
-            if isinstance(reply.error, WorkerMemory):
+            if reply.error == OUT_OF_MEMORY:
                 break
 
 
 def _die_with_parent() -> None:
-    """However the server ends, also while a task runs or this process is stopped (Linux)."""
+    """Have the kernel kill this process when the server ends, even in a task or stopped (Linux)."""
     with contextlib.suppress(AttributeError, OSError):
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def _do(task: Task, mailbox: Mailbox) -> Reply:
+def _do(task: Task, mailbox: Mailbox) -> Reply[Any]:
     try:
         inputs = [mailbox.look(parcel) for parcel in task.inputs]
         result, outputs = TASKS[task.name](task.job, inputs)
         start = max((parcel.end for parcel in task.inputs), default=0)
-        return Reply(result, mailbox.put(outputs, start))
+        return Reply(result, tuple(mailbox.put(outputs, start)))
     except ProtomeError as error:
-        return Reply(error=error)
+        return Reply(error=TaskError.of(error))
     except MemoryError:
-        return Reply(error=WorkerMemory("the task needs more memory than a worker may take"))
+        return Reply(error=OUT_OF_MEMORY)
     except Exception:
-        return Reply(fault=traceback.format_exc())
+        return Reply.of_fault(traceback.format_exc())
     finally:
-        # Here, where they are still in the core's cache.
+        # Here, while they are still in the core's cache.
         mailbox.wipe(task.inputs)
 
 
-def _send(channel: socket.socket, reply: Reply) -> None:
-    body = pickle.dumps(reply, pickle.HIGHEST_PROTOCOL)
+def _send(channel: socket.socket, reply: Reply[Any]) -> None:
+    body = reply.encode()
     channel.sendall(LENGTH.pack(len(body)) + body)
 
 
 def _next(channel: socket.socket) -> Task | None:
-    """The next task; what the last ones left free is given back if it does not come at once."""
+    """Wait for the next task; return freed memory to the system if it does not come soon."""
     ready, _, _ = select.select([channel], [], [], IDLE_SECONDS)
     if not ready:
         system.trim_memory()

@@ -9,7 +9,7 @@ from protome.demo.demo import SIDE, preview
 from protome.demo.render import BACKGROUND, Model3D, read_glb, render
 from protome.geometry import U8
 from protome.mesh.encode import Compression, Encoding, Format, encode
-from protome.mesh.mesh import Appearance, dress
+from protome.mesh.mesh import Appearance, apply_appearance
 from protome.mesh.surface import extract
 from tests.support.shapes import sphere, sphere_volume
 
@@ -23,7 +23,7 @@ def halves() -> U8:
 
 
 def glb(appearance: Appearance, compression: Compression = Compression.NONE) -> bytes:
-    mesh = dress(sphere(40.0), appearance, halves())
+    mesh = apply_appearance(sphere(40.0), appearance, halves())
     return encode(mesh, Encoding(Format.GLB, compression, appearance)).data
 
 
@@ -37,7 +37,7 @@ def drawn(picture: U8) -> np.ndarray:
 
 
 def test_a_glb_is_read_back(ball: Model3D) -> None:
-    mesh = dress(sphere(40.0), Appearance.TEXTURE, halves())
+    mesh = apply_appearance(sphere(40.0), Appearance.TEXTURE, halves())
     np.testing.assert_array_equal(ball.positions, mesh.positions)
     np.testing.assert_array_equal(ball.triangles, mesh.triangles)
     assert ball.picture is not None
@@ -79,7 +79,7 @@ def test_turning_to_the_right_brings_the_left_to_the_front(ball: Model3D) -> Non
 
 def test_pitching_turns_the_front_down() -> None:
     nose = np.maximum(sphere_volume(30.0), sphere_volume(8.0, (96, 96, 22)))
-    mesh = dress(extract(nose), Appearance.TEXTURE, halves())
+    mesh = apply_appearance(extract(nose), Appearance.TEXTURE, halves())
     model = Model3D(mesh.positions, mesh.normals, mesh.triangles, mesh.uv, mesh.picture)
     rows = np.flatnonzero(drawn(render(model, side=128, pitch=80)).any(axis=1))
     columns = np.flatnonzero(drawn(render(model, side=128, pitch=80)).any(axis=0))

@@ -192,7 +192,7 @@ def test_fine_detail_is_averaged_not_aliased(pixel: float) -> None:
 
 @pytest.mark.parametrize("size", [(6000, 60), (60, 6000), (3000, 2000)])
 def test_the_largest_box_of_a_large_photo_is_cut_in_no_time(size: tuple[int, int]) -> None:
-    """As large as ``given`` lets through; seconds here would let any client hold a worker."""
+    """The largest that ``faces_from_boxes`` accepts; slow cuts would let a client hold a worker."""
     width, height = size
     photo = np.full((height, width, 3), 90, np.uint8)
     side = max(size) * 4 * 2.06

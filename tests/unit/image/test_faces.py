@@ -11,7 +11,7 @@ import pytest
 from protome.errors import InvalidRequest
 from protome.geometry import U8, Box
 from protome.image.decode import Image
-from protome.image.faces import Face, detect, given
+from protome.image.faces import Face, detect, faces_from_boxes
 from tests.support.shapes import seeded
 
 # Eyes, nose tip and mouth of the sample photo, pixels, and its tight face from hair line to chin.
@@ -102,7 +102,7 @@ def test_detection_is_repeatable(sample_image: Image) -> None:
 
 def test_given_boxes_become_faces_of_full_score() -> None:
     box = Box(10, 20, 30, 40)
-    assert given([box], 100, 100) == [Face(box, 1.0)]
+    assert faces_from_boxes([box], 100, 100) == [Face(box, 1.0)]
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_given_boxes_become_faces_of_full_score() -> None:
     ids=["over the corner", "centre on the corner", "4 times the photo", "4 times as long as wide"],
 )
 def test_boxes_at_the_edge_of_what_is_allowed(box: Box) -> None:
-    assert given([box], 100, 100) == [Face(box, 1.0)]
+    assert faces_from_boxes([box], 100, 100) == [Face(box, 1.0)]
 
 
 @pytest.mark.parametrize(
@@ -136,11 +136,11 @@ def test_boxes_at_the_edge_of_what_is_allowed(box: Box) -> None:
 )
 def test_other_boxes_are_refused_by_their_index(box: Box) -> None:
     with pytest.raises(InvalidRequest) as error:
-        given([Box(10, 20, 30, 40), box], 100, 100)
+        faces_from_boxes([Box(10, 20, 30, 40), box], 100, 100)
     assert error.value.facts["field"] == "boxes[1]"
 
 
 def test_given_boxes_keep_their_order() -> None:
     """The contract: Header.faces is in the order of the request's boxes."""
     small, large = Box(10, 20, 30, 40), Box(40, 30, 50, 60)
-    assert [face.box for face in given([small, large], 100, 100)] == [small, large]
+    assert [face.box for face in faces_from_boxes([small, large], 100, 100)] == [small, large]

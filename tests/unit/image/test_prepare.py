@@ -15,7 +15,7 @@ from protome.geometry import U8, Box
 from protome.image import prepare as prepare_module
 from protome.image.decode import Image, ImageLimits
 from protome.image.decode import decode as real_decode
-from protome.image.prepare import ENOUGH, Look, Photo, PhotoJob, prepare
+from protome.image.prepare import USEFUL_SIDE, DecodePlan, PhotoJob, PreparedPhoto, prepare
 from protome.model.card import load_model
 
 JOB = PhotoJob(
@@ -61,11 +61,13 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> Looks:
     return Looks(monkeypatch)
 
 
-def whole(job: PhotoJob, data: U8, monkeypatch: pytest.MonkeyPatch) -> tuple[Photo, list[U8]]:
+def whole(
+    job: PhotoJob, data: U8, monkeypatch: pytest.MonkeyPatch
+) -> tuple[PreparedPhoto, list[U8]]:
     """What the whole photo gives."""
     with monkeypatch.context() as patch:
-        patch.setattr(prepare_module, "PLAIN", Look(ENOUGH, 0))
-        patch.setattr(prepare_module, "TEXTURED", Look(ENOUGH, 0))
+        patch.setattr(prepare_module, "PLAIN_PLAN", DecodePlan(USEFUL_SIDE, 0))
+        patch.setattr(prepare_module, "TEXTURED_PLAN", DecodePlan(USEFUL_SIDE, 0))
         return prepare(job, [data])
 
 

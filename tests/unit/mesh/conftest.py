@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from protome.geometry import Frame, Level
-from protome.mesh.mesh import Appearance, Mesh, dress
+from protome.mesh.mesh import Appearance, Mesh, apply_appearance
 from protome.mesh.surface import extract
-from protome.mesh.vertex_quality import VertexQuality, judge
+from protome.mesh.vertex_quality import VertexQuality, rate_vertices
 from tests.support.readers import Validator, install_validator
 from tests.support.shapes import sphere_volume
 from tests.unit.mesh.meshes import crop
@@ -19,7 +19,7 @@ def meshes() -> dict[Appearance, Mesh]:
     # Lopsided, so that swapped axes show.
     ball = sphere_volume(30.0, (80, 110, 45), Level.PREVIEW)
     surface = extract(np.maximum(ball, sphere_volume(20.0, (120, 80, 60), Level.PREVIEW)))
-    return {appearance: dress(surface, appearance, crop()) for appearance in Appearance}
+    return {appearance: apply_appearance(surface, appearance, crop()) for appearance in Appearance}
 
 
 @pytest.fixture(scope="module")
@@ -28,8 +28,8 @@ def judged() -> dict[Appearance, Mesh]:
     ball = sphere_volume(30.0, (80, 110, 45), Level.PREVIEW)
     surface = extract(np.maximum(ball, sphere_volume(20.0, (120, 80, 60), Level.PREVIEW)))
     confidence = ((surface.vertices[:, 0] + surface.vertices[:, 1]) / 400).astype(np.float32)
-    quality = VertexQuality(judge(surface, Frame()).seen, confidence)
-    return {look: dress(surface, look, crop(), quality=quality) for look in Appearance}
+    quality = VertexQuality(rate_vertices(surface, Frame()).seen, confidence)
+    return {look: apply_appearance(surface, look, crop(), quality=quality) for look in Appearance}
 
 
 @pytest.fixture(scope="session")

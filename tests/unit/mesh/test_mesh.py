@@ -7,7 +7,7 @@ import pytest
 import trimesh
 
 from protome.geometry import CROP_SIDE, METRES_PER_PIXEL, U8, crop_to_mesh
-from protome.mesh.mesh import Appearance, dress
+from protome.mesh.mesh import Appearance, apply_appearance
 from protome.mesh.surface import Surface, extract
 from tests.support.shapes import CENTRE, seeded, sphere, sphere_volume
 
@@ -24,7 +24,7 @@ def crop() -> U8:
 
 @pytest.mark.parametrize("appearance", Appearance)
 def test_a_ball_has_its_size_in_metres(ball: Surface, crop: U8, appearance: Appearance) -> None:
-    mesh = dress(ball, appearance, crop)
+    mesh = apply_appearance(ball, appearance, crop)
     radii = np.linalg.norm(mesh.positions, axis=1)
     np.testing.assert_allclose(radii, 40.0 * METRES_PER_PIXEL, rtol=2e-3)
     outwards = mesh.positions / radii[:, None]
@@ -35,7 +35,7 @@ def test_a_ball_has_its_size_in_metres(ball: Surface, crop: U8, appearance: Appe
 
 @pytest.mark.parametrize("appearance", Appearance)
 def test_the_mesh_is_right_side_out(ball: Surface, crop: U8, appearance: Appearance) -> None:
-    mesh = dress(ball, appearance, crop)
+    mesh = apply_appearance(ball, appearance, crop)
     volume = trimesh.Trimesh(mesh.positions, mesh.triangles, process=False).volume
     assert volume == pytest.approx(4 / 3 * np.pi * (40 * METRES_PER_PIXEL) ** 3, rel=0.01)
 
@@ -47,7 +47,7 @@ def test_the_mesh_is_right_side_out(ball: Surface, crop: U8, appearance: Appeara
 )
 def test_directions(shift: tuple[int, int, int], axis: int, sign: int, crop: U8) -> None:
     x, y, z = (a + b for a, b in zip(CENTRE, shift, strict=True))
-    mesh = dress(extract(sphere_volume(30.0, (x, y, z))), Appearance.NONE, crop)
+    mesh = apply_appearance(extract(sphere_volume(30.0, (x, y, z))), Appearance.NONE, crop)
     middle = (mesh.positions.min(axis=0) + mesh.positions.max(axis=0)) / 2
     expected = np.zeros(3)
     expected[axis] = sign * sum(shift) * METRES_PER_PIXEL
@@ -55,21 +55,21 @@ def test_directions(shift: tuple[int, int, int], axis: int, sign: int, crop: U8)
 
 
 def test_positions_follow_the_published_matrix(ball: Surface, crop: U8) -> None:
-    mesh = dress(ball, Appearance.NONE, crop)
+    mesh = apply_appearance(ball, Appearance.NONE, crop)
     rows = np.c_[ball.vertices, np.ones(len(ball.vertices))]
     np.testing.assert_allclose(mesh.positions, (rows @ crop_to_mesh().T)[:, :3], atol=1e-6)
 
 
 def test_each_appearance_brings_what_it_needs(ball: Surface, crop: U8) -> None:
-    plain = dress(ball, Appearance.NONE, crop)
+    plain = apply_appearance(ball, Appearance.NONE, crop)
     assert plain.colours is None
     assert plain.uv is None
     assert plain.picture is None
-    coloured = dress(ball, Appearance.VERTEX_COLOURS, crop)
+    coloured = apply_appearance(ball, Appearance.VERTEX_COLOURS, crop)
     assert coloured.colours is not None
     assert coloured.colours.shape == (len(ball.vertices), 3)
     assert coloured.uv is None
-    textured = dress(ball, Appearance.TEXTURE, crop)
+    textured = apply_appearance(ball, Appearance.TEXTURE, crop)
     assert textured.colours is None
     assert textured.picture is not None
     assert textured.uv is not None
@@ -81,7 +81,7 @@ def test_each_appearance_brings_what_it_needs(ball: Surface, crop: U8) -> None:
 def test_arrays_have_the_types_the_encoders_write(
     ball: Surface, crop: U8, appearance: Appearance
 ) -> None:
-    mesh = dress(ball, appearance, crop)
+    mesh = apply_appearance(ball, appearance, crop)
     assert mesh.positions.dtype == np.float32
     assert mesh.normals.dtype == np.float32
     assert mesh.triangles.dtype == np.uint32

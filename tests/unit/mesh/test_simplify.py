@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from protome.geometry import Level
-from protome.mesh.simplify import MIN_TRIANGLES, MeshBudget, distance, fit, simplify
-from protome.mesh.surface import Surface, extract
+from protome.mesh.simplify import MeshBudget, distance, simplify, simplify_to_budget
+from protome.mesh.surface import MIN_TRIANGLES, Surface, extract
 from tests.support.shapes import (
     CENTRE,
     as_trimesh,
@@ -32,7 +32,7 @@ def fitted(full: Surface, budget: MeshBudget) -> tuple[Surface, float, int, list
         sizes.append(bytes_of(surface))
         return sizes[-1]
 
-    found, written = fit(full, budget, write, lambda size: size)
+    found, written = simplify_to_budget(full, budget, write, lambda size: size)
     return found.surface, found.error, written, sizes
 
 

@@ -8,14 +8,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from protome.confidence import Expectation, Reliance
+from protome.confidence import ErrorCalibration, ExpectedError
 from protome.geometry import F32, Frame
 from protome.mesh.surface import Surface
-from protome.mesh.vertex_quality import GUESSED, VertexQuality, judge
+from protome.mesh.vertex_quality import GUESSED, VertexQuality, rate_vertices
 from tests.support.shapes import CENTRE, seeded, sphere
 
 WHOLE = Frame()
-RELIANCE = Reliance(offset=-6.0, slope=-2.0, within=0.04)
+RELIANCE = ErrorCalibration(offset=-6.0, slope=-2.0, within=0.04)
 
 
 @pytest.fixture(scope="module")
@@ -34,8 +34,8 @@ def marks(surface: Surface) -> F32:
     return chosen
 
 
-def expecting(surface: Surface, error: float | F32) -> Expectation:
-    return Expectation(marks(surface), np.full(68, error, np.float32), RELIANCE)
+def expecting(surface: Surface, error: float | F32) -> ExpectedError:
+    return ExpectedError(marks(surface), np.full(68, error, np.float32), RELIANCE)
 
 
 def near(surface: Surface, point: F32) -> int:
@@ -43,7 +43,7 @@ def near(surface: Surface, point: F32) -> int:
 
 
 def test_without_a_model_that_tells_it_is_what_the_photo_shows(ball: Surface) -> None:
-    quality = judge(ball, WHOLE)
+    quality = rate_vertices(ball, WHOLE)
     assert set(np.unique(quality.seen)) == {0, 1}
     assert quality.seen[front(ball)].min() == 1
     assert quality.confidence[front(ball)].min() > 0.95
@@ -55,7 +55,7 @@ def test_without_a_model_that_tells_it_is_what_the_photo_shows(ball: Surface) ->
 
 def test_outside_of_the_photo_there_is_no_confidence(ball: Surface) -> None:
     for expected in (None, expecting(ball, 1.0)):
-        quality = judge(ball, Frame(right=CENTRE[0]), expected)
+        quality = rate_vertices(ball, Frame(right=CENTRE[0]), expected)
         beyond = ball.vertices[:, 0] > CENTRE[0]
         assert quality.confidence[beyond].max() == 0
         assert quality.seen[beyond].max() == 0
@@ -65,14 +65,16 @@ def test_outside_of_the_photo_there_is_no_confidence(ball: Surface) -> None:
 @pytest.mark.parametrize("error", [0.5, 3.0, 20.0])
 def test_at_the_landmarks_it_is_the_faces_own(ball: Surface, error: float) -> None:
     expected = expecting(ball, error)
-    quality = judge(ball, WHOLE, expected)
+    quality = rate_vertices(ball, WHOLE, expected)
     at = [near(ball, mark) for mark in expected.landmarks]
-    clear = judge(ball, WHOLE).confidence[at]
+    clear = rate_vertices(ball, WHOLE).confidence[at]
     np.testing.assert_allclose(quality.confidence[at], expected.confidence * clear, rtol=1e-3)
 
 
 def test_it_falls_with_the_expected_error(ball: Surface) -> None:
-    steps = [judge(ball, WHOLE, expecting(ball, px)).confidence for px in (0.5, 2.0, 8.0, 32.0)]
+    steps = [
+        rate_vertices(ball, WHOLE, expecting(ball, px)).confidence for px in (0.5, 2.0, 8.0, 32.0)
+    ]
     for better, worse in itertools.pairwise(steps):
         assert (better > worse).all()
 
@@ -81,8 +83,8 @@ def test_one_bad_landmark_spoils_its_surroundings_most(ball: Surface) -> None:
     expected = expecting(ball, 2.0)
     worse = expected.error.copy()
     worse[10] = 40.0
-    before = judge(ball, WHOLE, expected).confidence
-    after = judge(ball, WHOLE, replace(expected, error=worse)).confidence
+    before = rate_vertices(ball, WHOLE, expected).confidence
+    after = rate_vertices(ball, WHOLE, replace(expected, error=worse)).confidence
     left = after / before
     assert left.max() <= 1
     assert left[near(ball, expected.landmarks[10])] < 0.1
@@ -94,7 +96,7 @@ def test_one_bad_landmark_spoils_its_surroundings_most(ball: Surface) -> None:
 
 def test_it_falls_with_the_distance_from_the_landmarks(ball: Surface) -> None:
     expected = expecting(ball, 3.0)
-    quality = judge(ball, WHOLE, expected)
+    quality = rate_vertices(ball, WHOLE, expected)
     back = ball.normals[:, 2] > 0.2
     away = np.linalg.norm(ball.vertices[back, None] - expected.landmarks[None], axis=2).min(axis=1)
     fits = quality.confidence[back][np.argsort(away)]
@@ -106,7 +108,7 @@ def test_it_falls_with_the_distance_from_the_landmarks(ball: Surface) -> None:
 def test_it_stays_within_its_range(ball: Surface, error: float) -> None:
     expected = expecting(ball, error)
     for face in (expected, replace(expected, landmarks=np.zeros((68, 3), np.float32))):
-        quality = judge(ball, WHOLE, face)
+        quality = rate_vertices(ball, WHOLE, face)
         assert quality.seen.dtype == np.uint8
         assert quality.confidence.dtype == np.float32
         assert np.isfinite(quality.confidence).all()

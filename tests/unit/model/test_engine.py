@@ -16,7 +16,8 @@ import pytest
 from protome.geometry import GRIDS, U8, Level, resample
 from protome.model.card import Model, ModelError
 from protome.model.engine import Engine
-from tests.unit.model.outputs import Feeds, standard, volumes
+from protome.model.session import Runner
+from tests.unit.model.outputs import Feeds, Wrapped, standard, volumes, with_session
 
 
 def test_volumes_have_the_shape_of_their_level(engine: Engine, crops: list[U8]) -> None:
@@ -27,15 +28,13 @@ def test_volumes_have_the_shape_of_their_level(engine: Engine, crops: list[U8]) 
         assert volume.dtype == np.uint8
 
 
-def test_each_face_has_the_levels_it_wants(
-    engine: Engine, crops: list[U8], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_each_face_has_the_levels_it_wants(engine: Engine, crops: list[U8]) -> None:
     """What few want is made of their rows only: FINE is eight times STANDARD, and costs more than
     the rest of the network. Two of it are two runs, where batches gain nothing."""
     both, fine = [Level.STANDARD, Level.FINE], [Level.FINE]
     wanted = [[Level.STANDARD], both, fine]
-    spy = Spy(engine._session)
-    monkeypatch.setattr(engine, "_session", spy)
+    spy = Spy(engine.session)
+    engine = with_session(engine, spy)
     found = engine.run(crops[:3], wanted)
     assert [list(prediction.volumes) for prediction in found] == wanted
     assert spy.rows == [[], [0], [0]]
@@ -51,16 +50,16 @@ def test_each_face_has_the_levels_it_wants(
         assert (pooled & coarse).sum() > 0.97 * (pooled | coarse).sum()
 
 
-class Spy:
-    """A session; ``rows`` are what FINE was wanted of, run by run."""
+class Spy(Wrapped):
+    """``rows`` are what FINE was wanted of, run by run."""
 
-    def __init__(self, session: Any) -> None:
-        self._session = session
+    def __init__(self, session: Runner) -> None:
+        super().__init__(session)
         self.rows: list[list[int]] = []
 
-    def run(self, feeds: Feeds, names: Sequence[str]) -> Any:
+    def run(self, feeds: Feeds, outputs: Sequence[str]) -> Feeds:
         self.rows.append(feeds["fine_rows"].tolist())
-        return self._session.run(feeds, names)
+        return super().run(feeds, outputs)
 
 
 def test_a_face_fills_a_good_part(engine: Engine, crops: list[U8]) -> None:
@@ -113,7 +112,7 @@ class Session:
         self._model = model
         self.provider = provider
 
-    def run(self, feeds: Feeds, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
+    def run(self, feeds: Feeds, outputs: Sequence[str]) -> Feeds:
         batch = feeds["crops"]
         self.sizes.append(len(batch))
         self.rows += [feeds[name].tolist() for name in self._model.rows.values()]
@@ -122,7 +121,7 @@ class Session:
             name: self._volumes(levels[name], feeds)
             if name in levels
             else np.zeros((len(batch), 68, 3), np.float32)
-            for name in names
+            for name in outputs
         }
 
     def _volumes(self, level: Level, feeds: Feeds) -> npt.NDArray[Any]:
@@ -133,14 +132,10 @@ class Session:
 
 
 @pytest.fixture(params=["CPUExecutionProvider", "CUDAExecutionProvider"])
-def faked(
-    request: pytest.FixtureRequest, model: Model, monkeypatch: pytest.MonkeyPatch
-) -> tuple[Engine, Session]:
+def faked(request: pytest.FixtureRequest, model: Model) -> tuple[Engine, Session]:
     session = Session(model, request.param)
-    monkeypatch.setattr("protome.model.engine.Session", lambda *args: session)
-    return Engine(
-        replace(model, landmarks=None, pose=None, landmark_error=None), max_batch=8
-    ), session
+    volumes_only = replace(model, landmarks=None, pose=None, landmark_error=None)
+    return Engine(volumes_only, max_batch=8, session=session), session
 
 
 def test_batches_are_padded_to_buckets_on_cuda_only(faked: tuple[Engine, Session]) -> None:
@@ -155,12 +150,10 @@ def test_batches_are_padded_to_buckets_on_cuda_only(faked: tuple[Engine, Session
         assert session.sizes == list(range(1, 9))
 
 
-def test_large_volumes_are_made_one_at_a_time(
-    engine: Engine, crops: list[U8], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_large_volumes_are_made_one_at_a_time(engine: Engine, crops: list[U8]) -> None:
     """Each more would be memory that ONNX Runtime never gives back."""
-    crowd = Crowd(engine._session)
-    monkeypatch.setattr(engine, "_session", crowd)
+    crowd = Crowd(engine.session)
+    engine = with_session(engine, crowd)
     with ThreadPoolExecutor(4) as threads:
         for level, most in ((Level.FINE, 1), (Level.STANDARD, 4)):
             crowd.most = 0
@@ -170,23 +163,23 @@ def test_large_volumes_are_made_one_at_a_time(
             assert crowd.most == most
 
 
-class Crowd:
-    """A session whose runs wait a moment for others; ``most`` were there at the same time."""
+class Crowd(Wrapped):
+    """Its runs wait a moment for others; ``most`` were there at the same time."""
 
-    def __init__(self, session: Any) -> None:
-        self._session = session
+    def __init__(self, session: Runner) -> None:
+        super().__init__(session)
         self.most = 0
         self._there = 0
         self._lock = threading.Lock()
 
-    def run(self, feeds: Feeds, names: Sequence[str]) -> Any:
+    def run(self, feeds: Feeds, outputs: Sequence[str]) -> Feeds:
         with self._lock:
             self._there += 1
             self.most = max(self.most, self._there)
         time.sleep(0.1)
         with self._lock:
             self._there -= 1
-        return self._session.run(feeds, names)
+        return super().run(feeds, outputs)
 
 
 def test_a_network_without_a_level_is_not_asked_for_it(engine: Engine, crops: list[U8]) -> None:
@@ -221,21 +214,19 @@ def test_a_network_that_answers_otherwise_is_refused(
         volumes(engine, [np.zeros((192, 192, 3), np.uint8)])
 
 
-def test_a_gpu_is_given_larger_batches_two_at_a_time(
-    model: Model, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_gpu_is_given_larger_batches_two_at_a_time(model: Model) -> None:
     for provider, facts in {
         "CPUExecutionProvider": (2, 1),
         "CUDAExecutionProvider": (32, 2),
     }.items():
         session = Session(model, provider)
-        monkeypatch.setattr("protome.model.engine.Session", lambda *args, made=session: made)
-        engine = Engine(model)
+        engine = Engine(model, session=session)
         assert (engine.max_batch, engine.in_flight) == facts
-        assert Engine(model, max_batch=7, in_flight=3).in_flight == 3
+        assert Engine(model, max_batch=7, in_flight=3, session=session).in_flight == 3
         own = provider == "CPUExecutionProvider"
-        assert Engine(model, threads=2, cores=8).in_flight == (4 if own else 2)
-        assert Engine(model, threads=2, cores=8).lanes == (4 if own else 1)
+        large = Engine(model, threads=2, cores=8, session=session)
+        assert large.in_flight == (4 if own else 2)
+        assert large.lanes == (4 if own else 1)
 
 
 def test_bytes_that_are_no_network_are_refused(model: Model) -> None:

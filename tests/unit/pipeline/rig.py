@@ -13,7 +13,8 @@ import numpy as np
 from protome.geometry import U8, Level
 from protome.model.engine import Engine, Prediction
 from protome.pipeline.inference import Inference, Inferred
-from protome.scheduling.batcher import BatchFacts, Due
+from protome.scheduling.batcher import BatchFacts
+from protome.scheduling.fair_queue import Turn
 
 LEVELS = (Level.STANDARD,)
 NEVER = float("inf")
@@ -77,7 +78,8 @@ class Bench:
     ) -> asyncio.Task[Inferred]:
         """Send a face and let it reach the queue."""
         crop = np.full((1, 1, 3), name, np.uint8)
-        task = asyncio.create_task(self.inference.infer(crop, levels, Due(deadline), stream=stream))
+        latest = deadline - self.inference.times.predict(1)
+        task = asyncio.create_task(self.inference.infer(crop, levels, Turn(stream), latest))
         for _ in range(3):
             await asyncio.sleep(0)
         return task

@@ -11,7 +11,7 @@ INFINITE = float("inf")
 
 @dataclass
 class Clock:
-    """A clock that stands still until told otherwise."""
+    """A clock that stands still until the test moves it."""
 
     now: float = 100.0
 
@@ -39,14 +39,14 @@ class Rig:
         )
 
     def take(self) -> tuple[list[int], list[int]]:
-        """Items of the next batch, which the engine does at once, and of those that expired."""
+        """Return the items of the next batch, computed at once, and those that expired."""
         batch = self.batcher.take()
-        if batch.tickets:
+        if batch.entries:
             self.batcher.done(batch)
-        return items(batch), [ticket.item for ticket in batch.expired]
+        return items(batch), [entry.item for entry in batch.expired]
 
     def learn(self, size: int, seconds: float) -> None:
-        """Have a batch take some time."""
+        """Let a batch take some seconds."""
         for _ in range(size):
             self.batcher.put(-1)
         batch = self.batcher.take()
@@ -55,4 +55,4 @@ class Rig:
 
 
 def items(batch: Batch[int]) -> list[int]:
-    return [ticket.item for ticket in batch.tickets]
+    return [entry.item for entry in batch.entries]

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from protome.scheduling.batcher import Due, Hopeless, QueueFull, Reason
-from protome.scheduling.fair_queue import Turn
+from protome.scheduling.batcher import QueueFull, Reason
 from tests.unit.scheduling.rig import INFINITE, Rig, items
 
 
@@ -26,10 +25,10 @@ def test_batches_are_full_and_in_order() -> None:
 
 def test_a_full_queue_refuses_until_something_leaves() -> None:
     rig = Rig()
-    tickets = [rig.batcher.put(item) for item in range(5)]
+    entries = [rig.batcher.put(item) for item in range(5)]
     with pytest.raises(QueueFull):
         rig.batcher.put(5)
-    assert rig.batcher.withdraw(tickets[2])
+    assert rig.batcher.withdraw(entries[2])
     rig.batcher.put(6)
     with pytest.raises(QueueFull):
         rig.batcher.put(7)
@@ -37,23 +36,23 @@ def test_a_full_queue_refuses_until_something_leaves() -> None:
     assert rig.take() == ([4, 6], [])
 
 
-def test_expired_tickets_do_not_take_a_place_in_the_batch() -> None:
+def test_expired_entries_do_not_take_a_place_in_the_batch() -> None:
     rig = Rig()
     for item, deadline in enumerate([105, 101, INFINITE, 102, INFINITE]):
-        rig.batcher.put(item, Due(deadline))
+        rig.batcher.put(item, latest_start=deadline)
     rig.clock.now = 102
     assert rig.take() == ([0, 2, 4], [1, 3])
     assert len(rig.batcher) == 0
 
 
-def test_a_deadline_is_passed_when_it_is_reached() -> None:
+def test_the_latest_start_itself_is_too_late() -> None:
     rig = Rig()
-    rig.batcher.put(1, Due(rig.clock.now + 1))
+    rig.batcher.put(1, latest_start=rig.clock.now + 1)
     rig.clock.now += 1
     assert rig.take() == ([], [1])
 
 
-def test_a_ticket_can_be_withdrawn_once_and_only_while_it_waits() -> None:
+def test_an_entry_can_be_withdrawn_once_and_only_while_it_waits() -> None:
     rig = Rig()
     first, second = rig.batcher.put(1), rig.batcher.put(2)
     assert rig.batcher.withdraw(first)
@@ -63,7 +62,7 @@ def test_a_ticket_can_be_withdrawn_once_and_only_while_it_waits() -> None:
     assert len(rig.batcher) == 0
 
 
-def test_a_ticket_of_another_batcher_is_not_withdrawn() -> None:
+def test_an_entry_of_another_batcher_is_not_withdrawn() -> None:
     rig, other = Rig(), Rig()
     rig.batcher.put(1)
     assert not rig.batcher.withdraw(other.batcher.put(1))
@@ -104,8 +103,6 @@ def test_lanes_run_side_by_side() -> None:
         if item < 2:
             assert items(rig.batcher.take()) == [item]
     assert items(rig.batcher.take()) == [], "both lanes are taken"
-    rig.clock.now += 0.25
-    assert rig.batcher.wait(Turn()) == pytest.approx(0.75 + 2.0)
 
 
 def test_every_lane_teaches() -> None:
@@ -129,7 +126,7 @@ def test_a_second_batch_leaves_early_only_when_full_urgent_or_draining() -> None
     rig.batcher.put(2)
     assert items(rig.batcher.take()) == []
     assert rig.batcher.wake_at == INFINITE
-    rig.batcher.put(3, Due(rig.clock.now + 30))
+    rig.batcher.put(3, latest_start=rig.clock.now + 30)
     assert items(rig.batcher.take()) == []
     rig.clock.now = rig.batcher.wake_at
     urgent = rig.batcher.take()
@@ -153,38 +150,16 @@ def test_a_second_batch_leaves_early_only_when_full_urgent_or_draining() -> None
     assert (items(drained), drained.reason) == ([2], Reason.DRAIN)
 
 
-def test_what_cannot_be_done_in_time_is_refused_on_arrival() -> None:
-    rig = Rig(capacity=20)
-    rig.learn(1, 1.0)
-    rig.learn(3, 2.0)
-    assert rig.batcher.wait(Turn()) == pytest.approx(1.0)
-    with pytest.raises(Hopeless) as caught:
-        rig.batcher.put(1, Due(rig.clock.now + 0.9))
-    assert caught.value.wait == pytest.approx(0.1)
-    rig.batcher.put(1, Due(rig.clock.now + 1.1))
-    with pytest.raises(Hopeless):
-        rig.batcher.put(2, Due(rig.clock.now + 2, after=1))
-    for item in range(3):
-        rig.batcher.put(item)
-    # The fifth has a batch of three ahead, then goes with the fourth.
-    assert rig.batcher.wait(Turn()) == pytest.approx(3.5)
-    rig.batcher.take()
-    rig.clock.now += 1
-    assert rig.batcher.wait(Turn()) == pytest.approx(2.5)
-
-
-def test_a_firm_ticket_is_tried_until_its_deadline() -> None:
+def test_what_comes_too_late_is_not_computed() -> None:
     rig = Rig()
-    rig.learn(1, 1.0)
-    rig.batcher.put(1, Due(rig.clock.now + 0.5, firm=True))
-    rig.clock.now += 0.4
-    assert rig.take() == ([1], [])
+    rig.batcher.put(1, latest_start=rig.clock.now)
+    rig.batcher.put(2, latest_start=rig.clock.now + 0.1)
+    assert rig.take() == ([2], [1])
 
 
 def test_what_got_too_late_in_the_queue_is_not_computed() -> None:
     rig = Rig()
-    rig.learn(1, 1.0)
-    rig.batcher.put(1, Due(rig.clock.now + 3, after=1))
+    rig.batcher.put(1, latest_start=rig.clock.now + 1)
     rig.clock.now += 1.5
     assert rig.take() == ([], [1])
 

@@ -1,4 +1,4 @@
-"""Random schedules: whatever happens, every ticket gets one answer."""
+"""Random schedules: whatever happens, every entry gets one answer."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from hypothesis.stateful import (
     rule,
 )
 
-from protome.scheduling.batcher import Batch, Batcher, Due, Hopeless, QueueFull, Reason, Ticket
-from protome.scheduling.fair_queue import Turn
+from protome.scheduling.batcher import Batch, Batcher, QueueFull, Reason
+from protome.scheduling.fair_queue import Entry, Turn
 from tests.unit.scheduling.rig import INFINITE, Clock, Rig, items
 
 STREAMS = ("a", "b", None)
@@ -29,57 +29,49 @@ STREAMS = ("a", "b", None)
 class Schedules(RuleBasedStateMachine):
     """Random put, withdraw, advance, take and done, next to a plain model of what must happen."""
 
-    tickets: Bundle[Ticket[int]] = Bundle("tickets")
+    entries: Bundle[Entry[int]] = Bundle("entries")
     in_flight = 1
     lanes = 1
 
     def __init__(self) -> None:
         super().__init__()
         self.rig = Rig(max_batch=3, capacity=6, in_flight=self.in_flight, lanes=self.lanes)
-        self.waiting: list[Ticket[int]] = []
+        self.waiting: list[Entry[int]] = []
         self.streams: dict[int, str | None] = {}
         self.running: list[Batch[int]] = []
         self.gone: set[int] = set()
         self.next = 0
 
     @rule(
-        target=tickets,
+        target=entries,
         wait=st.sampled_from([-1.0, 0.0, 0.5, 1.0, 3.0, 20.0, INFINITE]),
-        after=st.sampled_from([0.0, 0.5]),
-        firm=st.booleans(),
         stream=st.sampled_from(STREAMS),
     )
-    def put(
-        self, wait: float, after: float, firm: bool, stream: str | None
-    ) -> Ticket[int] | MultipleResults[Ticket[int]]:
+    def put(self, wait: float, stream: str | None) -> Entry[int] | MultipleResults[Entry[int]]:
         item, self.next = self.next, self.next + 1
-        due = Due(self.rig.clock.now + wait, after, firm)
+        latest = self.rig.clock.now + wait
         batcher = self.rig.batcher
         if len(self.waiting) == 6:
             with pytest.raises(QueueFull):
-                batcher.put(item, due, stream=stream)
+                batcher.put(item, Turn(stream), latest_start=latest)
             return multiple()
-        if not firm and batcher.wait(Turn(stream)) + after > wait + 1e-9:
-            with pytest.raises(Hopeless):
-                batcher.put(item, due, stream=stream)
-            return multiple()
-        ticket = batcher.put(item, due, stream=stream)
-        assert ticket.queued_at == self.rig.clock.now
-        self.waiting.append(ticket)
+        entry = batcher.put(item, Turn(stream), latest_start=latest)
+        assert entry.queued_at == self.rig.clock.now
+        self.waiting.append(entry)
         self.streams[item] = stream
-        return ticket
+        return entry
 
-    @rule(ticket=tickets)
-    def withdraw(self, ticket: Ticket[int]) -> None:
-        waits = ticket in self.waiting
-        assert self.rig.batcher.withdraw(ticket) is waits
+    @rule(entry=entries)
+    def withdraw(self, entry: Entry[int]) -> None:
+        waits = entry in self.waiting
+        assert self.rig.batcher.withdraw(entry) is waits
         if waits:
-            self.waiting.remove(ticket)
-            self.gone.add(ticket.item)
+            self.waiting.remove(entry)
+            self.gone.add(entry.item)
 
-    @rule(ticket=consumes(tickets))
-    def forget(self, ticket: Ticket[int]) -> None:
-        """A caller that drops its ticket changes nothing."""
+    @rule(entry=consumes(entries))
+    def forget(self, entry: Entry[int]) -> None:
+        """A caller that drops its entry changes nothing."""
 
     @rule(seconds=st.sampled_from([0.0, 0.25, 1.0, 5.0]))
     def advance(self, seconds: float) -> None:
@@ -89,22 +81,20 @@ class Schedules(RuleBasedStateMachine):
     def take(self) -> None:
         batch = self.rig.batcher.take()
         now = self.rig.clock.now
-        left = [*batch.tickets, *batch.expired]
-        names = [ticket.item for ticket in left]
+        left = [*batch.entries, *batch.expired]
+        names = [entry.item for entry in left]
         assert len(set(names)) == len(names)
         assert not self.gone & set(names), "answered twice, or after it was withdrawn"
-        assert len(batch.tickets) <= 3
-        assert all(ticket.due.deadline > now for ticket in batch.tickets), "computed for nobody"
-        for ticket in batch.expired:
-            wait = self.rig.batcher.times.predict(1) + ticket.due.after
-            assert ticket.due.deadline <= now + (0 if ticket.due.firm else wait)
-        self.waiting = [ticket for ticket in self.waiting if ticket not in left]
+        assert len(batch.entries) <= 3
+        assert all(entry.latest_start > now for entry in batch.entries), "computed too late"
+        assert all(entry.latest_start <= now for entry in batch.expired)
+        self.waiting = [entry for entry in self.waiting if entry not in left]
         # Never idle: what waits while nothing is in flight leaves, as much as fits.
         if len(self.running) < self.lanes:
-            assert len(batch.tickets) == 3 or not self.waiting
-        if batch.tickets:
+            assert len(batch.entries) == 3 or not self.waiting
+        if batch.entries:
             assert len(self.running) < max(self.in_flight, self.lanes)
-            assert batch.reason is not Reason.FULL or len(batch.tickets) == 3
+            assert batch.reason is not Reason.FULL or len(batch.entries) == 3
             self.running.append(batch)
         self.fair(batch)
         self.gone |= set(names)
@@ -143,7 +133,7 @@ class Schedules(RuleBasedStateMachine):
 
     @invariant()
     def the_age_is_right(self) -> None:
-        first = min((ticket.queued_at for ticket in self.waiting), default=self.rig.clock.now)
+        first = min((entry.queued_at for entry in self.waiting), default=self.rig.clock.now)
         assert self.rig.batcher.oldest_age == self.rig.clock.now - first
 
 
@@ -172,9 +162,9 @@ TestSchedules.settings = TestPairs.settings = TestLanes.settings = settings(
 def test_everyone_who_stays_is_answered_once(max_batch: int, stays: list[bool]) -> None:
     rig = Rig(max_batch, capacity=30)
     for item, stay in enumerate(stays):
-        ticket = rig.batcher.put(item)
+        entry = rig.batcher.put(item)
         if not stay:
-            rig.batcher.withdraw(ticket)
+            rig.batcher.withdraw(entry)
     answered: list[int] = []
     while batch := rig.take()[0]:
         answered += batch
@@ -185,7 +175,7 @@ class Picture:
     """Something large."""
 
 
-def test_withdrawn_tickets_are_not_kept() -> None:
+def test_withdrawn_entries_are_not_kept() -> None:
     """Their pictures would pile up while clients come and go and the engine is busy."""
     batcher: Batcher[Picture] = Batcher(max_batch=3, capacity=5, clock=Clock())
     alive: weakref.WeakSet[Picture] = weakref.WeakSet()
@@ -209,17 +199,17 @@ def test_pictures_do_not_wait_for_the_collector_of_garbage(way: str) -> None:
     alive = weakref.ref(picture)
     gc.disable()
     try:
-        ticket = batcher.put(picture, Due(rig.clock() + 1))
+        entry = batcher.put(picture, latest_start=rig.clock() + 1)
         if way == "withdrawn":
-            assert batcher.withdraw(ticket)
+            assert batcher.withdraw(entry)
         else:
             rig.clock.now += 2 if way == "expired" else 0
             batch = batcher.take()
-            assert (batch.expired if way == "expired" else batch.tickets) == [ticket]
+            assert (batch.expired if way == "expired" else batch.entries) == [entry]
             if way == "served":
                 batcher.done(batch)
             del batch
-        del ticket, picture
+        del entry, picture
         assert alive() is None
     finally:
         gc.enable()

@@ -45,7 +45,7 @@ def test_an_empty_line_lets_anybody_in() -> None:
     rig = Rig()
     place = rig.enter(0.001)
     assert place.firm
-    assert place.begin_by == place.mesh_by("standard") == rig.now + 0.001
+    assert place.begin_by == place.infer_by == place.mesh_by("standard") == rig.now + 0.001
     with pytest.raises(Overloaded):
         rig.enter(0.001)
     place.leave()
@@ -231,7 +231,7 @@ def test_latest_moments_leave_time_for_what_follows() -> None:
     rig.enter()
     place = rig.enter(10.0)
     assert place.begin_by == pytest.approx(rig.now + 10 - PHOTO)
-    assert place.due.after == pytest.approx(MESH)
+    assert place.infer_by == pytest.approx(rig.now + 10 - NETWORK - MESH)
     assert place.mesh_by("standard") == pytest.approx(rig.now + 10 - MESH)
     # A kind never seen is taken for an average one.
     assert place.mesh_by("fine") == place.mesh_by("standard")

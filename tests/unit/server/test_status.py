@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Iterator
 
 import grpc
@@ -13,6 +12,7 @@ from google.rpc import error_details_pb2, status_pb2
 from protome import errors
 from protome.errors import ProtomeError
 from protome.server import status
+from protome.workers.protocol import TaskError
 
 
 def subclasses(kind: type[ProtomeError]) -> Iterator[type[ProtomeError]]:
@@ -108,7 +108,9 @@ def test_stream_events_have_the_same_details(kind: type[ProtomeError]) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_errors_travel_between_processes(kind: type[ProtomeError]) -> None:
-    copy = pickle.loads(pickle.dumps(kind("for a person", limit=7)))
+    error = kind("for a person", limit=7)
+    copy = TaskError.of(error).error()
     assert type(copy) is kind
     assert str(copy) == copy.message == "for a person"
     assert copy.facts == {"limit": "7"}
+    assert copy.retry_seconds == error.retry_seconds

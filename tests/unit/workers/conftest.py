@@ -15,7 +15,7 @@ from tests.unit.workers.rig import pids
 @pytest.fixture(autouse=True)
 def heal_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers die young here."""
-    monkeypatch.setattr(pool_module, "YOUNG_SECONDS", 0.05)
+    monkeypatch.setattr(pool_module, "RESTART_INTERVAL_SECONDS", 0.05)
 
 
 @pytest.fixture(autouse=True)

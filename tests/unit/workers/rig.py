@@ -8,6 +8,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import numpy as np
 import psutil
@@ -18,7 +19,9 @@ from protome.image.prepare import PhotoJob
 from protome.mesh.build import BuiltMesh, MeshJob
 from protome.mesh.encode import Compression, Encoding, Format
 from protome.mesh.mesh import Appearance
-from protome.workers.pool import Pool, Rank, Terms
+from protome.scheduling.fair_queue import Turn
+from protome.workers.pool import Pool, Rank
+from tests.support.service import is_worker
 from tests.support.shapes import sphere_volume
 
 PHOTO_JOB = PhotoJob(
@@ -35,19 +38,12 @@ VOLUME = sphere_volume(30.0, level=Level.PREVIEW)
 PORTRAIT = np.zeros((192, 192, 3), np.uint8)
 # Far longer than a task takes, far shorter than a test may.
 PATIENT = 30.0
-BEGIN, FINISH = Terms(Rank.BEGIN), Terms(Rank.FINISH)
+BEGIN, FINISH = Turn(rank=Rank.BEGIN), Turn(rank=Rank.FINISH)
 
 
 def pids() -> list[int]:
     """Our worker processes."""
     return sorted(child.pid for child in psutil.Process().children() if is_worker(child))
-
-
-def is_worker(process: psutil.Process) -> bool:
-    try:
-        return "protome.workers.worker" in process.cmdline()
-    except (psutil.NoSuchProcess, psutil.ZombieProcess):
-        return False
 
 
 class Rig:
@@ -62,15 +58,15 @@ class Rig:
     def restarted(self) -> None:
         self.restarts += 1
 
-    async def build(self, terms: Terms = FINISH, volume: U8 = VOLUME) -> BuiltMesh:
+    async def build(self, turn: Turn = FINISH, volume: U8 = VOLUME, **how: Any) -> BuiltMesh:
         """A small mesh."""
         facts: BuiltMesh
-        facts, (data,) = await self.pool.run("build", MESH_JOB, [volume, PORTRAIT], terms)
+        facts, (data,) = await self.pool.run("build", MESH_JOB, [volume, PORTRAIT], turn, **how)
         return facts.holding(data.tobytes())
 
-    async def begin(self, terms: Terms = FINISH) -> asyncio.Task[BuiltMesh]:
-        """The same in the background, once it got to a worker or into the queue."""
-        task = asyncio.create_task(self.build(terms))
+    async def begin(self, turn: Turn = FINISH, **how: Any) -> asyncio.Task[BuiltMesh]:
+        """Build in the background; return once the task is at a worker or in the queue."""
+        task = asyncio.create_task(self.build(turn, **how))
         for _ in range(4):
             await asyncio.sleep(0)
         return task

@@ -22,9 +22,9 @@ from protome.errors import (
     WorkerDied,
 )
 from protome.geometry import Level
-from protome.image.prepare import Photo
+from protome.image.prepare import PreparedPhoto
 from protome.scheduling.fair_queue import Turn
-from protome.workers.pool import Rank, Terms
+from protome.workers.pool import Rank
 from tests.support.shapes import sphere_volume
 from tests.unit.workers.rig import (
     BEGIN,
@@ -46,7 +46,7 @@ from tests.unit.workers.rig import (
 
 def test_both_stages_give_their_results(sample_photo: bytes) -> None:
     async def scenario(rig: Rig) -> None:
-        photo: Photo
+        photo: PreparedPhoto
         photo, pictures = await rig.pool.run("prepare", PHOTO_JOB, [sample_photo], BEGIN)
         assert (photo.width, len(photo.faces)) == (512, 1)
         assert [picture.shape for picture in pictures] == [(192, 192, 3)] * 2
@@ -134,7 +134,7 @@ def test_a_task_cancelled_while_it_runs_gives_its_worker_back() -> None:
     play(scenario)
 
 
-async def _order(rig: Rig, queue: Sequence[tuple[str, Terms]]) -> list[str]:
+async def _order(rig: Rig, queue: Sequence[tuple[str, Turn]]) -> list[str]:
     """The order in which tasks end that came in this one while the worker stood still."""
     (worker,) = pids()
     os.kill(worker, signal.SIGSTOP)
@@ -144,8 +144,8 @@ async def _order(rig: Rig, queue: Sequence[tuple[str, Terms]]) -> list[str]:
         return lambda task: order.append(name)
 
     tasks = []
-    for name, terms in queue:
-        tasks.append(await rig.begin(terms))
+    for name, turn in queue:
+        tasks.append(await rig.begin(turn))
         tasks[-1].add_done_callback(note(name))
     os.kill(worker, signal.SIGCONT)
     await asyncio.gather(*tasks)
@@ -175,12 +175,12 @@ def test_streams_take_turns_and_the_background_waits() -> None:
             rig,
             [
                 ("running", BEGIN),
-                ("background", Terms(Rank.BEGIN, Turn(priority=1))),
-                ("a 1", Terms(Rank.BEGIN, Turn("a"))),
-                ("a 2", Terms(Rank.BEGIN, Turn("a"))),
-                ("a 3", Terms(Rank.BEGIN, Turn("a"))),
-                ("b 1", Terms(Rank.BEGIN, Turn("b"))),
-                ("finish", Terms(Rank.FINISH, Turn(priority=1))),
+                ("background", Turn(priority=1, rank=Rank.BEGIN)),
+                ("a 1", Turn("a", rank=Rank.BEGIN)),
+                ("a 2", Turn("a", rank=Rank.BEGIN)),
+                ("a 3", Turn("a", rank=Rank.BEGIN)),
+                ("b 1", Turn("b", rank=Rank.BEGIN)),
+                ("finish", Turn(priority=1, rank=Rank.FINISH)),
             ],
         )
         assert order == ["running", "finish", "a 1", "b 1", "a 2", "a 3", "background"]
@@ -194,10 +194,8 @@ def test_what_got_too_late_while_it_waited_is_not_begun() -> None:
         os.kill(worker, signal.SIGSTOP)
         spent: list[float] = []
         running = await rig.begin()
-        late = await rig.begin(Terms(Rank.FINISH, latest=time.monotonic(), on_spent=spent.append))
-        well = await rig.begin(
-            Terms(Rank.FINISH, latest=time.monotonic() + 60, on_spent=spent.append)
-        )
+        late = await rig.begin(latest_start=time.monotonic(), on_spent=spent.append)
+        well = await rig.begin(latest_start=time.monotonic() + 60, on_spent=spent.append)
         os.kill(worker, signal.SIGCONT)
         await asyncio.gather(running, well)
         with pytest.raises(Overloaded):
@@ -212,7 +210,7 @@ def test_what_got_too_late_while_it_waited_is_not_begun() -> None:
 def test_time_spent_for_a_caller_that_left_is_told() -> None:
     async def scenario(rig: Rig) -> None:
         spent: list[float] = []
-        task = await rig.begin(Terms(Rank.FINISH, on_spent=spent.append))
+        task = await rig.begin(on_spent=spent.append)
         task.cancel()
         await until(lambda: len(spent) == 1)
         assert 0 < spent[0] < PATIENT

@@ -24,7 +24,7 @@ from protome.geometry import Level
 from protome.image.decode import ImageLimits
 from protome.mesh.build import MeshJob
 from protome.workers import pool as pool_module
-from protome.workers.handle import Worker
+from protome.workers.handle import WorkerHandle
 from protome.workers.pool import Pool
 from tests.support.shapes import seeded
 from tests.unit.workers.rig import (
@@ -129,7 +129,7 @@ def test_a_successor_that_hangs_while_it_starts_leaves_its_place_to_another(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Soon at first; on a slow machine, where all are too slow, each has longer than the last."""
-    monkeypatch.setattr(pool_module, "SUCCESSOR_SECONDS", 0.5)
+    monkeypatch.setattr(pool_module, "REPLACEMENT_SECONDS", 0.5)
 
     async def scenario(rig: Rig) -> None:
         (victim,) = pids()
@@ -181,16 +181,18 @@ def test_restarts_leak_no_descriptors() -> None:
 def test_a_pool_of_which_one_worker_fails_to_start_does_not_start(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    start = Worker.start.__func__  # type: ignore[attr-defined]
+    start = WorkerHandle.start.__func__  # type: ignore[attr-defined]
     calls = iter(range(10))
 
-    async def sometimes(cls: type[Worker], mailbox_bytes: int, memory_bytes: int) -> Worker:
+    async def sometimes(
+        cls: type[WorkerHandle], mailbox_bytes: int, memory_bytes: int
+    ) -> WorkerHandle:
         if next(calls) >= 1:
             raise WorkerDied("no")
-        made: Worker = await start(cls, mailbox_bytes, memory_bytes)
+        made: WorkerHandle = await start(cls, mailbox_bytes, memory_bytes)
         return made
 
-    monkeypatch.setattr(Worker, "start", classmethod(sometimes))
+    monkeypatch.setattr(WorkerHandle, "start", classmethod(sometimes))
     with pytest.raises(WorkerDied):
         asyncio.run(Rig(2, PATIENT).pool.start())
     deadline = time.monotonic() + 5
@@ -208,7 +210,7 @@ def test_a_failed_start_leaks_no_descriptors(monkeypatch: pytest.MonkeyPatch) ->
         before = descriptors()
         for _ in range(5):
             with pytest.raises((OSError, WorkerDied)):
-                await Worker.start(1 << 20)
+                await WorkerHandle.start(1 << 20)
         assert descriptors() <= before
 
     asyncio.run(main())
@@ -251,7 +253,7 @@ def _data_at_rest() -> int:
     """VmData of a worker that has done nothing, bytes."""
 
     async def measure() -> int:
-        worker = await Worker.start(1 << 20)
+        worker = await WorkerHandle.start(1 << 20)
         try:
             status = Path(f"/proc/{worker.process.pid}/status")
             text = await asyncio.to_thread(status.read_text)
