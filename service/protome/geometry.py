@@ -19,7 +19,7 @@ from __future__ import annotations
 import enum
 import math
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -44,12 +44,34 @@ U32 = npt.NDArray[np.uint32]
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """The part of the crop that the photo covers, crop coordinates."""
+    """The part of the crop that the photo covers.
+
+    Attributes:
+        left, top, right, bottom: crop coordinates, of the crop turned back about its centre so that
+            its sides are parallel to the photo's.
+        roll: of the crop, see :class:`Placement`.
+    """
 
     left: float = 0.0
     top: float = 0.0
     right: float = CROP_SIDE
     bottom: float = CROP_SIDE
+    roll: float = 0.0
+
+    def inside(self, points: F32) -> F32:
+        """Return the distance of points, (n, 2 or more) crop coordinates, to the border.
+
+        It is negative outside.
+        """
+        x, y = points[:, 0], points[:, 1]
+        sides = []
+        if self.roll:
+            half = CROP_SIDE / 2
+            sides = [half - np.abs(x - half), half - np.abs(y - half)]
+            x, y = turned(x - half, y - half, self.roll)
+            x, y = x + half, y + half
+        sides += [x - self.left, y - self.top, self.right - x, self.bottom - y]
+        return np.asarray(np.minimum.reduce(sides), np.float32)
 
 
 class Level(enum.IntEnum):
@@ -146,11 +168,28 @@ class CropRule:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where a crop lies in the photo: photo = (``left``, ``top``) + ``pixel`` x crop, in pixels."""
+    """Where a crop lies in the photo.
+
+    Attributes:
+        left, top: photo coordinates of the top left corner before the crop is turned.
+        pixel: photo pixels in a crop pixel.
+        roll: degrees that the crop is turned about its centre, counter-clockwise in the picture:
+            a head of this roll is upright in it.
+    """
 
     left: float
     top: float
     pixel: float
+    roll: float = 0.0
+
+    @property
+    def corner(self) -> tuple[float, float]:
+        """Photo coordinates of the turned crop's top left corner."""
+        if not self.roll:
+            return self.left, self.top
+        half = self.pixel * CROP_SIDE / 2
+        x, y = turned(-half, -half, self.roll)
+        return self.left + half + x, self.top + half + y
 
     def mesh_to_photo(self) -> F64:
         """Return the (4, 4) matrix from mesh coordinates (metres) to photo coordinates (pixels)."""
@@ -162,49 +201,96 @@ class Placement:
 
     def frame(self, width: int, height: int) -> Frame:
         """Return the part of the crop that a photo of this size, in pixels, covers."""
+        low, high = (0.0, float(CROP_SIDE)) if not self.roll else (-math.inf, math.inf)
         return Frame(
-            max(0.0, -self.left / self.pixel),
-            max(0.0, -self.top / self.pixel),
-            min(float(CROP_SIDE), (width - self.left) / self.pixel),
-            min(float(CROP_SIDE), (height - self.top) / self.pixel),
+            max(low, -self.left / self.pixel),
+            max(low, -self.top / self.pixel),
+            min(high, (width - self.left) / self.pixel),
+            min(high, (height - self.top) / self.pixel),
+            self.roll,
         )
 
     def crop_to_photo(self) -> F64:
         """Return the (4, 4) matrix from crop to photo coordinates, both in pixels."""
-        return self.mesh_to_photo() @ crop_to_mesh()
+        return self.mesh_to_photo() @ crop_to_mesh(self.roll)
 
 
-def crop_to_mesh() -> F64:
-    """Return the (4, 4) matrix from crop coordinates (pixels) to mesh coordinates (metres)."""
+def turned(x: Any, y: Any, roll: float) -> tuple[Any, Any]:
+    """Turn offsets counter-clockwise in the picture by ``roll`` degrees; quarter turns are exact.
+
+    Args:
+        x: to the right, a number or an array.
+        y: down, likewise.
+        roll: degrees.
+    """
+    c, s = _cos_sin(roll)
+    return c * x + s * y, c * y - s * x
+
+
+def crop_to_mesh(roll: float = 0.0) -> F64:
+    """Return the (4, 4) matrix from crop coordinates (pixels) to mesh coordinates (metres).
+
+    The mesh's axes are the photo's: ``roll`` is that of the crop, see :class:`Placement`.
+    """
     m = METRES_PER_PIXEL
     matrix = np.diag([m, -m, -m, 1.0])
     matrix[:3, 3] = -m * CROP_SIDE / 2, m * CROP_SIDE / 2, m * CROP_DEPTH / 2
+    return matrix if not roll else about_z(roll) @ matrix
+
+
+def about_z(roll: float) -> F64:
+    """Return the (4, 4) rotation about the mesh's +Z axis, counter-clockwise in the picture."""
+    c, s = _cos_sin(roll)
+    matrix = np.eye(4)
+    matrix[:2, :2] = (c, -s), (s, c)
     return matrix
 
 
-def place(box: Box, rule: CropRule) -> Placement:
-    """Place the crop of a face, given as a box in photo coordinates, by the model's rule."""
+def _cos_sin(roll: float) -> tuple[float, float]:
+    if roll % 90 == 0:
+        return ((1.0, 0.0), (0.0, 1.0), (-1.0, 0.0), (0.0, -1.0))[int(roll // 90) % 4]
+    return math.cos(math.radians(roll)), math.sin(math.radians(roll))
+
+
+def place(box: Box, rule: CropRule, roll: float = 0.0) -> Placement:
+    """Place the crop of a face by the model's rule.
+
+    Args:
+        box: tight, in the photo turned about the box's centre so that the head is upright.
+        rule: of the model.
+        roll: degrees that the head is turned in the photo, counter-clockwise.
+    """
     side = rule.side * math.sqrt(box.width * box.height)
     pixel = side / CROP_SIDE
     x = box.x + box.width / 2
     y = box.y + box.height / 2 + rule.drop * box.height
-    return Placement(x - pixel * CROP_SIDE / 2, y - pixel * rule.anchor, pixel)
+    left, top = x - pixel * CROP_SIDE / 2, y - pixel * rule.anchor
+    if roll:
+        # How far the crop's centre lies below the box's, along the head.
+        below = top + pixel * CROP_SIDE / 2 - (box.y + box.height / 2)
+        across, down = turned(0.0, below, roll)
+        left, top = left + across, top + down - below
+    return Placement(left, top, pixel, roll)
 
 
-def angles(pose: F32) -> tuple[float, float, float]:
+def angles(pose: F32, roll: float = 0.0) -> tuple[float, float, float]:
     """Return yaw, pitch and roll in degrees, as protome.v1.Pose defines them.
 
     Args:
         pose: (3, 4) matrix from the head's frame (x to its left, y up, z forward) to crop
             coordinates, with any uniform scale.
+        roll: of the crop, see :class:`Placement`; the angles are about the photo's axes.
     """
     # Plain numbers, because this runs in the event loop and arrays would take ten times as long.
     (x0, x1, x2), (y0, y1, y2), (z0, z1, z2) = pose[:, :3].tolist()
+    if roll:
+        columns = (x0, y0), (x1, y1), (x2, y2)
+        (x0, y0), (x1, y1), (x2, y2) = (turned(x, y, roll) for x, y in columns)
     aside, up, ahead = _unit(x0, -y0, -z0), _unit(x1, -y1, -z1), _unit(x2, -y2, -z2)
     yaw = math.atan2(ahead[0], ahead[2])
     pitch = math.asin(min(max(ahead[1], -1.0), 1.0))
-    roll = math.atan2(aside[1], up[1])
-    return math.degrees(yaw), math.degrees(pitch), math.degrees(roll)
+    turn = math.atan2(aside[1], up[1])
+    return math.degrees(yaw), math.degrees(pitch), math.degrees(turn)
 
 
 def _unit(x: float, y: float, z: float) -> tuple[float, float, float]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from protome.geometry import Level, Placement, resample
+from protome.geometry import Level, Placement, resample, turned
 from protome_export.heads.model import Floats
 from protome_export.training.shape_space import ShapeSpace, similarity
 
@@ -57,15 +57,17 @@ class Face:
 
 def to_photo(points: np.ndarray, placement: Placement) -> Floats:
     """Map (N, 3) from crop frame to photo px (x right, y down, z towards the camera)."""
-    corner = np.array([placement.left, placement.top, 0.0])
-    scale = placement.pixel * np.array([1.0, 1.0, -1.0])
-    return np.asarray(points * scale + corner, np.float32)
+    left, top = placement.corner
+    across, down = turned(points[:, 0], points[:, 1], placement.roll)
+    scaled = np.stack([across, down, -points[:, 2]], axis=1) * placement.pixel
+    return np.asarray(scaled + np.array([left, top, 0.0]), np.float32)
 
 
 def to_crop(points: np.ndarray, placement: Placement) -> Floats:
     """Map (N, >=2) photo px to (N, 2) crop px."""
-    corner = np.array([placement.left, placement.top])
-    return np.asarray((points[:, :2] - corner) / placement.pixel, np.float32)
+    left, top = placement.corner
+    x, y = turned(points[:, 0] - left, points[:, 1] - top, -placement.roll)
+    return np.asarray(np.stack([x, y], axis=1) / placement.pixel, np.float32)
 
 
 def to_uint8(occupancy: Floats) -> NDArray[np.uint8]:
@@ -144,6 +146,8 @@ def evaluate_photo(
     bare = space.mean @ linear.T + out.pose[:, 3]
     surfaces["bare"] = bare.astype(np.float32)
     found = to_photo(out.landmarks, place)
+    # From here on in the photo's axes, like the annotations.
+    linear = np.stack([*turned(linear[0], linear[1], place.roll), linear[2]])
     error = rotation_error(points * [1, 1, -1], linear, space)
     for kind, surface in surfaces.items():
         own = surface_errors(points, to_photo(surface, place))

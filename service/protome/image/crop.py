@@ -7,7 +7,7 @@ import math
 import cv2
 import numpy as np
 
-from protome.geometry import CROP_SIDE, U8, Placement
+from protome.geometry import CROP_SIDE, U8, Placement, turned
 
 from .decode import Image
 
@@ -26,12 +26,14 @@ def cut(image: Image, placement: Placement, side: int = CROP_SIDE) -> U8:
     # Coordinates are continuous: the centre of pixel i is at i + 1/2.
     step = placement.pixel * CROP_SIDE / side
     sx = sy = step / image.step
-    left = (placement.left - image.left) / image.step
-    top = (placement.top - image.top) / image.step
+    left = (placement.corner[0] - image.left) / image.step
+    top = (placement.corner[1] - image.top) / image.step
+    # The crop's axes in the photo.
+    (ax, ay), (dx, dy) = turned(1.0, 0.0, placement.roll), turned(0.0, 1.0, placement.roll)
     height, width = image.pixels.shape[:2]
     margin = 4 + math.ceil(2 * max(sx, sy))
-    x0, x1 = _span(left, sx * side, width, margin)
-    y0, y1 = _span(top, sy * side, height, margin)
+    x0, x1 = _span(left, (sx * side * ax, sx * side * dx), width, margin)
+    y0, y1 = _span(top, (sy * side * ay, sy * side * dy), height, margin)
     if x1 <= x0 or y1 <= y0:
         return np.zeros((side, side, 3), np.uint8)
     region = image.pixels[y0:y1, x0:x1]
@@ -49,18 +51,29 @@ def cut(image: Image, placement: Placement, side: int = CROP_SIDE) -> U8:
         sigma = 0.35 * math.sqrt(shrink * shrink - 1)
         region = np.asarray(cv2.GaussianBlur(region, (0, 0), sigma), np.uint8)
     to_region = np.array(
-        [[sx, 0, left + 0.5 * sx - 0.5], [0, sy, top + 0.5 * sy - 0.5]], np.float64
+        [
+            [sx * ax, sx * dx, left + 0.5 * sx * (ax + dx) - 0.5],
+            [sy * ay, sy * dy, top + 0.5 * sy * (ay + dy) - 0.5],
+        ],
+        np.float64,
     )
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     crop = cv2.warpAffine(region, to_region, (side, side), flags=flags)
     return np.asarray(crop, np.uint8)
 
 
-def _span(start: float, length: float, limit: int, margin: int) -> tuple[int, int]:
-    """Return the range of pixels that an interval touches, with a margin for the filters."""
-    first = max(0, math.floor(start) - margin)
-    last = min(limit, math.ceil(start + length) + margin)
-    return first, last
+def _span(start: float, sides: tuple[float, float], limit: int, margin: int) -> tuple[int, int]:
+    """Return the range of pixels that a crop touches on one axis of the photo.
+
+    Args:
+        start: where the crop's corner lies on the axis.
+        sides: how far the crop's two sides go from there along the axis.
+        limit: pixels of the photo.
+        margin: pixels to add for the filters.
+    """
+    low = start + sum(min(side, 0.0) for side in sides)
+    high = start + sum(max(side, 0.0) for side in sides)
+    return max(0, math.floor(low) - margin), min(limit, math.ceil(high) + margin)
 
 
 def blur_effect(crop: U8) -> float:

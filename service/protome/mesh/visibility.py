@@ -41,8 +41,7 @@ def visibility(surface: Surface, frame: Frame = WHOLE) -> F32:
         surface: in crop coordinates.
         frame: the part of the crop that the photo covers.
     """
-    x, y = surface.vertices[:, 0], surface.vertices[:, 1]
-    inside = np.minimum.reduce([x - frame.left, y - frame.top, frame.right - x, frame.bottom - y])
+    inside = frame.inside(surface.vertices)
     spot = _cell(surface.vertices)
     nearest = _depth_map(surface)
     # A cell may miss the front of the surface where it is steep; so test the neighbours too.

@@ -5,6 +5,8 @@ from __future__ import annotations
 import enum
 from typing import Final
 
+import numpy as np
+
 from protome.geometry import CROP_SIDE, F32, Frame, angles
 
 # Photo pixels across the crop; with fewer, the network's input is an enlarged picture.
@@ -55,16 +57,10 @@ def concerns(
         yaw, pitch, _ = angles(pose)
         if abs(yaw) > FAR_TURNED[0] or abs(pitch) > FAR_TURNED[1]:
             found.append(Concern.EXTREME_POSE)
-    if landmarks is not None and _outside(landmarks, frame) > CUT:
+    if landmarks is not None and np.mean(frame.inside(landmarks) < 0) > CUT:
         found.append(Concern.CUT_BY_BORDER)
     if blur > BLURRY:
         found.append(Concern.BLURRED)
     if confidence is not None and confidence < UNSURE:
         found.append(Concern.LOW_CONFIDENCE)
     return found
-
-
-def _outside(landmarks: F32, frame: Frame) -> float:
-    x, y = landmarks[:, 0], landmarks[:, 1]
-    inside = (x >= frame.left) & (x <= frame.right) & (y >= frame.top) & (y <= frame.bottom)
-    return 1 - float(inside.mean())

@@ -113,8 +113,8 @@ class Converter:
                 points = landmarks @ matrix[:3, :3].T + matrix[:3, 3]
                 for x, y, z in points.tolist():
                     summary.landmarks.add(x=x, y=y, z=z)
-            if pose is not None:
-                yaw, pitch, roll = angles(pose)
+            if pose is not None and placement is not None:
+                yaw, pitch, roll = angles(pose, placement.roll)
                 summary.pose.CopyFrom(
                     pb.Pose(yaw_degrees=yaw, pitch_degrees=pitch, roll_degrees=roll)
                 )

@@ -218,7 +218,7 @@ class _ConcernEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Concern.Value
     CONCERN_FEW_PIXELS: _Concern.ValueType  # 1
     """The crop given to the network is less than 72 photo pixels wide, so it was enlarged."""
     CONCERN_EXTREME_POSE: _Concern.ValueType  # 2
-    """Yaw over 70 or pitch over 40 degrees: much of the mesh is a guess."""
+    """Yaw over 70 or pitch over 40 degrees, with the roll removed: much of the mesh is a guess."""
     CONCERN_CUT_BY_BORDER: _Concern.ValueType  # 3
     """More than 5 % of the landmarks lie outside the photo."""
     CONCERN_BLURRED: _Concern.ValueType  # 4
@@ -234,7 +234,7 @@ CONCERN_UNSPECIFIED: Concern.ValueType  # 0
 CONCERN_FEW_PIXELS: Concern.ValueType  # 1
 """The crop given to the network is less than 72 photo pixels wide, so it was enlarged."""
 CONCERN_EXTREME_POSE: Concern.ValueType  # 2
-"""Yaw over 70 or pitch over 40 degrees: much of the mesh is a guess."""
+"""Yaw over 70 or pitch over 40 degrees, with the roll removed: much of the mesh is a guess."""
 CONCERN_CUT_BY_BORDER: Concern.ValueType  # 3
 """More than 5 % of the landmarks lie outside the photo."""
 CONCERN_BLURRED: Concern.ValueType  # 4

@@ -13,7 +13,7 @@ import torch
 
 from protome.geometry import Box, Level
 from protome.image import prepare
-from protome.image.faces import Face as Found
+from protome.image.roll import Face as Found
 from protome.model.engine import Prediction
 from protome_export.cli import main
 from protome_export.evaluation.ablation import true_volumes

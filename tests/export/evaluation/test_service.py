@@ -5,8 +5,8 @@ import pytest
 
 from protome.geometry import Box, place
 from protome.image import prepare
-from protome.image.faces import Face
 from protome.image.prepare import FoundFace, Outcome
+from protome.image.roll import Face
 from protome_export.cli import main
 from protome_export.evaluation.service import Cropped, Faces, crops_of
 from protome_export.evaluation.skin_groups import group_of

@@ -118,3 +118,13 @@ def test_crop_rule_and_its_way_back() -> None:
     seen = np.array([(crop * x).sum(), (crop * y).sum(), 0]) / crop.sum()
     assert np.allclose(to_photo(seen[None], placement)[0, :2], [80, 112], atol=0.3)
     assert crop[:, :2].max() == 0  # outside of the photo: black
+
+
+@pytest.mark.parametrize("roll", [0.0, 90.0, -37.5])
+def test_points_of_a_turned_crop_go_to_the_photo_and_back(roll: float) -> None:
+    placement = place(Box(40, 50, 80, 100), release.CROP_RULE, roll)
+    points = np.random.default_rng(1).uniform(0, 192, (20, 3))
+    photo = to_photo(points, placement)
+    assert np.allclose(to_crop(photo, placement), points[:, :2], atol=1e-3)
+    matrix = placement.crop_to_photo()
+    assert np.allclose(photo[:, :2], (points @ matrix[:3, :3].T + matrix[:3, 3])[:, :2], atol=1e-3)

@@ -11,7 +11,8 @@ import pytest
 from protome.errors import InvalidRequest
 from protome.geometry import U8, Box
 from protome.image.decode import Image
-from protome.image.faces import Face, detect, faces_from_boxes
+from protome.image.faces import detect, faces_from_boxes
+from protome.image.roll import Face
 from tests.support.shapes import seeded
 
 # Eyes, nose tip and mouth of the sample photo, pixels, and its tight face from hair line to chin.
