@@ -1,7 +1,8 @@
 """Part 1: the released network on ONNX Runtime's CUDA provider, without the service.
 
-Places of the nodes, parity with the CPU provider for each batch size, faces per second by batch
-size, with and without IO binding, two batches in flight, CUDA graphs, TensorRT if it is there.
+Placement of the nodes, parity with the CPU provider for each batch size, faces per second by batch
+size, two batches in flight, batches of alternating size in one session and in a session per size,
+CUDA graphs and their values, TensorRT if it is installed.
 """
 
 from __future__ import annotations
@@ -9,40 +10,26 @@ from __future__ import annotations
 import json
 import sys
 import threading
+import time
 from collections import Counter
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
 from protome.model.card import SHIPPED
+from protome.model.session import Session, Setup
 
 from .common import Results, arguments, per_second
+from .crops import sample_crops
 
+CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 BATCHES = (1, 2, 4, 8, 16, 32, 64)
 Feeds = dict[str, NDArray[Any]]
-
-
-def crops(count: int) -> NDArray[np.uint8]:
-    """Crops (count, 192, 192, 3): the sample photo's face, turned, moved and dimmed at random."""
-    import protome
-
-    photo = cv2.imread(str(Path(protome.__file__).parent / "sample.jpg"))
-    assert photo is not None
-    photo = cv2.cvtColor(photo, cv2.COLOR_BGR2RGB)
-    side, random = min(photo.shape[:2]), np.random.default_rng(0)
-    out = []
-    for _ in range(count):
-        angle, zoom = random.normal(0, 15), 192 / side * random.uniform(0.8, 1.6)
-        matrix = cv2.getRotationMatrix2D((side / 2, side / 2), angle, zoom)
-        matrix[:, 2] += 96 - side / 2 + random.normal(0, 10, 2)
-        crop = cv2.warpAffine(photo, matrix, (192, 192), flags=cv2.INTER_AREA)
-        out.append((crop * random.uniform(0.5, 1.0)).astype(np.uint8))
-    return np.stack(out)
 
 
 def options(**entries: Any) -> ort.SessionOptions:
@@ -75,32 +62,28 @@ class Network:
     def run(self, feeds: Feeds) -> Feeds:
         return dict(zip(self.outputs, self.session.run(self.outputs, feeds), strict=True))
 
-    def bound(self, feeds: Feeds) -> Feeds:
-        """Run by IO binding as the service does: each output copied once."""
-        binding = self.session.io_binding()
-        for name, value in feeds.items():
-            binding.bind_cpu_input(name, value)
-        for name in self.outputs:
-            binding.bind_output(name, "cuda")
-        self.session.run_with_iobinding(binding)
-        values = (value.numpy() for value in binding.get_outputs())
-        return dict(zip(self.outputs, values, strict=True))
 
+def placement(events: list[dict[str, Any]]) -> dict[str, Any]:
+    """Count the nodes by provider and operator, name those on the CPU, and sum up their time.
 
-def placement(profile: Path) -> dict[str, Any]:
-    """Which provider ran which nodes, and where the time went, from ONNX Runtime's profile."""
+    Args:
+        events: of ONNX Runtime's profile.
+    """
     providers: dict[str, Counter[str]] = {}
     spent: Counter[str] = Counter()
-    for event in json.loads(profile.read_text()):
-        arguments_ = event.get("args", {})
-        if event.get("cat") != "Node" or "provider" not in arguments_:
+    on_cpu: list[str] = []
+    for event in events:
+        name, _, kind = event["name"].rpartition("_kernel_time")
+        facts = event.get("args", {})
+        if kind or event.get("cat") != "Node" or "provider" not in facts:
             continue
-        if event["name"].endswith("_kernel_time"):
-            kind = arguments_["op_name"]
-            providers.setdefault(arguments_["provider"], Counter())[kind] += 1
-            spent[kind] += event["dur"]
+        providers.setdefault(facts["provider"], Counter())[facts["op_name"]] += 1
+        spent[facts["op_name"]] += event["dur"]
+        if facts["provider"] == CPU:
+            on_cpu.append(f"{facts['op_name']} {name}")
     return {
         "nodes": {name: dict(kinds.most_common()) for name, kinds in providers.items()},
+        "on_cpu": sorted(on_cpu),
         "microseconds_by_operator": dict(spent.most_common(15)),
     }
 
@@ -113,12 +96,10 @@ def profiled(provider: str, out: Path, batch: NDArray[np.uint8]) -> dict[str, An
         net.run(feeds)
     path = Path(net.session.end_profiling())
     events = json.loads(path.read_text())
-    runs = [e for e in events if e["name"] == "model_run"]
-    last = runs[-1]["ts"]
-    path.write_text(json.dumps([e for e in events if e.get("ts", 0) >= last]))
-    found = placement(path)
     path.unlink()
-    return found | {"model_run_microseconds": [e["dur"] for e in runs]}
+    runs = [event for event in events if event["name"] == "model_run"]
+    found = placement([event for event in events if event.get("ts", 0) >= runs[-1]["ts"]])
+    return found | {"model_run_microseconds": [event["dur"] for event in runs]}
 
 
 def agreement(a: Feeds, b: Feeds) -> dict[str, float]:
@@ -142,7 +123,7 @@ def two_in_flight(net: Network, feeds: Feeds, count: int, seconds: float) -> dic
     done: list[dict[str, float]] = []
     threads = [
         threading.Thread(
-            target=lambda: done.append(per_second(lambda: net.bound(feeds), count, seconds))
+            target=lambda: done.append(per_second(lambda: net.run(feeds), count, seconds))
         )
         for _ in range(2)
     ]
@@ -153,88 +134,123 @@ def two_in_flight(net: Network, feeds: Feeds, count: int, seconds: float) -> dic
     return {"per_second": sum(part["per_second"] for part in done)}
 
 
-def cuda_graph(batch: NDArray[np.uint8], seconds: float) -> dict[str, float]:
-    """Faces per second when a captured CUDA graph is replayed with inputs and outputs that stay
-    on the GPU, copies to the host counted."""
-    net = Network("CUDAExecutionProvider", {"enable_cuda_graph": "1"})
-    feeds = net.feeds(batch, [0])
+def alternating(
+    run: Callable[[Feeds], object], batches: list[Feeds], seconds: float
+) -> dict[str, float]:
+    """Median milliseconds of a batch by its size, when each batch has another size than the one
+    before."""
+    for feeds in batches * 2:
+        run(feeds)
+    times: dict[str, list[float]] = {}
+    end = time.perf_counter() + seconds
+    while not times or time.perf_counter() < end:
+        for feeds in batches:
+            began = time.perf_counter()
+            run(feeds)
+            took = time.perf_counter() - began
+            times.setdefault(str(len(feeds["crops"])), []).append(took)
+    return {size: 1e3 * sorted(took)[len(took) // 2] for size, took in times.items()}
+
+
+def cuda_graph(
+    plain: Network, batch: NDArray[np.uint8], device: str, seconds: float
+) -> dict[str, Any]:
+    """Faces per second when a captured CUDA graph is replayed, copies to and from the GPU counted,
+    and how far its values for other crops are from a plain run.
+
+    Args:
+        plain: the same provider without CUDA graphs.
+        batch: of this size is the graph.
+        device: "cuda", or "cpu", which binds the same way and captures nothing.
+        seconds: to measure for.
+    """
+    net = Network(CUDA, {"enable_cuda_graph": "1"}) if device == "cuda" else Network(CPU)
     binding = net.session.io_binding()
-    inputs = {n: ort.OrtValue.ortvalue_from_numpy(v, "cuda", 0) for n, v in feeds.items()}
+
+    def on_device(values: Feeds) -> dict[str, ort.OrtValue]:
+        return {n: ort.OrtValue.ortvalue_from_numpy(v, device, 0) for n, v in values.items()}
+
+    feeds = net.feeds(batch, [0])
+    inputs = on_device(feeds)
+    outputs = on_device({n: np.zeros_like(v) for n, v in plain.run(feeds).items()})
     for name, value in inputs.items():
         binding.bind_ortvalue_input(name, value)
-    shapes = {name: value.shape for name, value in net_shapes(feeds).items()}
-    outputs = {}
-    for output in net.session.get_outputs():
-        like = shapes[output.name]
-        kind = np.uint8 if "uint8" in output.type else np.float32
-        outputs[output.name] = ort.OrtValue.ortvalue_from_numpy(np.zeros(like, kind), "cuda", 0)
-        binding.bind_ortvalue_output(output.name, outputs[output.name])
+    for name, value in outputs.items():
+        binding.bind_ortvalue_output(name, value)
 
-    def run() -> None:
-        inputs["crops"].update_inplace(feeds["crops"])
+    def run(crops: NDArray[np.uint8]) -> Feeds:
+        inputs["crops"].update_inplace(crops)
         net.session.run_with_iobinding(binding)
-        for value in outputs.values():
-            value.numpy()
+        return {name: value.numpy() for name, value in outputs.items()}
 
-    return per_second(run, len(batch), seconds)
-
-
-def net_shapes(feeds: Feeds) -> Feeds:
-    """Outputs of these feeds by the CPU provider, for their shapes."""
-    return Network("CPUExecutionProvider").run(feeds)
+    speed = per_second(partial(run, batch), len(batch), seconds)
+    # Other crops than those of the capture: a replay must read the inputs again.
+    mirrored = np.ascontiguousarray(batch[:, :, ::-1])
+    same = agreement(run(mirrored), plain.run(net.feeds(mirrored, [0])))
+    return {**speed, "against a plain run": same}
 
 
 def main() -> int:
     args = arguments(__doc__)
     results = Results(args.out / "network.json")
-    provider = "CPUExecutionProvider" if args.dry else "CUDAExecutionProvider"
+    provider, device = (CPU, "cpu") if args.dry else (CUDA, "cuda")
     batches = BATCHES[:2] if args.dry else BATCHES
     seconds = 0.2 if args.dry else 1.0
     if not args.dry:
         ort.preload_dlls()
     results.add("versions", {"onnxruntime": ort.__version__, "numpy": np.__version__})
     results.add("providers", ort.get_available_providers())
-    pictures = crops(max(batches))
+    pictures = sample_crops(max(batches))
     with results.step("placement"):
         results.add("placement 1", profiled(provider, args.out, pictures[:1]))
         results.add("placement 32", profiled(provider, args.out, pictures[:32]))
-    reference = Network("CPUExecutionProvider", intra_op_num_threads=0)
-    net = Network(provider, {"cudnn_conv_algo_search": "HEURISTIC"} if not args.dry else {})
-    call = net.run if args.dry else net.bound
+    reference = Network(CPU, intra_op_num_threads=0)
+    # How cuDNN chooses its algorithms; the CPU provider knows no such setting.
+    heuristic = {} if args.dry else {"cudnn_conv_algo_search": "HEURISTIC"}
+    net = Network(provider, heuristic)
     for count in batches:
         batch = pictures[:count]
         with results.step(f"parity {count}"):
             feeds = net.feeds(batch, [0, count - 1][: min(2, count)])
-            results.add(f"parity {count}", agreement(call(feeds), reference.run(feeds)))
+            results.add(f"parity {count}", agreement(net.run(feeds), reference.run(feeds)))
         with results.step(f"speed {count}"):
             feeds = net.feeds(batch, [0])
             found = {"run": per_second(partial(net.run, feeds), count, seconds)}
-            if not args.dry:
-                found["io_binding"] = per_second(partial(net.bound, feeds), count, seconds)
-                found["two_in_flight"] = two_in_flight(net, feeds, count, seconds)
+            found["two_in_flight"] = two_in_flight(net, feeds, count, seconds)
             results.add(f"speed {count}", found)
-    for count in () if args.dry else (1, 8, 32):
+    some = (1, 2) if args.dry else (1, 8, 32)
+    with results.step("alternating sizes"):
+        fed = [net.feeds(pictures[:count], [0]) for count in some]
+        service = Session((SHIPPED / "model.onnx").read_bytes(), Setup(device))
+        each = partial(service.run, outputs=net.outputs)
+        results.add("alternating, one session, ms", alternating(net.run, fed, 2 * seconds))
+        results.add("alternating, session per size, ms", alternating(each, fed, 2 * seconds))
+    for count in some:
         with results.step(f"cuda graph {count}"):
-            results.add(f"cuda graph {count}", cuda_graph(pictures[:count], seconds))
-    if not args.dry:
-        with results.step("no rows"):
-            feeds = net.feeds(pictures[:4], [])
-            empty = net.bound(feeds)
-            results.add("no rows", {name: list(value.shape) for name, value in empty.items()})
-            results.add("speed 32 no rows", per_second(
-                lambda: net.bound(net.feeds(pictures[:32], [])), 32, seconds))  # fmt: skip
-        with results.step("exhaustive"):
-            slow = Network(provider, {"cudnn_conv_algo_search": "EXHAUSTIVE"})
-            feeds = slow.feeds(pictures[:32], [0])
-            results.add("exhaustive 32", per_second(lambda: slow.bound(feeds), 32, seconds))
-        if "TensorrtExecutionProvider" in ort.get_available_providers():
-            # Optional: TensorRT's libraries are seldom there.
-            try:
-                trt = Network("TensorrtExecutionProvider", {"trt_fp16_enable": "True"})
-                feeds = trt.feeds(pictures[:32], [0])
-                results.add("tensorrt 32", per_second(lambda: trt.bound(feeds), 32, seconds))
-            except Exception as error:
-                results.add("tensorrt", f"not there: {str(error)[:200]}")
+            found = cuda_graph(net, pictures[:count], device, seconds)
+            results.add(f"cuda graph {count}", found)
+    with results.step("no rows"):
+        feeds = net.feeds(pictures[:4], [])
+        results.add("no rows", {name: list(value.shape) for name, value in net.run(feeds).items()})
+        feeds = net.feeds(pictures[:32], [])
+        results.add(
+            "speed 32 no rows", per_second(partial(net.run, feeds), len(feeds["crops"]), seconds)
+        )
+    with results.step("exhaustive"):
+        exhaustive = {} if args.dry else {"cudnn_conv_algo_search": "EXHAUSTIVE"}
+        slow = Network(provider, exhaustive)
+        feeds = slow.feeds(pictures[:32], [0])
+        results.add(
+            "exhaustive 32", per_second(partial(slow.run, feeds), len(feeds["crops"]), seconds)
+        )
+    if not args.dry and "TensorrtExecutionProvider" in ort.get_available_providers():
+        # TensorRT's libraries are seldom installed.
+        try:
+            trt = Network("TensorrtExecutionProvider", {"trt_fp16_enable": "True"})
+            feeds = trt.feeds(pictures[:32], [0])
+            results.add("tensorrt 32", per_second(partial(trt.run, feeds), 32, seconds))
+        except Exception as error:
+            results.add("tensorrt", f"not there: {str(error)[:200]}")
     return results.failed
 
 

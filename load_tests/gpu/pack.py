@@ -1,9 +1,9 @@
 """Pack what the GPU machine needs into pieces, or join and install them there.
 
-``python -m gpu.pack pack OUT`` writes ``bundle.000`` ... and ``bundle.json`` with their SHA-256:
-wheels of the project and of what the machine lacks, ONNX Runtime for CUDA among them, and the
-data of the factory. ``python -m gpu.pack unpack PIECES TARGET``, which needs nothing but Python,
-checks and joins them and installs the wheels into ``TARGET/site``.
+``python -m load_tests.gpu.pack pack OUT`` writes ``bundle.000`` ... and ``bundle.json`` with their
+SHA-256: wheels of the project and of what the machine lacks, ONNX Runtime for CUDA among them, and
+the data of the factory. ``python -m load_tests.gpu.pack unpack PIECES TARGET``, which needs only
+Python, checks and joins them and installs the wheels into ``TARGET/site``.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ def unpack(pieces: Path, target: Path) -> None:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m gpu.pack", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m load_tests.gpu.pack", description=__doc__)
     commands = parser.add_subparsers(required=True, dest="command")
     p = commands.add_parser("pack")
     p.add_argument("out", type=Path)

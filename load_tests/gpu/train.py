@@ -28,7 +28,7 @@ def main() -> int:
         shard=16 if args.dry else 128,
         batch=4 if args.dry else 256,
         steps=4 if args.dry else 1_000_000,
-        minutes=3.5,
+        minutes=3.0,
         amp=not args.dry,
         save_every=4 if args.dry else 500,
     )
