@@ -15,7 +15,7 @@ from typing import Final
 
 import pytest
 
-from load_tests.gpu import pack
+from load_tests.gpu import pack, report
 from load_tests.gpu.__main__ import PARTS
 
 RUN: Final = Path(__file__).parents[2] / "load_tests" / "gpu" / "run"
@@ -128,3 +128,13 @@ def test_device_code_of_other_architectures_is_blanked() -> None:
 def test_a_library_without_device_code_is_kept() -> None:
     elf = library((b".text", b"code" * 8))
     assert pack.keep_architecture(elf, 90) == elf
+
+
+def test_the_gpu_report_has_the_tables_of_its_figures(tmp_path: Path) -> None:
+    page = (report.FIGURES.parent / "gpu.md").read_text()
+    figures = json.loads(report.FIGURES.read_text())
+    tables = report.tables(figures)
+    assert len(tables) == 6
+    assert all(text in page for text in tables.values())
+    # Rounded once, figures stay as they are.
+    assert report.rounded(figures) == figures
