@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import onnxruntime as ort
@@ -193,7 +193,8 @@ def cuda_graph(
 def main() -> int:
     args = arguments(__doc__)
     results = Results(args.out / "network.json")
-    provider, device = (CPU, "cpu") if args.dry else (CUDA, "cuda")
+    device: Literal["cpu", "cuda"] = "cpu" if args.dry else "cuda"
+    provider = CPU if args.dry else CUDA
     batches = BATCHES[:2] if args.dry else BATCHES
     seconds = 0.2 if args.dry else 1.0
     if not args.dry:
