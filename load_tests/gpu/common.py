@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
+import subprocess
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -49,6 +51,14 @@ class Results:
     def failed(self) -> int:
         """Exit status: 1 if a step failed."""
         return int("failed" in self._values)
+
+
+def gpu_memory_mib() -> int | None:
+    """Return the memory in use on the first GPU, MiB, or None without NVIDIA's driver."""
+    if not shutil.which("nvidia-smi"):
+        return None
+    command = ["nvidia-smi", "--id=0", "--query-gpu=memory.used", "--format=csv,noheader,nounits"]
+    return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
 def per_second(run: Callable[[], object], count: int, seconds: float) -> dict[str, float]:

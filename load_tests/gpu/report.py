@@ -90,12 +90,20 @@ def loads(service: dict[str, Any]) -> Iterator[list[object]]:
             ]
 
 
+def alternations(network: dict[str, Any]) -> Iterator[list[object]]:
+    """Rows by batch size: batches of alternating size, in one session and in a session per size."""
+    one = network.get("alternating, one session, ms", {})
+    each = network.get("alternating, session per size, ms", {})
+    for size, value in one.items():
+        yield [size, f"{value:.1f}", f"{each[size]:.1f}"]
+
+
 def tables(figures: dict[str, Any]) -> dict[str, str]:
     """Return the tables of the page by title."""
     network, service = figures["network"], figures["service"]
     nodes = network["placement 32"]["nodes"]
     bench = service["bench"]
-    return {
+    found = {
         "placement": table(
             ["provider", "nodes", "of them"],
             [
@@ -142,6 +150,9 @@ def tables(figures: dict[str, Any]) -> dict[str, str]:
             ],
         ),
     }  # fmt: skip
+    if rows := list(alternations(network)):
+        found["alternating sizes"] = table(["batch", "one session ms", "session per size ms"], rows)
+    return found
 
 
 def main() -> None:

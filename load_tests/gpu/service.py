@@ -14,7 +14,7 @@ from protome.bench.bench import OPTIONS, stage_means, summarize
 from protome.bench.service import Service
 from protome.sample import SAMPLE
 
-from .common import Results, arguments
+from .common import Results, arguments, gpu_memory_mib
 
 BATCH_SIZES = "protome_batch_size_faces"
 
@@ -34,6 +34,7 @@ def closed(service: Service, clients: int, seconds: float) -> dict[str, Any]:
         "mean_batch": faces / batches if batches else None,
         "stage_ms": {name: 1e3 * value for name, value in stage_means(first, last).items()},
         "resident_mib": service.memory() / 2**20,
+        "gpu_mib": gpu_memory_mib(),
     }
 
 
