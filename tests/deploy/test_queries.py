@@ -104,7 +104,7 @@ def selectors(node: Any) -> Iterator[promql_parser.VectorSelector]:
 
 
 def problems(text: str, exported: dict[str, set[str]], recorded: set[str]) -> list[str]:
-    """What an expression asks for that nobody has."""
+    """Labels that an expression asks for and no series has."""
     found = list(selectors(promql_parser.parse(text)))
     # The walk above misses no series that stands in the text.
     written = set(re.findall(r"\b(?:protome|process)[_:][\w:]+", text))

@@ -147,9 +147,9 @@ def test_photos_of_the_same_name_do_not_overwrite_each_other(
 def test_reconstruct_without_a_server_there_is_a_clear_failure(
     photos: Path, tmp_path: Path
 ) -> None:
-    with socket.socket() as nobody:
-        nobody.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{nobody.getsockname()[1]}"
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{unused.getsockname()[1]}"
         done = _run("reconstruct", photos / "portrait.jpg", "-o", tmp_path, "--address", address)
     assert done.returncode == 1
     assert "UNAVAILABLE" in done.stdout + done.stderr

@@ -1,4 +1,4 @@
-"""What a client is told when its request cannot be served: code, reason, facts."""
+"""Errors of requests that cannot be served: code, reason, details."""
 
 from __future__ import annotations
 

@@ -210,7 +210,7 @@ def test_probes_of_a_ready_server(server: EmbeddedServer) -> None:
 
 
 def _status(port: int, path: str, seen: list[int]) -> int:
-    """Of a page; noted, too. 0 while nobody listens."""
+    """Return the status of a page and record it; 0 while the port is closed."""
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
             seen.append(answer.status)

@@ -148,7 +148,7 @@ def test_a_crash_writes_no_core(
 
 
 def _at_rest(server: EmbeddedServer) -> bool:
-    """No task runs: what was given up is finished for nobody."""
+    """No task runs: work of cancelled calls is not finished."""
     before = [worker.cpu_times().user for worker in workers(server)]
     psutil.cpu_percent(0.3)
     return before == [worker.cpu_times().user for worker in workers(server)]

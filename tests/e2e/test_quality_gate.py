@@ -1,4 +1,4 @@
-"""What users are told about how far to rely on a mesh: of each face and of each vertex."""
+"""How far to rely on a mesh: figures of each face and of each vertex."""
 
 from __future__ import annotations
 

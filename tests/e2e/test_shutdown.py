@@ -64,7 +64,7 @@ def test_sigterm_says_not_serving_first_then_finishes_what_is_in_flight(
         assert http_get(server, "/readyz")[0] == 503
         assert http_get(server, "/healthz")[0] == 200
         assert metric(server, "protome_ready") == 0
-        # Within the delay, load balancers still send: nobody is turned away.
+        # Within the delay, load balancers still send: no call is refused.
         assert ask(stub, photo).mesh() == alone
         answer = long.result()
         assert answer.outcomes() == ["RECONSTRUCTED"] * 12

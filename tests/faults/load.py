@@ -106,7 +106,7 @@ class Load:
         return {name: count for name, count in self.outcomes.items() if name != "OK"}
 
     def progress(self, photos: int, seconds: float = 30.0) -> None:
-        """Wait until so many more photos are reconstructed."""
+        """Wait until this number of further photos is reconstructed."""
         before = self.outcomes["OK"]
         eventually(lambda: self.outcomes["OK"] >= before + photos, f"{photos} more photos", seconds)
 

@@ -92,7 +92,7 @@ def test_clients_that_read_slowly_or_never(
 
 
 def test_clients_that_send_slowly(server: EmbeddedServer, photo: bytes) -> None:
-    """More of them than may be slow: those that are ended are told so, nobody else notices."""
+    """More slow uploads than allowed: the ended ones get an error, no other call is affected."""
     before = Rest.of(server)
     done = threading.Event()
 

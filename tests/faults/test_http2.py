@@ -147,7 +147,7 @@ def test_only_a_flood_of_pings_ends_a_connection(server: EmbeddedServer) -> None
         time.sleep(0.2)
         assert not client.closed()
         client.say(ping, 2000)
-        eventually(client.closed, "the server hung up")
+        eventually(client.closed, "the server closed the connection")
 
 
 def test_control_characters_cannot_forge_log_lines(server: EmbeddedServer, photo: bytes) -> None:
@@ -161,7 +161,7 @@ def test_control_characters_cannot_forge_log_lines(server: EmbeddedServer, photo
 
 
 def test_a_client_that_takes_its_answer_byte_by_byte(server: EmbeddedServer, photo: bytes) -> None:
-    """It holds up nobody; ``send_seconds`` end it."""
+    """It delays no other call; ``send_seconds`` end it."""
     before = Rest.of(server)
     body = pb.ReconstructRequest(image=photo).SerializeToString()
     nothing = frame(SETTINGS, 0, 0, struct.pack(">HI", INITIAL_WINDOW, 0))

@@ -70,7 +70,7 @@ def test_only_spans_read_the_wall_clock() -> None:
 
 
 def test_a_server_whose_grpc_ended_ends_too(tmp_path: Path) -> None:
-    """It would be ready, and answer nobody."""
+    """It would be ready and answer no call."""
     with faulty(tmp_path / "fault"), EmbeddedServer(SMALL) as ending:
         (tmp_path / "fault").write_text("end")
         assert ending.process.wait(20) == 0

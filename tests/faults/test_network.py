@@ -44,7 +44,7 @@ def test_a_face_without_numbers_harms_no_other_of_its_batch(
             assert 1 <= len(lost) < 4
             seen |= {(face.outcome, face.message) for face in lost}
     fault("none")
-    assert seen == {(pb.FACE_OUTCOME_FAILED, "the network gave something that is no number")}
+    assert seen == {(pb.FACE_OUTCOME_FAILED, "the model output is invalid")}
     heals(server, photo, before)
 
 

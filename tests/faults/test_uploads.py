@@ -69,7 +69,7 @@ def test_many_stopped_uploads_delay_others_only_briefly(
             for _ in range(20):
                 client.half("Reconstruct")
         with grpc.insecure_channel(strict.address, options=OPTIONS) as channel:
-            # It may have to wait longer than there is patience for; then it is told so.
+            # It may have to wait longer than its limit; then it gets an error that says so.
             def answered() -> bool:
                 try:
                     ask(Stub(channel), pb.ReconstructRequest(image=photo), timeout=60)

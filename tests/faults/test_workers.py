@@ -153,7 +153,7 @@ def test_too_little_to_start_with(tmp_path: Path, limit: str, said: str) -> None
 def test_a_worker_that_is_stopped_while_its_clients_leave(
     server: EmbeddedServer, photo: bytes, sample_photo: bytes
 ) -> None:
-    """What it holds comes back once it was replaced, though nobody waits for it any more."""
+    """Its shared memory is freed once it is replaced, though the call has ended."""
     before, restarts = Rest.of(server), _restarts(server)
     with Load(server, photo) as load, grpc.insecure_channel(server.address) as channel:
         calls = [Stub(channel).Reconstruct(heavy(sample_photo, 2), timeout=60) for _ in range(4)]

@@ -86,7 +86,7 @@ class Client:
         self._socket.close()
 
     def closed(self) -> bool:
-        """Whether the server hung up; reads what came."""
+        """Read what has arrived; return whether the server closed the connection."""
         self._socket.settimeout(0.001)
         try:
             while piece := self._socket.recv(1 << 16):
@@ -152,7 +152,7 @@ class Client:
         self._socket.settimeout(max(0.001, limit - time.monotonic()))
         piece = self._socket.recv(1 << 16)
         if not piece:
-            raise ConnectionError("the server hung up")
+            raise ConnectionError("the server closed the connection")
         self._read += piece
         while len(self._read) >= 9:
             size = int.from_bytes(self._read[:3])

@@ -18,7 +18,7 @@ from .trunk import Widths
 
 
 def open_space(config: Config) -> ShapeSpace:
-    """The run's shape space, kept in its folder: built once, or that of the weights to start
+    """Return the run's shape space, kept in its folder: built once, or that of the weights to start
     from, whose coefficients mean nothing in another.
 
     Raises:
@@ -35,7 +35,7 @@ def open_space(config: Config) -> ShapeSpace:
 
 
 def make_network(config: Config, space: ShapeSpace) -> GuidedNet:
-    """The network of a run, untrained."""
+    """Build the network of a run, untrained."""
     widths = Widths(config.encoder, config.blocks, config.decoder, config.code)
     path = Path(config.facemesh) if config.facemesh else None
     return GuidedNet(
@@ -57,13 +57,13 @@ def load_weights(network: GuidedNet, state: dict[str, Tensor]) -> None:
 
 
 def learned(network: GuidedNet) -> dict[str, Tensor]:
-    """What a checkpoint holds of a network."""
+    """Return what a checkpoint holds of a network."""
     given = _given(network)
     return {k: v for k, v in network.state_dict().items() if k not in given}
 
 
 def _given(network: GuidedNet) -> set[str]:
-    """Names of what is not trained: the voxeliser's tables and frozen weights."""
+    """Return the names of what is not trained: the voxeliser's tables and frozen weights."""
     frozen = {name for name, p in network.named_parameters() if not p.requires_grad}
     return frozen | {k for k in network.state_dict() if k.startswith("voxeliser.")}
 
@@ -73,7 +73,7 @@ def load_run(run: Path, facemesh: Path | None = None) -> tuple[GuidedNet, Config
 
     Args:
         run: folder with config.toml and checkpoint.pt; space.npz lies there or one folder up.
-        facemesh: in the place of the config's, which may lie elsewhere now.
+        facemesh: overrides the path in the run's settings.
 
     Returns:
         The network in evaluation mode, the run's settings and its steps.
@@ -90,14 +90,15 @@ def load_run(run: Path, facemesh: Path | None = None) -> tuple[GuidedNet, Config
 
 
 def space_of(folder: Path) -> Path:
-    """The shape space of the weights in a folder: there or, shared, one folder up."""
+    """Return the path of the shape space of the weights in a folder: there or, shared, one folder
+    up."""
     own = folder / "space.npz"
     return own if own.exists() else folder.parent / "space.npz"
 
 
 def blend(run: Path, other: Path, out: Path, share: float = 0.5) -> None:
-    """A run whose averaged weights lie between those of ``run`` and the checkpoint it started from
-    (Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022), to be exported."""
+    """Write a run whose averaged weights lie between those of ``run`` and the checkpoint it started
+    from (Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022), to be exported."""
     first = torch.load(run / "checkpoint.pt", map_location="cpu", weights_only=True)
     second = torch.load(other, map_location="cpu", weights_only=True)["ema"]
     mixed = {

@@ -11,7 +11,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Config:
-    """Paths are relative to the working directory."""
+    """Settings of a run; paths are relative to the working directory."""
 
     head: str = "tiny"
     data: str = ""
@@ -46,7 +46,7 @@ class Config:
     depth_weight: float = 0.0  # of depth behind the mean head's nearest point, beside the vertices'
     shape_weight: float = 1.0
     save_every: int = 500
-    dropout: float = 0.0  # of what the shape head is told
+    dropout: float = 0.0  # of the shape head's input
     landmark_beta: float = 0.05  # of the smooth L1 loss, over 96 px: L1 beyond it
     rotate_degrees: float = 9.0
     any_roll: float = 0.0  # share of crops turned by anything up to 90 degrees
@@ -58,7 +58,11 @@ class Config:
 
 
 def load_config(path: Path) -> Config:
-    """Reads TOML; unknown keys are errors."""
+    """Read TOML.
+
+    Raises:
+        ValueError: unknown keys.
+    """
     values = tomllib.loads(path.read_text())
     known = {f.name for f in dataclasses.fields(Config)}
     if unknown := set(values) - known:
@@ -70,7 +74,7 @@ def load_config(path: Path) -> Config:
 
 
 def dump_config(config: Config, path: Path) -> None:
-    """Writes a config so that load_config reads the same."""
+    """Write a config as `load_config` reads it."""
     lines = []
     for key, value in dataclasses.asdict(config).items():
         if isinstance(value, bool):

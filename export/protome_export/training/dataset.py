@@ -49,7 +49,7 @@ class Stored:
 
 
 def shard_coefficients(path: Path, shard: Shard, poser: Poser, space: ShapeSpace) -> Floats:
-    """(n, K) shape coefficients of a shard's heads; kept beside the shard."""
+    """Compute the shape coefficients (n, K) of a shard's heads; they are cached beside it."""
     cache = path.with_suffix(".coefficients.npz")
     stamp = np.float64(np.square(space.modes.astype(np.float64)).sum())
     if cache.exists():
@@ -81,8 +81,7 @@ class Samples:
         return sum(len(s.images) for s in self.shards)
 
     def refresh(self, limit: int | None = None) -> int:
-        """Takes in shards that are new, at most limit of them at hand; how many samples there
-        are."""
+        """Load new shards, up to ``limit`` shards in all; return the number of samples."""
         shards = list(self.shards)
         for path in find_shards(self.folder):
             if path not in self.seen and (limit is None or len(self.seen) < limit):
@@ -99,7 +98,7 @@ class Samples:
         return len(self)
 
     def take(self, dice: Dice) -> Stored:
-        """One random sample per row of dice."""
+        """Draw one random sample per row of dice."""
         if self.device.type != "cpu":
             whole = self.shards[0]
             dice.uniform()
@@ -117,7 +116,7 @@ class Samples:
 
 
 def mirrored(s: Stored, flip: Tensor, mirror: Tensor) -> Stored:
-    """Those with flip (B,) as their mirror images show them; mirror (K, K) of coefficients."""
+    """Mirror the samples marked by flip (B,); mirror (K, K): see `ShapeSpace`."""
     twins = s.landmarks[:, torch.from_numpy(MIRROR68).to(flip.device)] * torch.tensor(
         [-1.0, 1.0, 1.0], device=flip.device
     )
@@ -160,8 +159,18 @@ def augmented(images: Tensor, landmarks: Tensor, dice: Dice, c: Config) -> tuple
 def windowed(
     images: Tensor, landmarks: Tensor, samples: Samples, dice: Dice, c: Config
 ) -> tuple[Tensor, Tensor]:
-    """Windows around the true faces, missed at random: images (B, 192, 192, 3) uint8 -> windows
-    (B, 3, 192, 192) 0..1; landmarks (B, 68, 3) in the window frame."""
+    """Cut windows around the true faces, displaced at random as a finder would displace them.
+
+    Args:
+        images: (B, 192, 192, 3) uint8.
+        landmarks: (B, 68, 3) crop frame, px.
+        samples: where they come from.
+        dice: random numbers.
+        c: spread of roll, zoom and position.
+
+    Returns:
+        Windows (B, 3, 192, 192) in 0..1 and landmarks (B, 68, 3) in the window frame, px.
+    """
     turn = torch.deg2rad(dice.normal(0, c.rotate_degrees, 1))
     jitter = torch.cat([turn, dice.normal(0, c.zoom, 1), dice.normal(0, c.move, 2)], 1)
     rotation, scale, _ = umeyama(landmarks, samples.canonical68)
@@ -170,7 +179,7 @@ def windowed(
 
 
 def _bordered(x: Tensor, dice: Dice, share: float) -> Tensor:
-    """Black borders, as crops have that reach beyond the photo; up to a quarter of a side."""
+    """Draw black borders, as of crops that reach beyond the photo; up to a quarter of a side."""
     cut = (
         (1 + dice.pick(x.shape[-1] // 4 - 1, 4)) * dice.chance(0.5, 4) * dice.chance(share)[:, None]
     )
@@ -178,7 +187,7 @@ def _bordered(x: Tensor, dice: Dice, share: float) -> Tensor:
 
 
 def _covered(x: Tensor, dice: Dice, share: float) -> Tensor:
-    """A share of the crops with an ellipse of another crop over them: what hides real faces has
+    """Cover a share of the crops by an ellipse of another crop: what hides real faces has
     texture, and often is skin or hair."""
     centre, half = dice.uniform(-0.9, 0.9, 2), dice.uniform(0.12, 0.5, 2)
     side = x.shape[-1]
@@ -195,7 +204,7 @@ def _covered(x: Tensor, dice: Dice, share: float) -> Tensor:
 
 
 def _shaded(x: Tensor, dice: Dice, share: float) -> Tensor:
-    """Smooth light and shadow over a share of the crops."""
+    """Lay smooth light and shadow over a share of the crops."""
     depth = dice.uniform(0.1, 0.7) * dice.chance(share)
     exponent = dice.normal(0, 1, 1, 3, 3) * depth[:, None, None, None]
     return x * fn.interpolate(exponent, x.shape[-2:], mode="bicubic", align_corners=True).exp()
@@ -222,7 +231,7 @@ def _photometric(x: Tensor, dice: Dice) -> Tensor:
 
 
 def _boxed(x: Tensor, dice: Dice, share: float) -> Tensor:
-    """A box of one colour over a share of the crops."""
+    """Draw a box of one colour over a share of the crops."""
     side = x.shape[-1]
     size = (5 + dice.pick(27, 2)) * side // INPUT
     corner = (dice.uniform(0, 1, 2) * (side - size)).long()
@@ -231,8 +240,8 @@ def _boxed(x: Tensor, dice: Dice, share: float) -> Tensor:
 
 
 def degraded(x: Tensor, dice: Dice, generator: torch.Generator, c: Config) -> Tensor:
-    """Pictures (B, 3, S, S) in 0..1 with black borders, covers, shadows, colour casts, blur and
-    grain."""
+    """Add black borders, covers, shadows, colour casts, blur and grain to pictures (B, 3, S, S)
+    in 0..1."""
     x = _covered(_bordered(x, dice, c.borders), dice, c.covered)
     x = _photometric(_shaded(x, dice, c.shaded), dice)
     grain = torch.randn(x.shape, generator=generator, device=x.device)
@@ -241,7 +250,7 @@ def degraded(x: Tensor, dice: Dice, generator: torch.Generator, c: Config) -> Te
 
 
 def draw_batch(samples: Samples, generator: torch.Generator, c: Config) -> Batch:
-    """One augmented batch."""
+    """Draw one augmented batch."""
     dice = Dice.thrown(generator, c.batch, DRAWS)
     drawn = mirrored(samples.take(dice), dice.chance(0.5), samples.mirror)
     if c.facemesh:

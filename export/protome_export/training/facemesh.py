@@ -134,8 +134,8 @@ class FaceMesh(nn.Module):
         self._deepest = max(k for k, step in enumerate(self.steps) if step[3] in MAPS)
 
     def maps(self, x: Tensor) -> list[Tensor]:
-        """Features of x (B, 3, S, S), RGB in 0..1: (B, 32, S/4, S/4), (B, 64, S/8, S/8), (B, 128,
-        S/16, S/16) and (B, 128, S/32, S/32)."""
+        """Compute the features of x (B, 3, S, S), RGB in 0..1: (B, 32, S/4, S/4), (B, 64, S/8,
+        S/8), (B, 128, S/16, S/16) and (B, 128, S/32, S/32)."""
         values = self._run(x, self._deepest + 1)
         return [values[k] for k in MAPS]
 

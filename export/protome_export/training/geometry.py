@@ -16,8 +16,8 @@ NEAREST, LEAST = 4.0, 1.0
 
 @dataclass(frozen=True)
 class Grid:
-    """A volume over the crop: size columns and rows of column px, depth slices of slice px.
-    Triangles are split into pieces of at most piece px before they are scattered; sharpness 1
+    """Describe a volume over the crop: size columns and rows of column px, depth slices of slice
+    px. Triangles are split into pieces of at most piece px before they are scattered; sharpness 1
     spreads a piece over columns linearly, more spreads it less."""
 
     size: int
@@ -37,7 +37,7 @@ FINE = Grid(2 * GRID, 2 * DEPTH, 1.0, 0.5, 1.5, 1.0)
 def umeyama(
     landmarks: Tensor, canonical: Tensor, weights: Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Least-squares similarity (Umeyama 1991): landmarks = s R canonical + t.
+    """Fit a least-squares similarity (Umeyama 1991): landmarks = s R canonical + t.
 
     landmarks (B, 68, 3) px; canonical (68, 3) or (B, 68, 3) cm; weights (B, 68) of the squared
     distances, None: all the same. Returns rotation (B, 3, 3), scale (B,) px per cm, translation
@@ -60,7 +60,7 @@ def umeyama(
 
 
 class Voxeliser(nn.Module):
-    """Occupancy of a closed, posed mesh by the flux of its surface.
+    """Compute the occupancy of a closed, posed mesh by the flux of its surface.
 
     The occupancy's derivative along z is minus the surface's projected, signed area, so
     scattering that area into voxels and summing along z fills the solid. Triangles are split
@@ -90,12 +90,12 @@ class Voxeliser(nn.Module):
         self.mean, self.triangles = mean, triangles
 
     def at(self, grid: Grid) -> Voxeliser:
-        """The same mesh over another grid."""
+        """Return a voxeliser of the same mesh over another grid."""
         return Voxeliser(self.mean, self.triangles, grid)
 
     def pieces(self, vertices: Tensor) -> tuple[Tensor, Tensor]:
-        """vertices (B, N, 3) px -> piece centres (B, P, 3) px, projected areas (B, P) in columns,
-        positive where the surface faces the camera."""
+        """Split a mesh, vertices (B, N, 3) px, into pieces: centres (B, P, 3) px and projected
+        areas (B, P) in columns, positive where the surface faces the camera."""
         # Sizes are spelt out: ONNX infers none of a batch without rows.
         batch, centres, areas = vertices.shape[0], [], []
         for k in self.levels:
@@ -117,15 +117,16 @@ class Voxeliser(nn.Module):
         return torch.cat(centres, 1), torch.cat(areas, 1)
 
     def forward(self, vertices: Tensor) -> Tensor:
-        """vertices (B, N, 3) in the crop frame -> occupancy (B, depth, size, size) in 0..1."""
+        """Return the occupancy (B, depth, size, size), 0 to 1, of vertices (B, N, 3) px, crop
+        frame."""
         return self._cut(self._filled(vertices, 1.0))
 
     def quantised(self, vertices: Tensor) -> Tensor:
-        """The same in uint8, 255 inside."""
+        """Return the same in uint8, 255 inside."""
         return self._cut((self._filled(vertices, 255.0) + 0.5).to(torch.uint8))
 
     def _filled(self, vertices: Tensor, inside: float) -> Tensor:
-        """-> occupancy (B, depth + 2, size + 2, size + 2) in 0..inside: a border column on each
+        """Return occupancy (B, depth + 2, size + 2, size + 2) in 0..inside: a border column on each
         side takes what falls outside."""
         centres, areas = self.pieces(vertices)
         areas = areas * inside
@@ -156,13 +157,13 @@ class Voxeliser(nn.Module):
         return volume[:, : self.grid.depth, 1:-1, 1:-1]
 
     def _share(self, part: Tensor) -> Tensor:
-        """How far on the way to the next column, 0..1 -> that column's share."""
+        """Return the next column's share of what lies this far, 0 to 1, on the way to it."""
         sharpness = self.grid.sharpness
         return (part * sharpness - (sharpness - 1) / 2).clamp(0, 1)
 
 
 def _split(k: int) -> np.ndarray:
-    """Barycentric centres (k*k, 3) of a triangle's regular subdivision into k*k."""
+    """Return the barycentric centres (k*k, 3) of a regular subdivision of a triangle."""
     rows = []
     for i in range(k):
         for j in range(k - i):

@@ -35,7 +35,7 @@ _JAW: Final = 17  # landmarks 0 ... 16, along which annotators do not agree
 
 
 class JoinedNet(nn.Module):
-    """Crops (B, 3, 192, 192) in 0..1 -> Output, in the crop frame.
+    """Map crops (B, 3, 192, 192) in 0..1 to an `Output` in the crop frame.
 
     Attributes:
         offsets: (68, 3) cm, canonical frame: how far Face Mesh's points lie from the landmarks
@@ -68,14 +68,14 @@ class JoinedNet(nn.Module):
         return Output(landmarks, *pose, own.coefficients, width)
 
     def second_opinion(self, crops: Tensor) -> tuple[Tensor, Tensor]:
-        """Face Mesh's own landmarks (B, 68, 3) in the crop frame and its presence score (B,)."""
+        """Return Face Mesh's own landmarks (B, 68, 3), crop px, and presence score (B,)."""
         window = around(*self.finder.find(crops), self.size)
         _, points, presence = self.mesh(window.cut(crops).to(self.reader.dtype))
         return window.to_crop(points.float()[:, self.points]), presence.float()
 
     def _heard(self, landmarks: Tensor, second: Tensor, presence: Tensor) -> Tensor:
-        """Landmarks (B, 68, 3) moved towards those of Face Mesh, which are brought to ours by the
-        offsets and to our mean depth; crop px."""
+        """Move landmarks (B, 68, 3), crop px, towards those of Face Mesh, from which the offsets
+        are taken and whose depth gets our mean."""
         rotation, scale, _ = umeyama(landmarks, self.reader.canonical68)
         second = second - scale[:, None, None] * (self.offsets @ rotation.transpose(1, 2))
         depth = landmarks[..., 2].mean(1, keepdim=True) - second[..., 2].mean(1, keepdim=True)
@@ -95,8 +95,8 @@ class JoinedNet(nn.Module):
         return self.reader.placed(out)
 
     def annotated(self, out: Output) -> Tensor:
-        """(B, 68, 3) px by which annotators of photographs place landmarks off those of our
-        heads: Face Mesh's offsets, the jaw's left out."""
+        """Return by how much annotators of photographs place landmarks off those of our heads,
+        (B, 68, 3) px: Face Mesh's offsets, the jaw's left out."""
         shares = torch.full((68, 1), FOLLOWED, device=self.offsets.device)
         shares[:_JAW] = 0
         moved = (self.offsets * shares) @ out.rotation.transpose(1, 2)

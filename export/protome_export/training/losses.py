@@ -1,4 +1,4 @@
-"""Losses of a step: landmarks, posed vertices, depth and shape."""
+"""Compute the losses of a step: landmarks, posed vertices, depth and shape."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _HALF = CROP / 2
 
 @dataclass
 class Terms:
-    """Losses and figures of one step."""
+    """Hold the losses and figures of one step."""
 
     loss: Tensor
     landmark: Tensor
@@ -35,12 +35,21 @@ def _pose(r: Tensor, s: Tensor, t: Tensor, vertices: Tensor) -> Tensor:
 
 
 def probes(space: ShapeSpace) -> NDArray[np.int64]:
-    """Vertex indices at which posed heads are compared: the landmarks and every sixth."""
+    """Return the vertex indices at which posed heads are compared: the landmarks and every
+    sixth."""
     return np.concatenate([space.landmarks, np.arange(0, len(space.mean), 6)]).astype(np.int64)
 
 
 def losses(net: GuidedNet, out: Output, batch: Batch, probe: Tensor, c: Config) -> Terms:
-    """probe: vertex indices at which the posed head is compared; all distances over 96 px."""
+    """Compute the losses; all distances are over 96 px.
+
+    Args:
+        net: the network.
+        out: its output for the batch.
+        batch: the truth.
+        probe: vertex indices at which posed heads are compared.
+        c: weights of the losses.
+    """
     truth = umeyama(batch.landmarks, net.canonical68)
     modes = net.modes.view(len(net.modes), -1, 3)[:, probe]
     mean = net.mean[probe]

@@ -82,7 +82,7 @@ class LandmarkHead(nn.Module):
 
 
 class ShapeHead(nn.Module):
-    """Coefficients from the face's code, the features at the landmarks and the landmarks
+    """Predict coefficients from the face's code, the features at the landmarks and the landmarks
     themselves in the canonical frame."""
 
     def __init__(self, w: Widths, modes: int, dropout: float) -> None:
@@ -102,7 +102,7 @@ class ShapeHead(nn.Module):
 
 
 class GuidedNet(nn.Module):
-    """Crops (B, 3, 192, 192) in 0..1 -> Output, in their frame.
+    """Map crops (B, 3, 192, 192) in 0..1 to an `Output` in their frame.
 
     facemesh: the file that `facemesh.fetch` writes; the trunk is then Face Mesh's, and crops are
     windows (`window.Window`). frozen: the weights of Face Mesh are not trained.
@@ -150,7 +150,8 @@ class GuidedNet(nn.Module):
         return self.read(*self.trunk(crops.to(self.dtype)))
 
     def find(self, crops: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Landmarks (B, 68, 3) px of the crops, rotation and scale of the mean head's pose."""
+        """Return landmarks (B, 68, 3) px, rotation (B, 3, 3) and scale (B,) px per cm of the mean
+        head's pose."""
         features, _ = self.trunk(crops.to(self.dtype))
         raw, _ = self.landmarks.read(self.landmarks(features))
         landmarks = self._in_crop(raw)
@@ -161,7 +162,7 @@ class GuidedNet(nn.Module):
         return raw * _HALF + torch.tensor([_HALF, _HALF, 0.0], device=raw.device)
 
     def read(self, features: Tensor, code: Tensor) -> Output:
-        """What the heads make of a trunk's features (B, C, 24, 24) and code (B, Q)."""
+        """Apply the heads to a trunk's features (B, C, 24, 24) and code (B, Q)."""
         raw, heat = self.landmarks.read(self.landmarks(features))
         # Geometry is float32 whatever the convolutions are.
         with torch.autocast(raw.device.type, enabled=False):

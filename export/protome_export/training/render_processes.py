@@ -16,7 +16,7 @@ _PER_PROCESS = 1_000_000
 
 
 class Renderers:
-    """Runs ``config.renderers`` times `protome-export generate` into the run's shards.
+    """Run ``config.renderers`` times `protome-export generate` into the run's shards.
 
     Their seeds follow from the run's. Leaving the context ends them; shards appear whole or not
     at all.
@@ -43,7 +43,11 @@ class Renderers:
         return self
 
     def check(self) -> None:
-        """Raises RuntimeError if one of them failed."""
+        """Check the processes.
+
+        Raises:
+            RuntimeError: one of them failed.
+        """
         for process in self.processes:
             if process.poll():
                 raise RuntimeError(f"a renderer ended with status {process.returncode}")

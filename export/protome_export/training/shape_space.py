@@ -23,7 +23,8 @@ _FLIP = np.array([1, -1, -1], np.float32)  # head frame to canonical axes
 
 
 def similarity(points: np.ndarray, canonical: np.ndarray) -> tuple[Floats, Floats, Floats]:
-    """Umeyama with SVD: points (B, M, 3) = s R canonical + t; R (B, 3, 3), s (B,), t (B, 3)."""
+    """Fit similarities by SVD (Umeyama 1991): points (B, M, 3) = s R canonical + t; R (B, 3, 3), s
+    (B,), t (B, 3)."""
     t = points.mean(1)
     centre = canonical.mean(0)
     m = (points - t[:, None]).transpose(0, 2, 1) @ (canonical - centre)
@@ -39,7 +40,7 @@ def similarity(points: np.ndarray, canonical: np.ndarray) -> tuple[Floats, Float
 
 @dataclass(frozen=True)
 class ShapeSpace:
-    """mean (N, 3) cm; modes (K, N, 3) cm at one standard deviation; triangles (T, 3);
+    """Hold mean (N, 3) cm; modes (K, N, 3) cm at one standard deviation; triangles (T, 3);
     landmarks (68,) vertex indices; mirror (K, K): coefficients of the mirrored head."""
 
     mean: Floats
@@ -53,13 +54,15 @@ class ShapeSpace:
         return self.mean[self.landmarks]
 
     def coefficients(self, canonical: np.ndarray) -> Floats:
-        """(B, N, 3) canonical heads -> (B, K) least squares (the modes are orthogonal)."""
+        """Fit coefficients (B, K) to canonical heads (B, N, 3) by least squares; the modes are
+        orthogonal."""
         flat = self.modes.reshape(len(self.modes), -1)
         delta = (canonical - self.mean).reshape(len(canonical), -1)
         return np.asarray(delta @ flat.T / np.square(flat).sum(1), np.float32)
 
     def save(self, path: Path, half: bool = False) -> None:
-        """half: numbers as float16 (0.01 cm at worst), to keep beside released weights."""
+        """Write .npz. half: numbers as float16 (0.01 cm at worst), to keep beside released
+        weights."""
         fields = vars(self)
         if half:
             fields = {
@@ -77,7 +80,8 @@ class ShapeSpace:
 
 
 class Poser:
-    """Solid vertices of labelled samples in the crop frame, without the full head's vertices."""
+    """Compute solid vertices of labelled samples in the crop frame, without the full head's
+    vertices."""
 
     def __init__(self, head: HeadModel, solid: SolidHead | None = None) -> None:
         self.solid = build_solid(head) if solid is None else solid
@@ -86,14 +90,14 @@ class Poser:
         self._basis = bare.reshape(len(rows), -1)
 
     def head_frame(self, labels: Labels, index: NDArray[np.int64]) -> Floats:
-        """(B, N, 3) cm, head frame, with the deltas and stretch of each sample."""
+        """Return vertices (B, N, 3) cm, head frame, with the deltas and stretch of each sample."""
         ones = np.ones((len(index), 1), np.float32)
         weights = np.concatenate([ones, labels.identity[index], labels.expression[index]], 1)
         bare = (weights @ self._basis).reshape(len(index), -1, 3)
         return np.asarray(bare * labels.stretch[index][:, None] + self.solid.offset, np.float32)
 
     def crop_frame(self, labels: Labels, index: NDArray[np.int64]) -> Floats:
-        """(B, N, 3) px; z is 0 at the camera's pivot."""
+        """Return vertices (B, N, 3) px, crop frame; z is 0 at the camera's pivot."""
         heads = self.head_frame(labels, index)
         return np.stack([labels.view(int(i)).project(h) for i, h in zip(index, heads, strict=True)])
 
@@ -120,7 +124,7 @@ def _random_labels(head: HeadModel, poser: Poser, count: int, seed: int) -> Labe
 
 
 def build_space(head: HeadModel, modes: int, count: int = 1200, seed: int = 0) -> ShapeSpace:
-    """Principal components of `count` random heads as their cameras see them."""
+    """Compute the principal components of `count` random heads as their cameras see them."""
     poser = Poser(head)
     labels = _random_labels(head, poser, count, seed)
     neutral = (poser.solid.vertices(head.neutral) * _FLIP).astype(np.float32)
@@ -157,7 +161,7 @@ def build_space(head: HeadModel, modes: int, count: int = 1200, seed: int = 0) -
 
 
 def canonical_heads(poser: Poser, labels: Labels, canonical68: np.ndarray) -> Floats:
-    """(n, N, 3) every labelled head in the canonical frame, cm."""
+    """Return every labelled head in the canonical frame, (n, N, 3) cm."""
     out = []
     for start in range(0, len(labels.angles), 64):
         index = np.arange(start, min(start + 64, len(labels.angles)))

@@ -18,8 +18,8 @@ HOLDOUT_SEED = 1_000_000_000
 
 @dataclass
 class Labels:
-    """Arrays of n samples: identity (n, I), expression (n, E), stretch (n, 3), angles (n, 3)
-    degrees, camera (n, 7): distance cm, scale, origin x y, pivot x y z; landmarks (n, 68, 3)."""
+    """Hold the arrays of n samples: identity (n, I), expression (n, E), stretch (n, 3), angles (n,
+    3) degrees, camera (n, 7): distance cm, scale, origin x y, pivot x y z; landmarks (n, 68, 3)."""
 
     identity: Floats
     expression: Floats
@@ -59,12 +59,12 @@ def labels_of(samples: list[Sample]) -> Labels:
 
 
 def shard_path(folder: Path, first_seed: int) -> Path:
-    """Where the images of the shard that begins with a seed lie."""
+    """Return the path of the images of the shard that begins with a seed."""
     return folder / f"{first_seed:012d}.npy"
 
 
 def write_shard(synthesizer: Synthesizer, folder: Path, first_seed: int, count: int) -> None:
-    """Renders seeds first_seed ... first_seed + count - 1; the images appear last, complete."""
+    """Render seeds first_seed ... first_seed + count - 1; the images appear last, complete."""
     samples = synthesizer.samples(range(first_seed, first_seed + count))
     folder.mkdir(parents=True, exist_ok=True)
     path = shard_path(folder, first_seed)
@@ -76,7 +76,7 @@ def write_shard(synthesizer: Synthesizer, folder: Path, first_seed: int, count: 
 
 @dataclass
 class Shard:
-    """images (n, 192, 192, 3) uint8, mapped from disk (a write stays in memory); labels of the
+    """Hold images (n, 192, 192, 3) uint8, mapped from disk (a write stays in memory); labels of the
     same n samples."""
 
     images: NDArray[np.uint8]
@@ -84,7 +84,7 @@ class Shard:
 
 
 def read_shard(path: Path) -> Shard:
-    """Reads the shard whose images are at path (.npy)."""
+    """Read the shard whose images are at path (.npy)."""
     with np.load(path.with_suffix(".npz")) as z:
         labels = Labels(**{k: z[k] for k in z.files})
     images = np.load(path, mmap_mode="c")
@@ -94,5 +94,5 @@ def read_shard(path: Path) -> Shard:
 
 
 def find_shards(folder: Path) -> list[Path]:
-    """Complete shards of a folder, in seed order."""
+    """Return the complete shards of a folder, in seed order."""
     return sorted(p for p in folder.glob("*.npy") if not p.name.startswith("."))

@@ -53,7 +53,7 @@ def _groups(net: GuidedNet, c: Config) -> list[dict[str, Any]]:
 
 
 class Trainer:
-    """One run in config.out: checkpoint.pt (resumable), log.csv, config.toml, space.npz."""
+    """Train one run in config.out: checkpoint.pt (resumable), log.csv, config.toml, space.npz."""
 
     def __init__(self, config: Config) -> None:
         torch.set_num_threads(config.threads)
@@ -97,7 +97,7 @@ class Trainer:
         scratch.rename(self.out / "checkpoint.pt")
 
     def stop(self) -> None:
-        """Ends the run after the current step; its checkpoint is written."""
+        """End the run after the current step and write its checkpoint."""
         self._stopped = True
 
     def _update_ema(self) -> None:
@@ -114,7 +114,7 @@ class Trainer:
             torch._foreach_lerp_(mine, theirs, 1 - keep)
 
     def _validate(self, batches: list[Batch]) -> tuple[float, float]:
-        """Mean landmark error (px) and rotation error (degrees) of the EMA network."""
+        """Return the mean landmark error (px) and rotation error (degrees) of the EMA network."""
         error, degrees = [], []
         probe = torch.from_numpy(probes(self.space)).to(self.device)
         for b in batches:
@@ -126,7 +126,8 @@ class Trainer:
         return float(np.mean(error)), float(np.mean(degrees))
 
     def _rate(self) -> float:
-        """Cosine over whichever of steps and minutes ends first, after a linear warm-up."""
+        """Return the learning rate: a cosine over whichever of steps and minutes ends first, after
+        a linear warm-up."""
         c = self.c
         part = max(self.step / c.steps, self.spent / (c.minutes * 60))
         warm = min(1.0, (self.step + 1) / c.warmup)
@@ -146,10 +147,10 @@ class Trainer:
         return terms
 
     def run(self) -> None:
-        """Trains until the run is over or `stop` is called; picks up shards as they appear.
+        """Train until the run is over or `stop` is called; picks up shards as they appear.
 
         Raises:
-            FileNotFoundError: there is nothing to train on, and nobody renders.
+            FileNotFoundError: there are no shards, and no process renders any.
             RuntimeError: a renderer failed.
         """
         c = self.c

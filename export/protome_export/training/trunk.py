@@ -53,7 +53,8 @@ def _up(x: Tensor) -> Tensor:
 
 
 class Trunk(nn.Module):
-    """Crop (B, 3, 192, 192) or (B, 3, 96, 96) in 0..1 -> features (B, C, 24, 24), code (B, Q)."""
+    """Map crops (B, 3, 192, 192) or (B, 3, 96, 96) in 0..1 to features (B, C, 24, 24) and a code
+    (B, Q)."""
 
     xy: Tensor
 
@@ -96,7 +97,7 @@ class Trunk(nn.Module):
 
 
 class FaceMeshTrunk(nn.Module):
-    """Window (B, 3, 192, 192) in 0..1 -> features (B, C, 24, 24), code (B, Q), from the maps of a
+    """Map windows (B, 3, 192, 192) in 0..1 to features (B, C, 24, 24) and a code (B, Q), by a
     pretrained Face Mesh.
 
     frozen: its weights are not trained.
@@ -125,7 +126,7 @@ class FaceMeshTrunk(nn.Module):
         return self.decode(self.mesh.maps(x))
 
     def decode(self, maps: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """The same from the maps of Face Mesh."""
+        """Return the same from the maps of Face Mesh."""
         _, f1, f2, f3 = maps
         code = fn.relu(self.code(self.squeeze(f3).flatten(1)))
         f3 = fn.relu(f3 + self.expand(fn.relu(self.spread(code)).view(-1, 32, 6, 6)))

@@ -23,7 +23,7 @@ REACH = 1.5
 
 @dataclass(frozen=True)
 class Window:
-    """B windows: turn (B, 2, 2) and zoom (B,) crop px a window px take window offsets from the
+    """Hold B windows: turn (B, 2, 2) and zoom (B,) crop px a window px take window offsets from the
     middle to crop offsets from centre (B, 2), crop px."""
 
     turn: Tensor
@@ -31,14 +31,14 @@ class Window:
     centre: Tensor
 
     def to_crop(self, points: Tensor) -> Tensor:
-        """(B, N, 3) window frame -> crop frame; z about the same origin."""
+        """Take points (B, N, 3) px from the window frame to the crop frame; z keeps its origin."""
         xy = (points[..., :2] - SIDE / 2) @ self.turn.transpose(1, 2)
         z = points[..., 2:]
         k = self.zoom[:, None, None]
         return torch.cat([xy * k + self.centre[:, None], z * k], -1)
 
     def from_crop(self, points: Tensor) -> Tensor:
-        """(B, N, 3) crop frame -> window frame; z about the same origin."""
+        """Take points (B, N, 3) px from the crop frame to the window frame; z keeps its origin."""
         k = self.zoom[:, None, None]
         xy = ((points[..., :2] - self.centre[:, None]) @ self.turn) / k + SIDE / 2
         return torch.cat([xy, points[..., 2:] / k], -1)
@@ -56,7 +56,7 @@ class Window:
 
 
 def face_size(canonical68: Tensor) -> float:
-    """sqrt(width * height) in cm of the frontal mean face's landmarks (68, 3)."""
+    """Return sqrt(width * height) in cm of the frontal mean face's landmarks (68, 3)."""
     size = canonical68[:, :2].amax(0) - canonical68[:, :2].amin(0)
     return float(size.prod().sqrt())
 
@@ -64,9 +64,9 @@ def face_size(canonical68: Tensor) -> float:
 def around(
     landmarks: Tensor, rotation: Tensor, scale: Tensor, size: float, jitter: Tensor | None = None
 ) -> Window:
-    """The window of faces with landmarks (B, 68, 3) crop px, rotation (B, 3, 3) and scale (B,) px
-    per cm of their pose; size: `face_size`. jitter (B, 4): an angle in radians, a logarithm of
-    the zoom and an offset in window px by which to miss it."""
+    """Place the windows of faces with landmarks (B, 68, 3) crop px, rotation (B, 3, 3) and scale
+    (B,) px per cm of their pose; size: `face_size`. jitter (B, 4): an angle in radians, a logarithm
+    of the zoom and an offset in window px by which to miss it."""
     down = rotation[:, :2, 1]  # the head's vertical in the crop
     down = down / down.norm(dim=1, keepdim=True).clamp(min=1e-6)
     zoom = scale * (REACH * size / SIDE)

@@ -32,7 +32,7 @@ SIDE = 2400
 
 @pytest.fixture(scope="module")
 def picture(sample_photo: bytes) -> Pillow.Image:
-    """The sample, larger than anybody needs it."""
+    """The sample, larger than any stage needs it."""
     return Pillow.open(io.BytesIO(sample_photo)).convert("RGB").resize((SIDE, SIDE))
 
 

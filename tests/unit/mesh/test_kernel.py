@@ -58,7 +58,7 @@ def half_voxels(vertices: F32 | F64) -> np.ndarray:
 
 
 def order(vertices: F32 | F64) -> np.ndarray:
-    """Brings vertices of one volume into one order, whoever extracted them."""
+    """Sort the vertices of one volume, so that extractors can be compared."""
     return np.lexsort(half_voxels(vertices).T)
 
 

@@ -1,4 +1,4 @@
-"""Many requests, one engine: nobody waits for an answer that will not come."""
+"""Many requests, one engine: no request waits for an answer that will not come."""
 
 from __future__ import annotations
 

@@ -102,7 +102,7 @@ def assert_ball(mesh: BuiltMesh) -> None:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Poll; a process that comes or goes tells nobody."""
+    """Poll: processes that start or end send no event."""
     for _ in range(1000):
         if condition():
             return
