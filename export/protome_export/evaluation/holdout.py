@@ -6,8 +6,10 @@ from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from protome_export.heads.model import Floats
+from protome_export.heads.pose import CROP
 from protome_export.render.raster import solid_occupancy
 from protome_export.training.geometry import LEAST, NEAREST
 from protome_export.training.shape_space import Poser, ShapeSpace, similarity
@@ -40,3 +42,11 @@ def held_out(
 def iou(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:
     """Return the intersection over union."""
     return float((first & second).sum() / max((first | second).sum(), 1))
+
+
+def surface_distance(truth: np.ndarray, found: np.ndarray) -> float:
+    """Return the mean distance, px, of a head's vertices inside the crop to a surface's."""
+    if not len(found):
+        return float(CROP)
+    inside = ((truth > 0) & (truth < [CROP, CROP, 99])).all(1)
+    return float(np.mean(cKDTree(found).query(truth[inside])[0]))

@@ -11,14 +11,13 @@ import numpy as np
 
 from protome.geometry import Level
 from protome_export.heads.model import Floats
-from protome_export.heads.pose import CROP
 from protome_export.release.parity import front_depth
 from protome_export.render.images import write_image
 from protome_export.training.shape_space import Poser, ShapeSpace
 from protome_export.training.shards import find_shards, read_shard
 
 from .confidence import check
-from .holdout import held_out, iou
+from .holdout import held_out, iou, surface_distance
 from .metrics import balanced
 from .photos import MEASURES, Face, to_uint8
 from .service import Served, surface_of
@@ -41,20 +40,11 @@ def evaluate_holdout(
         want, got = to_uint8(true), out.volumes[Level.STANDARD]
         gap = np.abs(front_depth(want[None]) - front_depth(got[None]))
         off = np.linalg.norm(head[poser.solid.on_jaw] - out.landmarks, axis=1).mean()
-        distance = _surface_distance(head, surface_of(got)[0])
+        distance = surface_distance(head, surface_of(got)[0])
         rows.append([iou(want > 127, got > 127), np.nanmean(gap), distance, off])
     mean = np.mean(rows, 0)
     names = ("iou", "front_depth_px", "surface_distance_px", "landmark_3d_px")
     return {n: float(v) for n, v in zip(names, mean, strict=True)} | {"count": float(len(rows))}
-
-
-def _surface_distance(truth: np.ndarray, found: np.ndarray) -> float:
-    from scipy.spatial import cKDTree
-
-    if not len(found):
-        return float(CROP)
-    inside = ((truth > 0) & (truth < [CROP, CROP, 99])).all(1)
-    return float(np.mean(cKDTree(found).query(truth[inside])[0]))
 
 
 def measured(faces: Sequence[Face]) -> list[str]:
@@ -85,6 +75,7 @@ def write_report(
     synthetic: dict[str, float] | None,
     confidence: dict[str, float] | None,
     sheets: bool,
+    groups: dict[str, dict[str, float]] | None = None,
 ) -> dict[str, Any]:
     """Write table.md, report.json, plots and a contact sheet of the worst twenty photos."""
     import matplotlib
@@ -94,6 +85,8 @@ def write_report(
 
     folder.mkdir(parents=True, exist_ok=True)
     report: dict[str, Any] = {"synthetic": synthetic}
+    if groups:
+        report["groups"] = groups
     if faces:
         (folder / "table.md").write_text(table(faces) + "\n")
         yaw = np.array([f.yaw for f in faces])

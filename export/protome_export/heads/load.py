@@ -84,6 +84,7 @@ def load_head(path: Path | str) -> HeadModel:
             material_names=tuple(str(n) for n in z["material_names"]),
             part=z["part"] if "part" in z else ict_parts(len(neutral)),
             landmarks=z["landmarks68"].astype(np.int32),
+            people=tuple(str(n) for n in z["people"]) if "people" in z else (),
         )
 
 
@@ -102,6 +103,7 @@ def pack_head(head: HeadModel, path: Path) -> None:
         material_names=np.array(head.material_names),
         part=head.part,
         landmarks68=head.landmarks,
+        **({"people": np.array(head.people)} if head.people else {}),
     )
 
 

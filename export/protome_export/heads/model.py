@@ -77,6 +77,7 @@ class HeadModel:
         uv: (U, 2), v up; the face in tile 0..1, the back of the head in tile 1..2.
         part: (V,) part constants.
         landmarks: (68,) vertex indices in Multi-PIE order.
+        people: names of the last identity modes, if `people.widen` added any.
     """
 
     neutral: Floats
@@ -90,6 +91,7 @@ class HeadModel:
     material_names: tuple[str, ...]
     part: NDArray[np.uint8]
     landmarks: Ints
+    people: tuple[str, ...] = ()
 
     @property
     def landmarks_neutral(self) -> Floats:

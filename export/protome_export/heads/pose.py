@@ -10,10 +10,12 @@ from torch import Tensor
 
 from protome.geometry import CROP_SIDE, PIXELS_PER_CM
 
+from .groups import draw_people
 from .model import Floats, HeadModel
 
 CROP, SCALE = CROP_SIDE, PIXELS_PER_CM
 CENTRE = (96.0, 103.0)  # crop px of the centre of the 68 points' box
+_CHILD_IDENTITY = 0.6  # of the modes of scanned adults in children
 
 
 def rotation(yaw: float, pitch: float, roll: float) -> Floats:
@@ -42,6 +44,7 @@ class Shape:
         distance: of the camera, cm; inf is orthographic.
         scale: crop px per cm.
         shift: (2,) crop px.
+        age: of `groups.AGES`.
     """
 
     identity: Floats
@@ -51,6 +54,7 @@ class Shape:
     distance: float
     scale: float
     shift: tuple[float, float]
+    age: str = "adult"
 
 
 def _set_pair(weights: Floats, names: dict[str, int], stem: str, value: float) -> None:
@@ -99,9 +103,16 @@ def _expression(rng: np.random.Generator, head: HeadModel) -> Floats:
     return w.clip(0, 1)
 
 
-def sample_shape(rng: np.random.Generator, head: HeadModel) -> Shape:
-    """Draw a head. Over half of the yaws are uniform to beyond profile, so profiles are common."""
-    identity = rng.standard_normal(len(head.identity)) * rng.uniform(0.7, 1.35)
+def sample_shape(rng: np.random.Generator, head: HeadModel, group: str | None = None) -> Shape:
+    """Draw a head. Over half of the yaws are uniform to beyond profile, so profiles are common.
+
+    Args:
+        rng: random numbers.
+        head: the head model.
+        group: of `groups.GROUPS`; None: any.
+    """
+    scanned = len(head.identity) - len(head.people)
+    identity = rng.standard_normal(scanned) * rng.uniform(0.7, 1.35)
     expression = _expression(rng, head)
     if rng.random() < 0.4:
         yaw = float(np.clip(rng.normal(0, 24), -92, 92))
@@ -110,7 +121,7 @@ def sample_shape(rng: np.random.Generator, head: HeadModel) -> Shape:
     pitch = float(np.clip(rng.normal(0, 13 if rng.random() < 0.7 else 27), -60, 55))
     roll = float(np.clip(rng.normal(0, 12), -50, 50))
     distance = float(np.exp(rng.uniform(np.log(38), np.log(250))))
-    return Shape(
+    shape = Shape(
         identity.astype(np.float32),
         expression,
         (1 + rng.normal(0, 0.028, 3)).astype(np.float32),
@@ -119,6 +130,11 @@ def sample_shape(rng: np.random.Generator, head: HeadModel) -> Shape:
         float(SCALE * np.exp(rng.uniform(-0.22, 0.22))),
         (float(rng.uniform(-13, 13)), float(rng.uniform(-13, 13))),
     )
+    if head.people:  # drawn last: the rest of a seed is that of the head without them
+        shape.age, people = draw_people(rng, head.people, group)
+        scanned_share = _CHILD_IDENTITY if shape.age == "child" else 1.0
+        shape.identity = np.concatenate([shape.identity * np.float32(scanned_share), people])
+    return shape
 
 
 class Shaper:

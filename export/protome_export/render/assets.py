@@ -41,6 +41,8 @@ class Assets:
 
     Attributes:
         density, density_back: (K, 3, S, S) optical densities of the skins, -log(linear albedo).
+        skins: (K,) group of each, of `groups.SKINS`.
+        painted: how many are pictures; the rest are dark versions of light female ones.
         harmonics: (E, ROTATIONS, 9, 3) irradiance of each environment, spherical harmonics.
         suns: (E, ROTATIONS, 6) direction and colour of its brightest spot.
         panoramas: (E, 3, H, W) linear RGB, tone mapped to about 0..1.
@@ -52,6 +54,8 @@ class Assets:
     harmonics: Tensor
     suns: Tensor
     panoramas: Tensor
+    skins: tuple[str, ...]
+    painted: int
 
 
 def _tensor(array: np.ndarray, device: torch.device) -> Tensor:
@@ -191,6 +195,56 @@ def _flat_skins() -> tuple[Floats, Floats]:
     return face.astype(np.float32), back.astype(np.float32)
 
 
+# The skins of one layout, light and dark, whose difference darkens others.
+_LIGHT, _DARK = "young_lightskinned_male_diffuse", "young_darkskinned_male_diffuse"
+_FLAT = ("light_female", "light_male", "dark_male")  # groups of the flat skins
+
+
+def _group(name: str) -> str:
+    """Return the group of a MakeHuman skin by its name."""
+    tone = "dark" if "_darkskinned_" in name else "light"
+    return f"{tone}_{'female' if '_female_' in name else 'male'}"
+
+
+def tone_curves(light: np.ndarray, dark: np.ndarray) -> tuple[Floats, Floats]:
+    """Return monotone curves per channel from the densities of a light skin to those of a dark one.
+
+    Args:
+        light, dark: (S, S, 3) optical densities.
+
+    Returns:
+        densities of the light skin (Q, 3) and of the dark one (Q, 3) at the same quantiles.
+    """
+    steps = np.linspace(0.01, 0.99, 33)
+    curves = (np.quantile(skin.reshape(-1, 3), steps, axis=0) for skin in (light, dark))
+    below, above = curves
+    return np.asarray(below, np.float32), np.asarray(above, np.float32)
+
+
+def darkened(density: np.ndarray, curves: tuple[Floats, Floats]) -> Floats:
+    """Apply tone curves to densities (..., 3); beyond their ends the difference stays."""
+    out = np.empty(density.shape, np.float32)
+    for c in range(3):
+        below, above = curves[0][:, c], curves[1][:, c]
+        inside = density[..., c].clip(below[0], below[-1])
+        out[..., c] = np.interp(inside, below, above) + density[..., c] - inside
+    return out
+
+
+def _with_dark_women(
+    face: Floats, back: Floats, skins: tuple[str, ...], pair: tuple[int, int]
+) -> tuple[Floats, Floats, tuple[str, ...]]:
+    """Append a dark version of each light female skin."""
+    curves = tone_curves(face[pair[0]], face[pair[1]])
+    rows = [k for k, group in enumerate(skins) if group == "light_female"]
+    extra = ("dark_female",) * len(rows)
+    return (
+        np.concatenate([face, darkened(face[rows], curves)]),
+        np.concatenate([back, darkened(back[rows], curves)]),
+        (*skins, *extra),
+    )
+
+
 def load_assets(head: HeadModel, data: Path | None, device: torch.device) -> Assets:
     """Load assets for a head model.
 
@@ -212,9 +266,14 @@ def load_assets(head: HeadModel, data: Path | None, device: torch.device) -> Ass
             return np.stack(rows).astype(np.float32)
 
         face, back = density("face", TEXTURE), density("backhead", BACK)
+        names = [p.stem.removesuffix("_face") for p in sorted(folder.glob("*_face.jpg"))]
+        groups = tuple(_group(n) for n in names)
+        pair = (names.index(_LIGHT), names.index(_DARK))
     else:
-        skins = None
+        skins, groups, pair = None, _FLAT, (1, 2)
         face, back = _flat_skins()
+    painted = len(face)
+    face, back, groups = _with_dark_women(face, back, groups, pair)
     source = None if data is None else data / "hdri_environments.npz"
     if source is not None and source.exists():
         with np.load(source) as z:
@@ -229,4 +288,6 @@ def load_assets(head: HeadModel, data: Path | None, device: torch.device) -> Ass
         _tensor(np.stack([t[0] for t in tables]), device),
         _tensor(np.stack([t[1] for t in tables]), device),
         _tensor(np.stack([_tone(p) for p in panoramas]).transpose(0, 3, 1, 2), device),
+        groups,
+        painted,
     )

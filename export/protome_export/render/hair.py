@@ -25,6 +25,7 @@ _BAND = slice(60, 72)  # alpha rows of a hat's band
 COLOURS = [[.05, .04, .04], [.10, .07, .05], [.18, .11, .07], [.30, .19, .11], [.45, .31, .18],
            [.65, .50, .30], [.80, .68, .48], [.50, .22, .10], [.55, .54, .53], [.85, .84, .83],
            [.35, .34, .33]]  # fmt: skip
+_GREYS = 8  # the first grey of them
 
 
 @dataclass
@@ -123,7 +124,9 @@ class HairShell:
             shrinking(_AZIMUTHS, _COLUMNS + 1, device),
         )
 
-    def sample(self, dice: Dice, noise: NoiseBank, vertices: Tensor) -> Hair:
+    def sample(
+        self, dice: Dice, noise: NoiseBank, vertices: Tensor, old: Tensor | None = None
+    ) -> Hair:
         """Draw hair for heads with vertices (B, V, 3) cm, head frame."""
         covers = dice.chance(0.86)
         hat = covers & dice.chance(0.13)
@@ -131,7 +134,10 @@ class HairShell:
         bald = covers & ~hat & dice.chance(0.1)
         style = _Style(hat, long)
         colours = torch.tensor(COLOURS, device=dice.device)
-        tone = colours[dice.pick(len(COLOURS))] * dice.uniform(0.6, 1.3)[:, None]
+        which = dice.pick(len(COLOURS))
+        if old is not None:  # three of four are grey
+            which = torch.where(old & (which % 4 > 0), _GREYS + which % 3, which)
+        tone = colours[which] * dice.uniform(0.6, 1.3)[:, None]
         colour = gamma((tone + dice.normal(0, 0.02, 3)).clamp(0.02, 0.95))
         points = self._shell(dice, noise, vertices, style)
         azimuth = torch.linspace(-180, 180, _AZIMUTHS, device=dice.device)

@@ -22,7 +22,7 @@ from .paint import blended, gamma, mix, resample, shrinking
 from .random_draws import Dice
 from .raster import gbuffer
 from .shading import Fragments, Lights, Materials, shade
-from .skin import Skin, SkinPainter
+from .skin import Looks, Skin, SkinPainter
 from .surfaces import BACK_SKIN, FRAME, HAIR, LASH, SKIN, RenderHead
 from .view import SIZE, View
 
@@ -40,6 +40,7 @@ class Layer:
         face: (B, CROP, CROP) the part of it that is head.
         tone, hair: (B, 3) colour of skin and hair, linear RGB.
         haired: (B,) whether the head has hair.
+        group: (B,) index into `groups.SKINS`.
     """
 
     light: Tensor
@@ -48,6 +49,7 @@ class Layer:
     tone: Tensor
     hair: Tensor
     haired: Tensor
+    group: Tensor
 
 
 class HeadRenderer:
@@ -120,12 +122,12 @@ class HeadRenderer:
         grain = self.noise.draw(dice, "medium") * 3
         return torch.sigmoid((self.elevation - line - 2 + grain) / 1.5)
 
-    def heads(self, dice: Dice, vertices: Tensor, view: View) -> Layer:
+    def heads(self, dice: Dice, vertices: Tensor, view: View, looks: Looks | None = None) -> Layer:
         """Render heads with vertices (B, V, 3) cm, head frame."""
         landmarks = vertices[:, self.landmarks]
-        hair = self.shell.sample(dice, self.noise, vertices)
+        hair = self.shell.sample(dice, self.noise, vertices, looks.old if looks else None)
         glasses = sample_glasses(dice, landmarks)
-        skin = self.skins.sample(dice, hair, self._roots(dice, hair))
+        skin = self.skins.sample(dice, hair, self._roots(dice, hair), looks)
         everything = torch.cat([vertices, hair.vertices, glasses.vertices], 1)
         turned = view.turn(everything)
         pixels = view.to_pixels(turned).contiguous()
@@ -143,7 +145,7 @@ class HeadRenderer:
         light, cover = self._lenses(dice, glasses, pixels, buffer.depth, light, cover)
         return Layer(
             resample(light, self.down), resample(cover, self.down), face, skin.tone, hair.colour,
-            hair.covers,
+            hair.covers, skin.group,
         )  # fmt: skip
 
     def _drawn(self, dice: Dice, hair: Hair, glasses: Glasses) -> Tensor:

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from protome_export.heads.groups import AGES, GROUPS, SKINS
 from protome_export.heads.load import load_head
 from protome_export.heads.model import Floats, HeadModel
 from protome_export.heads.pose import CROP, Camera, Shape, Shaper, make_camera, sample_shape
@@ -24,6 +25,7 @@ from .occluders import draw_hands, draw_objects, draw_strands
 from .paint import centres, resample, taps
 from .random_draws import Dice
 from .renderer import HeadRenderer, Layer
+from .skin import Looks
 from .view import View
 
 _SECOND = 0.07  # share of samples with another face in them
@@ -38,20 +40,39 @@ class Sample:
         image: (192, 192, 3) uint8 RGB.
         landmarks: (68, 3) crop px, z = 0 at the pivot.
         shape: its parameters.
+        skin: group of the skin, of `groups.SKINS`.
     """
 
     image: NDArray[np.uint8]
     landmarks: Floats
     shape: Shape
     camera: Camera
+    skin: str
 
 
 class Synthesizer:
-    """Render synthetic faces of one head model on one device, ``together`` at a time."""
+    """Render synthetic faces of one head model on one device, ``together`` at a time.
+
+    A widened head, or a ``group`` of `groups.GROUPS` that all samples shall belong to, brings the
+    looks of ages and the dark female skins.
+
+    Raises:
+        ValueError: there is no such group, or the head cannot have that age.
+    """
 
     def __init__(
-        self, head: HeadModel, data: Path | None, device: str = "cpu", together: int | None = None
+        self,
+        head: HeadModel,
+        data: Path | None,
+        device: str = "cpu",
+        together: int | None = None,
+        group: str | None = None,
     ) -> None:
+        if group is not None and group not in GROUPS:
+            raise ValueError(f"no group {group!r}: {', '.join(GROUPS)}")
+        if group in AGES and not head.people:
+            raise ValueError(f"group {group!r} needs a head widened by add-people")
+        self.group, self.wide = group, bool(head.people or group)
         self.head, self.device = head, torch.device(device)
         self.together = together or (8 if self.device.type == "cpu" else 128)
         self.shaper = Shaper(head, self.device)
@@ -60,9 +81,11 @@ class Synthesizer:
         self.renderer = HeadRenderer(head, self.assets, self.noise)
 
     @classmethod
-    def load(cls, head: Path | str, data: Path | None, device: str = "cpu") -> Synthesizer:
+    def load(
+        cls, head: Path | str, data: Path | None, device: str = "cpu", group: str | None = None
+    ) -> Synthesizer:
         """Load head model and assets; arguments as `load_head` and `load_assets`."""
-        return cls(load_head(head), data, device)
+        return cls(load_head(head), data, device, group=group)
 
     def samples(self, seeds: Sequence[int]) -> list[Sample]:
         """Render one sample per seed.
@@ -78,18 +101,29 @@ class Synthesizer:
     def _batch(self, seeds: Sequence[int]) -> list[Sample]:
         scene = Dice(seeds, _SCENE, self.device)
         others = [k for k, yes in enumerate(scene.chance(_SECOND).tolist()) if yes]
-        shapes = [sample_shape(np.random.default_rng(s), self.head) for s in seeds]
-        shapes += [sample_shape(np.random.default_rng([seeds[k], 1]), self.head) for k in others]
+        keys = [*seeds, *([seeds[k], 1] for k in others)]
+        shapes = [sample_shape(np.random.default_rng(k), self.head, self.group) for k in keys]
         dice = [Dice(seeds, _MAIN, self.device)]
         if others:
             dice.append(Dice([seeds[k] for k in others], _OTHER, self.device))
         vertices = self.shaper.vertices(shapes)
         landmarks = vertices[:, self.renderer.landmarks].cpu().numpy()
         cameras = [make_camera(s, p) for s, p in zip(shapes, landmarks, strict=True)]
-        layer = self.renderer.heads(Dice.joined(dice), vertices, View.of(cameras, self.device))
+        view, looks = View.of(cameras, self.device), self._looks(shapes)
+        layer = self.renderer.heads(Dice.joined(dice), vertices, view, looks)
         images = self._compose(scene, layer, others, landmarks, cameras).cpu().numpy()
-        rows = zip(images, landmarks, shapes, cameras, strict=False)  # others come after
-        return [Sample(i, camera.project(p), shape, camera) for i, p, shape, camera in rows]
+        skins = [SKINS[k] for k in layer.group.tolist()]
+        rows = zip(images, landmarks, shapes, cameras, skins, strict=False)  # others come after
+        return [Sample(i, c.project(p), shape, c, skin) for i, p, shape, c, skin in rows]
+
+    def _looks(self, shapes: list[Shape]) -> Looks | None:
+        if not self.wide:
+            return None
+        child, old = (
+            torch.tensor([s.age == age for s in shapes], device=self.device)
+            for age in ("child", "old")
+        )
+        return Looks(child, old, self.group if self.group in SKINS else None)
 
     def _compose(
         self,

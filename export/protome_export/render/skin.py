@@ -17,6 +17,22 @@ from .random_draws import Dice
 _MELANIN = (0.55, 0.80, 1.10)
 _HAEMOGLOBIN = (0.10, 0.85, 0.70)
 _SPOTS = 60
+_DARK = 1.8  # mean density in green from which a skin counts as dark
+_RANGES = {"light": (0.25, 1.5), "dark": (2.0, 2.9)}  # of that density in a group asked for
+
+
+@dataclass
+class Looks:
+    """Groups of B heads.
+
+    Attributes:
+        child, old: (B,).
+        skin: of `SKINS`, the same for all; None: any.
+    """
+
+    child: Tensor
+    old: Tensor
+    skin: str | None
 
 
 @dataclass
@@ -27,11 +43,13 @@ class Skin:
         face: (B, 3, TEXTURE, TEXTURE) linear albedo.
         back: (B, 3, BACK, BACK) linear albedo.
         tone: (B, 3) mean albedo.
+        group: (B,) index into `SKINS`.
     """
 
     face: Tensor
     back: Tensor
     tone: Tensor
+    group: Tensor
 
 
 def _c(colour: Tensor) -> Tensor:
@@ -55,6 +73,7 @@ class SkinPainter:
         self.blood = torch.tensor(_HAEMOGLOBIN, device=device)
         middle = slice(TEXTURE // 4, 3 * TEXTURE // 4)
         self.means = assets.density[:, :, middle, middle].mean((2, 3))
+        self.male = torch.tensor([s.endswith("_male") for s in assets.skins], device=device)
         self.texels = centres(TEXTURE, device)
         self.brow = self._rows(17, 27, 24, 26)
         self.forehead = self._rows(17, 27, 30, 0)
@@ -65,14 +84,25 @@ class SkinPainter:
         low, high = float(y.min()) - above * self.unit, float(y.max()) + below * self.unit
         return slice(max(0, int(low)), min(TEXTURE, int(high) + 1))
 
-    def sample(self, dice: Dice, hair: Hair, roots: Tensor) -> Skin:
-        """Draw skins; roots (B, TEXTURE, TEXTURE) is where hair roots show on the face tile."""
+    def sample(self, dice: Dice, hair: Hair, roots: Tensor, looks: Looks | None = None) -> Skin:
+        """Draw skins.
+
+        Args:
+            dice: of B heads.
+            hair: their hair.
+            roots: (B, TEXTURE, TEXTURE) where hair roots show on the face tile.
+            looks: None draws from the pictures alone, without regard to groups.
+        """
         m, n = self.masks, len(dice)
         n1, n2, n3 = (self.noise.draw(dice, kind) for kind in ("smooth", "medium", "fine"))
-        density, back, tone = self._pigment(dice)
+        density, back, tone, male = self._pigment(dice, looks)
         mottle = n1 * _m(dice.uniform(0, 0.1)) + n2 * _m(dice.uniform(0, 0.07))
         mottle += n3 * _m(dice.uniform(0, 0.06)) + m.eyes * _m(dice.uniform(-0.05, 0.25))
-        mottle += self._wrinkles(dice)
+        if looks is None:
+            mottle += self._wrinkles(dice)
+        else:
+            share = torch.where(looks.old, 0.95, 0.35) * ~looks.child
+            mottle += self._wrinkles(dice, share) * _m(1 + looks.old.float())
         flush = m.cheeks * _m(dice.uniform(0, 0.5)) + m.nose * _m(dice.uniform(0, 0.4))
         flush += n1 * _m(dice.uniform(0, 0.1))
         spots = self._spots(dice)
@@ -86,7 +116,8 @@ class SkinPainter:
         face = mix(face, paint, m.eyes * _m(dice.uniform(0.05, 0.6) * dice.chance(0.3)))
         face *= (1 - m.lids * _m(dice.uniform(0, 0.7) * dice.chance(0.6)))[:, None]
         face = self._lips(dice, face)
-        face = self._beard(dice, face, hair, dark, n2, n3)
+        bearded = None if looks is None else male & ~looks.child
+        face = self._beard(dice, face, hair, dark, n2, n3, bearded)
         brow = torch.where(dice.chance(0.6)[:, None], hair.colour * 0.6, dark)
         face[:, :, self.brow] = mix(face[:, :, self.brow], brow, self._brows(dice, n3))
         back = torch.exp(-back.clamp_(0.02, 5.5))
@@ -96,18 +127,29 @@ class SkinPainter:
         back = mix(back, hair.colour, m.scalp_back * _m(amount))
         assert face.shape == (n, 3, TEXTURE, TEXTURE)
         assert back.shape == (n, 3, BACK, BACK)
-        return Skin(face.clamp_(0.003, 1), back.clamp_(0.003, 1), tone)
+        group = 2 * (-tone[:, 1].log() > _DARK).long() + male.long()
+        return Skin(face.clamp_(0.003, 1), back.clamp_(0.003, 1), tone, group)
 
-    def _pigment(self, dice: Dice) -> tuple[Tensor, Tensor, Tensor]:
-        """Return optical densities of face and back before details, and the mean albedo (B, 3)."""
-        a, count = self.assets, len(self.assets.density)
-        first, second = dice.pick(count), dice.pick(count)
+    def _choices(self, looks: Looks | None) -> list[int]:
+        """Return the skins to draw from."""
+        skins = self.assets.skins
+        if looks is None:
+            return list(range(self.assets.painted))
+        return [k for k, s in enumerate(skins) if looks.skin in (None, s)]
+
+    def _pigment(self, dice: Dice, looks: Looks | None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return optical densities of face and back before details, the mean albedo (B, 3), and
+        which skins are male (B,)."""
+        a, choices = self.assets, torch.tensor(self._choices(looks), device=dice.device)
+        first, second = (choices[dice.pick(len(choices))] for _ in range(2))
         w = dice.uniform() * dice.chance(0.6)
         mean = torch.lerp(self.means[first], self.means[second], w[:, None])
         # Half keep their tone about as it is, half go to one anywhere between the extremes.
         target = torch.where(
             dice.chance(0.5), dice.uniform(0.25, 2.9), mean[:, 1] + dice.normal(0, 0.25)
         )
+        if looks is not None and looks.skin is not None:
+            target = target.clamp(*_RANGES[looks.skin.split("_")[0]])
         pigment = ((target.clamp(0.2, 3.1) - mean[:, 1]) / _MELANIN[1])[:, None] * self.melanin
         shift = pigment + dice.normal(0, 0.12)[:, None] * self.blood + dice.normal(0, 0.05, 3)
         contrast = dice.uniform(0.6, 1.25)[:, None, None, None]
@@ -118,7 +160,8 @@ class SkinPainter:
             return out.mul_(contrast).add_(offset)
 
         tone = torch.exp(-(mean + shift).clamp(0.02, 5.5))
-        return blended(a.density), blended(a.density_back), tone
+        male = torch.where(w < 0.5, self.male[first], self.male[second])
+        return blended(a.density), blended(a.density_back), tone, male
 
     def _lips(self, dice: Dice, face: Tensor) -> Tensor:
         tint = torch.stack(
@@ -137,10 +180,18 @@ class SkinPainter:
         return face
 
     def _beard(
-        self, dice: Dice, face: Tensor, hair: Hair, dark: Tensor, n2: Tensor, n3: Tensor
+        self,
+        dice: Dice,
+        face: Tensor,
+        hair: Hair,
+        dark: Tensor,
+        n2: Tensor,
+        n3: Tensor,
+        bearded: Tensor | None,
     ) -> Tensor:
         m = self.masks
         some = dice.chance(0.42) & ~(hair.long & dice.chance(0.85))
+        some = some if bearded is None else some & bearded
         which, strength = dice.pick(3), dice.uniform(0.05, 1) ** 1.3
         colour = torch.where(dice.chance(0.7)[:, None], hair.colour * 0.8, dark)
         at = torch.nonzero(some)[:, 0]
@@ -173,7 +224,7 @@ class SkinPainter:
         weight = mask * _m(dice.uniform(0.2, 1.1)) * (1 + 0.3 * fine[:, self.brow])
         return weight.clamp(0, 0.97)
 
-    def _wrinkles(self, dice: Dice, share: float = 0.35) -> Tensor:
+    def _wrinkles(self, dice: Dice, share: float | Tensor = 0.35) -> Tensor:
         """Return optical densities (B, TEXTURE, TEXTURE) of nasolabial folds and forehead lines."""
         u, p = self.unit, self.points
         soft, strength = dice.uniform(1.5, 3.6), dice.uniform(0.1, 0.7) * dice.chance(share)

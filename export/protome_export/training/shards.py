@@ -19,7 +19,8 @@ HOLDOUT_SEED = 1_000_000_000
 @dataclass
 class Labels:
     """Hold the arrays of n samples: identity (n, I), expression (n, E), stretch (n, 3), angles (n,
-    3) degrees, camera (n, 7): distance cm, scale, origin x y, pivot x y z; landmarks (n, 68, 3)."""
+    3) degrees, camera (n, 7): distance cm, scale, origin x y, pivot x y z; landmarks (n, 68, 3);
+    age, skin (n,): of `groups.AGES` and `groups.SKINS`, None in shards written before them."""
 
     identity: Floats
     expression: Floats
@@ -27,6 +28,8 @@ class Labels:
     angles: Floats
     camera: Floats
     landmarks: Floats
+    age: NDArray[np.str_] | None = None
+    skin: NDArray[np.str_] | None = None
 
     def shape(self, index: int) -> Shape:
         a = self.angles[index]
@@ -55,6 +58,8 @@ def labels_of(samples: list[Sample]) -> Labels:
         np.array([s.angles for s in shapes], np.float32),
         np.array([[c.distance, c.scale, *c.origin, *c.pivot] for c in cameras], np.float32),
         np.stack([s.landmarks for s in samples]),
+        np.array([s.age for s in shapes]),
+        np.array([s.skin for s in samples]),
     )
 
 
