@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from protome_export.heads.groups import SKINS
+
 from .assets import BACK, TEXTURE, Assets
 from .hair import COLOURS, Hair
 from .noise import NoiseBank
@@ -128,6 +130,8 @@ class SkinPainter:
         assert face.shape == (n, 3, TEXTURE, TEXTURE)
         assert back.shape == (n, 3, BACK, BACK)
         group = 2 * (-tone[:, 1].log() > _DARK).long() + male.long()
+        if looks is not None and looks.skin is not None:
+            group = torch.full_like(group, SKINS.index(looks.skin))
         return Skin(face.clamp_(0.003, 1), back.clamp_(0.003, 1), tone, group)
 
     def _choices(self, looks: Looks | None) -> list[int]:
