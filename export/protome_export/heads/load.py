@@ -103,7 +103,7 @@ def pack_head(head: HeadModel, path: Path) -> None:
         material_names=np.array(head.material_names),
         part=head.part,
         landmarks68=head.landmarks,
-        **({"people": np.array(head.people)} if head.people else {}),
+        people=np.array(head.people, np.str_),
     )
 
 
