@@ -127,4 +127,5 @@ def widen(head: HeadModel, body: MakeHuman, pairs: NDArray[np.int64] | None = No
 def _near(body: MakeHuman, adult: Floats, at: NDArray[np.int64]) -> NDArray[np.int32]:
     """Return the triangles of head and neck."""
     lowest = adult[at, 1].min() - 0.8 * np.ptp(adult[at, 1])
-    return body.triangles[(adult[body.triangles][..., 1] > lowest).all(1)]
+    near = (adult[body.triangles][..., 1] > lowest).all(1)
+    return np.asarray(body.triangles[near], np.int32)

@@ -35,7 +35,8 @@ def laplacian(count: int, triangles: Ints) -> sp.csr_matrix:
     ends = np.concatenate([triangles[:, [k, (k + 1) % 3]] for k in range(3)])
     ones = np.ones(len(ends))
     graph = sp.coo_matrix((ones, (ends[:, 0], ends[:, 1])), (count, count)).tocsr()
-    graph = ((graph + graph.T) > 0).astype(float)
+    graph = sp.csr_matrix(graph + graph.T)
+    graph.data[:] = 1
     degree = np.maximum(np.asarray(graph.sum(1)).ravel(), 1)
     return sp.csr_matrix(sp.eye(count) - sp.diags(1 / degree) @ graph)
 
@@ -121,8 +122,8 @@ class Transfer:
         trust = np.full(count, 1e-7)
         trust[skin] = np.maximum(self.known, 1e-7)
         system = sp.diags(trust) + _SMOOTH * laplacian(count, head.triangles)
-        out = splu(system.tocsc()).solve(trust[:, None] * wanted)
-        out = out.reshape(count, -1, 3).transpose(1, 0, 2)
+        solved = splu(system.tocsc()).solve(trust[:, None] * wanted)
+        out = np.asarray(solved).reshape(count, -1, 3).transpose(1, 0, 2)
         self._loose_parts(out, skin)
         return out.astype(np.float32)
 
@@ -136,7 +137,7 @@ class Transfer:
         if not len(loose):
             return
         gap, near = cKDTree(p[fixed]).query(p[loose], min(32, len(fixed)))
-        share = 1 / (gap + 0.05) ** 2
+        share = 1 / (np.asarray(gap) + 0.05) ** 2
         share /= share.sum(1, keepdims=True)
         out[:, loose] = (out[:, fixed[near]] * share[..., None]).sum(2)
         eyes = head.part == EYE

