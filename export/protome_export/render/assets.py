@@ -197,6 +197,7 @@ def _flat_skins() -> tuple[Floats, Floats]:
 
 # The skins of one layout, light and dark, whose difference darkens others.
 _LIGHT, _DARK = "young_lightskinned_male_diffuse", "young_darkskinned_male_diffuse"
+_DARKER = 0.6  # share of that difference in the dark versions: a melanin shift does the rest
 _FLAT = ("light_female", "light_male", "dark_male")  # groups of the flat skins
 
 
@@ -238,11 +239,12 @@ def _with_dark_women(
     curves = tone_curves(face[pair[0]], face[pair[1]])
     rows = [k for k, group in enumerate(skins) if group == "light_female"]
     extra = ("dark_female",) * len(rows)
-    return (
-        np.concatenate([face, darkened(face[rows], curves)]),
-        np.concatenate([back, darkened(back[rows], curves)]),
-        (*skins, *extra),
-    )
+
+    def extended(bank: Floats) -> Floats:
+        light = bank[rows]
+        return np.concatenate([bank, light + _DARKER * (darkened(light, curves) - light)])
+
+    return extended(face), extended(back), (*skins, *extra)
 
 
 def load_assets(head: HeadModel, data: Path | None, device: torch.device) -> Assets:

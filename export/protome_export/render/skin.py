@@ -20,7 +20,7 @@ _MELANIN = (0.55, 0.80, 1.10)
 _HAEMOGLOBIN = (0.10, 0.85, 0.70)
 _SPOTS = 60
 _DARK = 1.8  # mean density in green from which a skin counts as dark
-_RANGES = {"light": (0.25, 1.5), "dark": (2.0, 2.9)}  # of that density in a group asked for
+_RANGES = {"light": (0.25, 1.5), "dark": (2.2, 3.0)}  # of that density in a group asked for
 
 
 @dataclass
