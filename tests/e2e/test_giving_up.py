@@ -140,7 +140,8 @@ def test_deadlines_passed_are_counted_as_such(
 def test_client_that_never_reads_does_not_block_others(
     server: EmbeddedServer, stub: Stub, other: Stub, sample_photo: bytes
 ) -> None:
-    silent = [stub.Reconstruct(heavy(sample_photo, 4), timeout=TIMEOUT) for _ in range(3)]
+    # 88 MB of meshes; three faces each would come to ``max_held_bytes``.
+    silent = [stub.Reconstruct(heavy(sample_photo, 2), timeout=TIMEOUT) for _ in range(3)]
     eventually(lambda: in_flight(server) == 3, "three photos are in flight")
     for _ in range(3):
         _works(other, sample_photo, timeout=20)
