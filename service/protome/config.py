@@ -98,7 +98,7 @@ class Config:
         low=0.1,
     )
     slow_uploads: int = _option(
-        16, "uploads in progress that took over 2 s; one more cancels the oldest", low=1
+        4, "uploads in progress that took over 2 s; one more cancels the oldest", low=1
     )
     max_streams: int = _option(16, "open ReconstructMany streams; more are rejected", low=1)
     max_stream_photos: int = _option(

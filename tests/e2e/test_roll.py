@@ -27,7 +27,14 @@ def upright(client: Client, sample_photo: bytes) -> Head:
     return head(client, opened(sample_photo), 0)
 
 
-@pytest.mark.parametrize("angle", range(30, 360, 30))
+QUICK = (90, 150, 180)  # the other angles are slow tests
+ANGLES = [
+    pytest.param(angle, marks=() if angle in QUICK else pytest.mark.slow)
+    for angle in range(30, 360, 30)
+]
+
+
+@pytest.mark.parametrize("angle", ANGLES)
 def test_a_turned_photo_gives_the_same_head_turned(
     client: Client, sample_photo: bytes, upright: Head, angle: int
 ) -> None:

@@ -110,7 +110,7 @@ def test_clients_that_send_slowly(server: EmbeddedServer, photo: bytes) -> None:
                 pb.ReconstructResponse.FromString,
             )
             calls.append(method(drip(), timeout=60))
-        # They wait for a place, four at a time, two seconds each.
+        # They wait for a place, two at a time.
         eventually(lambda: sum(call.done() for call in calls) >= 4, "four are ended", 30)
         load.progress(5)
         ended = [call for call in calls if call.done()]

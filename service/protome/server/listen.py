@@ -47,6 +47,9 @@ def create_grpc_server(
             ("grpc.max_receive_message_length", config.max_image_bytes + MESSAGE_MARGIN_BYTES),
             ("grpc.max_send_message_length", config.chunk_bytes + MIB),
             ("grpc.so_reuseport", 0),
+            # Fixed windows: estimated ones let each connection send megabytes before they are read.
+            ("grpc.http2.bdp_probe", 0),
+            ("grpc.http2.lookahead_bytes", MIB),
             # Detect clients that vanished without closing their connection.
             ("grpc.keepalive_time_ms", round(1e3 * config.keepalive_seconds)),
             ("grpc.keepalive_timeout_ms", 20_000),

@@ -19,7 +19,7 @@ from protome.errors import ClientGone, Overloaded
 
 T = TypeVar("T")
 
-PARALLEL_UPLOADS: Final = 4
+PARALLEL_UPLOADS: Final = 2
 SLOW_UPLOAD_AFTER_SECONDS: Final = 2.0
 # The part of that time that is left when many uploads wait: 4 places then serve 40 a second.
 LEAST_SHARE_OF_TIME: Final = 0.05

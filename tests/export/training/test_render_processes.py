@@ -9,6 +9,8 @@ from protome_export.training.shards import find_shards, read_shard
 from protome_export.training.trainer import Trainer
 from tests.export.conftest import CONFIG
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_run_renders_what_it_trains_on(tmp_path: Path) -> None:
     config = replace(
