@@ -26,7 +26,7 @@ _TO_CAMERA = np.array([1, 1, -1], np.float32)
 
 
 def _degraded_crops(folder: Path, count: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Crops (192, 192, 3) of the hold-out with covers, shadows, borders, blur and grain as in
+    """Yield crops (192, 192, 3) of the hold-out with covers, shadows, borders, blur and grain as in
     training, and their true landmarks (68, 3), crop px."""
     generator, config = torch.Generator().manual_seed(11), Config()
     for path in find_shards(folder):
@@ -67,7 +67,7 @@ def calibrate(served: Served, holdout: Path, count: int) -> dict[str, float]:
 
 
 def check(faces: Sequence[Face], calibration: dict[str, float]) -> dict[str, float]:
-    """Ranking and Brier score of a calibration on photos, which it was not fitted to."""
+    """Return ranking and Brier score of a calibration on photos, which it was not fitted to."""
     known = [f for f in faces if f.expected is not None]
     fits = np.array([f.figures["surface_nme_68"] <= WITHIN for f in known])
     return _judged(np.array([f.expected for f in known], float), fits, calibration)

@@ -12,9 +12,7 @@ from numpy.typing import NDArray
 from protome.config import Config
 from protome.errors import NoFaceFound, NoSurface
 from protome.geometry import U8, CropRule, Level, Placement
-from protome.image.crop import cut
-from protome.image.decode import ImageLimits, decode
-from protome.image.prepare import USEFUL_SIDE, FoundFace
+from protome.image.prepare import FoundFace
 from protome.mesh.surface import extract
 from protome.model.card import load_model
 from protome.model.engine import Prediction
@@ -79,11 +77,6 @@ class Served:
     def faces(self, photo: bytes) -> Faces:
         """Return the photo's size and faces."""
         return faces_of(photo, self.model.rule)
-
-    def crop(self, photo: bytes, placement: Placement) -> Cropped:
-        """Cut another crop of the photo."""
-        image = decode(photo, ImageLimits.of(_CONFIG), enough=USEFUL_SIDE)
-        return Cropped(cut(image, placement), placement)
 
     def predict(self, crop: U8, *levels: Level) -> Prediction:
         """Run the network on a crop, with volumes of these levels, or STANDARD."""

@@ -101,7 +101,7 @@ class Samples:
         """Draw one random sample per row of dice."""
         if self.device.type != "cpu":
             whole = self.shards[0]
-            dice.uniform()
+            dice.uniform()  # both ways use up two columns of dice
             rows_at = dice.pick(len(whole.images))
             return Stored(*(part[rows_at] for part in vars(whole).values()))
         which, place = dice.pick(len(self.shards)).tolist(), dice.uniform().tolist()

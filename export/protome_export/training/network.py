@@ -43,7 +43,6 @@ class LandmarkHead(nn.Module):
     scale: px per cm of the mean face, where the heat begins.
     """
 
-    prior: Tensor
     gx: Tensor
     gy: Tensor
 
