@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "marching_cubes.h"
+#include "texture_module.h"
 
 PyDoc_STRVAR(extract_doc,
              "extract(volume, voxel, largest, /)\n--\n\n"
@@ -103,7 +104,8 @@ static PyObject *extract(PyObject *module, PyObject *args) {
     return result;
 }
 
-static PyMethodDef methods[] = {{"extract", extract, METH_VARARGS, extract_doc}, {NULL}};
+static PyMethodDef methods[] = {
+    {"extract", extract, METH_VARARGS, extract_doc}, TEXTURE_METHODS, {NULL}};
 
 static int prepare(PyObject *module) {
     mc_prepare();

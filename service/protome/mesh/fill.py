@@ -1,0 +1,160 @@
+"""Plan an atlas on a coarse grid: which colours come from the photo and what fills the rest.
+
+The atlas is blended in two bands (Burt and Adelson, "A multiresolution spline with application to
+image mosaics", ACM TOG 1983). The coarse band is made here: the photo's colours where it shows the
+head well, where it does not those of the mirrored place, corrected for the light, and elsewhere
+colours of the same region spread from cell to cell (pull-push, Gortler et al., "The Lumigraph",
+SIGGRAPH 1996). The fine band is the photo's detail, own or mirrored; the kernel adds it.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Final
+
+import cv2
+import numpy as np
+from scipy.spatial import cKDTree
+
+from protome.geometry import F32, U8
+
+from .atlas import SHARE, STRIP
+from .head import Head
+
+CELLS: Final = 64
+# Groups of regions that are filled each from its own: skin with ears and neck, hair with scalp,
+# lips, eyes; mouth and nostrils take a dark tone of the skin.
+SKIN, HAIR, LIPS, EYES, DARK = range(5)
+GROUPS: Final = np.array([SKIN, LIPS, EYES, DARK, DARK, SKIN, HAIR, SKIN])
+# Colours of groups of which nothing is seen, as shares of the skin's.
+TONES: Final = np.array(
+    [[1, 1, 1], [0.35, 0.3, 0.3], [0.9, 0.68, 0.66], [1, 1, 1], [0.32, 0.18, 0.16]], np.float32
+)
+# Most that the light of the two sides of a head is taken to differ, as a logarithm.
+UNEVEN: Final = 0.5
+# Cells over which the two sides of the seam at the back become equal.
+SEAM: Final = 10
+
+
+def plan(sums: F32, head: Head, hairy: bool) -> F32:
+    """Plan an atlas.
+
+    Args:
+        sums: (CELLS, CELLS, 4), the photo's colours times their weights, and the weights, 0 to 1.
+        head: its layout.
+        hairy: whether the atlas has the hair's island.
+
+    Returns:
+        (CELLS, CELLS, 8) float32 as the kernel's ``blend`` takes it.
+    """
+    weight = sums[:, :, 3:]
+    mean = sums[:, :, :3] / np.maximum(weight, 1e-4)
+    own = _trusted(weight)
+    other = np.ascontiguousarray(own[:, ::-1])
+    flipped = np.ascontiguousarray(mean[:, ::-1])
+    mirrored = (1 - own) * other
+    seen = own * mean + mirrored * np.clip(flipped * _balance(mean, flipped, own * other), 0, 255)
+    total = own + mirrored
+    filled = seen + (1 - total) * _spread(seen, total, regions(head, hairy))
+    filled = _closed(filled, hairy)
+    out = np.empty((CELLS, CELLS, 8), np.float32)
+    out[:, :, :3] = np.clip(filled, 0, 255)
+    sure = np.minimum(8 * weight, 1)
+    out[:, :, 3:6] = np.clip(sure * mean + (1 - sure) * filled, 0, 255)
+    out[:, :, 6:7] = own
+    out[:, :, 7:8] = mirrored
+    return out
+
+
+def _trusted(weight: F32) -> F32:
+    """Return the photo's share of each cell: small gaps closed, the rim off, wide and smooth."""
+    square = np.ones((3, 3), np.uint8)
+    open_ = cv2.erode(cv2.dilate(weight, square), square, iterations=2)
+    smooth = cv2.GaussianBlur(np.minimum(1.5 * open_, 1), (0, 0), 1.2)[:, :, None]
+    # The kernel copies the photo where the share is exactly 1.
+    return np.asarray(np.where(smooth > 0.98, 1, smooth) * (weight > 0.02), np.float32)
+
+
+def _balance(mean: F32, flipped: F32, both: F32) -> F32:
+    """Return the ratio of the two sides' light, from where both are seen to everywhere."""
+    ratio = np.log((mean + 12) / (flipped + 12)).mean(axis=2, keepdims=True)
+    wide = cv2.GaussianBlur(np.concatenate([both * ratio, both], axis=2), (0, 0), 6)
+    return np.exp(np.clip(wide[:, :, :1] / (wide[:, :, 1:] + 0.03), -UNEVEN, UNEVEN))
+
+
+def _spread(seen: F32, total: F32, groups: U8) -> F32:
+    """Fill each cell from the seen cells of its group."""
+    skin, hair = (np.where(groups == g, 1, 0).astype(np.float32)[:, :, None] for g in (SKIN, HAIR))
+    packed = np.concatenate([skin * seen, skin * total, hair * seen, hair * total], axis=2)
+    skin_mean, lips, eyes = (_mean(seen, total, groups == g) for g in (SKIN, LIPS, EYES))
+    if skin_mean is None:
+        skin_mean = _mean(seen, total, groups >= 0)
+    if skin_mean is None:
+        skin_mean = np.full(3, 128, np.float32)
+    hair_mean = _mean(seen, total, groups == HAIR)
+    tone = TONES * skin_mean
+    pulled = pull_push(packed)
+    out = np.empty_like(seen)
+    out[:] = pulled[:, :, :3] if total[groups == SKIN].any() else skin_mean
+    of_hair = pulled[:, :, 4:7] if hair_mean is not None else tone[HAIR]
+    out = np.where(groups[:, :, None] == HAIR, of_hair, out)
+    for group, colour in ((LIPS, lips), (EYES, eyes), (DARK, None)):
+        out[groups == group] = tone[group] if colour is None else colour
+    return cv2.blur(out, (3, 3))
+
+
+def _mean(seen: F32, total: F32, where: np.ndarray) -> F32 | None:
+    weight = float(total[where].sum())
+    return None if weight < 0.5 else np.asarray(seen[where].sum(axis=0) / weight, np.float32)
+
+
+def pull_push(sums: F32) -> F32:
+    """Fill the empty cells of a square picture from coarser ones.
+
+    Args:
+        sums: (s, s, 4 k), s a power of two: weighted sums of three channels and the weight of each.
+
+    Returns:
+        The channels in all cells; of the weights what is left of them.
+    """
+    size = len(sums)
+    if size == 1:
+        coarse = sums
+    else:
+        half = sums.reshape(size // 2, 2, size // 2, 2, -1).sum(axis=(1, 3))
+        coarse = cv2.resize(pull_push(half), (size, size), interpolation=cv2.INTER_LINEAR)
+    out = np.empty_like(sums)
+    for k in range(0, sums.shape[2], 4):
+        weight = sums[:, :, k + 3 : k + 4]
+        trust = np.minimum(weight, 1)
+        mean = sums[:, :, k : k + 3] / np.maximum(weight, 1e-4)
+        rest = coarse[..., k : k + 3] if size > 1 else mean
+        out[:, :, k : k + 3] = trust * mean + (1 - trust) * rest
+    return out
+
+
+def _closed(filled: F32, hairy: bool) -> F32:
+    """Make the two sides of the seam equal, and the strips beside it a copy of the other side."""
+    rows = int(CELLS * SHARE) if hairy else CELLS
+    head = filled[:rows]
+    strip = int(CELLS * STRIP)
+    distance = np.minimum(np.arange(CELLS), np.arange(CELLS)[::-1]) - strip
+    near = np.clip(1 - distance / SEAM, 0, 1)[None, :, None] ** 2
+    head = head + near * 0.5 * (head[:, ::-1] - head)
+    head[:, :strip] = head[:, -2 * strip : -strip]
+    head[:, -strip:] = head[:, strip : 2 * strip]
+    filled[:rows] = head
+    return filled
+
+
+@functools.lru_cache(maxsize=4)
+def regions(head: Head, hairy: bool) -> U8:
+    """Return the group of each cell, (CELLS, CELLS) uint8."""
+    places = np.concatenate([head.uv, head.uv - [1, 0], head.uv + [1, 0]])
+    share = SHARE if hairy else 1.0
+    x, y = np.meshgrid(*2 * ((np.arange(CELLS) + 0.5) / CELLS,))
+    u, v = (x.ravel() - STRIP) / (1 - 2 * STRIP), y.ravel() / share
+    nearest = np.asarray(cKDTree(places).query(np.stack([u, v], axis=1))[1]) % len(head.uv)
+    groups = GROUPS[head.region[nearest]].astype(np.uint8)
+    groups[v > 1] = HAIR
+    return np.asarray(groups.reshape(CELLS, CELLS), np.uint8)
