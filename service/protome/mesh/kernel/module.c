@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "marching_cubes.h"
+#include "texture.h"
 #include "texture_module.h"
 
 PyDoc_STRVAR(extract_doc,
@@ -109,6 +110,7 @@ static PyMethodDef methods[] = {
 
 static int prepare(PyObject *module) {
     mc_prepare();
+    tx_prepare();
     return PyModule_AddStringConstant(module, "BACKEND", "compiled marching cubes");
 }
 

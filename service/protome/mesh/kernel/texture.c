@@ -156,33 +156,51 @@ void tx_trace(const tx_mesh *mesh, size_t nodes, float *trace) {
 
 /* ---- colours of the photo */
 
-/* Eight channels of 16 bits. */
-typedef uint16_t tx_lanes __attribute__((vector_size(16)));
+/* Colours are four lanes of 16 bits: red, green, blue, and one that is ignored or a share of ONE. */
+typedef uint16_t tx_lanes __attribute__((vector_size(8)));
+typedef int16_t tx_signed __attribute__((vector_size(8)));
+typedef uint16_t tx_pair_lanes __attribute__((vector_size(16)));
+typedef int16_t tx_wide __attribute__((vector_size(16)));
 typedef uint8_t tx_bytes __attribute__((vector_size(8)));
+typedef uint8_t tx_few __attribute__((vector_size(4)));
+typedef float tx_floats __attribute__((vector_size(16)));
+typedef int32_t tx_quad __attribute__((vector_size(16)));
 
-enum { FRACTION = 7, ONE = 1 << FRACTION };
+enum { FRACTION = 7, ONE = 1 << FRACTION, WHOLE = 1 << 16, HALF_WEIGHT = WHOLE / 2 };
 
-/* Red, green and blue of two pixels side by side; the last two lanes are of no use. */
-static tx_lanes two_pixels(const uint8_t *at) {
+/* Two pixels side by side, three lanes each; the last two lanes are of no use. */
+static inline tx_pair_lanes two_pixels(const uint8_t *at) {
     tx_bytes bytes;
     memcpy(&bytes, at, sizeof bytes);
-    return __builtin_convertvector(bytes, tx_lanes);
+    return __builtin_convertvector(bytes, tx_pair_lanes);
 }
 
-/* Bilinear sample between the pixel at ``at`` and its neighbours, ``x`` and ``y`` of ONE further;
-   red, green and blue in the three low bytes. */
-static uint32_t sample(const uint8_t *at, size_t stride, unsigned x, unsigned y) {
-    const uint16_t l = (uint16_t)(ONE - x), r = (uint16_t)x;
-    const uint16_t up = (uint16_t)(ONE - y), down = (uint16_t)y;
-    const tx_lanes across = {l, l, l, r, r, r, 0, 0};
-    const tx_lanes column =
-        (two_pixels(at) * up + two_pixels(at + stride) * down + ONE / 2) >> FRACTION;
-    const tx_lanes both = column * across;
+/* Weights of two pixels side by side for each fraction between them. */
+static tx_pair_lanes across[ONE];
+
+void tx_prepare(void) {
+    for (uint16_t x = 0; x < ONE; x++) {
+        const uint16_t l = (uint16_t)(ONE - x);
+        across[x] = (tx_pair_lanes){l, l, l, x, x, x, 0, 0};
+    }
+}
+
+/* Bilinear sample between the pixel at ``at`` and its neighbours, ``x`` and ``y`` of ONE further. */
+static inline tx_lanes sample(const uint8_t *at, size_t stride, unsigned x, unsigned y) {
+    const tx_pair_lanes top = two_pixels(at), apart = two_pixels(at + stride) - top;
+    const tx_pair_lanes column = top + (tx_pair_lanes)((tx_wide)(apart * (uint16_t)y) >> FRACTION);
+    const tx_pair_lanes both = column * across[x];
     uint64_t half[2];
     memcpy(half, &both, sizeof half);
-    const uint64_t sum = half[0] + (half[0] >> 48 | half[1] << 16) + 0x4000400040U;
-    return (uint32_t)((sum >> FRACTION & 0xff) | (sum >> (16 + FRACTION - 8) & 0xff00) |
-                      (sum >> (32 + FRACTION - 16) & 0xff0000));
+    half[0] += half[0] >> 48 | half[1] << 16;
+    tx_lanes sum;
+    memcpy(&sum, half, sizeof sum);
+    return sum >> FRACTION;
+}
+
+static inline void store(uint8_t *out, tx_lanes colour) {
+    const tx_few bytes = __builtin_convertvector(colour, tx_few);
+    memcpy(out, &bytes, 3);
 }
 
 /* What a row of texels shows: points of the photo, 16.16 pixels, and weights, 16.16. */
@@ -194,56 +212,63 @@ typedef struct {
     const tx_photo *photo;
     size_t nodes, side;
     tx_spots coarse; /* nodes + 2: the trace at the row, its ends twice */
-    tx_spots fine;   /* side */
+    tx_spots fine;   /* side, and room for a piece */
 } tx_reader;
-
-static int32_t fixed(float value) { return (int32_t)(65536 * value); }
 
 /* Interpolate the trace between two of its rows, ``down`` from the first. */
 static void set_coarse(tx_reader *reader, const float *above, const float *below, float down) {
-    const float width = (float)reader->photo->width, height = (float)reader->photo->height;
-    const tx_spots *out = &reader->coarse;
-    for (size_t k = 1; k <= reader->nodes; k++, above += 3, below += 3) {
-        out->x[k] = fixed(width * (above[0] + down * (below[0] - above[0])) - 0.5F);
-        out->y[k] = fixed(height * (above[1] + down * (below[1] - above[1])) - 0.5F);
-        out->weight[k] = fixed(above[2] + down * (below[2] - above[2]));
+    const float width = WHOLE * (float)reader->photo->width;
+    const float height = WHOLE * (float)reader->photo->height;
+    int32_t *x = reader->coarse.x, *y = reader->coarse.y, *weight = reader->coarse.weight;
+    const size_t nodes = reader->nodes;
+    for (size_t k = 1; k <= nodes; k++, above += 3, below += 3) {
+        x[k] = (int32_t)(width * (above[0] + down * (below[0] - above[0]))) - HALF_WEIGHT;
+        y[k] = (int32_t)(height * (above[1] + down * (below[1] - above[1]))) - HALF_WEIGHT;
+        weight[k] = (int32_t)(WHOLE * (above[2] + down * (below[2] - above[2])));
     }
-    int32_t *const ends[3] = {out->x, out->y, out->weight};
-    for (int k = 0; k < 3; k++) {
-        ends[k][0] = ends[k][1];
-        ends[k][reader->nodes + 1] = ends[k][reader->nodes];
-    }
+    x[0] = x[1], y[0] = y[1], weight[0] = weight[1];
+    x[nodes + 1] = x[nodes], y[nodes + 1] = y[nodes], weight[nodes + 1] = weight[nodes];
 }
 
-/* Interpolate along the row. */
-static void set_fine(tx_reader *reader) {
-    const int32_t step = (int32_t)(reader->side / reader->nodes), half = step / 2;
-    const int32_t side = (int32_t)reader->side;
+/* Interpolate along a piece of the row, between two nodes. */
+static inline void set_piece(const int32_t *ends, int32_t step, int32_t *out) {
+    const int32_t slope = (ends[1] - ends[0]) / step;
+    /* The first texel's centre lies half a texel after that of the node, or on it. */
+    int32_t value = ends[0] + (step % 2 ? slope : slope / 2);
+    if (step % 4) {
+        for (int32_t k = 0; k < step; k++) out[k] = value + k * slope;
+        return;
+    }
+    tx_quad four = {value, value + slope, value + 2 * slope, value + 3 * slope};
+    for (int32_t k = 0; k < step; k += 4, four += 4 * slope) memcpy(out + k, &four, sizeof four);
+}
+
+static inline void set_pieces(tx_reader *reader, int32_t step) {
     const tx_spots *in = &reader->coarse, *out = &reader->fine;
-    for (int32_t piece = 0; piece <= (int32_t)reader->nodes; piece++) {
-        const int32_t start = piece * step - half;
-        const int32_t begin = start < 0 ? 0 : start;
-        const int32_t end = start + step < side ? start + step : side;
-        if (in->weight[piece] <= 0 && in->weight[piece + 1] <= 0) {
-            for (int32_t t = begin; t < end; t++) out->weight[t] = 0;
-            continue;
-        }
-        const int32_t *const from_[3] = {in->x + piece, in->y + piece, in->weight + piece};
-        int32_t *const to[3] = {out->x, out->y, out->weight};
-        for (int k = 0; k < 3; k++) {
-            const int32_t slope = (from_[k][1] - from_[k][0]) / step;
-            /* The centre of the first texel lies half a texel after that of the node. */
-            int32_t value = from_[k][0] + slope * (begin - start) + (step % 2 ? slope : slope / 2);
-            for (int32_t t = begin; t < end; t++, value += slope) to[k][t] = value;
-        }
+    for (size_t piece = 0; piece <= reader->nodes; piece++) {
+        /* The room before and after the row takes the halves of pieces at its ends. */
+        const ptrdiff_t start = (ptrdiff_t)piece * step - step / 2;
+        set_piece(in->weight + piece, step, out->weight + start);
+        if (in->weight[piece] <= 0 && in->weight[piece + 1] <= 0) continue;
+        set_piece(in->x + piece, step, out->x + start);
+        set_piece(in->y + piece, step, out->y + start);
     }
 }
 
-static int32_t within(int32_t value, int32_t limit) {
+static void set_fine(tx_reader *reader) {
+    switch (reader->side / reader->nodes) {
+    case 2: set_pieces(reader, 2); break;
+    case 4: set_pieces(reader, 4); break;
+    case 8: set_pieces(reader, 8); break;
+    default: set_pieces(reader, (int32_t)(reader->side / reader->nodes));
+    }
+}
+
+static inline int32_t within(int32_t value, int32_t limit) {
     return value < 0 ? 0 : value > limit ? limit : value;
 }
 
-static uint32_t colour_at(const tx_reader *reader, size_t texel) {
+static inline tx_lanes colour_at(const tx_reader *reader, size_t texel) {
     const tx_photo *photo = reader->photo;
     /* Eight bytes are read of each row of pixels: not from its last two. */
     const int32_t most_x = (int32_t)((photo->width - 2) << 16) - 1;
@@ -257,36 +282,31 @@ static uint32_t colour_at(const tx_reader *reader, size_t texel) {
 
 /* ---- plan */
 
-enum { OWN = 6, MIRRORED = 7 };
-
-/* A row of the plan at the columns of the atlas: colours in halves, shares of ONE. */
+/* A row of the plan at the columns of the atlas, in halves: base and own share, mean and mirrored
+   share. */
 typedef struct {
-    uint16_t *base, *mean;    /* side x 3 */
-    uint16_t *own, *mirrored; /* side */
+    tx_lanes *base, *mean; /* side */
 } tx_row;
 
-static uint16_t *widen(uint16_t *out, const float *plan, size_t cells, size_t block, size_t first,
-                       size_t channels, float scale) {
-    const float step = 1 / (float)block;
-    for (size_t x = 0; x < cells * block; x++) {
-        const float at = ((float)x + 0.5F) * step - 0.5F;
-        const size_t low = at > 0 ? (size_t)at : 0;
-        const size_t high = low + 1 < cells ? low + 1 : low;
-        const float part = at > 0 ? at - (float)low : 0;
-        const float *a = plan + TX_PLAN * low + first, *b = plan + TX_PLAN * high + first;
-        for (size_t c = 0; c < channels; c++)
-            out[channels * x + c] = (uint16_t)(scale * (a[c] + part * (b[c] - a[c])) + 0.5F);
+static void widen(tx_lanes *out, const float *plan, size_t cells, size_t block) {
+    const tx_floats scale = {2, 2, 2, 2 * ONE};
+    for (size_t cell = 0; cell <= cells; cell++) {
+        tx_floats a, b;
+        memcpy(&a, plan + TX_PLAN * (cell ? cell - 1 : 0), sizeof a);
+        memcpy(&b, plan + TX_PLAN * (cell < cells ? cell : cells - 1), sizeof b);
+        const tx_floats step = (b - a) * scale / (float)block;
+        const size_t half = block / 2, begin = cell ? cell * block - half : 0;
+        const size_t end = cell < cells ? cell * block + block - half : cells * block;
+        tx_floats value = a * scale + step * (block % 2 ? 1.0F : 0.5F) + 0.5F;
+        for (size_t x = begin; x < end; x++, value += step)
+            out[x] = __builtin_convertvector(__builtin_convertvector(value, tx_quad), tx_lanes);
     }
-    return out;
 }
 
-static tx_row wide_row(uint16_t *room, const float *plan, size_t cells, size_t block) {
-    const size_t side = cells * block;
-    tx_row row;
-    row.base = widen(room, plan, cells, block, 0, 3, 2);
-    row.mean = widen(room + 3 * side, plan, cells, block, 3, 3, 2);
-    row.own = widen(room + 6 * side, plan, cells, block, OWN, 1, ONE);
-    row.mirrored = widen(room + 7 * side, plan, cells, block, MIRRORED, 1, ONE);
+static tx_row wide_row(tx_lanes *room, const float *plan, size_t cells, size_t block) {
+    const tx_row row = {room, room + cells * block};
+    widen(row.base, plan, cells, block);
+    widen(row.mean, plan + TX_PLAN / 2, cells, block);
     return row;
 }
 
@@ -299,8 +319,8 @@ static tx_kind kind_of(const float *const rows[2], size_t cell, size_t cells) {
     for (int r = 0; r < 2; r++) {
         for (size_t k = begin; k < end; k++) {
             const float *at = rows[r] + TX_PLAN * k;
-            fill = fill && !(at[OWN] > 0) && !(at[MIRRORED] > 0);
-            copy = copy && at[OWN] >= 1;
+            fill = fill && !(at[TX_OWN] > 0) && !(at[TX_MIRRORED] > 0);
+            copy = copy && at[TX_OWN] >= 1;
         }
     }
     return copy ? COPY : fill ? FILL : MIX;
@@ -311,61 +331,55 @@ static tx_kind kind_of(const float *const rows[2], size_t cell, size_t cells) {
 typedef struct {
     const tx_reader *reader;
     tx_row above, below;
-    unsigned down; /* how far below the row is, of ONE */
+    uint16_t down; /* how far below the row is, of ONE */
     uint8_t *out;
 } tx_line;
 
+static inline tx_lanes between(tx_lanes above, tx_lanes below, uint16_t down) {
+    return (above * (uint16_t)(ONE - down) + below * down + ONE) >> (FRACTION + 1);
+}
+
 static void fill_block(const tx_line *line, size_t begin, size_t end) {
-    const uint16_t down = (uint16_t)line->down, up = (uint16_t)(ONE - down);
-    const uint16_t *a = line->above.base, *b = line->below.base;
-    for (size_t k = 3 * begin; k < 3 * end; k++)
-        line->out[k] = (uint8_t)((uint16_t)(a[k] * up + b[k] * down + ONE) >> (FRACTION + 1));
+    for (size_t x = begin; x < end; x++)
+        store(line->out + 3 * x, between(line->above.base[x], line->below.base[x], line->down));
 }
 
 /* Fails where the photo does not count in full. */
 static int copy_block(const tx_line *line, size_t begin, size_t end) {
     const int32_t *weight = line->reader->fine.weight;
-    int32_t least_weight = 65536;
-    for (size_t x = begin; x < end; x++)
-        least_weight = weight[x] < least_weight ? weight[x] : least_weight;
-    if (least_weight < 65536 / 2) return 0;
-    for (size_t x = begin; x < end; x++) {
-        const uint32_t colour = colour_at(line->reader, x);
-        for (size_t c = 0; c < 3; c++) line->out[3 * x + c] = (uint8_t)(colour >> (8 * c));
-    }
+    int32_t lowest = WHOLE;
+    for (size_t x = begin; x < end; x++) lowest = weight[x] < lowest ? weight[x] : lowest;
+    if (lowest < HALF_WEIGHT) return 0;
+    for (size_t x = begin; x < end; x++) store(line->out + 3 * x, colour_at(line->reader, x));
     return 1;
 }
 
-static int between(const uint16_t *above, const uint16_t *below, size_t at, unsigned down) {
-    return (int)(above[at] * (ONE - down) + below[at] * down) >> FRACTION;
-}
-
-/* Add a share, of ONE, of the photo's detail at a texel to the channels of a sum, of 2 ONE. */
-static void add_detail(const tx_line *line, size_t texel, int share, int sum[3]) {
+/* A share, of ONE, of the photo's detail at a texel. */
+static inline tx_signed detail(const tx_line *line, size_t texel, int share, tx_lanes mean) {
     const int32_t weight = line->reader->fine.weight[texel];
-    if (weight <= 0) return;
     /* Half of a weight counts in full. */
-    share = weight < 65536 / 2 ? share * (weight >> 8) >> 7 : share;
-    const uint32_t colour = colour_at(line->reader, texel);
-    for (size_t c = 0; c < 3; c++)
-        sum[c] += share * (int)(2 * (colour >> (8 * c) & 0xff)) -
-                  share * between(line->above.mean, line->below.mean, 3 * texel + c, line->down);
+    share = weight < HALF_WEIGHT ? share * (weight >> 8) >> 7 : share;
+    const tx_signed apart = (tx_signed)(colour_at(line->reader, texel) - mean);
+    return apart * (int16_t)share;
 }
 
 static void mix_block(const tx_line *line, size_t begin, size_t end) {
-    const tx_row *above = &line->above, *below = &line->below;
+    const int32_t *weight = line->reader->fine.weight;
+    const tx_signed nothing = {0}, full = {255, 255, 255, 255};
     for (size_t x = begin; x < end; x++) {
-        int sum[3];
-        for (size_t c = 0; c < 3; c++)
-            sum[c] = ONE * between(above->base, below->base, 3 * x + c, line->down) + ONE;
-        const int own = between(above->own, below->own, x, line->down);
-        const int mirrored = between(above->mirrored, below->mirrored, x, line->down);
-        if (own) add_detail(line, x, own, sum);
-        if (mirrored) add_detail(line, line->reader->side - 1 - x, mirrored, sum);
-        for (size_t c = 0; c < 3; c++) {
-            const int value = sum[c] >> (FRACTION + 1);
-            line->out[3 * x + c] = (uint8_t)(value < 0 ? 0 : value > 255 ? 255 : value);
+        const size_t other = line->reader->side - 1 - x;
+        const tx_lanes base = between(line->above.base[x], line->below.base[x], line->down);
+        const tx_lanes mean = between(line->above.mean[x], line->below.mean[x], line->down);
+        tx_signed sum = (tx_signed)base;
+        if (base[3] && weight[x] > 0) sum += detail(line, x, base[3], mean) >> FRACTION;
+        if (mean[3] && weight[other] > 0) {
+            const tx_lanes there =
+                between(line->above.mean[other], line->below.mean[other], line->down);
+            sum += detail(line, other, mean[3], there) >> FRACTION;
         }
+        sum = sum & (sum > nothing);
+        const tx_signed over = sum > full;
+        store(line->out + 3 * x, (tx_lanes)((sum & ~over) | (full & over)));
     }
 }
 
@@ -387,14 +401,15 @@ static tx_pair pair_of(size_t texel, size_t count, size_t side) {
 
 /* Memory of a blend. */
 typedef struct {
-    uint16_t *rows;  /* two rows of the plan */
-    int32_t *spots;  /* three rows of nodes + 2, three of side */
-    tx_kind *kinds;  /* cells */
+    tx_lanes *rows; /* two rows of the plan */
+    int32_t *spots; /* three rows of nodes + 2, three of a side and a piece */
+    tx_kind *kinds; /* cells */
 } tx_room;
 
 static int get_room(tx_room *room, size_t nodes, size_t cells, size_t side) {
-    room->rows = malloc(2 * TX_PLAN * side * sizeof *room->rows);
-    room->spots = malloc(3 * (nodes + 2 + side) * sizeof *room->spots);
+    const size_t piece = side / nodes;
+    room->rows = malloc(4 * side * sizeof *room->rows);
+    room->spots = calloc(3 * (nodes + 2 + side + piece), sizeof *room->spots);
     room->kinds = malloc(cells * sizeof *room->kinds);
     return room->rows && room->spots && room->kinds;
 }
@@ -405,7 +420,9 @@ static void free_room(tx_room *room) {
     free(room->kinds);
 }
 
-static tx_spots spots_in(int32_t *room, size_t count) {
+/* Three rows of ``count``, the first ``before`` of each ahead of its start. */
+static tx_spots spots_in(int32_t *room, size_t count, size_t before) {
+    room += before;
     return (tx_spots){room, room + count, room + 2 * count};
 }
 
@@ -413,9 +430,9 @@ int tx_blend(const float *trace, size_t nodes, const float *plan, size_t cells,
              const tx_photo *photo, size_t side, uint8_t *picture) {
     tx_room room;
     if (!get_room(&room, nodes, cells, side)) return free_room(&room), 0;
-    const size_t block = side / cells;
-    tx_reader reader = {photo, nodes, side, spots_in(room.spots, nodes + 2),
-                        spots_in(room.spots + 3 * (nodes + 2), side)};
+    const size_t block = side / cells, piece = side / nodes;
+    tx_reader reader = {photo, nodes, side, spots_in(room.spots, nodes + 2, 0),
+                        spots_in(room.spots + 3 * (nodes + 2), side + piece, piece / 2)};
     tx_line line = {.reader = &reader};
     size_t last = cells; /* the pair of rows of the plan that was widened last */
     for (size_t y = 0; y < side; y++) {
@@ -423,13 +440,13 @@ int tx_blend(const float *trace, size_t nodes, const float *plan, size_t cells,
         if (cell.above != last) {
             const float *const rows[2] = {plan + TX_PLAN * cells * cell.above,
                                           plan + TX_PLAN * cells * cell.below};
-            uint16_t *const spare = room.rows + TX_PLAN * side * (cell.above % 2 ? 0 : 1);
+            tx_lanes *const spare = room.rows + 2 * side * (cell.above % 2 ? 0 : 1);
             line.above = last < cells ? line.below : wide_row(room.rows, rows[0], cells, block);
             line.below = wide_row(spare, rows[1], cells, block);
             for (size_t k = 0; k < cells; k++) room.kinds[k] = kind_of(rows, k, cells);
             last = cell.above;
         }
-        line.down = (unsigned)(ONE * cell.down + 0.5F);
+        line.down = (uint16_t)(ONE * cell.down + 0.5F);
         line.out = picture + 3 * side * y;
         set_coarse(&reader, trace + 3 * nodes * node.above, trace + 3 * nodes * node.below,
                    node.down);

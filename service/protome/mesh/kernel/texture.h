@@ -9,9 +9,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Channels of a plan's cell: base colour (3), mean of the photo (3), share of the photo's detail
-   and share of the detail of the mirrored place. */
-enum { TX_PLAN = 8 };
+/* Channels of a plan's cell: base colour (3), share of the photo's detail, mean of the photo (3),
+   share of the detail of the mirrored place. */
+enum { TX_OWN = 3, TX_MIRRORED = 7, TX_PLAN = 8 };
 
 typedef struct {
     const float *places;       /* (n, 2) in the atlas, shares of its sides */
@@ -25,6 +25,9 @@ typedef struct {
     const uint8_t *pixels; /* height x width x 3, at least 3 x 3 */
     size_t height, width;
 } tx_photo;
+
+/* Fills a table; call it once before tx_blend. */
+void tx_prepare(void);
 
 /* Least z of triangles at the centre of each cell of side x side, infinite where there is none.
    vertices: (n, 3), x and y in cells. */

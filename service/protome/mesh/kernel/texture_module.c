@@ -165,9 +165,9 @@ const char py_blend_doc[] =
     "Draw an atlas, without the interpreter's lock.\n\n"
     "Args:\n"
     "    trace: (nodes, nodes, 3) float32 as ``trace`` returns it.\n"
-    "    plan: (cells, cells, 8) float32; cells divides nodes. Each cell has a base colour and the\n"
-    "        mean of the photo, 0 to 255, the share of the photo's detail and that of the\n"
-    "        mirrored place's, 0 to 1.\n"
+    "    plan: (cells, cells, 8) float32; cells divides nodes. Each cell has a base colour,\n"
+    "        the share of the photo's detail, the photo's mean colour and the share of the\n"
+    "        mirrored place's detail; colours 0 to 255, shares 0 to 1.\n"
     "    photo: (height, width, 3) uint8, at least 3 pixels each way.\n"
     "    side: texels along each side, a multiple of nodes.\n\n"
     "Returns:\n"
@@ -180,7 +180,7 @@ static int is_plan(const tx_argument *plan) {
     const float *at = plan->view.buf;
     const Py_ssize_t cells = plan->view.shape[0] * plan->view.shape[1];
     for (Py_ssize_t k = 0; k < TX_PLAN * cells; k++)
-        if (!(at[k] >= 0 && at[k] <= (k % TX_PLAN < 6 ? 255 : 1))) return 0;
+        if (!(at[k] >= 0 && at[k] <= (k % 4 < 3 ? 255 : 1))) return 0;
     return 1;
 }
 
