@@ -46,8 +46,6 @@ class Surface:
     vertices: F32
     normals: F32
     triangles: U32
-    source: np.ndarray | None = None
-    weights: np.ndarray | None = None
 
 
 def extract(volume: U8) -> Surface:
