@@ -17,9 +17,10 @@ from typing import Final
 import numpy as np
 
 from protome.errors import NoSurface
-from protome.geometry import CROP_DEPTH, CROP_SIDE, F32, U8, U32
+from protome.geometry import F32, HAIR_SHAPE, I32, U8, U32, Level
 
 from . import isosurface
+from .head import Head
 
 backend: ModuleType
 try:
@@ -46,26 +47,24 @@ class Surface:
     vertices: F32
     normals: F32
     triangles: U32
+    source: I32
+    weights: F32
 
 
-def extract(volume: U8) -> Surface:
-    """Extract the head's surface from its occupancy.
-
-    Args:
-        volume: (depth, height, width) uint8, 255 inside, surface at 127.5, spanning the whole
-            crop volume whatever its resolution.
-
-    Raises:
-        NoSurface: the surface has fewer than ``MIN_TRIANGLES`` triangles.
-    """
-    extent = (CROP_DEPTH, CROP_SIDE, CROP_SIDE)
-    dz, dy, dx = (e / n for e, n in zip(extent, volume.shape, strict=True))
-    vertices, normals, numbers = backend.extract(np.ascontiguousarray(volume), (dz, dy, dx), True)
-    triangles = np.frombuffer(numbers, np.uint32).reshape(-1, 3)
-    if len(triangles) < MIN_TRIANGLES:
+def compose(head: Head, vertices: F32, hair: U8, level: Level) -> Surface:
+    """STAND-IN, see helper kernel: the posed head itself."""
+    if vertices.shape != (len(head.mirror), 3) or hair.shape != HAIR_SHAPE:
+        raise ValueError("not a head")
+    if not np.isfinite(vertices).all() or np.ptp(vertices, axis=0).max() > 480:
         raise NoSurface("the network found no head in the crop")
+    t = head.triangles
+    a, b, c = (vertices[t[:, i]] for i in range(3))
+    facet = np.cross(b - a, c - a)
+    normals = np.zeros_like(vertices)
+    for i in range(3):
+        np.add.at(normals, t[:, i], -facet)
+    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
     return Surface(
-        np.frombuffer(vertices, np.float32).reshape(-1, 3),
-        np.frombuffer(normals, np.float32).reshape(-1, 3),
-        triangles,
+        vertices, normals, t.astype(np.uint32), np.zeros(len(vertices), np.int32),
+        np.zeros((len(vertices), 2), np.float32),
     )
