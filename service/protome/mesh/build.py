@@ -79,7 +79,7 @@ def pack(vertices: F32, hair: U8, portrait: U8) -> list[U8]:
         hair: (40, 52, 52) uint8, the hair grid.
         portrait: (s, s, 3) uint8 RGB, the crop at the resolution that colours are taken at.
     """
-    return [np.ascontiguousarray(vertices).view(np.uint8), hair, portrait]
+    return [np.ascontiguousarray(vertices, np.float32).view(np.uint8), hair, portrait]
 
 
 def build(head: Head, job: MeshJob, inputs: Sequence[U8]) -> tuple[BuiltMesh, list[bytes]]:

@@ -62,7 +62,7 @@ def compose(head: Head, vertices: F32, hair: U8, level: Level) -> Surface:
     facet = np.cross(b - a, c - a)
     normals = np.zeros_like(vertices)
     for i in range(3):
-        np.add.at(normals, t[:, i], -facet)
+        np.add.at(normals, t[:, i], facet)
     normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
     return Surface(
         vertices, normals, t.astype(np.uint32), np.zeros(len(vertices), np.int32),
