@@ -39,6 +39,7 @@ METRES_PER_PIXEL: Final = 0.01 / PIXELS_PER_CM
 U8 = npt.NDArray[np.uint8]
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
+I32 = npt.NDArray[np.int32]
 U32 = npt.NDArray[np.uint32]
 
 
