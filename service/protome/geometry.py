@@ -87,9 +87,9 @@ class Level(enum.IntEnum):
     FINE = 3
 
     @property
-    def step(self) -> float:
+    def step(self) -> int:
         """Distance of the nodes at which the surface is sampled: 4, 2 or 1 crop pixels."""
-        return 8.0 / 2**self
+        return 8 >> self
 
 
 def double(values: F32, axis: int) -> F32:

@@ -1,11 +1,11 @@
-"""Extract the surface of a volume by marching cubes on the occupied box.
+"""Compose the surface of a posed head and its hair.
 
-Lorensen and Cline, "Marching Cubes", SIGGRAPH 1987, compiled (``kernel/marching_cubes.c``); without
-a compiler PyMCubes and NumPy do the same more slowly. The surface is closed, because the outside of
-the volume counts as empty, and one piece: smaller pieces and inner cavities are dropped.
+The head is a closed mesh and the hair a coarse grid of occupancy. Their union is extracted by
+marching cubes (Lorensen and Cline, SIGGRAPH 1987) on a lattice around both, compiled
+(``kernel/compose.c``); without a compiler NumPy and PyMCubes do the same more slowly. Each vertex
+lies exactly on the head's mesh or on the hair's smooth surface, so the lattice leaves no steps.
 
-Vertices come from the volume as it is. Normals are the gradient of the volume smoothed by a
-binomial filter, 1 2 1 along each axis, because facet normals show the voxels as terraces.
+The surface is closed and one piece: smaller pieces and inner cavities are dropped.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Final
 import numpy as np
 
 from protome.errors import NoSurface
-from protome.geometry import F32, HAIR_SHAPE, I32, U8, U32, Level
+from protome.geometry import F32, I32, U8, U32, Level
 
 from . import isosurface
 from .head import Head
@@ -42,6 +42,9 @@ class Surface:
         vertices: (n, 3) float32, crop pixels x right, y down, z away from the camera.
         normals: (n, 3) float32, unit, outwards, same axes.
         triangles: (m, 3) uint32, counter-clockwise seen from outside.
+        source: (n,) int32, the triangle of the head that the vertex lies on; -1 on hair.
+        weights: (n, 2) float32, barycentric weights of that triangle's second and third corner; 0
+            on hair.
     """
 
     vertices: F32
@@ -52,19 +55,32 @@ class Surface:
 
 
 def compose(head: Head, vertices: F32, hair: U8, level: Level) -> Surface:
-    """STAND-IN, see helper kernel: the posed head itself."""
-    if vertices.shape != (len(head.mirror), 3) or hair.shape != HAIR_SHAPE:
-        raise ValueError("not a head")
-    if not np.isfinite(vertices).all() or np.ptp(vertices, axis=0).max() > 480:
+    """Compose the surface of a head and its hair.
+
+    Args:
+        head: the head's topology.
+        vertices: (n, 3) float32, the posed head in crop coordinates.
+        hair: (depth, height, width) uint8, 255 inside, surface at 127.5, in cells of 4 px.
+        level: the level of detail.
+
+    Raises:
+        NoSurface: the surface has fewer than ``MIN_TRIANGLES`` triangles, or the vertices are not
+            those of a head: not finite, or spread over more than 480 px.
+    """
+    try:
+        parts = backend.compose(
+            np.ascontiguousarray(vertices), head.triangles, head.guard, hair, level.step
+        )
+    except OverflowError as error:
+        raise NoSurface("the network's head is not finite or too large") from error
+    points, normals, numbers, source, weights = parts
+    triangles = np.frombuffer(numbers, np.uint32).reshape(-1, 3)
+    if len(triangles) < MIN_TRIANGLES:
         raise NoSurface("the network found no head in the crop")
-    t = head.triangles
-    a, b, c = (vertices[t[:, i]] for i in range(3))
-    facet = np.cross(b - a, c - a)
-    normals = np.zeros_like(vertices)
-    for i in range(3):
-        np.add.at(normals, t[:, i], facet)
-    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
     return Surface(
-        vertices, normals, t.astype(np.uint32), np.zeros(len(vertices), np.int32),
-        np.zeros((len(vertices), 2), np.float32),
+        np.frombuffer(points, np.float32).reshape(-1, 3),
+        np.frombuffer(normals, np.float32).reshape(-1, 3),
+        triangles,
+        np.frombuffer(source, np.int32),
+        np.frombuffer(weights, np.float32).reshape(-1, 2),
     )

@@ -15,7 +15,7 @@ def test_the_hair_grid_fills_the_crop_volume() -> None:
 
 
 def test_each_level_samples_twice_as_densely_as_the_one_before() -> None:
-    assert [level.step for level in Level] == [4.0, 2.0, 1.0]
+    assert [level.step for level in Level] == [4, 2, 1]
 
 
 @pytest.mark.parametrize("axis", range(3))
