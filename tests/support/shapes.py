@@ -63,6 +63,12 @@ def sphere(radius: float = 40.0, level: Level = Level.STANDARD) -> Surface:
     return ball_surface((radius, CENTRE), level=level)
 
 
+def loose_surface(vertices: F32, normals: F32, triangles: U32) -> Surface:
+    """A surface that lies on no head."""
+    source = np.full(len(vertices), -1, np.int32)
+    return Surface(vertices, normals, triangles, source, np.zeros((len(vertices), 2), np.float32))
+
+
 def edge_uses(surface: Surface) -> tuple[F64, F64]:
     """How often each undirected edge is used, and the sum of its directions (0 when balanced)."""
     tri = surface.triangles.astype(np.int64)
