@@ -3,7 +3,8 @@
 The head is a closed mesh and the hair a coarse grid of occupancy. Their union is extracted by
 marching cubes (Lorensen and Cline, SIGGRAPH 1987) on a lattice around both, compiled
 (``kernel/compose.c``); without a compiler NumPy and PyMCubes do the same more slowly. Each vertex
-lies exactly on the head's mesh or on the hair's smooth surface, so the lattice leaves no steps.
+lies on the head's mesh or on the hair's smooth surface, so the lattice leaves no steps; afterwards
+the vertices are spaced evenly along the surface, so that there are no slivers.
 
 The surface is closed and one piece: smaller pieces and inner cavities are dropped.
 """
@@ -32,8 +33,8 @@ BACKEND: Final[str] = backend.BACKEND
 COMPILED: Final = backend is not isosurface
 # Fewest triangles of a mesh; a surface with fewer is not a head.
 MIN_TRIANGLES: Final = 200
-# Distance of the lattice's nodes in crop pixels.
-STEPS: Final = {Level.PREVIEW: 4, Level.STANDARD: 2, Level.FINE: 1}
+# Distance of the lattice's nodes in crop pixels, and rounds of smoothing along the surface.
+LATTICES: Final = {Level.PREVIEW: (4, 3), Level.STANDARD: (2, 3), Level.FINE: (1, 2)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ def compose(head: Head, vertices: F32, hair: U8, level: Level) -> Surface:
     """
     try:
         parts = backend.compose(
-            np.ascontiguousarray(vertices), head.triangles, head.guard, hair, STEPS[level]
+            np.ascontiguousarray(vertices), head.triangles, head.guard, hair, *LATTICES[level]
         )
     except OverflowError as error:
         raise NoSurface("the network's head is not finite or too large") from error
