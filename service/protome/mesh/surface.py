@@ -33,8 +33,8 @@ BACKEND: Final[str] = backend.BACKEND
 COMPILED: Final = backend is not isosurface
 # Fewest triangles of a mesh; a surface with fewer is not a head.
 MIN_TRIANGLES: Final = 200
-# Distance of the lattice's nodes in crop pixels, and rounds of smoothing along the surface.
-LATTICES: Final = {Level.PREVIEW: (4, 3), Level.STANDARD: (2, 3), Level.FINE: (1, 2)}
+# Rounds of smoothing along the surface: at FINE one less is even enough.
+ROUNDS: Final = {Level.PREVIEW: 3, Level.STANDARD: 3, Level.FINE: 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,12 @@ def compose(head: Head, vertices: F32, hair: U8, level: Level) -> Surface:
     """
     try:
         parts = backend.compose(
-            np.ascontiguousarray(vertices), head.triangles, head.guard, hair, *LATTICES[level]
+            np.ascontiguousarray(vertices),
+            head.triangles,
+            head.guard,
+            hair,
+            level.step,
+            ROUNDS[level],
         )
     except OverflowError as error:
         raise NoSurface("the network's head is not finite or too large") from error
