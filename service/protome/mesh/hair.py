@@ -87,12 +87,18 @@ class HairField:
         a, b = self.at(first), self.at(second)
         return np.asarray(np.where(a == b, 0.5, a / np.where(a == b, 1, a - b)))
 
-    def normals(self, points: F64) -> F64:
-        """Return the direction of steepest descent at points, (n, 3) unit."""
+    def slope(self, points: F64) -> F64:
+        """Return the field's slope at points, (n, 3) per crop pixel."""
+        # Exact but for points next to the middle between two cells: the field is quadratic.
         steps = 0.01 * HAIR_CELL * np.eye(3)
-        downhill = np.stack([self.at(points - s) - self.at(points + s) for s in steps], axis=1)
-        length = np.linalg.norm(downhill, axis=1, keepdims=True)
-        return np.asarray(downhill / np.maximum(length, 1e-30))
+        rise = np.stack([self.at(points + s) - self.at(points - s) for s in steps], axis=1)
+        return np.asarray(rise / (0.02 * HAIR_CELL))
+
+    def project(self, points: F64) -> F64:
+        """Return points moved towards the field's zero, by one step of Newton's method."""
+        slope = self.slope(points)
+        square = np.maximum((slope * slope).sum(axis=1, keepdims=True), 1e-30)
+        return np.asarray(points - self.at(points)[:, None] * slope / square)
 
 
 def _kept(shape: tuple[int, ...], vertices: F32, guard: F32) -> F32:
@@ -101,7 +107,7 @@ def _kept(shape: tuple[int, ...], vertices: F32, guard: F32) -> F32:
     places = vertices[:, ::-1] / HAIR_CELL
     within = ((places >= 0) & (places < shape)).all(axis=1)
     cell = np.ravel_multi_index(tuple(places[within].astype(np.int64).T), shape)
-    cells, number = np.unique(cell, return_inverse=True)
+    _, number = np.unique(cell, return_inverse=True)
     count = np.bincount(number)
     centres = [np.bincount(number, places[within, a]) / count - 0.5 for a in range(3)]
     guards = np.bincount(number, np.clip(guard[within], 0, 1)) / count

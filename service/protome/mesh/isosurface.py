@@ -5,6 +5,7 @@ Used where the compiled ``_kernel`` could not be built, and as its reference in 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Final
 
 import mcubes
@@ -15,6 +16,7 @@ from scipy.sparse.csgraph import connected_components
 from protome.geometry import F32, F64, I32, U8, U32
 
 from .hair import HAIR_CELL, HAIR_CELLS, HairField
+from .relax import smooth, walk
 from .scan import I64, Bits, Hits, Lattice, scan_head
 
 BACKEND: Final = "PyMCubes"
@@ -27,7 +29,9 @@ CLEAR: Final = 0.01
 Parts = tuple[F32, F32, U32, I32, F32]
 
 
-def compose(vertices: F32, triangles: I32, guard: F32, hair: U8, step: int, /) -> Parts:
+def compose(
+    vertices: F32, triangles: I32, guard: F32, hair: U8, step: int, rounds: int, /
+) -> Parts:
     """Compose the surface of a posed head and its hair.
 
     Args:
@@ -36,6 +40,7 @@ def compose(vertices: F32, triangles: I32, guard: F32, hair: U8, step: int, /) -
         guard: (n,) float32, 1 where hair must not cover the skin, 0 where it may.
         hair: (depth, height, width) uint8, 255 inside, cells of 4 px.
         step: distance of the lattice's nodes, 1, 2 or 4 px.
+        rounds: of smoothing along the surface, so that the vertices are evenly spaced.
 
     Returns:
         Vertices and unit normals (x, y, z) as float32, triangles as uint32, of each vertex the
@@ -53,13 +58,13 @@ def compose(vertices: F32, triangles: I32, guard: F32, hair: U8, step: int, /) -
     field = HairField.of(hair, vertices, guard)
     lattice = _lattice(vertices, field, step)
     if lattice is None:
-        return _parts(np.zeros((0, 3)), np.zeros((0, 3)), [], [], np.zeros((0, 2)))
+        return _empty()
     hits = scan_head(vertices, triangles, lattice)
     in_head = hits[0].inside(lattice)
     in_hair = np.zeros_like(in_head) if field is None else field.on(lattice) > 0
     middles, faces = mcubes.marching_cubes((in_head | in_hair).astype(np.float32), 0.5)
     if not len(faces):
-        return _parts(np.zeros((0, 3)), np.zeros((0, 3)), [], [], np.zeros((0, 2)))
+        return _empty()
     # PyMCubes orients triangles for (z, y, x), a left-handed order of these axes.
     middles, faces = _largest(middles[:, ::-1], faces.astype(np.uint32)[:, ::-1])
 
@@ -68,19 +73,70 @@ def compose(vertices: F32, triangles: I32, guard: F32, hair: U8, step: int, /) -
     axis = (middles != node).argmax(axis=1)
     upper = node + np.eye(3, dtype=np.int64)[axis]
     up = (in_head | in_hair)[tuple(node.T[::-1])]
-    inside = np.where(up[:, None], node, upper)
-    at, source, weights = _on_head(node, axis, up, in_head[tuple(inside.T[::-1])], hits, lattice)
-    normals = _head_normals(vertices, triangles, source, weights)
+    inside = tuple(np.where(up[:, None], node, upper).T[::-1])
+    at, source, weights = _leave_head(node, axis, up, in_head[inside], hits, lattice)
+    lower, higher = ((lattice.origin + n + 0.5) * step for n in (node, upper))
     if field is not None:
-        lower, higher = ((lattice.origin + n + 0.5) * step for n in (node, upper))
         of_hair = np.clip(field.zero(lower, higher), CLEAR, 1 - CLEAR)
-        farther = np.where(up, of_hair > at, of_hair < at) & in_hair[tuple(inside.T[::-1])]
+        farther = np.where(up, of_hair > at, of_hair < at) & in_hair[inside]
         at[farther], source[farther], weights[farther] = of_hair[farther], -1, 0
-        points = lower[farther] + at[farther, None] * (higher - lower)[farther]
-        normals[farther] = field.normals(points)
-    points = node + lattice.origin + 0.5
-    points[np.arange(len(node)), axis] += at
-    return _parts(points * step, normals, faces, source, weights)
+    points = lower + at[:, None] * (higher - lower)
+
+    head = _PosedHead.of(vertices, triangles)
+    normals = _normals(points, source, weights, head, field)
+    spots, free = smooth(points, normals, faces, rounds)
+    on_head, on_hair = (np.flatnonzero(free & side) for side in (source >= 0, source < 0))
+    if rounds and len(on_head):
+        found = walk(spots[on_head], source[on_head], head.vertices, triangles)
+        moved = head.at(found[0], found[1])
+        close = found[2] & (np.linalg.norm(moved - points[on_head], axis=1) < step)
+        fit = on_head[close]
+        points[fit], source[fit], weights[fit] = moved[close], found[0][close], found[1][close]
+    if rounds and field is not None and len(on_hair):
+        moved = field.project(spots[on_hair])
+        close = np.linalg.norm(moved - points[on_hair], axis=1) < step
+        points[on_hair[close]] = moved[close]
+    normals = _normals(points, source, weights, head, field)
+    return _parts(points, normals, faces, source, weights)
+
+
+@dataclass(frozen=True, slots=True)
+class _PosedHead:
+    vertices: F64
+    triangles: I32
+    normals: F64
+
+    @classmethod
+    def of(cls, vertices: F32, triangles: I32) -> _PosedHead:
+        corners = vertices[triangles].astype(np.float64)
+        facets = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+        each = [np.bincount(triangles.ravel(), np.repeat(f, 3), len(vertices)) for f in facets.T]
+        return cls(vertices.astype(np.float64), triangles, _unit(np.stack(each, axis=1)))
+
+    def at(self, source: I64, weights: F64) -> F64:
+        """Return places on triangles."""
+        return _between(self.vertices, self.triangles[source], weights)
+
+    def normals_at(self, source: I64, weights: F64) -> F64:
+        """Return interpolated normals."""
+        return _unit(_between(self.normals, self.triangles[source], weights))
+
+
+def _normals(
+    points: F64, source: I64, weights: F64, head: _PosedHead, field: HairField | None
+) -> F64:
+    normals = np.zeros_like(points)
+    skin = source >= 0
+    normals[skin] = head.normals_at(source[skin], weights[skin])
+    if field is not None:
+        normals[~skin] = _unit(-field.slope(points[~skin]))
+    return normals
+
+
+def _between(values: F64, corners: I32, weights: F64) -> F64:
+    first = 1 - weights.sum(axis=1, keepdims=True)
+    shares = np.concatenate([first, weights], axis=1)
+    return np.asarray((shares[:, :, None] * values[corners]).sum(axis=1))
 
 
 def _check(vertices: F32, triangles: I32, guard: F32, hair: U8, step: int) -> None:
@@ -115,6 +171,10 @@ def _parts(points: F64, normals: F64, triangles: Any, source: Any, weights: F64)
     )
 
 
+def _empty() -> Parts:
+    return _parts(np.zeros((0, 3)), np.zeros((0, 3)), [], [], np.zeros((0, 2)))
+
+
 def _lattice(vertices: F32, field: HairField | None, step: int) -> Lattice | None:
     """Return the lattice around head and hair, None if there is neither."""
     boxes = [] if field is None else [field.box()]
@@ -146,7 +206,7 @@ def _largest(points: F64, triangles: U32) -> tuple[F64, U32]:
     return points[keep], number[triangles[keep[triangles[:, 0]]]]
 
 
-def _on_head(
+def _leave_head(
     node: I64, axis: I64, up: Bits, in_head: Bits, hits: list[Hits], lattice: Lattice
 ) -> tuple[F64, I64, F64]:
     """Return where edges leave the head: place on the edge, triangle and weights.
@@ -171,18 +231,6 @@ def _on_head(
             at[mine] = np.clip(hits[a].at[hit], CLEAR, 1 - CLEAR)
             source[mine], weights[mine] = hits[a].triangle[hit], hits[a].weights[hit]
     return at, source, weights
-
-
-def _head_normals(vertices: F32, triangles: I32, source: I64, weights: F64) -> F64:
-    """Interpolate the normals of the head's vertices."""
-    corners = vertices[triangles].astype(np.float64)
-    facets = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    sums = [np.bincount(triangles.ravel(), np.repeat(f, 3), len(vertices)) for f in facets.T]
-    smooth = _unit(np.stack(sums, axis=1))
-    shares = np.concatenate([1 - weights.sum(axis=1, keepdims=True), weights], axis=1)
-    if not len(triangles):
-        return np.zeros((len(source), 3))
-    return _unit((shares[:, :, None] * smooth[triangles[source]]).sum(axis=1))
 
 
 def _unit(vectors: F64) -> F64:

@@ -3,7 +3,8 @@
 The head is a closed mesh and the hair a coarse grid of occupancy. Their union is extracted by
 marching cubes (Lorensen and Cline, SIGGRAPH 1987) on a lattice around both, compiled
 (``kernel/compose.c``); without a compiler NumPy and PyMCubes do the same more slowly. Each vertex
-lies exactly on the head's mesh or on the hair's smooth surface, so the lattice leaves no steps.
+lies on the head's mesh or on the hair's smooth surface, so the lattice leaves no steps; afterwards
+the vertices are spaced evenly along the surface, so that there are no slivers.
 
 The surface is closed and one piece: smaller pieces and inner cavities are dropped.
 """
@@ -32,6 +33,8 @@ BACKEND: Final[str] = backend.BACKEND
 COMPILED: Final = backend is not isosurface
 # Fewest triangles of a mesh; a surface with fewer is not a head.
 MIN_TRIANGLES: Final = 200
+# Rounds of smoothing along the surface: at FINE one less is even enough.
+ROUNDS: Final = {Level.PREVIEW: 3, Level.STANDARD: 3, Level.FINE: 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +72,12 @@ def compose(head: Head, vertices: F32, hair: U8, level: Level) -> Surface:
     """
     try:
         parts = backend.compose(
-            np.ascontiguousarray(vertices), head.triangles, head.guard, hair, level.step
+            np.ascontiguousarray(vertices),
+            head.triangles,
+            head.guard,
+            hair,
+            level.step,
+            ROUNDS[level],
         )
     except OverflowError as error:
         raise NoSurface("the network's head is not finite or too large") from error

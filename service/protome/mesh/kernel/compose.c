@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "cases.h"
+#include "relax.h"
 
 /* Least distance of a vertex from the ends of its edge, as a share of the edge: closer ones would
  * make triangles without area. */
@@ -285,6 +286,9 @@ static pm_status compose_on(const pm_input *input, const pm_hair *hair, const pm
         walk_state walk = {.input = input, .lattice = lattice, .scan = &scan, .hair = hair,
                            .hair_bits = hair_bits, .bits = both ? both : scan.bits, .mesh = mesh};
         status = walk_lattice(&walk);
+        if (status == PM_OK && mesh->triangle_count) status = pm_keep_largest(mesh);
+        if (status == PM_OK && input->rounds > 0)
+            status = pm_relax(&input->head, scan.normals, hair, input->step, input->rounds, mesh);
     }
     free(both);
     free(hair_bits);
@@ -300,7 +304,6 @@ pm_status pm_compose(const pm_input *input, pm_mesh *mesh) {
     if (status != PM_OK) return status;
     status = make_lattice(input, &hair, &lattice);
     if (status == PM_OK && lattice.words) status = compose_on(input, &hair, &lattice, mesh);
-    if (status == PM_OK && mesh->triangle_count) status = pm_keep_largest(mesh);
     pm_free_hair(&hair);
     if (status != PM_OK || !mesh->triangle_count) pm_free_mesh(mesh);
     return status;

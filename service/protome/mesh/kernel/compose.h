@@ -27,6 +27,7 @@ typedef struct {
     const uint8_t *hair;    /* (cells[2], cells[1], cells[0]), 255 inside */
     size_t cells[3];        /* 4 to MOST_HAIR_CELLS each */
     int step;               /* crop pixels between nodes: 1, 2 or 4 */
+    int rounds;             /* of relaxation, see relax.h */
 } pm_input;
 
 /* Composes the surface: the largest piece of the union of head and hair.

@@ -314,3 +314,29 @@ float pm_cross_hair(const pm_hair *hair, const pm_lattice *lattice, const size_t
     if (!scale) normal[axis] = ends[0] > ends[1] ? 1.0F : -1.0F;
     return at;
 }
+
+float pm_hair_at(const pm_hair *hair, const float point[3], float slope[3]) {
+    float weights[3][3], slopes[3][3], value = 0;
+    ptrdiff_t cell[3];
+    slope[0] = slope[1] = slope[2] = 0;
+    for (int a = 0; a < 3; a++) {
+        const float place = point[a] / HAIR_CELL;
+        if (!(place > 0 && place < (float)hair->cells[a])) return 0;
+        cell[a] = (ptrdiff_t)place;
+        spline(place - (float)cell[a] - 0.5F, weights[a], slopes[a]);
+    }
+    for (int z = 0; z < 3; z++) {
+        for (int y = 0; y < 3; y++) {
+            const float *row = value_at(hair, cell[0], cell[1] + y - 1, cell[2] + z - 1);
+            const float a = row[-1], b = row[0], c = row[1];
+            const float line = weights[0][0] * a + weights[0][1] * b + weights[0][2] * c;
+            const float tilt = slopes[0][0] * a + slopes[0][1] * b + slopes[0][2] * c;
+            value += weights[1][y] * weights[2][z] * line;
+            slope[0] += weights[1][y] * weights[2][z] * tilt;
+            slope[1] += slopes[1][y] * weights[2][z] * line;
+            slope[2] += weights[1][y] * slopes[2][z] * line;
+        }
+    }
+    for (int a = 0; a < 3; a++) slope[a] /= HAIR_CELL;
+    return value;
+}

@@ -35,6 +35,9 @@ pm_status pm_scan_hair(const pm_hair *hair, const pm_lattice *lattice, uint64_t 
 float pm_cross_hair(const pm_hair *hair, const pm_lattice *lattice, const size_t node[3], int axis,
                     float normal[3]);
 
+/* The field at a point in crop pixels, and its slope (x, y, z); 0 and no slope far from the grid. */
+float pm_hair_at(const pm_hair *hair, const float point[3], float slope[3]);
+
 void pm_free_hair(pm_hair *hair);
 
 #endif

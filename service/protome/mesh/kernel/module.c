@@ -9,14 +9,16 @@
 #include "compose.h"
 
 PyDoc_STRVAR(compose_doc,
-             "compose(vertices, triangles, guard, hair, step, /)\n--\n\n"
+             "compose(vertices, triangles, guard, hair, step, rounds, /)\n--\n\n"
              "Compose the surface of a posed head and its hair, without the interpreter's lock.\n\n"
              "Args:\n"
              "    vertices: (n, 3) float32, of the posed head in crop pixels.\n"
              "    triangles: (m, 3) int32, closed, counter-clockwise seen from outside.\n"
              "    guard: (n,) float32, 1 where hair must not cover the skin, 0 where it may.\n"
              "    hair: (depth, height, width) uint8, 255 inside, cells of 4 px.\n"
-             "    step: distance of the lattice's nodes, 1, 2 or 4 px.\n\n"
+             "    step: distance of the lattice's nodes, 1, 2 or 4 px.\n"
+             "    rounds: of smoothing along the surface, so that the vertices are evenly spaced.\n"
+             "\n"
              "Returns:\n"
              "    Five bytearrays: vertices and unit normals (x, y, z) as float32, triangles as\n"
              "    uint32, of each vertex the head's triangle that it lies on as int32 (-1: hair),\n"
@@ -90,7 +92,7 @@ static PyObject *as_tuple(const pm_mesh *mesh) {
     return result;
 }
 
-static PyObject *compose_views(const Py_buffer *views, int step) {
+static PyObject *compose_views(const Py_buffer *views, int step, int rounds) {
     const char *wrong = what_is_wrong(views, step);
     if (wrong) {
         PyErr_SetString(PyExc_ValueError, wrong);
@@ -103,7 +105,8 @@ static PyObject *compose_views(const Py_buffer *views, int step) {
         .hair = views[HAIR].buf,
         .cells = {(size_t)views[HAIR].shape[2], (size_t)views[HAIR].shape[1],
                   (size_t)views[HAIR].shape[0]},
-        .step = step};
+        .step = step,
+        .rounds = rounds};
     pm_mesh mesh;
     pm_status status;
     Py_BEGIN_ALLOW_THREADS
@@ -122,13 +125,13 @@ static PyObject *compose_views(const Py_buffer *views, int step) {
 static PyObject *compose(PyObject *module, PyObject *args) {
     PyObject *objects[ARRAYS], *result = NULL;
     Py_buffer views[ARRAYS];
-    int step, got = 0;
+    int step, rounds, got = 0;
     (void)module;
-    if (!PyArg_ParseTuple(args, "OOOOi:compose", objects, objects + 1, objects + 2, objects + 3,
-                          &step))
+    if (!PyArg_ParseTuple(args, "OOOOii:compose", objects, objects + 1, objects + 2, objects + 3,
+                          &step, &rounds))
         return NULL;
     while (got < ARRAYS && get_array(objects[got], got, views + got)) got++;
-    if (got == ARRAYS) result = compose_views(views, step);
+    if (got == ARRAYS) result = compose_views(views, step, rounds);
     while (got) PyBuffer_Release(views + --got);
     return result;
 }
