@@ -3,7 +3,7 @@
 Photo coordinates: pixels of the upright photo, x to the right, y down, the outer corner of the top
 left pixel at (0, 0).
 
-Crop coordinates, used by every stage after detection: pixels of the 192 px crop, x to the right, y
+Crop coordinates, used by every stage after detection: pixels of the 208 px crop, x to the right, y
 down, the outer corner of the top left pixel at (0, 0); z is the depth away from the camera, 0 at
 the front of the first slice, in the same unit.
 
@@ -24,7 +24,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-CROP_SIDE: Final = 192
+CROP_SIDE: Final = 208
 """Side of the crop the network sees, pixels."""
 
 CROP_DEPTH: Final = 100
