@@ -78,9 +78,11 @@ class HairShell:
 
     Attributes:
         shape: rows and columns of its vertices.
+        skull_rows: how many of the rows lie on the skull; the others hang.
     """
 
     shape = (_ROWS + _HANGING, _COLUMNS + 1)
+    skull_rows = _ROWS
 
     def __init__(self, head: HeadModel, device: torch.device) -> None:
         ears = head.landmarks_neutral[[0, 16]].mean(0)

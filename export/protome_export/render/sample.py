@@ -43,7 +43,7 @@ class Sample:
         landmarks: (68, 3) crop px, z = 0 at the pivot.
         shape: its parameters.
         skin: group of the skin, of `groups.SKINS`.
-        hair: (60, 52, 52) uint8, see `hair_volume.hair_cells`.
+        hair, skull: (60, 52, 52) uint8 and bool, see `hair_volume.hair_cells`.
         cover: (52, 52) uint8, share of each 4 x 4 px that the head with its hair covers, 255 all.
     """
 
@@ -53,6 +53,7 @@ class Sample:
     camera: Camera
     skin: str
     hair: NDArray[np.uint8]
+    skull: NDArray[np.bool_]
     cover: NDArray[np.uint8]
 
 
@@ -120,12 +121,15 @@ class Synthesizer:
         images = self._compose(scene, layer, others, landmarks, cameras).cpu().numpy()
         skins = [SKINS[k] for k in layer.group.tolist()]
         n = len(seeds)
-        hair = hair_cells(layer.shell, view, n, self.renderer.shell.shape).cpu().numpy()
+        hair, skull = hair_cells(layer.shell, view, n, self.renderer.shell)
         cover = fn.avg_pool2d(layer.face[:n, None], int(CELL))[:, 0].clamp(0, 1) * 255
         covers = cover.round().to(torch.uint8).cpu().numpy()
         # The heads of others come after.
-        rows = zip(images, landmarks, shapes, cameras, skins, hair, covers, strict=False)
-        return [Sample(i, c.project(p), s, c, skin, h, o) for i, p, s, c, skin, h, o in rows]
+        rows = zip(
+            images, landmarks, shapes, cameras, skins, hair.cpu().numpy(), skull.cpu().numpy(),
+            covers, strict=False
+        )  # fmt: skip
+        return [Sample(i, c.project(p), s, c, *rest) for i, p, s, c, *rest in rows]
 
     def _looks(self, shapes: list[Shape]) -> Looks | None:
         if not self.wide:
