@@ -74,10 +74,20 @@ def _filled(view: View, inner: Tensor, outer: Tensor) -> Tensor:
     for index, most in zip(at, n, strict=True):
         there &= (index >= 0) & (index < most)
     place = ((at[0] * n[1] + at[1]) * n[2] + at[2])[there]
-    filled = torch.zeros(n[0] * n[1] * n[2], device=inner.device)
-    filled[place] = 1
-    volume = filled.view(1, 1, *n)
+    filled = torch.zeros(n[0] * n[1] * n[2], dtype=torch.bool, device=inner.device)
+    filled[place] = True
     # Closes the gaps between points, and the shell's hole at the crown.
-    volume = fn.max_pool3d(volume, 5, 1, 2)
-    volume = 1 - fn.max_pool3d(1 - volume, 5, 1, 2)
-    return fn.avg_pool3d(volume, _FINE)[0, 0]
+    closed = ~_grown(~_grown(filled.view(*n)))
+    return fn.avg_pool3d(closed[None].float(), _FINE)[0]
+
+
+def _grown(filled: Tensor) -> Tensor:
+    """Grow what is filled (bool) by two subcells along each axis."""
+    for axis in range(3):
+        n = filled.shape[axis]
+        for step in (1, 1):
+            near = filled.clone()
+            near.narrow(axis, step, n - step).logical_or_(filled.narrow(axis, 0, n - step))
+            near.narrow(axis, 0, n - step).logical_or_(filled.narrow(axis, step, n - step))
+            filled = near
+    return filled
