@@ -88,7 +88,8 @@ class Samples:
                 shard = read_shard(path)
                 coefficients = shard_coefficients(path, shard, self.poser, self.space)
                 self.seen.add(path)
-                arrays = (shard.images, shard.labels.landmarks.astype(np.float32), coefficients)
+                images, landmarks = in_old_frame(shard)
+                arrays = (images, landmarks, coefficients)
                 shards.append(Stored(*(torch.from_numpy(a).to(self.device) for a in arrays)))
         if self.device.type != "cpu" and len(shards) > 1:
             # On a GPU all as one, from which a batch is one look-up.
