@@ -73,6 +73,18 @@ def _train(args: argparse.Namespace) -> None:
     trainer.run()
 
 
+def _train_hair(args: argparse.Namespace) -> None:
+    import signal
+
+    from .training.config import load_config
+    from .training.hair_trainer import HairTrainer
+    from .training.shape_space import ShapeSpace
+
+    trainer = HairTrainer(load_config(args.config), ShapeSpace.load(args.space))
+    signal.signal(signal.SIGTERM, lambda *_: trainer.stop())
+    print(trainer.run())
+
+
 def _blend(args: argparse.Namespace) -> None:
     from .training.checkpoint import blend
 
@@ -222,6 +234,11 @@ def build_parser() -> argparse.ArgumentParser:
     p = commands.add_parser("train", help="train, or resume, the run of a config")
     p.add_argument("config", type=Path)
     p.set_defaults(command=_train)
+
+    p = commands.add_parser("train-hair", help="train the hair network of a config")
+    p.add_argument("config", type=Path)
+    p.add_argument("--space", type=Path, required=True, help="space.npz of the reader")
+    p.set_defaults(command=_train_hair)
 
     p = commands.add_parser("blend", help="weights between a run and what it started from")
     p.add_argument("run", type=Path)

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 
 DEPTH, GRID, CROP = 100, 96, 192
+# The finder sees a part of the crop: its left and top in the crop, px.
+FINDER_CORNER = (8, 16)
 # px of the volume's depth: where the nearest point of the posed mean head lies, and the least at
 # which the head's own may (one with a long nose is moved back to it).
 NEAREST, LEAST = 4.0, 1.0
