@@ -90,7 +90,7 @@ def importance(solid: SolidHead, region: NDArray[np.uint8], guarded: Floats) -> 
 
 
 def _unrolled(points: np.ndarray) -> np.ndarray:
-    """Unroll a cylinder about the head's vertical axis: (N, 2) cm along its circumference and up."""
+    """Unroll a cylinder about the head's vertical axis: (N, 2) cm around it and up."""
     return np.stack([np.arctan2(points[:, 0], points[:, 2]) * _AXIS, points[:, 1]], 1)
 
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
-
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from .model import EYE, FACE, HEAD, MOUTH_SOCKET, OTHER, Floats, HeadModel, Ints
 
@@ -59,6 +59,12 @@ class SolidHead:
         flat = head_vertices.transpose(1, 0, 2).reshape(head_vertices.shape[1], -1)
         out = np.asarray(self.matrix @ flat).reshape(-1, len(head_vertices), 3)
         return out.transpose(1, 0, 2).astype(np.float32) + self.offset
+
+
+def mirror_vertices(vertices: np.ndarray) -> Ints:
+    """Return (N,) the vertex nearest to each one's mirror image; vertices (N, 3), x to a side."""
+    index = cKDTree(vertices).query(vertices * np.array([-1, 1, 1], np.float32))[1]
+    return np.asarray(index, np.int32)
 
 
 class _Builder:

@@ -17,13 +17,12 @@ from protome_export.render.random_draws import Dice
 
 from .config import Config
 from .dataset import degraded
-from .geometry import umeyama
+from .geometry import NEAREST, umeyama
 from .hair import COLUMNS, SIDE, SLICES
 from .shape_space import ShapeSpace
 from .shards import find_shards, read_hair, read_shard
 
 DRAWS = 112  # random numbers a sample may use
-NEAREST = 16.0  # px, z of the posed mean head's nearest point
 
 
 @dataclass
