@@ -37,7 +37,7 @@ def head_of(triangles: np.ndarray) -> Head:
         mirror=np.arange(count, dtype=np.int32),
         region=np.zeros(count, np.uint8),
         uv=np.zeros((count, 2), np.float32),
-        seam=np.zeros((len(triangles), 3), np.uint8),
+        uv_triangles=np.ascontiguousarray(triangles, np.int32),
         guard=np.zeros(count, np.float32),
     )
 
