@@ -66,7 +66,8 @@ def sphere(radius: float = 40.0, level: Level = Level.STANDARD) -> Surface:
 def loose_surface(vertices: F32, normals: F32, triangles: U32) -> Surface:
     """A surface that lies on no head."""
     source = np.full(len(vertices), -1, np.int32)
-    return Surface(vertices, normals, triangles, source, np.zeros((len(vertices), 2), np.float32))
+    weights = np.zeros((len(vertices), 2), np.float32)
+    return Surface(vertices, normals, triangles, source, weights, *balls((1.0, CENTRE), finer=1))
 
 
 def edge_uses(surface: Surface) -> tuple[F64, F64]:

@@ -18,13 +18,14 @@ from protome.geometry import CROP_SIDE, F32, U8, U32, Frame
 
 from .atlas import unwrap
 from .fill import CELLS, plan
-from .head import Head
-from .raster import kernel
+from .painter import painter
 from .surface import Surface
 from .visibility import WHOLE, visibility
 
 # Sides that a texture may have; powers of two, as some readers require.
 SIDES: Final = (256, 512, 1024, 2048)
+# Texels along a side for each of the portrait's pixels: the face has a part of the atlas only.
+DENSITY: Final = 1.5
 # Resolution at which texels are traced to the photo.
 NODES: Final = 256
 # Side of the texture that vertex colours are read from.
@@ -56,33 +57,24 @@ def side_for(portrait: int, most: int = SIDES[-1]) -> int:
         portrait: side of the portrait in pixels.
         most: largest side wanted, at least ``SIDES[0]``.
     """
-    enough = next((side for side in SIDES if side >= portrait), SIDES[-1])
+    enough = next((side for side in SIDES if side >= DENSITY * portrait), SIDES[-1])
     return max(side for side in SIDES if side <= max(min(enough, most), SIDES[0]))
 
 
-def texture(
-    surface: Surface,
-    head: Head,
-    posed: F32,
-    crop: U8,
-    frame: Frame = WHOLE,
-    side: int = 0,
-) -> Texture:
+def texture(surface: Surface, crop: U8, frame: Frame = WHOLE, side: int = 0) -> Texture:
     """Make a texture for the surface from the photo.
 
     Args:
         surface: in crop coordinates.
-        head: its layout.
-        posed: (N, 3) float32, the posed head's vertices, crop coordinates.
         crop: (s, s, 3) uint8 RGB, the crop at any resolution.
         frame: the part of the crop that the photo covers.
         side: of the picture, one of ``SIDES``; 0: :func:`side_for` the crop.
     """
     side = side or side_for(len(crop))
-    layout = unwrap(surface, head, posed)
+    layout = unwrap(surface)
     spots = surface.vertices[:, :2] / np.float32(CROP_SIDE)
     trace = np.frombuffer(
-        kernel.trace(
+        painter.trace(
             layout.places,
             np.clip(spots, -1, 2)[layout.source],
             visibility(surface, frame)[layout.source],
@@ -92,18 +84,16 @@ def texture(
         np.float32,
     ).reshape(NODES, NODES, 3)
     crop = _not_finer(crop, 2 * side)
-    planned = plan(_sums(trace, crop), head, layout.hairy)
-    picture = np.frombuffer(kernel.blend(trace, planned, crop, side), np.uint8)
+    planned = plan(_sums(trace, crop), surface.head, layout.hairy)
+    picture = np.frombuffer(painter.blend(trace, planned, crop, side), np.uint8)
     return Texture(
         picture.reshape(side, side, 3), layout.places, layout.source, layout.triangles
     )
 
 
-def vertex_colours(
-    surface: Surface, head: Head, posed: F32, crop: U8, frame: Frame = WHOLE
-) -> U8:
+def vertex_colours(surface: Surface, crop: U8, frame: Frame = WHOLE) -> U8:
     """Return a colour for each vertex, (n, 3) uint8 sRGB; arguments as :func:`texture`."""
-    made = texture(surface, head, posed, _not_finer(crop, COLOURS), frame, COLOURS)
+    made = texture(surface, _not_finer(crop, COLOURS), frame, COLOURS)
     x, y = np.minimum((made.uv * COLOURS).T.astype(np.int32), COLOURS - 1)
     colours = np.empty((len(surface.vertices), 3), np.uint8)
     colours[made.source] = made.picture[y, x]

@@ -22,18 +22,25 @@ from .atlas import SHARE, STRIP
 from .head import Head
 
 CELLS: Final = 64
-# Groups of regions that are filled each from its own: skin with ears and neck, hair with scalp,
-# lips, eyes; mouth and nostrils take a dark tone of the skin.
-SKIN, HAIR, LIPS, EYES, DARK = range(5)
-GROUPS: Final = np.array([SKIN, LIPS, EYES, DARK, DARK, SKIN, HAIR, SKIN])
+# Groups of regions that are filled each from its own: skin with ears, neck, hair with scalp, lips,
+# eyes; the neck from the skin, mouth and nostrils with a dark tone of it.
+SKIN, NECK, HAIR, LIPS, EYES, DARK = range(6)
+GROUPS: Final = np.array([SKIN, LIPS, EYES, DARK, DARK, SKIN, HAIR, NECK])
 # Shares of the photo so near to none or all are none or all: the kernel is faster then.
 FAINT: Final = 0.06
 # Colours of groups of which nothing is seen, as shares of the skin's.
-TONES: Final = np.array(
-    [[1, 1, 1], [0.35, 0.3, 0.3], [0.9, 0.68, 0.66], [1, 1, 1], [0.32, 0.18, 0.16]], np.float32
-)
+TONES: Final = {
+    HAIR: (0.35, 0.3, 0.3),
+    LIPS: (0.9, 0.68, 0.66),
+    EYES: (1.0, 1.0, 1.0),
+    DARK: (0.32, 0.18, 0.16),
+}
 # Most that the light of the two sides of a head is taken to differ, as a logarithm.
 UNEVEN: Final = 0.5
+# Most that the neck's colour differs from the face's, as logarithms: in tint, brighter, darker.
+TINT: Final = 0.45
+BRIGHTER: Final = 0.5
+DARKER: Final = 1.4
 # Cells over which the two sides of the seam at the back become equal.
 SEAM: Final = 10
 
@@ -51,14 +58,15 @@ def plan(sums: F32, head: Head, hairy: bool) -> F32:
     """
     weight = sums[:, :, 3:]
     mean = sums[:, :, :3] / np.maximum(weight, 1e-4)
-    own = _trusted(weight)
+    groups = regions(head, hairy)
+    own = _trusted(weight) * _is_skin(mean, weight, groups)
     other = np.ascontiguousarray(own[:, ::-1])
     flipped = np.ascontiguousarray(mean[:, ::-1])
     mirrored = (1 - own) * other
     mirrored *= mirrored > FAINT
     seen = own * mean + mirrored * np.clip(flipped * _balance(mean, flipped, own * other), 0, 255)
     total = own + mirrored
-    filled = seen + (1 - total) * _spread(seen, total, regions(head, hairy))
+    filled = seen + (1 - total) * _spread(seen, total, groups)
     filled = _closed(filled, hairy)
     out = np.empty((CELLS, CELLS, 8), np.float32)
     out[:, :, :3] = np.clip(filled, 0, 255)
@@ -77,6 +85,22 @@ def _trusted(weight: F32) -> F32:
     return np.asarray(np.where(smooth > 1 - FAINT, 1, smooth) * (weight > 0.02), np.float32)
 
 
+def _is_skin(mean: F32, weight: F32, groups: U8) -> F32:
+    """Return 0 for cells of the neck whose colour is far from the face's, a collar, 1 for others."""
+    out = np.ones((CELLS, CELLS, 1), np.float32)
+    face = _mean(weight * mean, weight, groups == SKIN)
+    if face is not None:
+        ratio = np.log((mean + 12) / (face + 12))
+        light = ratio.mean(axis=2, keepdims=True)
+        tint = np.abs(ratio - light).max(axis=2, keepdims=True)
+        ramps = [(TINT - tint) / TINT, (BRIGHTER - light) / BRIGHTER, (light + DARKER) / DARKER]
+        like = np.clip(3 * np.minimum.reduce(ramps), 0, 1)
+        neck = (groups == NECK)[:, :, None]
+        out = cv2.erode(np.where(neck, like, 1), np.ones((3, 3), np.uint8))[:, :, None]
+        out = np.where(neck, out, 1)
+    return out.astype(np.float32)
+
+
 def _balance(mean: F32, flipped: F32, both: F32) -> F32:
     """Return the ratio of the two sides' light, from where both are seen to everywhere."""
     ratio = np.log((mean + 12) / (flipped + 12)).mean(axis=2, keepdims=True)
@@ -86,23 +110,29 @@ def _balance(mean: F32, flipped: F32, both: F32) -> F32:
 
 def _spread(seen: F32, total: F32, groups: U8) -> F32:
     """Fill each cell from the seen cells of its group."""
-    skin, hair = (np.where(groups == g, 1, 0).astype(np.float32)[:, :, None] for g in (SKIN, HAIR))
-    packed = np.concatenate([skin * seen, skin * total, hair * seen, hair * total], axis=2)
-    skin_mean, lips, eyes = (_mean(seen, total, groups == g) for g in (SKIN, LIPS, EYES))
-    if skin_mean is None:
-        skin_mean = _mean(seen, total, groups >= 0)
-    if skin_mean is None:
-        skin_mean = np.full(3, 128, np.float32)
-    hair_mean = _mean(seen, total, groups == HAIR)
-    tone = TONES * skin_mean
-    pulled = pull_push(packed)
+    on_skin = ((groups == SKIN) | (groups == NECK))[:, :, None]
+    on_hair = (groups == HAIR)[:, :, None]
+    pulled = pull_push(
+        np.concatenate(
+            [on_skin * seen, on_skin * total, on_hair * seen, on_hair * total], axis=2
+        ).astype(np.float32)
+    )
+    everywhere = np.ones((CELLS, CELLS), np.bool_)
+    skin = _mean(seen, total, groups == SKIN)
+    if skin is None:
+        skin = _mean(seen, total, everywhere)
+    if skin is None:
+        skin = np.full(3, 128, np.float32)
     out = np.empty_like(seen)
-    out[:] = pulled[:, :, :3] if total[groups == SKIN].any() else skin_mean
-    of_hair = pulled[:, :, 4:7] if hair_mean is not None else tone[HAIR]
-    out = np.where(groups[:, :, None] == HAIR, of_hair, out)
-    for group, colour in ((LIPS, lips), (EYES, eyes), (DARK, None)):
-        out[groups == group] = tone[group] if colour is None else colour
-    return cv2.blur(out, (3, 3))
+    out[:] = pulled[:, :, :3] if total[on_skin].any() else skin
+    for group, toned in TONES.items():
+        where = groups == group
+        colour = None if group == DARK else _mean(seen, total, where)
+        if colour is not None and group == HAIR:
+            out[where] = pulled[where][:, 4:7]
+        else:
+            out[where] = skin * np.array(toned, np.float32) if colour is None else colour
+    return np.asarray(cv2.blur(out, (3, 3)), np.float32)
 
 
 def _mean(seen: F32, total: F32, where: np.ndarray) -> F32 | None:
@@ -117,7 +147,7 @@ def pull_push(sums: F32) -> F32:
         sums: (s, s, 4 k), s a power of two: weighted sums of three channels and the weight of each.
 
     Returns:
-        The channels in all cells; of the weights what is left of them.
+        The channels in all cells; 0 instead of the weights.
     """
     size = len(sums)
     if size == 1:
@@ -125,7 +155,7 @@ def pull_push(sums: F32) -> F32:
     else:
         half = sums.reshape(size // 2, 2, size // 2, 2, -1).sum(axis=(1, 3))
         coarse = cv2.resize(pull_push(half), (size, size), interpolation=cv2.INTER_LINEAR)
-    out = np.empty_like(sums)
+    out = np.zeros_like(sums)
     for k in range(0, sums.shape[2], 4):
         weight = sums[:, :, k + 3 : k + 4]
         trust = np.minimum(weight, 1)
@@ -136,27 +166,26 @@ def pull_push(sums: F32) -> F32:
 
 
 def _closed(filled: F32, hairy: bool) -> F32:
-    """Make the two sides of the seam equal, and the strips beside it a copy of the other side."""
+    """Make the two sides of the seam equal, and the strips beside it go on beyond it."""
     rows = int(CELLS * SHARE) if hairy else CELLS
-    head = filled[:rows]
     strip = int(CELLS * STRIP)
-    distance = np.minimum(np.arange(CELLS), np.arange(CELLS)[::-1]) - strip
-    near = np.clip(1 - distance / SEAM, 0, 1)[None, :, None] ** 2
-    head = head + near * 0.5 * (head[:, ::-1] - head)
-    head[:, :strip] = head[:, -2 * strip : -strip]
-    head[:, -strip:] = head[:, strip : 2 * strip]
-    filled[:rows] = head
+    head = filled[strip : rows - strip, strip:-strip]
+    y, x = (np.minimum(np.arange(k), np.arange(k)[::-1]) for k in head.shape[:2])
+    near = np.clip(1 - np.minimum(y[:, None], x) / SEAM, 0, 1)[:, :, None] ** 2
+    head = head + (0.5 * near) * (head[:, ::-1] - head)
+    filled[:rows] = np.pad(head, ((strip, strip), (strip, strip), (0, 0)), mode="edge")
     return filled
 
 
 @functools.lru_cache(maxsize=4)
 def regions(head: Head, hairy: bool) -> U8:
     """Return the group of each cell, (CELLS, CELLS) uint8."""
-    places = np.concatenate([head.uv, head.uv - [1, 0], head.uv + [1, 0]])
-    share = SHARE if hairy else 1.0
+    height = SHARE if hairy else 1.0
     x, y = np.meshgrid(*2 * ((np.arange(CELLS) + 0.5) / CELLS,))
-    u, v = (x.ravel() - STRIP) / (1 - 2 * STRIP), y.ravel() / share
-    nearest = np.asarray(cKDTree(places).query(np.stack([u, v], axis=1))[1]) % len(head.uv)
-    groups = GROUPS[head.region[nearest]].astype(np.uint8)
-    groups[v > 1] = HAIR
-    return np.asarray(groups.reshape(CELLS, CELLS), np.uint8)
+    u, v = (x - STRIP) / (1 - 2 * STRIP), (y - STRIP) / (height - 2 * STRIP)
+    vertex = np.zeros(len(head.uv), np.intp)
+    vertex[head.uv_triangles.ravel()] = head.triangles.ravel()
+    nearest = np.asarray(cKDTree(head.uv).query(np.stack([u, v], axis=2))[1])
+    groups = GROUPS[head.region[vertex[nearest]]]
+    groups[y > height] = HAIR
+    return groups.astype(np.uint8)

@@ -14,7 +14,7 @@ import numpy as np
 
 from protome.geometry import CROP_SIDE, F32, Frame
 
-from .raster import kernel
+from .painter import painter
 from .surface import Surface
 
 # Cosine of the angle between normal and camera direction: below OBLIQUE the photo is not used,
@@ -44,7 +44,7 @@ def visibility(surface: Surface, frame: Frame = WHOLE) -> F32:
     out = np.zeros(len(facing), np.float32)
     towards = np.flatnonzero(facing > OBLIQUE)
     facing, points = facing[towards], surface.vertices[towards]
-    depth = kernel.depth(surface.vertices, surface.triangles, CROP_SIDE)
+    depth = painter.depth(surface.vertices, surface.triangles, CROP_SIDE)
     nearest = np.frombuffer(depth, np.float32).reshape(CROP_SIDE, CROP_SIDE)
     around = cv2.erode(nearest, np.ones((2 * EDGE + 1, 2 * EDGE + 1), np.uint8))
     inside = cv2.distanceTransform(np.isfinite(nearest).astype(np.uint8), cv2.DIST_L2, 3)
