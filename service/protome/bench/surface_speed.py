@@ -93,8 +93,10 @@ def surface_speed(posed: PosedHead, rounds: int = 15) -> dict[str, float]:
 
 def _ball(level: Level) -> F32:
     """Return the distance to a ball's surface, positive inside, sampled over the crop volume."""
-    sides = (np.arange(0.5 * level.step, side, level.step) - side / 2
-             for side in (CROP_DEPTH, CROP_SIDE, CROP_SIDE))
+    sides = (
+        np.arange(0.5 * level.step, side, level.step) - side / 2
+        for side in (CROP_DEPTH, CROP_SIDE, CROP_SIDE)
+    )
     z, y, x = np.meshgrid(*sides, indexing="ij", sparse=True)
     return np.asarray(BALL_RADIUS - np.sqrt(x * x + y * y + z * z), np.float32)
 

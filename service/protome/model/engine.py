@@ -151,7 +151,9 @@ class Engine:
             if value.shape != (count, *shape) or value.dtype != dtype:
                 raise ModelError(f"the network gave {name} as {value.dtype} {value.shape}")
         return [
-            _prediction(*(None if name is None else _row(values[name], row) for name, _, _ in outputs))
+            _prediction(
+                *(None if name is None else _row(values[name], row) for name, _, _ in outputs)
+            )
             for row in range(len(crops))
         ]
 

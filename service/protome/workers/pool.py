@@ -104,9 +104,7 @@ class Pool:
     async def _start_one(self) -> WorkerHandle:
         for left in reversed(range(START_TRIES)):
             try:
-                return await WorkerHandle.start(
-                    self._head, self._mailbox_bytes, self._memory_bytes
-                )
+                return await WorkerHandle.start(self._head, self._mailbox_bytes, self._memory_bytes)
             except WorkerDied as error:
                 if not left:
                     raise

@@ -107,7 +107,9 @@ def test_a_texture_has_the_promised_shape(ball: Surface, side: int) -> None:
     skin = texture(ball, halves(side))
     assert skin.picture.shape == (side, 2 * side, 3)
     assert skin.picture.dtype == np.uint8
-    facing = np.hypot(*(np.indices((side, side)) + 0.5 - side / 2)) < 0.6 * RADIUS / CROP_SIDE * side
+    facing = (
+        np.hypot(*(np.indices((side, side)) + 0.5 - side / 2)) < 0.6 * RADIUS / CROP_SIDE * side
+    )
     apart = np.abs(skin.picture[:, :side].astype(int) - halves(side))[facing]
     assert np.quantile(apart, 0.99) <= 2
     assert skin.uv.dtype == np.float32

@@ -109,9 +109,7 @@ class Session:
         if name == self._model.hair:
             return np.zeros((len(batch), *HAIR_SHAPE), np.uint8)
         marks = batch[:, 0, 0, 0].astype(np.float32)
-        return np.broadcast_to(
-            marks[:, None, None], (len(batch), self._model.vertex_count, 3)
-        )
+        return np.broadcast_to(marks[:, None, None], (len(batch), self._model.vertex_count, 3))
 
 
 @pytest.fixture(params=["CPUExecutionProvider", "CUDAExecutionProvider"])
