@@ -24,7 +24,7 @@ import numpy.typing as npt
 CROP_SIDE: Final = 208
 """Side of the crop the network sees, pixels."""
 
-CROP_DEPTH: Final = 160
+CROP_DEPTH: Final = 168
 """Depth of the crop volume, crop pixels."""
 
 HAIR_CELL: Final = 4

@@ -122,11 +122,11 @@ def test_mesh_is_one_closed_manifold(mesh: trimesh.Trimesh) -> None:
     assert mesh.euler_number == 2
 
 
-def test_mesh_has_the_size_of_a_face_in_metres(mesh: trimesh.Trimesh) -> None:
+def test_mesh_has_the_size_of_a_head_in_metres(mesh: trimesh.Trimesh) -> None:
     width, height, depth = mesh.extents
-    assert 0.10 < width < 0.25
-    assert 0.15 < height < 0.30
-    assert 0.08 < depth < 0.20
+    assert 0.13 < width < 0.30
+    assert 0.22 < height < 0.40
+    assert 0.17 < depth < 0.30
     assert width < height
 
 

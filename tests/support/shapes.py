@@ -37,7 +37,7 @@ def head_of(triangles: np.ndarray) -> Head:
         mirror=np.arange(count, dtype=np.int32),
         region=np.zeros(count, np.uint8),
         uv=np.zeros((count, 2), np.float32),
-        seam=np.zeros((len(triangles), 3), np.uint8),
+        uv_triangles=np.ascontiguousarray(triangles, np.int32),
         guard=np.zeros(count, np.float32),
     )
 
@@ -61,6 +61,12 @@ def ball_surface(*wanted: tuple[float, Point], level: Level = Level.STANDARD) ->
 def sphere(radius: float = 40.0, level: Level = Level.STANDARD) -> Surface:
     """The surface of a ball in the middle of the crop."""
     return ball_surface((radius, CENTRE), level=level)
+
+
+def loose_surface(vertices: F32, normals: F32, triangles: U32) -> Surface:
+    """A surface that lies on no head."""
+    source = np.full(len(vertices), -1, np.int32)
+    return Surface(vertices, normals, triangles, source, np.zeros((len(vertices), 2), np.float32))
 
 
 def edge_uses(surface: Surface) -> tuple[F64, F64]:

@@ -28,7 +28,7 @@ BALL_RADIUS = 65.0
 
 @dataclass(frozen=True, slots=True)
 class PosedHead:
-    """What a surface is built from: a head, its vertices (N, 3) and its hair (40, 52, 52)."""
+    """What a surface is built from: a head, its vertices (N, 3) and its hair (42, 52, 52)."""
 
     head: Head
     vertices: F32

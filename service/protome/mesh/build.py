@@ -76,7 +76,7 @@ def pack(vertices: F32, hair: U8, portrait: U8) -> list[U8]:
 
     Args:
         vertices: (N, 3) float32, the posed head's vertices in crop coordinates.
-        hair: (40, 52, 52) uint8, the hair grid.
+        hair: (42, 52, 52) uint8, the hair grid.
         portrait: (s, s, 3) uint8 RGB, the crop at the resolution that colours are taken at.
     """
     return [np.ascontiguousarray(vertices, np.float32).view(np.uint8), hair, portrait]

@@ -32,9 +32,10 @@ class Head:
         triangles: (m, 3) int32, closed, counter-clockwise seen from outside.
         mirror: (n,) int32, the vertex that is the mirror image; in the middle the vertex itself.
         region: (n,) uint8, see :class:`Region`.
-        uv: (n, 2) float32, position in the texture atlas: (0, 0) top left, 1 across. The layout is
-            periodic in u, with a seam at the back of the head.
-        seam: (m, 3) uint8, 1 where u of a triangle's corner is to be increased by 1.
+        uv: (k, 2) float32, positions in the texture atlas: (0, 0) top left, 1 across. The first n
+            are those of the vertices; the others repeat vertices of the seam, at the back of the
+            head, on its other side.
+        uv_triangles: (m, 3) int32, the triangles in the atlas, corner by corner; none overlap.
         guard: (n,) float32, 1 on facial skin that hair never covers, 0 where it may, and between.
     """
 
@@ -42,7 +43,7 @@ class Head:
     mirror: I32
     region: U8
     uv: F32
-    seam: U8
+    uv_triangles: I32
     guard: F32
 
 
@@ -58,13 +59,13 @@ def load_head(path: Path) -> Head:
             parts = {name: file[name] for name in Head.__dataclass_fields__}
     except KeyError as error:
         raise ValueError(f"{path.name} has no {error.args[0]}") from error
-    n, m = len(parts["mirror"]), len(parts["triangles"])
+    n, m, k = (len(parts[name]) for name in ("mirror", "triangles", "uv"))
     expected = {
         "triangles": (np.int32, (m, 3)),
         "mirror": (np.int32, (n,)),
         "region": (np.uint8, (n,)),
-        "uv": (np.float32, (n, 2)),
-        "seam": (np.uint8, (m, 3)),
+        "uv": (np.float32, (k, 2)),
+        "uv_triangles": (np.int32, (m, 3)),
         "guard": (np.float32, (n,)),
     }
     for name, (dtype, shape) in expected.items():
@@ -73,7 +74,8 @@ def load_head(path: Path) -> Head:
             raise ValueError(f"{path.name}: {name} is {part.dtype} {part.shape}, not {shape}")
         parts[name] = np.ascontiguousarray(part)
         parts[name].flags.writeable = False
-    for name, limit in (("triangles", n), ("mirror", n), ("region", len(Region)), ("seam", 2)):
+    limits = {"triangles": n, "mirror": n, "region": len(Region), "uv_triangles": k}
+    for name, limit in limits.items():
         part = parts[name]
         if part.size and not 0 <= part.min() <= part.max() < limit:
             raise ValueError(f"{path.name}: {name} is out of range")

@@ -48,7 +48,7 @@ class Model:
         digest: SHA-256 of the ONNX file, hexadecimal.
         input: name of the crops, uint8 (n, 208, 208, 3) RGB.
         vertices: name of the head's vertices, float32 (n, vertex_count, 3) in crop coordinates.
-        hair: name of the hair grid, uint8 (n, 40, 52, 52): the probability, times 255, that a cell
+        hair: name of the hair grid, uint8 (n, 42, 52, 52): the probability, times 255, that a cell
             (z, y, x) is hair, headgear or another part of the person's head outside the skin.
         vertex_count: vertices of a head.
         head: path of ``head.npz``, which has the triangles of these vertices; see

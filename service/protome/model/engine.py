@@ -29,7 +29,7 @@ class Prediction:
 
     Attributes:
         vertices: (N, 3) float32, the posed head's vertices in crop coordinates.
-        hair: (40, 52, 52) uint8 by z, y and x: the probability, times 255, that a cell is hair,
+        hair: (42, 52, 52) uint8 by z, y and x: the probability, times 255, that a cell is hair,
             headgear or another part of the person's head outside the skin.
         landmarks: (68, 3) float32 in crop coordinates, or None.
         pose: (3, 4) float32 from the head's own frame to crop coordinates, or None.

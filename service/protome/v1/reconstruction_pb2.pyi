@@ -49,7 +49,7 @@ class _DetailLevelEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DetailLev
 class DetailLevel(_DetailLevel, metaclass=_DetailLevelEnumTypeWrapper):
     """Resolution of a mesh. Every level is the whole head: face, ears, hair or headgear, back and neck,
     closed below the neck. The head is not cut at the borders of the photo or of the network's crop;
-    hair is predicted in 33.5 cm by 33.5 cm by 25.8 cm (nominal size) about the origin of the mesh, and
+    hair is predicted in 33.5 cm by 33.5 cm by 27.1 cm (nominal size) about the origin of the mesh, and
     ends rounded where it would reach beyond. The surface is sampled on a cubic grid.
     """
 

@@ -38,7 +38,7 @@ def heads(engine: Engine, crops: Sequence[U8]) -> list[F32]:
 
 def assert_same(one: Prediction, other: Prediction) -> None:
     """Equal but for sums that round differently from row to row."""
-    np.testing.assert_allclose(one.vertices, other.vertices, atol=0.01)
+    np.testing.assert_allclose(one.vertices, other.vertices, atol=0.05)
     assert np.abs(one.hair.astype(int) - other.hair).max() <= 1
     for name in ("landmarks", "pose", "landmark_error"):
-        np.testing.assert_allclose(getattr(one, name), getattr(other, name), atol=0.01)
+        np.testing.assert_allclose(getattr(one, name), getattr(other, name), atol=0.05)

@@ -78,9 +78,9 @@ def test_a_failing_task_leaves_its_worker_alive(kind: str, sample_photo: bytes) 
             await rig.pool.run("prepare", job, [sample_photo], BEGIN)
 
     async def defects(rig: Rig) -> None:
-        for name, inputs in [("no such task", []), ("build", [PORTRAIT])]:
+        for name, wrong in [("no such task", []), ("build", [PORTRAIT])]:
             with pytest.raises(Internal) as error:
-                await rig.pool.run(name, MESH_JOB, inputs, BEGIN)
+                await rig.pool.run(name, MESH_JOB, wrong, BEGIN)
             assert "Traceback" not in error.value.message
         with pytest.raises(Internal):  # Does not fit into the mailbox.
             await rig.pool.run("build", MESH_JOB, [np.zeros(17 << 20, np.uint8)], BEGIN)
