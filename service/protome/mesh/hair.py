@@ -53,7 +53,9 @@ class HairField:
         bulge = np.zeros((1, 1, 1), np.float32)
         for axis, cells in enumerate(hair.shape):
             place = (np.arange(cells, dtype=np.float32) + 0.5 - cells / 2) / (cells / 2 - 1)
-            bulge = bulge + np.expand_dims(place**4, [a for a in range(3) if a != axis])
+            bulge = bulge + np.expand_dims(
+                (3 * place**4 + place**2) / 4, [a for a in range(3) if a != axis]
+            )
         values = np.minimum(
             hair * _kept(hair.shape, vertices, guard) - ISO, ISO * STEEP * (1 - bulge)
         )

@@ -25,6 +25,7 @@ LONGEST_BOX: Final = 480
 FURTHEST: Final = 1e6
 # Least distance of a vertex from the ends of its edge, as a share of the edge.
 CLEAR: Final = 0.01
+MOST_ROUNDS: Final = 8
 
 Parts = tuple[F32, F32, U32, I32, F32]
 
@@ -40,7 +41,7 @@ def compose(
         guard: (n,) float32, 1 where hair must not cover the skin, 0 where it may.
         hair: (depth, height, width) uint8, 255 inside, cells of 4 px.
         step: distance of the lattice's nodes, 1, 2 or 4 px.
-        rounds: of smoothing along the surface, so that the vertices are evenly spaced.
+        rounds: of smoothing along the surface, 0 to 8, so that the vertices are evenly spaced.
 
     Returns:
         Vertices and unit normals (x, y, z) as float32, triangles as uint32, of each vertex the
@@ -49,10 +50,11 @@ def compose(
 
     Raises:
         TypeError: an argument has the wrong type.
-        ValueError: a shape or the step is wrong, or a triangle has a corner that is no vertex.
+        ValueError: a shape, the step or the rounds are wrong, or a triangle has a corner that is no
+            vertex.
         OverflowError: a vertex is not finite, or head and hair are over ``LONGEST_BOX`` px long.
     """
-    _check(vertices, triangles, guard, hair, step)
+    _check(vertices, triangles, guard, hair, step, rounds)
     if not (np.abs(vertices) <= FURTHEST).all():
         raise OverflowError("a vertex is not finite or too far away")
     field = HairField.of(hair, vertices, guard)
@@ -82,22 +84,32 @@ def compose(
         at[farther], source[farther], weights[farther] = of_hair[farther], -1, 0
     points = lower + at[:, None] * (higher - lower)
 
-    head = _PosedHead.of(vertices, triangles)
-    normals = _normals(points, source, weights, head, field)
-    spots, free = smooth(points, normals, faces, rounds)
-    on_head, on_hair = (np.flatnonzero(free & side) for side in (source >= 0, source < 0))
-    if rounds and len(on_head):
-        found = walk(spots[on_head], source[on_head], head.vertices, triangles)
-        moved = head.at(found[0], found[1])
-        close = found[2] & (np.linalg.norm(moved - points[on_head], axis=1) < step)
-        fit = on_head[close]
-        points[fit], source[fit], weights[fit] = moved[close], found[0][close], found[1][close]
-    if rounds and field is not None and len(on_hair):
-        moved = field.project(spots[on_hair])
-        close = np.linalg.norm(moved - points[on_hair], axis=1) < step
-        points[on_hair[close]] = moved[close]
-    normals = _normals(points, source, weights, head, field)
-    return _parts(points, normals, faces, source, weights)
+    normals = _normals(points, source, weights, _PosedHead.of(vertices, triangles), field)
+    parts = _parts(points, normals, faces, source, weights)
+    return relax(parts, vertices, triangles, guard, hair, step, rounds) if rounds else parts
+
+
+def relax(
+    parts: Parts, vertices: F32, triangles: I32, guard: F32, hair: U8, step: int, rounds: int, /
+) -> Parts:
+    """Space the vertices of a composed surface evenly; arguments as for :func:`compose`."""
+    head, field = _PosedHead.of(vertices, triangles), HairField.of(hair, vertices, guard)
+    points, source, weights = parts[0].astype(np.float64), parts[3].copy(), parts[4].copy()
+    spots, free = smooth(points, parts[1].astype(np.float64), parts[2], rounds)
+    moved, close = points.copy(), np.zeros(len(points), np.bool_)
+    skin = np.flatnonzero(free & (source >= 0))
+    if len(skin):
+        triangle, shares, close[skin] = walk(spots[skin], source[skin], head.vertices, triangles)
+        moved[skin] = head.at(triangle, shares)
+    tress = np.flatnonzero(free & (source < 0))
+    if field is not None and len(tress):
+        moved[tress], close[tress] = field.project(spots[tress]), True
+    close &= np.linalg.norm(moved - points, axis=1) < step
+    points[close] = moved[close]
+    if len(skin):
+        source[skin] = np.where(close[skin], triangle, source[skin])
+        weights[skin] = np.where(close[skin, None], shares, weights[skin])
+    return _parts(points, _normals(points, source, weights, head, field), parts[2], source, weights)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +151,7 @@ def _between(values: F64, corners: I32, weights: F64) -> F64:
     return np.asarray((shares[:, :, None] * values[corners]).sum(axis=1))
 
 
-def _check(vertices: F32, triangles: I32, guard: F32, hair: U8, step: int) -> None:
+def _check(vertices: F32, triangles: I32, guard: F32, hair: U8, step: int, rounds: int) -> None:
     expected: list[tuple[str, Any, type, tuple[int | None, ...]]] = [
         ("vertices", vertices, np.float32, (None, 3)),
         ("triangles", triangles, np.int32, (None, 3)),
@@ -153,6 +165,8 @@ def _check(vertices: F32, triangles: I32, guard: F32, hair: U8, step: int) -> No
             raise ValueError(f"{name} has the wrong shape")
     if step not in {1, 2, 4}:
         raise ValueError("step must be 1, 2 or 4")
+    if not 0 <= rounds <= MOST_ROUNDS:
+        raise ValueError(f"rounds must be 0 to {MOST_ROUNDS}")
     if not HAIR_CELLS[0] <= min(hair.shape) <= max(hair.shape) <= HAIR_CELLS[1]:
         raise ValueError("hair has the wrong shape")
     if guard.shape[0] != vertices.shape[0]:

@@ -19,8 +19,8 @@ PyDoc_STRVAR(compose_doc,
              "    guard: (n,) float32, 1 where hair must not cover the skin, 0 where it may.\n"
              "    hair: (depth, height, width) uint8, 255 inside, cells of 4 px.\n"
              "    step: distance of the lattice's nodes, 1, 2 or 4 px.\n"
-             "    rounds: of smoothing along the surface, so that the vertices are evenly spaced.\n"
-             "\n"
+             "    rounds: of smoothing along the surface, 0 to 8, so that the vertices are evenly\n"
+             "        spaced.\n\n"
              "Returns:\n"
              "    Five bytearrays: vertices and unit normals (x, y, z) as float32, triangles as\n"
              "    uint32, of each vertex the head's triangle that it lies on as int32 (-1: hair),\n"
@@ -28,10 +28,11 @@ PyDoc_STRVAR(compose_doc,
              "    empty where there is nothing.\n\n"
              "Raises:\n"
              "    TypeError: an argument has the wrong type.\n"
-             "    ValueError: a shape or the step is wrong, or a triangle has a corner that is no\n"
-             "        vertex.\n"
+             "    ValueError: a shape, the step or the rounds are wrong, or a triangle has a corner\n"
+             "        that is no vertex.\n"
              "    OverflowError: a vertex is not finite, or head and hair are over 480 px long.\n");
 
+enum { MOST_ROUNDS = 8 };
 /* Arguments that are arrays. */
 enum { VERTICES, TRIANGLES, GUARD, HAIR, ARRAYS };
 static const struct {
@@ -61,8 +62,9 @@ static int get_array(PyObject *object, int which, Py_buffer *view) {
     return 0;
 }
 
-static const char *what_is_wrong(const Py_buffer *views, int step) {
+static const char *what_is_wrong(const Py_buffer *views, int step, int rounds) {
     if (step != 1 && step != 2 && step != 4) return "step must be 1, 2 or 4";
+    if (rounds < 0 || rounds > MOST_ROUNDS) return "rounds must be 0 to 8";
     for (int a = 0; a < 3; a++)
         if (views[HAIR].shape[a] < 4 || views[HAIR].shape[a] > MOST_HAIR_CELLS)
             return "hair has the wrong shape";
@@ -95,7 +97,7 @@ static PyObject *as_tuple(const pm_mesh *mesh) {
 }
 
 static PyObject *compose_views(const Py_buffer *views, int step, int rounds) {
-    const char *wrong = what_is_wrong(views, step);
+    const char *wrong = what_is_wrong(views, step, rounds);
     if (wrong) {
         PyErr_SetString(PyExc_ValueError, wrong);
         return NULL;
