@@ -86,9 +86,7 @@ def texture(surface: Surface, crop: U8, frame: Frame = WHOLE, side: int = 0) -> 
     crop = _not_finer(crop, 2 * side)
     planned = plan(_sums(trace, crop), surface.head, layout.hairy)
     picture = np.frombuffer(painter.blend(trace, planned, crop, side), np.uint8)
-    return Texture(
-        picture.reshape(side, side, 3), layout.places, layout.source, layout.triangles
-    )
+    return Texture(picture.reshape(side, side, 3), layout.places, layout.source, layout.triangles)
 
 
 def vertex_colours(surface: Surface, crop: U8, frame: Frame = WHOLE) -> U8:

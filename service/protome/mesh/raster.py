@@ -23,7 +23,7 @@ def depth(vertices: F32, triangles: U32, side: int, /) -> bytearray:
     """Draw the depth map of a mesh."""
     corners = vertices[triangles.astype(np.intp)]
     first, second = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
-    towards = first[:, 0] * second[:, 1] >= second[:, 0] * first[:, 1]
+    towards = first[:, 0] * second[:, 1] <= second[:, 0] * first[:, 1]
     which, cell, weights = _cells(corners[towards, :, :2], side)
     out = np.full(side * side, np.inf, np.float32)
     values = (weights * corners[towards][which, :, 2]).sum(axis=1)
@@ -115,6 +115,7 @@ def blend(trace: F32, plan: F32, photo: U8, side: int, /) -> bytearray:
 
 def _large(values: F32, side: int) -> F32:
     channels = [
-        cv2.resize(np.ascontiguousarray(values[:, :, k]), (side, side)) for k in range(values.shape[2])
+        cv2.resize(np.ascontiguousarray(values[:, :, k]), (side, side))
+        for k in range(values.shape[2])
     ]
     return np.stack(channels, axis=2)

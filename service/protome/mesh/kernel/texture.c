@@ -73,7 +73,7 @@ void tx_depth(const float *vertices, const uint32_t *triangles, size_t triangle_
         const float *c = vertices + 3 * (size_t)triangles[2];
         tx_walk walk;
         /* What faces away is behind something that does not. */
-        if ((b[0] - a[0]) * (c[1] - a[1]) < (c[0] - a[0]) * (b[1] - a[1])) continue;
+        if ((b[0] - a[0]) * (c[1] - a[1]) > (c[0] - a[0]) * (b[1] - a[1])) continue;
         if (!set_walk(&walk, a, b, c, (int)side)) continue;
         for (int y = walk.top; y < walk.bottom; y++) {
             for (int x = walk.left; x < walk.right; x++) {
