@@ -30,9 +30,8 @@ def balls(*wanted: tuple[float, Point], finer: int = 5) -> tuple[Head, F32]:
     triangles = [shape.faces + count * index for index in range(len(wanted))]
     mirror = cKDTree(shape.vertices).query(shape.vertices * (-1, 1, 1))[1]
     # One below the other in the atlas.
-    uv = [
-        (_on_square(shape.vertices) + (0, index)) / (1, len(wanted)) for index in range(len(wanted))
-    ]
+    places = _on_square(shape.vertices)
+    uv = [(places + np.array([0, k])) / (1, len(wanted)) for k in range(len(wanted))]
     head = replace(
         head_of(np.concatenate(triangles)),
         mirror=np.concatenate([mirror + count * index for index in range(len(wanted))]).astype(

@@ -180,7 +180,7 @@ def picture_of(made: Made, views: Views, view: int) -> Floats:
     model = made.model
     rows = np.concatenate([model.positions, np.ones((len(model.positions), 1))], axis=1)
     points = (rows @ made.to_photo.T)[:, :3]
-    # A photo does not tell how far the head is away: the landmarks' mean depth is made the true one.
+    # A photo does not tell the distance: the landmarks' mean depth is made the true one.
     true = front.turn(views.landmarks)[:, 2] * front.scale
     points[:, 2] += true.mean() - made.landmarks[:, 2].mean()
     offset = (points - [*front.origin, 0]) * [1, -1, 1]

@@ -3,8 +3,8 @@
 The atlas has two islands. What lies on the head's skin has its place in the head's own layout,
 ``Head.uv``: a square whose border is the seam at the back of the head. What lies on hair has its
 place below, in a disk that shows the directions from the middle of the skull, the hair's front in
-its middle and the face's side at the bottom (azimuthal equidistant projection). Without hair the head
-has the whole picture.
+its middle and the face's side at the bottom (azimuthal equidistant projection). Without hair the
+head has the whole picture.
 
 Both islands are their own mirror images, so the other side of the head is the picture flipped.
 """

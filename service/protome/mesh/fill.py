@@ -23,7 +23,7 @@ from .head import Head
 
 CELLS: Final = 64
 # Groups of regions that are filled each from its own: skin with ears, neck, hair with scalp, lips,
-# eyes; the neck from the skin, mouth and nostrils with a dark tone of it.
+# eyes; the neck and behind the jaw from the skin, mouth and nostrils with a dark tone of it.
 SKIN, NECK, HAIR, LIPS, EYES, DARK = range(6)
 GROUPS: Final = np.array([SKIN, LIPS, EYES, DARK, DARK, SKIN, HAIR, NECK])
 # Shares of the photo so near to none or all are none or all: the kernel is faster then.
@@ -86,7 +86,7 @@ def _trusted(weight: F32) -> F32:
 
 
 def _is_skin(mean: F32, weight: F32, groups: U8) -> F32:
-    """Return 0 for cells of the neck whose colour is far from the face's, a collar, 1 for others."""
+    """Return 0 for cells of the neck whose colour is far from the face's, 1 for others."""
     out = np.ones((CELLS, CELLS, 1), np.float32)
     face = _mean(weight * mean, weight, groups == SKIN)
     if face is not None:
@@ -187,5 +187,8 @@ def regions(head: Head, hairy: bool) -> U8:
     vertex[head.uv_triangles.ravel()] = head.triangles.ravel()
     nearest = np.asarray(cKDTree(head.uv).query(np.stack([u, v], axis=2))[1])
     groups = GROUPS[head.region[vertex[nearest]]]
+    # Behind the jaw as well the photo may show what is not the head.
+    unsure = (head.guard[vertex[nearest]] < 0.5) & (v > 0.5)
+    groups[unsure & (groups == SKIN)] = NECK
     groups[y > height] = HAIR
     return groups.astype(np.uint8)

@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from protome.geometry import CROP_SIDE, F64, U8, Frame, Level
+from protome.geometry import CROP_SIDE, F32, F64, U8, Frame, Level
 from protome.mesh.colour import SIDES, Texture, side_for, texture, vertex_colours
-from protome.mesh.head import Region
+from protome.mesh.head import Head, Region
 from protome.mesh.simplify import simplify
 from protome.mesh.surface import Surface, compose
-from tests.support.shapes import CENTRE, ball_surface, balls, no_hair, sphere
+from tests.support.shapes import CENTRE, Point, ball_surface, balls, no_hair, sphere
 
 RED, BLUE, GREEN = (200, 40, 30), (20, 60, 210), (0, 255, 0)
 RADIUS = 60.0
@@ -32,9 +32,15 @@ def plain(colour: tuple[int, int, int]) -> U8:
     return np.full((CROP_SIDE, CROP_SIDE, 3), colour, np.uint8)
 
 
+def skin(*wanted: tuple[float, Point]) -> tuple[Head, F32]:
+    """Balls that are facial skin all over."""
+    head, vertices = balls(*wanted)
+    return replace(head, guard=np.ones(len(vertices), np.float32)), vertices
+
+
 @pytest.fixture(scope="module")
 def ball() -> Surface:
-    return sphere(RADIUS)
+    return compose(*skin((RADIUS, CENTRE)), no_hair(), Level.STANDARD)
 
 
 def off(colours: U8, expected: tuple[int, int, int]) -> F64:
@@ -42,11 +48,11 @@ def off(colours: U8, expected: tuple[int, int, int]) -> F64:
     return worst
 
 
-def lookup(skin: Texture) -> U8:
-    height, width = skin.picture.shape[:2]
-    x = np.clip((skin.uv[:, 0] * width).astype(int), 0, width - 1)
-    y = np.clip((skin.uv[:, 1] * height).astype(int), 0, height - 1)
-    found: U8 = skin.picture[y, x]
+def lookup(made: Texture) -> U8:
+    height, width = made.picture.shape[:2]
+    x = np.clip((made.uv[:, 0] * width).astype(int), 0, width - 1)
+    y = np.clip((made.uv[:, 1] * height).astype(int), 0, height - 1)
+    found: U8 = made.picture[y, x]
     return found
 
 
@@ -97,7 +103,8 @@ def test_the_unseen_half_takes_the_mirrored_halfs_detail(ball: Surface) -> None:
 
 def test_what_lies_behind_something_does_not_take_its_colour() -> None:
     x, y, z = CENTRE
-    surface = ball_surface((22.0, (x, y, z - 58)), (40.0, (x, y, z)))
+    two = skin((22.0, (x, y, z - 58)), (40.0, (x, y, z)))
+    surface = compose(*two, no_hair(), Level.STANDARD)
     down, across = np.indices((CROP_SIDE, CROP_SIDE)) + 0.5
     crop = plain(BLUE)
     crop[np.hypot(across - x, down - y) < 23] = RED
@@ -140,17 +147,17 @@ def test_a_head_of_which_the_photo_shows_nothing_is_grey(ball: Surface) -> None:
 
 @pytest.mark.parametrize("side", SIDES)
 def test_a_texture_has_the_promised_shape(ball: Surface, side: int) -> None:
-    skin = texture(ball, halves(512), side=side)
-    assert skin.picture.shape == (side, side, 3)
-    assert skin.picture.dtype == np.uint8
-    assert skin.uv.dtype == np.float32
-    assert skin.uv.shape == (len(skin.source), 2)
-    assert skin.uv.min() >= 0
-    assert skin.uv.max() <= 1
-    assert skin.triangles.dtype == skin.source.dtype == np.uint32
-    front = ball.normals[skin.source, 2] < -0.7
-    left = ball.vertices[skin.source, 0] < CENTRE[0] - 8
-    assert off(lookup(skin)[front & left], RED).max() <= 3
+    made = texture(ball, halves(512), side=side)
+    assert made.picture.shape == (side, side, 3)
+    assert made.picture.dtype == np.uint8
+    assert made.uv.dtype == np.float32
+    assert made.uv.shape == (len(made.source), 2)
+    assert made.uv.min() >= 0
+    assert made.uv.max() <= 1
+    assert made.triangles.dtype == made.source.dtype == np.uint32
+    front = ball.normals[made.source, 2] < -0.7
+    left = ball.vertices[made.source, 0] < CENTRE[0] - 8
+    assert off(lookup(made)[front & left], RED).max() <= 3
 
 
 def test_the_side_follows_the_photos_pixels() -> None:
@@ -160,15 +167,15 @@ def test_the_side_follows_the_photos_pixels() -> None:
 
 
 def test_a_texture_keeps_every_triangle_in_its_place(ball: Surface) -> None:
-    skin = texture(ball, halves())
-    np.testing.assert_array_equal(skin.source[skin.triangles], ball.triangles)
-    assert len(np.unique(skin.triangles)) == len(skin.source)
+    made = texture(ball, halves())
+    np.testing.assert_array_equal(made.source[made.triangles], ball.triangles)
+    assert len(np.unique(made.triangles)) == len(made.source)
 
 
 def test_the_texture_shows_the_colours_of_the_vertices(ball: Surface) -> None:
-    skin = texture(ball, halves())
-    shown, expected = lookup(skin), vertex_colours(ball, halves())[skin.source]
-    off_seam = np.abs(ball.vertices[skin.source, 0] - CENTRE[0]) > 12
+    made = texture(ball, halves())
+    shown, expected = lookup(made), vertex_colours(ball, halves())[made.source]
+    off_seam = np.abs(ball.vertices[made.source, 0] - CENTRE[0]) > 12
     assert np.abs(shown.astype(int) - expected).max(axis=1)[off_seam].max() <= 4
 
 
@@ -182,7 +189,7 @@ def test_no_border_shows_between_seen_and_unseen(ball: Surface, frame: Frame) ->
 
 
 def test_lips_are_not_filled_from_the_skin() -> None:
-    head, vertices = balls((RADIUS, CENTRE))
+    head, vertices = skin((RADIUS, CENTRE))
     below = np.hypot(vertices[:, 0] - CENTRE[0], vertices[:, 1] - CENTRE[1] - 25) < 12
     region = np.where(below & (vertices[:, 2] < CENTRE[2]), Region.LIPS, Region.SKIN)
     surface = compose(
@@ -199,7 +206,7 @@ def test_lips_are_not_filled_from_the_skin() -> None:
 
 
 def test_the_back_is_filled_from_the_scalp_not_from_the_face() -> None:
-    head, vertices = balls((RADIUS, CENTRE))
+    head, vertices = skin((RADIUS, CENTRE))
     high = vertices[:, 1] < CENTRE[1] - 15
     scalp = high | (vertices[:, 2] > CENTRE[2])
     region = np.where(scalp, Region.SCALP, Region.SKIN).astype(np.uint8)
@@ -214,7 +221,7 @@ def test_the_back_is_filled_from_the_scalp_not_from_the_face() -> None:
 
 
 def test_a_collar_is_not_part_of_the_neck() -> None:
-    head, vertices = balls((RADIUS, CENTRE))
+    head, vertices = skin((RADIUS, CENTRE))
     low = vertices[:, 1] > CENTRE[1] + 25
     region = np.where(low, Region.NECK, Region.SKIN).astype(np.uint8)
     surface = compose(replace(head, region=region), vertices, no_hair(), Level.STANDARD)
@@ -240,15 +247,15 @@ def test_hair_has_an_island_of_its_own() -> None:
     assert on_hair.mean() > 0.2
     crop = plain((220, 170, 150))
     crop[: int(CENTRE[1]) - 12] = (60, 40, 20)
-    skin = texture(surface, crop, side=512)
-    lower = skin.uv[:, 1] > 0.5
-    assert lower[on_hair[skin.source]].all()
-    corners = lower[skin.triangles]
+    made = texture(surface, crop, side=512)
+    lower = made.uv[:, 1] > 0.5
+    assert lower[on_hair[made.source]].all()
+    corners = lower[made.triangles]
     assert (corners.all(axis=1) | ~corners.any(axis=1)).all(), "no triangle lies in both"
-    shown = lookup(skin)
-    back = on_hair[skin.source] & (surface.normals[skin.source, 2] > 0.3)
+    shown = lookup(made)
+    back = on_hair[made.source] & (surface.normals[made.source, 2] > 0.3)
     assert np.median(off(shown[back], (60, 40, 20))) < 20
-    face = ~on_hair[skin.source] & (surface.normals[skin.source, 2] < -0.8)
+    face = ~on_hair[made.source] & (surface.normals[made.source, 2] < -0.8)
     assert np.median(off(shown[face], (220, 170, 150))) < 10
 
 
@@ -267,6 +274,6 @@ def test_a_simplified_surface_shows_the_same(ball: Surface) -> None:
     ids=["small", "over the crop's border"],
 )
 def test_other_heads_are_no_trouble(surface: Surface) -> None:
-    skin = texture(surface, halves())
-    assert 0 <= skin.uv.min() <= skin.uv.max() <= 1
+    made = texture(surface, halves())
+    assert 0 <= made.uv.min() <= made.uv.max() <= 1
     assert vertex_colours(surface, halves()).shape == surface.vertices.shape

@@ -303,11 +303,25 @@ static void widen(tx_lanes *out, const float *plan, size_t cells, size_t block) 
     }
 }
 
-static tx_row wide_row(tx_lanes *room, const float *plan, size_t cells, size_t block) {
-    const tx_row row = {room, room + cells * block};
-    widen(row.base, plan, cells, block);
-    widen(row.mean, plan + TX_PLAN / 2, cells, block);
-    return row;
+/* The plan at the atlas' columns; of its rows the two last used are kept. */
+typedef struct {
+    const float *plan;
+    size_t cells, side;
+    tx_lanes *room;  /* two rows of 2 x side */
+    size_t held[2];  /* the rows in it, counted from 1 */
+} tx_wide_plan;
+
+static tx_row wide_row(tx_wide_plan *wide, size_t row) {
+    const size_t slot = row % 2;
+    tx_lanes *const room = wide->room + 2 * wide->side * slot;
+    const tx_row out = {room, room + wide->side};
+    if (wide->held[slot] != row + 1) {
+        const float *plan = wide->plan + TX_PLAN * wide->cells * row;
+        widen(out.base, plan, wide->cells, wide->side / wide->cells);
+        widen(out.mean, plan + TX_PLAN / 2, wide->cells, wide->side / wide->cells);
+        wide->held[slot] = row + 1;
+    }
+    return out;
 }
 
 /* What the cells around a block of texels say of it: no photo, the photo alone, or both. */
@@ -433,18 +447,18 @@ int tx_blend(const float *trace, size_t nodes, const float *plan, size_t cells,
     const size_t block = side / cells, piece = side / nodes;
     tx_reader reader = {photo, nodes, side, spots_in(room.spots, nodes + 2, 0),
                         spots_in(room.spots + 3 * (nodes + 2), side + piece, piece / 2)};
+    tx_wide_plan wide = {plan, cells, side, room.rows, {0, 0}};
     tx_line line = {.reader = &reader};
-    size_t last = cells; /* the pair of rows of the plan that was widened last */
+    size_t known = cells; /* the lower of the rows whose kinds are known */
     for (size_t y = 0; y < side; y++) {
         const tx_pair cell = pair_of(y, cells, side), node = pair_of(y, nodes, side);
-        if (cell.above != last) {
+        line.above = wide_row(&wide, cell.above);
+        line.below = wide_row(&wide, cell.below);
+        if (known != cell.below) {
             const float *const rows[2] = {plan + TX_PLAN * cells * cell.above,
                                           plan + TX_PLAN * cells * cell.below};
-            tx_lanes *const spare = room.rows + 2 * side * (cell.above % 2 ? 0 : 1);
-            line.above = last < cells ? line.below : wide_row(room.rows, rows[0], cells, block);
-            line.below = wide_row(spare, rows[1], cells, block);
             for (size_t k = 0; k < cells; k++) room.kinds[k] = kind_of(rows, k, cells);
-            last = cell.above;
+            known = cell.below;
         }
         line.down = (uint16_t)(ONE * cell.down + 0.5F);
         line.out = picture + 3 * side * y;
