@@ -168,8 +168,9 @@ def _export(args: argparse.Namespace) -> None:
     extra = {"training": {"steps": steps, "batch": config.batch}}
     if args.evaluation:
         report = json.loads(args.evaluation.read_text())
-        extra |= {k: report[k] for k in ("training", "confidence") if report.get(k)}
         extra["evaluation"] = {k: report[k] for k in ("photos", "synthetic") if report.get(k)}
+        if report.get("confidence"):
+            extra["confidence"] = report["confidence"]
     model = load_head(args.head or config.head)
     masks = args.data / "skins_ict_uv" / "masks.npz" if args.data else None
     rows = export_model(
