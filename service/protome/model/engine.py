@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -131,31 +131,34 @@ class Engine:
         return predictions
 
     def _run(self, crops: Sequence[U8]) -> list[Prediction]:
-        model = self.model
         count = self.rows(len(crops))
-        outputs: list[tuple[str | None, tuple[int, ...], type[np.generic]]] = [
-            (model.vertices, (model.vertex_count, 3), np.float32),
-            (model.hair, HAIR_SHAPE, np.uint8),
-            (model.landmarks, (68, 3), np.float32),
-            (model.pose, (3, 4), np.float32),
-            (model.landmark_error, (68,), np.float32),
-        ]
-        values = self.session.run(
-            {model.input: _batch(crops, count)},
-            [name for name, _, _ in outputs if name is not None],
-        )
-        for name, shape, dtype in outputs:
-            if name is None:
-                continue
+        outputs = self._outputs()
+        names = [name for name, _, _ in outputs.values()]
+        values = self.session.run({self.model.input: _batch(crops, count)}, names)
+        for name, shape, dtype in outputs.values():
             value = values[name]
             if value.shape != (count, *shape) or value.dtype != dtype:
                 raise ModelError(f"the network gave {name} as {value.dtype} {value.shape}")
         return [
-            _prediction(
-                *(None if name is None else _row(values[name], row) for name, _, _ in outputs)
-            )
+            _prediction({part: _row(values[name], row) for part, (name, _, _) in outputs.items()})
             for row in range(len(crops))
         ]
+
+    def _outputs(self) -> dict[str, tuple[str, tuple[int, ...], type[np.generic]]]:
+        """Return name, shape for a face and type of the output for each part of a prediction."""
+        model = self.model
+        outputs: dict[str, tuple[str | None, tuple[int, ...], type[np.generic]]] = {
+            "vertices": (model.vertices, (model.vertex_count, 3), np.float32),
+            "hair": (model.hair, HAIR_SHAPE, np.uint8),
+            "landmarks": (model.landmarks, (68, 3), np.float32),
+            "pose": (model.pose, (3, 4), np.float32),
+            "landmark_error": (model.landmark_error, (68,), np.float32),
+        }
+        return {
+            part: (name, shape, dtype)
+            for part, (name, shape, dtype) in outputs.items()
+            if name is not None
+        }
 
     def warm_up(self) -> None:
         """Run every bucket once, so that no request pays for a first time."""
@@ -180,16 +183,11 @@ def _row(values: npt.NDArray[Any], row: int) -> npt.NDArray[Any]:
     return own
 
 
-def _prediction(
-    vertices: F32, hair: U8, landmarks: F32 | None, pose: F32 | None, error: F32 | None
-) -> Prediction:
+def _prediction(parts: Mapping[str, npt.NDArray[Any]]) -> Prediction:
     # Written so that NaN fails.
-    sound = all(
-        value is None or bool((np.abs(value) < ABSURD).all())
-        for value in (vertices, landmarks, pose, error)
-    )
-    if pose is not None:
-        sound = sound and bool(np.abs(pose[:, :3]).max(axis=0).min() > 0)
-    if error is not None:
-        sound = sound and bool((error >= 0).all())
-    return Prediction(vertices, hair, landmarks, pose, error, sound)
+    sound = all(bool((np.abs(parts[name]) < ABSURD).all()) for name in parts if name != "hair")
+    if "pose" in parts:
+        sound = sound and bool(np.abs(parts["pose"][:, :3]).max(axis=0).min() > 0)
+    if "landmark_error" in parts:
+        sound = sound and bool((parts["landmark_error"] >= 0).all())
+    return Prediction(**parts, sound=sound)

@@ -40,8 +40,8 @@ class Inferred:
 
     def without_shape(self) -> Inferred:
         """Return a copy without vertices and hair, which take the most memory."""
-        empty = {"vertices": np.empty((0, 3), np.float32), "hair": np.empty((0, 0, 0), np.uint8)}
-        return replace(self, prediction=replace(self.prediction, **empty))
+        vertices, hair = np.empty((0, 3), np.float32), np.empty((0, 0, 0), np.uint8)
+        return replace(self, prediction=replace(self.prediction, vertices=vertices, hair=hair))
 
 
 @dataclass(slots=True)

@@ -55,7 +55,7 @@ def main(argv: Sequence[str]) -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     with channel:
         head = load_head(Path(argv[4]))
-        tasks = {"prepare": prepare, "build": functools.partial(build, head)}
+        tasks: Tasks = {"prepare": prepare, "build": functools.partial(build, head)}
         warm_up()
         _send(channel, Reply())
         while (task := _next(channel)) is not None:

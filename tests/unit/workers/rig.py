@@ -47,7 +47,8 @@ BEGIN, FINISH = Turn(rank=Rank.BEGIN), Turn(rank=Rank.FINISH)
 
 def inputs(radius: float = 30.0, hair: U8 | None = None) -> list[U8]:
     """What a ball of this radius is built from."""
-    vertices = (VERTICES - CENTRE) * np.float32(radius / 30) + np.float32(CENTRE)
+    middle = np.array(CENTRE, np.float32)
+    vertices = middle + np.float32(radius / 30) * (VERTICES - middle)
     return pack(vertices, no_hair() if hair is None else hair, PORTRAIT)
 
 

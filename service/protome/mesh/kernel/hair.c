@@ -85,8 +85,8 @@ static int find_kept(const size_t cells[3], const pm_head *head, const float *gu
     return 1;
 }
 
-/* Fill the values; the grid's outermost cells become negative, so that the surface is round there:
- * a superellipsoid of the fourth power. */
+/* Fill the values; the grid's outermost cells become negative, so that the surface is round there,
+ * between a superellipsoid of the fourth power and an ellipsoid: the former alone has flat sides. */
 static void fill(pm_hair *hair, const uint8_t *occupancy, const float *kept) {
     const size_t *cells = hair->cells;
     float bulge[3][MOST_HAIR_CELLS];
@@ -96,7 +96,7 @@ static void fill(pm_hair *hair, const uint8_t *occupancy, const float *kept) {
         hair->high[a] = 0;
         for (size_t i = 0; i < cells[a]; i++) {
             const float place = ((float)i + 0.5F - half) / (half - 1);
-            bulge[a][i] = place * place * place * place;
+            bulge[a][i] = place * place * (3 * place * place + 1) / 4;
         }
     }
     for (size_t z = 0; z < cells[2]; z++) {
