@@ -93,7 +93,9 @@ def test_augmentation_moves_picture_landmarks_and_cells_together(samples: HairSa
         if flipped[b]:
             # The skull is as good as symmetric, hair is not: it follows the picture.
             assert (moved.cells[b] - plain.cells[b].flip(2)).abs().mean() < 0.01
-            assert moved.rotation[b, 0, 2] == pytest.approx(-float(plain.rotation[b, 0, 2]), abs=0.1)
+            assert moved.rotation[b, 0, 2] == pytest.approx(
+                -float(plain.rotation[b, 0, 2]), abs=0.1
+            )
         else:
             assert (moved.cells[b] - plain.cells[b]).abs().mean() < 0.002
     assert len(MIRROR68) == 68
