@@ -34,14 +34,14 @@ def _ball() -> Surface:
 def test_noise_is_rough_and_a_ball_is_not() -> None:
     ball = _ball()
     smooth = roughness(ball)
-    assert smooth[0] <= smooth[1] < 0.1
+    assert smooth[0] <= smooth[1] < 0.25
     noise = np.random.default_rng(0).choice([-0.31, 0.31], len(ball.vertices))  # px: 0.5 mm
     out = (ball.vertices - 80) / 72
     rough = roughness(_surface(ball.vertices + out * noise[:, None], ball.triangles))
     assert 0.4 < rough[0] < 0.6
     front = ball.vertices[:, 2] < 60
     half = ball.vertices + out * np.where(front, 0, noise)[:, None]
-    assert roughness(_surface(half, ball.triangles))[0] < 0.1  # what is behind does not count
+    assert roughness(_surface(half, ball.triangles))[0] < 0.25  # what is behind does not count
 
 
 def test_a_cut_is_flat_and_the_neck_s_end_is_left_out() -> None:
