@@ -183,13 +183,7 @@ class Server:
         return pool
 
     def _start_inference(self, engine: Engine, parts: AsyncExitStack) -> Inference:
-        config = self._config
-        inference = Inference(
-            engine,
-            capacity=config.max_requests * config.max_faces,
-            on_batch=self._metrics.batch,
-            on_failure=self._stop.set,
-        )
+        inference = Inference(engine, on_batch=self._metrics.batch, on_failure=self._stop.set)
         parts.push_async_callback(inference.close)
         inference.start()
         return inference
