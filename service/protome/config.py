@@ -168,6 +168,15 @@ class Config:
                 raise ConfigError(f"{option.name} is {value!r}, not one of {', '.join(choices)}")
 
     @property
+    def max_message_bytes(self) -> int:
+        """Largest message that gRPC receives.
+
+        It has room for a photo somewhat over ``max_image_bytes``, which then gets an error that
+        names the limit. gRPC ends calls with larger messages itself.
+        """
+        return self.max_image_bytes + 4 * MIB
+
+    @property
     def worker_count(self) -> int:
         """Number of worker processes."""
         return self.workers or cores()

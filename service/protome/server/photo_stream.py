@@ -29,6 +29,9 @@ class PhotoStream:
         context: of gRPC.
         call: the call that the stream is.
         write: sends a message.
+
+    Attributes:
+        deadline: of the stream, on ``time.monotonic``.
     """
 
     def __init__(
@@ -38,7 +41,7 @@ class PhotoStream:
         self._context = context
         self._call = call
         self._write = write
-        self._deadline = deadline_of(context)
+        self.deadline = deadline_of(context)
         self._receive_seconds = config.receive_seconds
         # gRPC allows one write at a time; the lock also makes all photos wait for a slow reader.
         self._writing = asyncio.Lock()
@@ -97,7 +100,7 @@ class PhotoStream:
                 "ReconstructMany",
                 replace(self._call, photo=request_id),
                 message.request,
-                self._deadline,
+                self.deadline,
                 send,
                 stream=self._writing,
             )
@@ -155,4 +158,6 @@ def _check_id(request_id: str, open_ids: Collection[str]) -> None:
         raise InvalidRequest(
             f"request_id must have 1 to {MAX_ID_CHARACTERS} characters and not be in use",
             field="request_id",
+            value=f"{len(request_id)} characters",
+            max_characters=MAX_ID_CHARACTERS,
         )

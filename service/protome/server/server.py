@@ -115,7 +115,7 @@ class Server:
         converter = Converter(config, model)
         photos = PhotoCalls(config, pipeline, converter, metrics, budget)
         info = converter.server_info(__version__, engine.provider)
-        service = PhotoService(config, photos, metrics, info)
+        service = PhotoService(config, photos, info)
         metrics.watch(pool, inference, engine, forecast)
         metrics.describe(__version__, model, engine.provider)
         if not COMPILED:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from prometheus_client import (
@@ -27,11 +28,19 @@ FACES: Final = (0, 1, 2, 3, 4, 6, 8, 12, 16, 32)
 BATCHES: Final = (1, 2, 4, 8, 16, 32)
 FILLS: Final = (0.25, 0.5, 0.625, 0.75, 0.875, 1.0)
 METHODS: Final = ("Reconstruct", "ReconstructMany")
-# Status codes that a photo can end with.
-CODES: Final = (
-    "OK", "NOT_FOUND", "INVALID_ARGUMENT", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED", "CANCELLED",
-    "UNAVAILABLE", "INTERNAL",
-)  # fmt: skip
+# Status codes that a photo can end with, and the reasons of their errors.
+RESULTS: Final[Mapping[str, Sequence[str]]] = {
+    "OK": [""],
+    "NOT_FOUND": ["NO_FACE_FOUND"],
+    "INVALID_ARGUMENT": [
+        "INVALID_REQUEST", "UNSUPPORTED_FORMAT", "BROKEN_IMAGE", "IMAGE_TOO_LARGE",
+    ],
+    "RESOURCE_EXHAUSTED": ["OVERLOADED", "QUOTA_EXCEEDED"],
+    "DEADLINE_EXCEEDED": ["", "DEADLINE_PASSED"],
+    "CANCELLED": ["", "CLIENT_GONE"],
+    "UNAVAILABLE": ["WORKER_DIED", "DRAINING"],
+    "INTERNAL": ["INTERNAL", "WORKER_HUNG", "WORKER_OUT_OF_MEMORY"],
+}  # fmt: skip
 STAGES: Final = (
     "worker_queue", "decode", "detect", "crop", "queue", "inference", "surface", "appearance",
     "encode",
@@ -48,14 +57,15 @@ class Metrics:
         PlatformCollector(registry=r)
         self._requests = Counter(
             "protome_requests",
-            "Photos answered, by method and gRPC status code.",
-            ["method", "code"],
+            "Photos answered, by method, gRPC status code and reason of the error.",
+            ["method", "code", "reason"],
             registry=r,
         )
         # Start at 0: Prometheus rates miss the first step of a series that begins above 0.
         for method in METHODS:
-            for code in CODES:
-                self._requests.labels(method, code)
+            for code, reasons in RESULTS.items():
+                for reason in reasons:
+                    self._requests.labels(method, code, reason)
         self._request_seconds = Histogram(
             "protome_request_duration_seconds",
             "Photo received to last message written.",
@@ -197,15 +207,15 @@ class Metrics:
         """Count a photo that was received."""
         self._in_flight.inc()
 
-    def ended(self, method: str, code: str, seconds: float) -> None:
+    def ended(self, method: str, code: str, reason: str, seconds: float) -> None:
         """Count a photo that was answered."""
         self._in_flight.dec()
-        self._requests.labels(method, code).inc()
+        self._requests.labels(method, code, reason).inc()
         self._request_seconds.labels(method).observe(seconds)
 
-    def refused(self, method: str, code: str) -> None:
+    def refused(self, method: str, code: str, reason: str) -> None:
         """Count a photo that was refused."""
-        self._requests.labels(method, code).inc()
+        self._requests.labels(method, code, reason).inc()
 
     def unauthenticated(self) -> None:
         """Count a call without a known token."""

@@ -64,7 +64,7 @@ def metrics() -> Metrics:
     made.watch(parts, parts, parts, parts)
     made.began()
     made.began()
-    made.ended("Reconstruct", "OK", 0.2)
+    made.ended("Reconstruct", "OK", "", 0.2)
     made.first_mesh("Reconstruct", 0.1)
     made.stage("decode", 0.01)
     made.batch(BatchFacts(faces=3, rows=4, reason=Reason.FULL, seconds=0.6, gone=1))
@@ -118,8 +118,8 @@ def test_labels_do_not_repeat_the_name(metrics: Metrics) -> None:
     for family in own(metrics):
         for sample in family.samples:
             assert set(sample.labels) <= {
-                "method", "code", "stage", "le", "version", "name", "digest", "execution_provider",
-                "dispatch_reason",
+                "method", "code", "reason", "stage", "le", "version", "name", "digest",
+                "execution_provider", "dispatch_reason",
             }  # fmt: skip
 
 
@@ -138,7 +138,7 @@ def test_buckets_rise(metrics: Metrics) -> None:
 
 
 def test_requests_are_counted_by_method_and_code(metrics: Metrics) -> None:
-    assert value(metrics, "protome_requests_total", method="Reconstruct", code="OK") == 1
+    assert value(metrics, "protome_requests_total", method="Reconstruct", code="OK", reason="") == 1
     assert value(metrics, "protome_requests_in_flight") == 1
     assert value(metrics, "protome_request_duration_seconds_sum", method="Reconstruct") == 0.2
     assert value(metrics, "protome_time_to_first_mesh_seconds_sum", method="Reconstruct") == 0.1
@@ -147,12 +147,14 @@ def test_requests_are_counted_by_method_and_code(metrics: Metrics) -> None:
 def test_counters_of_photos_start_at_zero() -> None:
     """The first failure of a server is a step from 0 to 1, which rates and alerts can see."""
     fresh = Metrics()
-    ends = {code.name for code in status.CODES.values()} | {"OK"}
-    # Counted apart, before there is a photo.
-    ends.remove("UNAUTHENTICATED")
+    ends = {(code.name, kind.reason) for kind, code in status.CODES.items()}
+    # An outcome of one face; counted apart, before there is a photo.
+    ends -= {("INTERNAL", "NO_SURFACE"), ("UNAUTHENTICATED", "UNAUTHENTICATED")}
+    # Without an error: gRPC ends calls whose client has left or whose deadline has passed.
+    ends |= {("OK", ""), ("CANCELLED", ""), ("DEADLINE_EXCEEDED", "")}
     for method in METHODS:
         found = {
-            sample.labels["code"]: sample.value
+            (sample.labels["code"], sample.labels["reason"]): sample.value
             for family in own(fresh)
             for sample in family.samples
             if sample.name == "protome_requests_total" and sample.labels["method"] == method
