@@ -74,10 +74,10 @@ class Server:
             stop_at_eof(self._stop)
         # Leaving the stack shuts the parts down, in the reverse of the order they were started in.
         async with AsyncExitStack() as parts:
-            parts.callback(log.info, "stopped")
             photos = await self._until_stopped(parts)
             if photos is not None:
                 await self.main_loop(photos)
+        log.info("stopped")
 
     async def _until_stopped(self, parts: AsyncExitStack) -> PhotoCalls | None:
         """Start up; return None if the server is stopped meanwhile."""
