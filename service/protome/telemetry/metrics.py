@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from prometheus_client import (
@@ -52,9 +52,15 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        self._add_photos()
+        self._add_stages()
+        self._add_work()
+
+    def _add_photos(self) -> None:
+        """Add the metrics of photos and calls as their clients see them."""
         r = self.registry
-        ProcessCollector(registry=r)
-        PlatformCollector(registry=r)
         self._requests = Counter(
             "protome_requests",
             "Photos answered, by method, gRPC status code and reason of the error.",
@@ -82,6 +88,17 @@ class Metrics:
             buckets=SECONDS,
             registry=r,
         )
+        self._unauthenticated = Counter(
+            "protome_unauthenticated_calls",
+            "Calls refused because their token is missing or unknown.",
+            registry=r,
+        )
+        self._in_flight = Gauge("protome_requests_in_flight", "Photos in progress.", registry=r)
+        self._ready = Gauge("protome_ready", "1 when the server accepts requests.", registry=r)
+
+    def _add_stages(self) -> None:
+        """Add the metrics of what happens to a photo."""
+        r = self.registry
         self._stage_seconds = Histogram(
             "protome_stage_duration_seconds",
             "Time in a stage: of a photo (decode, detect, crop), of a face (queue, inference), of "
@@ -93,6 +110,16 @@ class Metrics:
         )
         for stage in STAGES:
             self._stage_seconds.labels(stage)
+        self._photo_faces = Histogram(
+            "protome_photo_faces", "Faces found in a photo.", buckets=FACES, registry=r
+        )
+        self._mesh_bytes = Histogram(
+            "protome_mesh_size_bytes", "Size of an encoded mesh.", buckets=BYTES, registry=r
+        )
+
+    def _add_work(self) -> None:
+        """Add the metrics of batches and of the work of network and workers."""
+        r = self.registry
         self._batch_size = Histogram(
             "protome_batch_size_faces", "Faces in a batch.", buckets=BATCHES, registry=r
         )
@@ -124,73 +151,64 @@ class Metrics:
             "Part of protome_work_seconds spent on photos whose result was not delivered.",
             registry=r,
         )
-        self._photo_faces = Histogram(
-            "protome_photo_faces", "Faces found in a photo.", buckets=FACES, registry=r
-        )
-        self._mesh_bytes = Histogram(
-            "protome_mesh_size_bytes", "Size of an encoded mesh.", buckets=BYTES, registry=r
-        )
         self._restarts = Counter(
             "protome_worker_restarts", "Worker processes that were replaced.", registry=r
         )
-        self._workers = Gauge("protome_workers", "Worker processes, busy or idle.", registry=r)
-        self._unauthenticated = Counter(
-            "protome_unauthenticated_calls",
-            "Calls refused because their token is missing or unknown.",
-            registry=r,
-        )
-        self._in_flight = Gauge("protome_requests_in_flight", "Photos in progress.", registry=r)
-        self._ready = Gauge("protome_ready", "1 when the server accepts requests.", registry=r)
-        self._queue_faces = Gauge(
-            "protome_queue_depth_faces", "Faces waiting for the network.", registry=r
-        )
-        self._batch_cap = Gauge(
-            "protome_batch_cap_faces",
-            "Largest batch: less than max_batch for a while after memory ran out.",
-            registry=r,
-        )
-        self._queue_age = Gauge(
-            "protome_queue_age_seconds", "Wait so far of the oldest face in the queue.", registry=r
-        )
-        self._queue_tasks = Gauge(
-            "protome_worker_queue_depth_tasks", "Tasks waiting for a worker.", registry=r
-        )
-        self._backlog = Gauge(
-            "protome_backlog_seconds", "Work left for the photos in progress.", registry=r
-        )
-        self._speed = Gauge(
-            "protome_speed_ratio",
-            "Seconds of work done per second while saturated, learned.",
-            registry=r,
-        )
-        self._network_a = Gauge(
-            "protome_network_fixed_seconds", "a of a batch's time a + b * n, learned.", registry=r
-        )
-        self._network_b = Gauge(
-            "protome_network_face_seconds", "b of a batch's time a + b * n, learned.", registry=r
-        )
-        self._build = Info("protome_build", "Version of the server.", registry=r)
-        self._model = Info("protome_model", "The network that is served.", registry=r)
 
     def watch(
         self, pool: WorkerQueue, inference: FaceQueue, engine: BatchLimited, forecast: WorkForecast
     ) -> None:
-        """Read the state of these parts whenever the metrics are collected."""
+        """Add the metrics that are read of these parts whenever they are collected."""
         network = inference.times
-        self._queue_tasks.set_function(lambda: pool.waiting)
-        self._workers.set_function(lambda: pool.ready)
-        self._queue_faces.set_function(lambda: inference.queued)
-        self._queue_age.set_function(lambda: inference.oldest_age)
-        self._network_a.set_function(lambda: network.a)
-        self._network_b.set_function(lambda: network.b)
-        self._batch_cap.set_function(lambda: engine.cap)
-        self._backlog.set_function(lambda: forecast.backlog)
-        self._speed.set_function(lambda: forecast.speed)
+        self._watch(
+            "protome_queue_depth_faces",
+            "Faces waiting for the network.",
+            lambda: inference.queued,
+        )
+        self._watch(
+            "protome_queue_age_seconds",
+            "Wait so far of the oldest face in the queue.",
+            lambda: inference.oldest_age,
+        )
+        self._watch(
+            "protome_batch_cap_faces",
+            "Largest batch: less than max_batch for a while after memory ran out.",
+            lambda: engine.cap,
+        )
+        self._watch(
+            "protome_worker_queue_depth_tasks", "Tasks waiting for a worker.", lambda: pool.waiting
+        )
+        self._watch("protome_workers", "Worker processes, busy or idle.", lambda: pool.ready)
+        self._watch(
+            "protome_backlog_seconds",
+            "Work left for the photos in progress.",
+            lambda: forecast.backlog,
+        )
+        self._watch(
+            "protome_speed_ratio",
+            "Seconds of work done per second while saturated, learned.",
+            lambda: forecast.speed,
+        )
+        self._watch(
+            "protome_network_fixed_seconds",
+            "a of a batch's time a + b * n, learned.",
+            lambda: network.a,
+        )
+        self._watch(
+            "protome_network_face_seconds",
+            "b of a batch's time a + b * n, learned.",
+            lambda: network.b,
+        )
+
+    def _watch(self, name: str, meaning: str, read: Callable[[], float]) -> None:
+        Gauge(name, meaning, registry=self.registry).set_function(read)
 
     def describe(self, version: str, model: ModelCard, provider: str) -> None:
-        """Set the info metrics: version of the server, network, execution provider."""
-        self._build.info({"version": version})
-        self._model.info(
+        """Add the info metrics: version of the server, network, execution provider."""
+        build = Info("protome_build", "Version of the server.", registry=self.registry)
+        build.info({"version": version})
+        network = Info("protome_model", "The network that is served.", registry=self.registry)
+        network.info(
             {
                 "name": model.name,
                 "version": model.version,
