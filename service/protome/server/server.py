@@ -35,6 +35,7 @@ from .interceptor import CallInterceptor
 from .listen import StartupError, bind_port, create_grpc_server, write_port_file
 from .photo_call import PhotoCalls
 from .service import METHODS, SERVICE, PhotoService
+from .state_metrics import describe_server, watch_parts
 from .stop import stop_at_eof, stop_on_signals
 from .tls import Certificates, TlsError, load_certificates
 from .tokens import TokenFileError, Tokens
@@ -116,8 +117,8 @@ class Server:
         photos = PhotoCalls(config, pipeline, converter, metrics, budget)
         info = converter.server_info(__version__, engine.provider)
         service = PhotoService(config, photos, info)
-        metrics.watch(pool, inference, engine, forecast)
-        metrics.describe(__version__, model, engine.provider)
+        watch_parts(metrics, pool, inference, engine, forecast)
+        describe_server(metrics, model, engine.provider)
         if not COMPILED:
             log.warning("the surface kernel is not compiled; %s is many times slower", BACKEND)
 

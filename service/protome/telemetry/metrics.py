@@ -18,7 +18,6 @@ from prometheus_client import (
 from protome.scheduling.batcher import BatchFacts, Reason
 
 from .context import record_stages
-from .observed import BatchLimited, FaceQueue, ModelCard, WorkerQueue, WorkForecast
 
 SECONDS: Final = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
@@ -155,67 +154,13 @@ class Metrics:
             "protome_worker_restarts", "Worker processes that were replaced.", registry=r
         )
 
-    def watch(
-        self, pool: WorkerQueue, inference: FaceQueue, engine: BatchLimited, forecast: WorkForecast
-    ) -> None:
-        """Add the metrics that are read of these parts whenever they are collected."""
-        network = inference.times
-        self._watch(
-            "protome_queue_depth_faces",
-            "Faces waiting for the network.",
-            lambda: inference.queued,
-        )
-        self._watch(
-            "protome_queue_age_seconds",
-            "Wait so far of the oldest face in the queue.",
-            lambda: inference.oldest_age,
-        )
-        self._watch(
-            "protome_batch_cap_faces",
-            "Largest batch: less than max_batch for a while after memory ran out.",
-            lambda: engine.cap,
-        )
-        self._watch(
-            "protome_worker_queue_depth_tasks", "Tasks waiting for a worker.", lambda: pool.waiting
-        )
-        self._watch("protome_workers", "Worker processes, busy or idle.", lambda: pool.ready)
-        self._watch(
-            "protome_backlog_seconds",
-            "Work left for the photos in progress.",
-            lambda: forecast.backlog,
-        )
-        self._watch(
-            "protome_speed_ratio",
-            "Seconds of work done per second while saturated, learned.",
-            lambda: forecast.speed,
-        )
-        self._watch(
-            "protome_network_fixed_seconds",
-            "a of a batch's time a + b * n, learned.",
-            lambda: network.a,
-        )
-        self._watch(
-            "protome_network_face_seconds",
-            "b of a batch's time a + b * n, learned.",
-            lambda: network.b,
-        )
-
-    def _watch(self, name: str, meaning: str, read: Callable[[], float]) -> None:
+    def watch(self, name: str, meaning: str, read: Callable[[], float]) -> None:
+        """Add a gauge whose value is read whenever the metrics are collected."""
         Gauge(name, meaning, registry=self.registry).set_function(read)
 
-    def describe(self, version: str, model: ModelCard, provider: str) -> None:
-        """Add the info metrics: version of the server, network, execution provider."""
-        build = Info("protome_build", "Version of the server.", registry=self.registry)
-        build.info({"version": version})
-        network = Info("protome_model", "The network that is served.", registry=self.registry)
-        network.info(
-            {
-                "name": model.name,
-                "version": model.version,
-                "digest": model.digest,
-                "execution_provider": provider,
-            }
-        )
+    def describe(self, name: str, meaning: str, facts: Mapping[str, str]) -> None:
+        """Add a metric that is 1 and has these facts as labels."""
+        Info(name, meaning, registry=self.registry).info(dict(facts))
 
     def ready(self, ready: bool) -> None:
         """Set whether the server accepts requests."""

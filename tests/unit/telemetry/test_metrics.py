@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from typing import Any, cast
 
 import pytest
 from prometheus_client import generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
+from protome import __version__
+from protome.model.card import Model
 from protome.scheduling.batcher import BatchFacts, Reason
 from protome.scheduling.learned_times import Affine
 from protome.server import status
+from protome.server.state_metrics import describe_server, watch_parts
 from protome.telemetry.metrics import METHODS, STAGES, Metrics
 
 # Types of the default collectors, which name their metrics by the same rules.
@@ -57,11 +61,11 @@ class Parts:
 @pytest.fixture
 def metrics() -> Metrics:
     made = Metrics()
-    made.describe("1", Card("net", "2", "ab"), "CPU")
-    parts = Parts()
+    describe_server(made, cast(Model, Card("net", "2", "ab")), "CPU")
+    parts: Any = Parts()
     parts.times.observe(1, 0.03)
     parts.times.observe(2, 0.05)
-    made.watch(parts, parts, parts, parts)
+    watch_parts(made, parts, parts, parts, parts)
     made.began()
     made.began()
     made.ended("Reconstruct", "OK", "", 0.2)
@@ -198,7 +202,7 @@ def test_queues_are_read_when_metrics_are_collected(metrics: Metrics) -> None:
 
 
 def test_info_metrics_describe_the_server(metrics: Metrics) -> None:
-    assert value(metrics, "protome_build_info", version="1") == 1
+    assert value(metrics, "protome_build_info", version=__version__) == 1
     labels = {"name": "net", "version": "2", "digest": "ab", "execution_provider": "CPU"}
     assert metrics.registry.get_sample_value("protome_model_info", labels) == 1
 
