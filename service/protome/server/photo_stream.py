@@ -15,7 +15,7 @@ from protome.v1 import reconstruction_pb2 as pb
 from . import status
 from .parse_request import parse_message
 from .photo_call import PhotoCalls
-from .respond import Context, Write, deadline_of
+from .respond import LOST_MESSAGE_SECONDS, Context, Write, deadline_of
 
 MAX_ID_CHARACTERS: Final = 128
 
@@ -63,6 +63,8 @@ class PhotoStream:
                 try:
                     message = await self._next()
                     if message is None:
+                        if not self._working:
+                            await asyncio.sleep(LOST_MESSAGE_SECONDS)
                         break
                     _check_id(message.request_id, self._working)
                 except (ClientGone, InvalidRequest) as error:

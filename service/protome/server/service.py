@@ -17,7 +17,7 @@ from protome.v1 import reconstruction_pb2 as pb
 from .parse_request import parse_message
 from .photo_call import PhotoCalls
 from .photo_stream import PhotoStream
-from .respond import Context, deadline_of, respond
+from .respond import LOST_MESSAGE_SECONDS, Context, deadline_of, respond
 from .uploads import Uploads
 
 _CONTRACT: Final = pb.DESCRIPTOR.services_by_name["ReconstructionService"]
@@ -139,6 +139,7 @@ class PhotoService:
         self._photos.check(deadline, call.tenant)
         raw = await self._uploads.read(context.read)
         if not isinstance(raw, bytes):
+            await asyncio.sleep(LOST_MESSAGE_SECONDS)
             raise InvalidRequest("the call has no message")
         # Before parsing, which copies the photo.
         self._photos.admit(len(raw))
