@@ -75,6 +75,8 @@ def end_grpc() -> None:
     import grpc.aio
 
     create = grpc.aio.server
+    # asyncio itself keeps no reference to a task.
+    tasks: list[asyncio.Task[None]] = []
 
     def created(*args, **options):  # type: ignore[no-untyped-def]
         server = create(*args, **options)
@@ -82,7 +84,7 @@ def end_grpc() -> None:
 
         async def started() -> None:
             await start()
-            server.ending = asyncio.create_task(end(server))
+            tasks.append(asyncio.create_task(end(server)))
 
         server.start = started  # type: ignore[method-assign]
         return server
@@ -92,7 +94,7 @@ def end_grpc() -> None:
             await asyncio.sleep(0.05)
         await server.stop(None)
 
-    grpc.aio.server = created  # type: ignore[assignment]
+    grpc.aio.server = created
 
 
 if "serve" in sys.orig_argv:
