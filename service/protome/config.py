@@ -66,7 +66,9 @@ class Config:
     )
     port_file: str = _option("", "file to write 'GRPC_PORT HTTP_PORT' to once ready; empty: none")
 
-    model_dir: str = _option("", "folder with model.onnx and model.json; empty: the shipped model")
+    model_dir: str = _option(
+        "", "folder with model.onnx, head.npz and model.json; empty: the shipped model"
+    )
     provider: str = _option(
         "auto",
         "ONNX Runtime execution provider; auto uses CUDA if it works",

@@ -21,10 +21,10 @@ import cv2
 from protome.config import Config, cores
 from protome.sample import SAMPLE
 
-from .bound import Bound, measure, sample_volume
+from .bound import Bound, measure
 from .load import Tally
 from .service import Service
-from .surface_speed import surface_speed
+from .surface_speed import sample_head, surface_speed
 
 CLIENTS: Final = (1, 2, 8, 32, 64)
 LOADS: Final = (0.5, 0.8, 1.0, 1.5, 3.0)
@@ -89,7 +89,7 @@ def bench(plan: Plan, say: Callable[[str], None] = lambda _: None) -> dict[str, 
         report |= growth(service, _mostly_small(mixed), plan)
         report["peak_rss_bytes"] = service.peak
     say("surface extraction")
-    return report | surface_speed(sample_volume(), plan.rounds)
+    return report | surface_speed(sample_head(), plan.rounds)
 
 
 def mix(folder: Path) -> list[str]:

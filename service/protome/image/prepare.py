@@ -122,7 +122,7 @@ def prepare(
 
     Returns:
         The photo, and two pictures, uint8 RGB, for each face with a placement, in order: the crop
-        for the network, (192, 192, 3), and the portrait that colours are taken from, (s, s, 3).
+        for the network, (208, 208, 3), and the portrait that colours are taken from, (s, s, 3).
 
     Raises:
         ProtomeError: the photo cannot be used, or shows no face.

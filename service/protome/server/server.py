@@ -42,7 +42,7 @@ from .tokens import TokenFileError, Tokens
 
 log = logging.getLogger(__name__)
 
-# A worker's mailbox also holds its outputs: volumes, portraits, uncompressed meshes.
+# A worker's mailbox also holds its outputs: portraits, uncompressed meshes.
 MAILBOX_MARGIN_BYTES: Final = 64 * MIB
 # Time for the statuses of the last calls to reach their clients.
 LAST_STATUS_SECONDS: Final = 1.0
@@ -102,7 +102,7 @@ class Server:
         parts.callback(tracer.close)
         folder = Path(config.model_dir) if config.model_dir else SHIPPED
         model = load_model(folder)
-        pool = await self._start_pool(parts)
+        pool = await self._start_pool(model, parts)
         engine = await run_in_thread(_create_engine, config, model)
         await run_in_thread(engine.warm_up)
         inference = self._start_inference(engine, parts)
@@ -169,10 +169,11 @@ class Server:
         await server.stop(LAST_STATUS_SECONDS)
         await stopping
 
-    async def _start_pool(self, parts: AsyncExitStack) -> Pool:
+    async def _start_pool(self, model: Model, parts: AsyncExitStack) -> Pool:
         config = self._config
         pool = Pool(
             config.worker_count,
+            model.head,
             mailbox_bytes=config.max_image_bytes + MAILBOX_MARGIN_BYTES,
             task_seconds=config.task_seconds,
             memory_bytes=config.worker_memory,

@@ -9,7 +9,6 @@ import time
 import pytest
 
 from protome.errors import DeadlinePassed, Internal, Overloaded
-from protome.geometry import Level
 from tests.unit.pipeline.rig import Bench, bench, name_of
 
 
@@ -48,17 +47,16 @@ def test_times_are_told_apart() -> None:
     asyncio.run(scenario())
 
 
-@pytest.mark.parametrize("level", [Level.STANDARD, Level.FINE])
-def test_what_large_volumes_take_is_not_expected_of_others(level: Level) -> None:
+def test_a_report_keeps_what_is_small() -> None:
     async def scenario() -> None:
         async with bench() as b:
-            before = b.inference.times.predict(1)
-            answer = await b.ask(1, levels=(level,))
-            await b.began()
-            await asyncio.sleep(0.1)
+            asked = await b.ask(7)
             b.release()
-            await answer
-            assert (b.inference.times.predict(1) > before) == (level is Level.STANDARD)
+            answer = await asked
+            small = answer.without_shape()
+            assert small.prediction.vertices.nbytes + small.prediction.hair.nbytes == 0
+            assert small.inference_seconds == answer.inference_seconds
+            assert name_of(answer) == 7
 
     asyncio.run(scenario())
 
