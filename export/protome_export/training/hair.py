@@ -81,18 +81,15 @@ class HairNet(nn.Module):
         maps = self._trunk[0].maps(crops.to(self.dtype))
         return self.decode(maps, rotation, scale, origin)
 
-    def decode(
-        self, maps: list[Tensor], rotation: Tensor, scale: Tensor, origin: Tensor
-    ) -> Tensor:
+    def decode(self, maps: list[Tensor], rotation: Tensor, scale: Tensor, origin: Tensor) -> Tensor:
         """Compute the same from the trunk's maps."""
         middle, half = self._skull(rotation, scale, origin)
         f0, f1, f2, f3 = maps
         guide = self._guide(middle, half, origin).to(f0.dtype)
         g1, g2 = fn.avg_pool2d(guide, 2), fn.avg_pool2d(guide, 4)
-        pose = torch.cat(
-            [rotation.flatten(1), (scale * (1 / 6.2)).log()[:, None], origin[:, :2] * (1 / 104) - 1],
-            1,
-        ).to(f0.dtype)
+        size = (scale * (1 / 6.2)).log()[:, None]
+        place = origin[:, :2] * (1 / 104) - 1
+        pose = torch.cat([rotation.flatten(1), size, place], 1).to(f0.dtype)
         code = torch.cat([self.squeeze(f3).flatten(1), pose], 1)
         whole = self.spread(fn.relu(self.code(code)))[:, :, None, None]
         near = fn.interpolate(self.k3(f3), size=(13, 13), mode="bilinear", align_corners=False)
@@ -132,6 +129,4 @@ class HairNet(nn.Module):
         x = (self.x - origin[:, 0, None, None]) * (1 / 104)
         y = (self.y - origin[:, 1, None, None]) * (1 / 104)
         front, back = (middle - half) * (1 / 80) - 1, (middle + half) * (1 / 80) - 1
-        return torch.stack(
-            [x.expand_as(half), y.expand_as(half), front, back, half * (1 / 60)], 1
-        )
+        return torch.stack([x.expand_as(half), y.expand_as(half), front, back, half * (1 / 60)], 1)
