@@ -27,6 +27,10 @@ _RADII: Final = (7.8, 10.3, 10.2)
 _SOFT: Final = 3.0  # px over which a slab's logit changes by one
 _MOST: Final = 5.0  # largest logit of a slab
 _W13, _W26, _W52 = 64, 48, 40
+# In training: the share of channels dropped of each map, finest first, and of samples without the
+# finest.
+_DROPPED: Final = (0.3, 0.2, 0.1, 0.1)
+_WITHOUT_FINEST: Final = 0.3
 
 
 class HairNet(nn.Module):
@@ -86,7 +90,7 @@ class HairNet(nn.Module):
     ) -> Tensor:
         """Compute the same from the trunk's maps."""
         middle, half = self._skull(rotation, scale, origin)
-        f0, f1, f2, f3 = maps
+        f0, f1, f2, f3 = self._thinned(maps)
         guide = self._guide(middle, half, origin).to(f0.dtype)
         g1, g2 = fn.avg_pool2d(guide, 2), fn.avg_pool2d(guide, 4)
         pose = torch.cat(
@@ -106,6 +110,16 @@ class HairNet(nn.Module):
         back = (middle + half + 8 * out[:, SLICES + 1])[:, None]
         slab = torch.minimum(self.z - front, back - self.z) * (1 / _SOFT)
         return slab.clamp(-_MOST, _MOST) + out[:, :SLICES]
+
+    def _thinned(self, maps: list[Tensor]) -> list[Tensor]:
+        """Drop maps at random in training, the finest ones most: renders and photographs differ
+        in fine texture, so shapes are to be read from the coarse ones."""
+        if not self.training:
+            return maps
+        out = [fn.dropout2d(f, p) for f, p in zip(maps, _DROPPED, strict=True)]
+        keep = torch.rand(len(maps[0]), 1, 1, 1, device=maps[0].device) > _WITHOUT_FINEST
+        out[0] = out[0] * keep
+        return out
 
     def _skull(self, rotation: Tensor, scale: Tensor, origin: Tensor) -> tuple[Tensor, Tensor]:
         """Return middle and half of the way through the ellipsoid, (B, 52, 52) px; beside it half
