@@ -26,6 +26,7 @@ _CENTRE: Final = (0.0, -3.0, 8.8)
 _RADII: Final = (7.8, 10.3, 10.2)
 _SOFT: Final = 3.0  # px over which a slab's logit changes by one
 _MOST: Final = 5.0  # largest logit of a slab
+_ROUND: Final = 8.0  # px over which a slab's two sides meet, so that there is no crease
 _W13, _W26, _W52 = 64, 48, 40
 # In training: the share of channels dropped of each map, finest first, and of samples without the
 # finest.
@@ -106,10 +107,11 @@ class HairNet(nn.Module):
         h = fn.interpolate(self.u1(h), scale_factor=2.0, mode="nearest")
         h = self.d0(fn.relu(h + self.k0(torch.cat([f0, guide], 1))))
         out = self.out(h).float()
-        front = (middle - half - 8 * out[:, SLICES])[:, None]
-        back = (middle + half + 8 * out[:, SLICES + 1])[:, None]
-        slab = torch.minimum(self.z - front, back - self.z) * (1 / _SOFT)
-        return slab.clamp(-_MOST, _MOST) + out[:, :SLICES]
+        half = half + 4 * (out[:, SLICES] + out[:, SLICES + 1])
+        middle = middle + 4 * (out[:, SLICES + 1] - out[:, SLICES])
+        away = ((self.z - middle[:, None]).square() + _ROUND**2).sqrt()
+        slab = (half[:, None] + _ROUND - away) * (1 / _SOFT)
+        return _smoothed(slab.clamp(-_MOST, _MOST) + out[:, :SLICES])
 
     def _thinned(self, maps: list[Tensor]) -> list[Tensor]:
         """Drop maps at random in training, the finest ones most: renders and photographs differ
@@ -149,3 +151,10 @@ class HairNet(nn.Module):
         return torch.stack(
             [x.expand_as(half), y.expand_as(half), front, back, half * (1 / 60)], 1
         )
+
+
+def _smoothed(logits: Tensor) -> Tensor:
+    """Smooth by 1 2 1 along each axis: the surface shall not show the cells."""
+    z = torch.cat([logits[:, :1], logits, logits[:, -1:]], 1)
+    z = 0.25 * (z[:, :-2] + z[:, 2:]) + 0.5 * logits
+    return fn.avg_pool2d(fn.avg_pool2d(fn.pad(z, (1, 1, 1, 1), mode="replicate"), 2, 1), 2, 1)
