@@ -35,6 +35,7 @@ from .interceptor import CallInterceptor
 from .listen import StartupError, bind_port, create_grpc_server, write_port_file
 from .photo_call import PhotoCalls
 from .service import METHODS, SERVICE, PhotoService
+from .state_metrics import describe_server, watch_parts
 from .stop import stop_at_eof, stop_on_signals
 from .tls import Certificates, TlsError, load_certificates
 from .tokens import TokenFileError, Tokens
@@ -74,10 +75,10 @@ class Server:
             stop_at_eof(self._stop)
         # Leaving the stack shuts the parts down, in the reverse of the order they were started in.
         async with AsyncExitStack() as parts:
-            parts.callback(log.info, "stopped")
             photos = await self._until_stopped(parts)
             if photos is not None:
                 await self.main_loop(photos)
+        log.info("stopped")
 
     async def _until_stopped(self, parts: AsyncExitStack) -> PhotoCalls | None:
         """Start up; return None if the server is stopped meanwhile."""
@@ -115,9 +116,9 @@ class Server:
         converter = Converter(config, model)
         photos = PhotoCalls(config, pipeline, converter, metrics, budget)
         info = converter.server_info(__version__, engine.provider)
-        service = PhotoService(config, photos, metrics, info)
-        metrics.watch(pool, inference, engine, forecast)
-        metrics.describe(__version__, model, engine.provider)
+        service = PhotoService(config, photos, info)
+        watch_parts(metrics, pool, inference, engine, forecast)
+        describe_server(metrics, model, engine.provider)
         if not COMPILED:
             log.warning("the surface kernel is not compiled; %s is many times slower", BACKEND)
 
@@ -184,13 +185,7 @@ class Server:
         return pool
 
     def _start_inference(self, engine: Engine, parts: AsyncExitStack) -> Inference:
-        config = self._config
-        inference = Inference(
-            engine,
-            capacity=config.max_requests * config.max_faces,
-            on_batch=self._metrics.batch,
-            on_failure=self._stop.set,
-        )
+        inference = Inference(engine, on_batch=self._metrics.batch, on_failure=self._stop.set)
         parts.push_async_callback(inference.close)
         inference.start()
         return inference

@@ -26,9 +26,8 @@ from protome_export.training.hair_data import (
 from protome_export.training.hair_trainer import HairTrainer, evaluate_hair, hair_losses, load_hair
 from protome_export.training.shape_space import ShapeSpace
 from protome_export.training.shards import find_shards, read_hair, read_shard
+from tests.export.runs import space_of
 from tests.support.facemesh import write_small_mesh
-
-from ..runs import space_of
 
 
 @pytest.fixture(scope="module")
