@@ -77,6 +77,6 @@ class Stages:
     def build(self, face: Face) -> bytes:
         """Build the mesh of a volume and encode it."""
         frame, volume, portrait = face
-        job = self._request.mesh_job(self._level, frame, None)
+        job = self._request.mesh_job(self._level, frame)
         _, (mesh,) = build(job, [volume, portrait])
         return mesh

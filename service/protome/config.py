@@ -120,10 +120,10 @@ class Config:
     )
 
     max_image_bytes: int = _option(20 * MIB, "largest photo file, bytes", low=1, high=512 * MIB)
-    max_image_pixels: int = _option(50_000_000, "largest photo, pixels", low=1, high=1 << 30)
+    max_image_pixels: int = _option(52_000_000, "largest photo, pixels", low=1, high=1 << 30)
     max_unscaled_pixels: int = _option(
-        16_800_000,
-        "largest PNG or WebP, which are decoded at full size, pixels",
+        26_000_000,
+        "largest PNG, WebP or AVIF, which take the most memory to decode, pixels",
         low=1,
         high=1 << 30,
     )

@@ -24,6 +24,7 @@ from protome.mesh.build import BuiltMesh, build
 from protome.model.card import Model, load_model
 from protome.model.engine import Engine, Prediction
 
+from .assess import assess
 from .photo_run import FaceTask, face_tasks
 from .request import Request
 
@@ -129,7 +130,8 @@ class LocalPipeline:
             NoSurface: the volume is empty.
         """
         expected = self.model.expected_error(prediction.landmarks, prediction.landmark_error)
-        job = request.mesh_job(level, task.frame, expected)
+        about = assess(task.found, task.frame, prediction, expected, front=request.front)
+        job = request.mesh_job(level, task.frame, about)
         volume = prediction.volumes[self.model.source(level)]
         mesh, (data,) = build(job, [volume, task.portrait])
         return mesh.holding(data)

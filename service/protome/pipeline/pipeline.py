@@ -25,7 +25,6 @@ from typing import Any, Final
 
 import numpy as np
 
-from protome.confidence import ExpectedError
 from protome.config import Config
 from protome.errors import (
     ClientGone,
@@ -46,6 +45,7 @@ from protome.telemetry.context import record_stages
 from protome.telemetry.metrics import Metrics
 from protome.workers.pool import Pool, Rank
 
+from .assess import Assessment, assess
 from .inference import Inference, Inferred
 from .photo_run import FaceTask, PhotoRun, WorkAccount, face_tasks, mesh_kind
 from .request import Event, FaceReport, MeshPiece, Report, Request, split
@@ -203,11 +203,15 @@ class Pipeline:
                 expected = self._model.expected_error(
                     prediction.landmarks, prediction.landmark_error
                 )
+                about = assess(
+                    face.found, face.frame, prediction, expected, front=run.request.front
+                )
+                report.about = about
                 volumes = prediction.volumes
                 with self._budget.hold(sum(volume.nbytes for volume in volumes.values())):
                     for level, source in levels.items():
                         async with each:
-                            mesh = await self._build(volumes[source], face, level, run, expected)
+                            mesh = await self._build(volumes[source], face, level, run, about)
                             await self._send(mesh, face.index, level, emit)
                         # The bytes are sent; the report needs only the facts.
                         report.meshes.append(mesh.holding(b""))
@@ -235,11 +239,11 @@ class Pipeline:
         face: FaceTask,
         level: Level,
         run: PhotoRun,
-        expected: ExpectedError | None,
+        about: Assessment,
     ) -> BuiltMesh:
         request = run.request
         kind = mesh_kind(level, request)
-        job = request.mesh_job(level, face.frame, expected)
+        job = request.mesh_job(level, face.frame, about)
         facts: BuiltMesh
         facts, (data,) = await self._pool.run(
             "build",
