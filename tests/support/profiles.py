@@ -15,6 +15,7 @@ P3: Final = (0.5151, 0.2412, -0.0011), (0.2919, 0.6922, 0.0419), (0.1572, 0.0666
 ADOBE: Final = (0.6097, 0.3111, 0.0195), (0.2053, 0.6257, 0.0609), (0.1492, 0.0632, 0.7446)
 PROPHOTO: Final = (0.7977, 0.2880, 0.0), (0.1352, 0.7119, 0.0), (0.0313, 0.0001, 0.8249)
 SRGB: Final = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+_MATRIX: Final = b"rXYZ", b"gXYZ", b"bXYZ"
 WHITE: Final = 0.9642, 1.0, 0.8249
 
 
@@ -28,14 +29,6 @@ def rgb_profile(columns: tuple[Column, Column, Column], exponent: float) -> byte
 def grey_profile(exponent: float) -> bytes:
     """A profile of grey pictures."""
     return _profile(b"GRAY", [(b"kTRC", _curve(exponent))])
-
-
-_MATRIX: Final = b"rXYZ", b"gXYZ", b"bXYZ"
-PROFILES: Final = {
-    "Display P3": rgb_profile(P3, 2.2),
-    "Adobe RGB": rgb_profile(ADOBE, 2.199),
-    "ProPhoto": rgb_profile(PROPHOTO, 1.8),
-}
 
 
 def converted(picture: Image.Image, profile: bytes, mode: str = "RGB") -> Image.Image:
@@ -75,3 +68,10 @@ def _xyz(values: Column) -> bytes:
 
 def _curve(exponent: float) -> bytes:
     return b"curv\0\0\0\0" + struct.pack(">IH", 1, round(256 * exponent))
+
+
+PROFILES: Final = {
+    "Display P3": rgb_profile(P3, 2.2),
+    "Adobe RGB": rgb_profile(ADOBE, 2.199),
+    "ProPhoto": rgb_profile(PROPHOTO, 1.8),
+}

@@ -51,7 +51,8 @@ def test_slivers_vanish_and_the_ball_stays_closed(gap: float) -> None:
     closed = welded(found.mesh.positions, found.mesh.triangles)
     assert closed.is_watertight
     assert closed.volume == pytest.approx(4 / 3 * np.pi * 1e-3, rel=0.03)
-    assert closed.area_faces.min() > 0
+    assert len(closed.faces) == len(found.mesh.triangles)
+    assert all(len(set(face)) == 3 for face in closed.faces.tolist())
     assert (len(found.mesh.triangles) < len(mesh.triangles)) == (gap < 1e-2)
     assert found.mesh.surface_vertices == len(closed.vertices)
 
@@ -61,7 +62,7 @@ def test_more_bits_where_a_surface_would_branch() -> None:
     corners = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]], np.float32) / 8
     faces = np.array([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]], np.uint32)
     gap = np.array([0, -1e-5, -1e-5], np.float32)
-    other = corners * np.array([1, -1, -1], np.float32) + gap
+    other = corners * np.array([1, -0.5, -0.5], np.float32) + gap
     mesh = bare(np.concatenate([corners, other]), np.concatenate([faces, faces + 4]))
     found = quantise(mesh)
     assert BITS[0] < found.bits <= BITS[-1]
