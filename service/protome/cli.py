@@ -48,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"protome {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    serve = commands.add_parser("serve", help="run the gRPC server")
+    serve = commands.add_parser("serve", help="run the server: gRPC, plain HTTP and the page")
     config.add_flags(serve)
     serve.add_argument(
         "--until-eof", action="store_true", help="stop when standard input is closed"
@@ -147,8 +147,11 @@ def _serve(args: argparse.Namespace) -> int:
 
     flags = {name: getattr(args, name) for name in config.Config.__dataclass_fields__}
     settings = config.load(flags, os.environ, args.config)
+    web = None
+    if settings.web:
+        from .web.listener import open_listener as web
     try:
-        serve(settings, until_eof=args.until_eof)
+        serve(settings, until_eof=args.until_eof, web=web)
     except (ModelError, StartupError, ProtomeError) as error:
         print(f"protome: {error}", file=sys.stderr)
         return 1

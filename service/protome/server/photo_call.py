@@ -150,7 +150,7 @@ class PhotoCalls:
         """Reconstruct one photo, send its events, count and log the result.
 
         Args:
-            method: name of the gRPC method.
+            method: name of the method in the contract.
             call: the call that the photo belongs to.
             message: the request.
             deadline: on ``time.monotonic``.
@@ -177,7 +177,7 @@ class PhotoCalls:
                     request = self._converter.request(message, deadline, stream or call.tenant)
                     # gRPC keeps its copy of the photo as long as the call lasts.
                     with self._budget.hold(len(request.image)):
-                        emit = self._emitter(method, request, began, send)
+                        emit = self._emitter(call.protocol, method, request, began, send)
                         await self._pipeline.reconstruct(request, emit)
                 outcome = grpc.StatusCode.OK
             except ProtomeError as error:
@@ -192,9 +192,9 @@ class PhotoCalls:
                 raise Internal("internal error; see the server's log") from None
             finally:
                 seconds = time.monotonic() - began
-                self._metrics.ended(method, outcome.name, seconds)
+                self._metrics.ended(call.protocol, method, outcome.name, seconds)
                 photo.span.end(outcome.name)
-                _log_result(method, outcome, problem, seconds)
+                _log_result(call.protocol, method, outcome, problem, seconds)
 
     async def deliver(self, send: Callable[[M], Awaitable[None]], message: M) -> None:
         """Send a message.
@@ -229,7 +229,7 @@ class PhotoCalls:
                 self._finished += 1
 
     def _emitter(
-        self, method: str, request: Request, began: float, send: Send
+        self, protocol: str, method: str, request: Request, began: float, send: Send
     ) -> Callable[[Event], Awaitable[None]]:
         """Return the function that sends each event of the pipeline as one message."""
         writing = asyncio.Lock()
@@ -242,15 +242,24 @@ class PhotoCalls:
                 await self.deliver(send, message)
             if isinstance(event, MeshPiece) and not mesh_seen:
                 mesh_seen = True
-                self._metrics.first_mesh(method, time.monotonic() - began)
+                self._metrics.first_mesh(protocol, method, time.monotonic() - began)
 
         return emit
 
 
 def _log_result(
-    method: str, code: grpc.StatusCode, problem: ProtomeError | None, seconds: float
+    protocol: str,
+    method: str,
+    code: grpc.StatusCode,
+    problem: ProtomeError | None,
+    seconds: float,
 ) -> None:
-    facts = {"method": method, "code": code.name, "seconds": round(seconds, 4)}
+    facts = {
+        "protocol": protocol,
+        "method": method,
+        "code": code.name,
+        "seconds": round(seconds, 4),
+    }
     if problem is None:
         log.info("%s %s in %.3f s", method, code.name, seconds, extra=facts)
         return

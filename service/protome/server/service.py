@@ -32,6 +32,7 @@ class PhotoService:
         photos: reconstructs the photos.
         metrics: counts refused photos.
         info: the response of GetServerInfo.
+        uploads: places to receive a photo.
     """
 
     def __init__(
@@ -40,14 +41,13 @@ class PhotoService:
         photos: PhotoCalls,
         metrics: Metrics,
         info: pb.GetServerInfoResponse,
+        uploads: Uploads,
     ) -> None:
         self._config = config
         self._photos = photos
         self._metrics = metrics
         self._info = info
-        self._uploads = Uploads(
-            slow_uploads=config.slow_uploads, receive_seconds=config.receive_seconds
-        )
+        self._uploads = uploads
         self._streams = 0
 
     def handlers(self) -> grpc.GenericRpcHandler[Any, Any]:
@@ -86,7 +86,7 @@ class PhotoService:
                 try:
                     message = await self._receive(context, call, deadline)
                 except ProtomeError as error:
-                    self._metrics.refused("Reconstruct", status.code(error).name)
+                    self._metrics.refused("grpc", "Reconstruct", status.code(error).name)
                     raise
                 await self._photos.reconstruct("Reconstruct", call, message, deadline, write)
 
