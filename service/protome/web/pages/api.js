@@ -63,6 +63,7 @@ export async function reconstruct(photo, options, token, signal, on) {
     throw json ? new Failure(await response.json()) : new Error(`status ${response.status}`);
   }
   const parts = new Map();
+  let complete = false;
   for await (const [name, data] of events(response.body)) {
     if (name === "header") on.header?.(data);
     else if (name === "chunk") {
@@ -72,10 +73,10 @@ export async function reconstruct(photo, options, token, signal, on) {
       if (data.last) parts.delete(key);
     } else if (name === "summary") {
       on.summary?.(data);
-      return;
+      complete = true;
     } else if (name === "error") throw new Failure(data);
   }
-  throw new Error("the connection was lost");
+  if (!complete) throw new Error("the connection was lost");
 }
 
 /** Yields name and data of each server-sent event. */

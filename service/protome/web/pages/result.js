@@ -159,7 +159,7 @@ export class Result {
   showTimes(summary) {
     const rows = STAGES.map(([name, of]) => [name, of(this.times, summary)]);
     const most = Math.max(...rows.map(([, seconds]) => seconds));
-    rows.push(["From photo sent to all received", this.times.seconds]);
+    rows.push(["In all, with the transfer", this.times.seconds]);
     element("times").querySelector("tbody").replaceChildren(
       ...rows.map(([name, seconds], index) => row(name, seconds, index < STAGES.length ? seconds / most : null)),
     );

@@ -3,6 +3,7 @@
 export const VERTEX = `#version 300 es
 uniform mat4 uCamera;
 uniform mat4 uView;
+uniform bool uLine;
 layout(location = 0) in vec3 position;
 layout(location = 1) in vec3 normal;
 layout(location = 2) in vec2 uv;
@@ -21,6 +22,8 @@ void main() {
   vConfidence = confidence;
   vColour = colour.rgb;
   gl_Position = uCamera * seen;
+  // Lines lie just before the triangles that they bound.
+  if (uLine) gl_Position.z -= 2e-4 * gl_Position.w;
 }`;
 
 export const FRAGMENT = `#version 300 es

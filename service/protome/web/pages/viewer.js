@@ -174,8 +174,6 @@ export class Viewer {
     gl.uniform1i(this.uniform("uMode"), MODES.indexOf(this.mode));
     gl.uniform1i(this.uniform("uTextured"), this.texture ? 1 : 0);
     gl.uniform1i(this.uniform("uLine"), 0);
-    gl.enable(gl.POLYGON_OFFSET_FILL);
-    gl.polygonOffset(1, 64);
     gl.bindBuffer(gl.ELEMENT_ARRAY_BUFFER, this.faces);
     gl.drawElements(gl.TRIANGLES, this.count, gl.UNSIGNED_INT, 0);
     if (this.mode !== "wireframe") return;
@@ -254,7 +252,7 @@ function bounds(positions) {
 }
 
 function perspective(aspect, far) {
-  const f = 1 / Math.tan(FIELD / 2), near = far / 100, end = far * 10;
+  const f = 1 / Math.tan(FIELD / 2), near = far / 50, end = far * 10;
   return [f / aspect, 0, 0, 0, 0, f, 0, 0, 0, 0, (end + near) / (near - end), -1,
     0, 0, (2 * end * near) / (near - end), 0];
 }
