@@ -74,7 +74,7 @@ def describe_api(config: Config) -> Json:
                         "required": True,
                         "description": f"The photo: JPEG, PNG or WebP, at most "
                         f"{config.max_image_bytes} bytes. Its Content-Type is not looked at.",
-                        "content": {"image/*": {}},
+                        "content": {"application/octet-stream": {"schema": BINARY}},
                     },
                     "responses": {
                         "200": _success(),
