@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Final, get_args
+from typing import TYPE_CHECKING, Final, get_args
 
 # The environment must be set before gRPC is imported.
 from . import __version__, config, environment  # noqa: F401
@@ -21,6 +21,9 @@ from .client.enums import short_name
 from .embedded import EmbeddedError, EmbeddedServer
 from .server.tokens import new_token
 from .v1 import reconstruction_pb2 as pb
+
+if TYPE_CHECKING:
+    from .server.backend import Backend, Listener
 
 # Photos sent at a time, enough to keep every stage of a server busy.
 PARALLEL_PHOTOS: Final = 8
@@ -147,15 +150,18 @@ def _serve(args: argparse.Namespace) -> int:
 
     flags = {name: getattr(args, name) for name in config.Config.__dataclass_fields__}
     settings = config.load(flags, os.environ, args.config)
-    web = None
-    if settings.web:
-        from .web.listener import open_listener as web
     try:
-        serve(settings, until_eof=args.until_eof, web=web)
+        serve(settings, until_eof=args.until_eof, web=_open_web if settings.web else None)
     except (ModelError, StartupError, ProtomeError) as error:
         print(f"protome: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+async def _open_web(backend: Backend) -> Listener:
+    from .web.listener import open_listener
+
+    return await open_listener(backend)
 
 
 def _reconstruct(args: argparse.Namespace) -> int:

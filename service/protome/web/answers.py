@@ -70,9 +70,10 @@ class MeshFile(Answer):
 
     async def _refuse(self, summary: pb.Summary) -> None:
         """Answer that there is no mesh; the reason is the outcome of the face."""
-        faces = [*summary.faces, *self._header.faces]
-        detail = summary.faces[0].message if summary.faces else "the face is too small"
-        reason = pb.FaceOutcome.Name(faces[0].outcome).removeprefix("FACE_OUTCOME_")
+        outcome, detail = self._header.faces[0].outcome, "the face is too small"
+        if summary.faces:
+            outcome, detail = summary.faces[0].outcome, summary.faces[0].message
+        reason = pb.FaceOutcome.Name(outcome).removeprefix("FACE_OUTCOME_")
         await self.reply.refuse(
             422, [("content-type", PROBLEM)], plain_problem(422, detail, reason=reason)
         )

@@ -85,7 +85,7 @@ class _Uvicorn(uvicorn.Server):
         self.accepting.set()
 
     @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:  # type: ignore[override]
+    def capture_signals(self) -> Iterator[None]:
         yield
 
 

@@ -32,6 +32,8 @@ UNITS = (
 )
 WRONG_UNITS = re.compile(r"_(ms|milliseconds|minutes|kb|kib|mb|percent)(_|$)")
 
+SECONDS = "protome_request_duration_seconds_count"
+
 
 @dataclass(frozen=True)
 class Card:
@@ -64,8 +66,8 @@ def metrics() -> Metrics:
     made.watch(parts, parts, parts, parts)
     made.began()
     made.began()
-    made.ended("Reconstruct", "OK", 0.2)
-    made.first_mesh("Reconstruct", 0.1)
+    made.ended("http", "Reconstruct", "OK", 0.2)
+    made.first_mesh("http", "Reconstruct", 0.1)
     made.stage("decode", 0.01)
     made.batch(BatchFacts(faces=3, rows=4, reason=Reason.FULL, seconds=0.6, gone=1))
     made.work(1.4)
@@ -119,7 +121,7 @@ def test_labels_do_not_repeat_the_name(metrics: Metrics) -> None:
         for sample in family.samples:
             assert set(sample.labels) <= {
                 "method", "code", "stage", "le", "version", "name", "digest", "execution_provider",
-                "dispatch_reason",
+                "dispatch_reason", "protocol",
             }  # fmt: skip
 
 
@@ -137,11 +139,15 @@ def test_buckets_rise(metrics: Metrics) -> None:
             assert edges[-1] == float("inf")
 
 
-def test_requests_are_counted_by_method_and_code(metrics: Metrics) -> None:
-    assert value(metrics, "protome_requests_total", method="Reconstruct", code="OK") == 1
+def test_requests_are_counted_by_protocol_method_and_code(metrics: Metrics) -> None:
+    labels = {"protocol": "http", "method": "Reconstruct"}
+    assert value(metrics, "protome_requests_total", **labels, code="OK") == 1
+    assert (
+        value(metrics, "protome_requests_total", **{**labels, "protocol": "grpc"}, code="OK") == 0
+    )
     assert value(metrics, "protome_requests_in_flight") == 1
-    assert value(metrics, "protome_request_duration_seconds_sum", method="Reconstruct") == 0.2
-    assert value(metrics, "protome_time_to_first_mesh_seconds_sum", method="Reconstruct") == 0.1
+    assert value(metrics, "protome_request_duration_seconds_sum", **labels) == 0.2
+    assert value(metrics, "protome_time_to_first_mesh_seconds_sum", **labels) == 0.1
 
 
 def test_counters_of_photos_start_at_zero() -> None:
@@ -150,15 +156,16 @@ def test_counters_of_photos_start_at_zero() -> None:
     ends = {code.name for code in status.CODES.values()} | {"OK"}
     # Counted apart, before there is a photo.
     ends.remove("UNAUTHENTICATED")
-    for method in METHODS:
+    for protocol, method in METHODS:
         found = {
             sample.labels["code"]: sample.value
             for family in own(fresh)
             for sample in family.samples
-            if sample.name == "protome_requests_total" and sample.labels["method"] == method
+            if sample.name == "protome_requests_total"
+            if (sample.labels["protocol"], sample.labels["method"]) == (protocol, method)
         }
         assert found == dict.fromkeys(ends, 0.0)
-        assert value(fresh, "protome_request_duration_seconds_count", method=method) == 0
+        assert value(fresh, SECONDS, protocol=protocol, method=method) == 0
 
 
 def test_stages_are_there_before_the_first_request() -> None:

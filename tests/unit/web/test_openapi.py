@@ -40,14 +40,17 @@ def test_every_option_is_a_parameter(api: dict[str, Any]) -> None:
 
 
 def test_messages_fit_their_schemas(api: dict[str, Any]) -> None:
-    face = pb.Face(index=1, box=pb.BoundingBox(x=1), mesh_to_photo=[1.0] * 16, outcome=1)
-    header = pb.Header(photo_width=3, faces=[face], model=pb.Model(name="n"), format=1)
+    face = pb.Face(index=1, box=pb.BoundingBox(x=1), mesh_to_photo=[1.0] * 16)
+    face.outcome = pb.FACE_OUTCOME_TOO_SMALL
+    header = pb.Header(photo_width=3, faces=[face], model=pb.Model(name="n"))
     mesh = pb.MeshSummary(sha256=b"12", size=1 << 40)
     summary = pb.Summary(
         faces=[pb.FaceSummary(confidence=0.5, meshes=[mesh], pose=pb.Pose(yaw_degrees=3))],
         times=pb.PhotoTimes(total_seconds=1.0),
     )
-    info = pb.GetServerInfoResponse(limits=pb.Limits(max_image_bytes=5), formats=[1, 2])
+    info = pb.GetServerInfoResponse(
+        limits=pb.Limits(max_image_bytes=5), formats=[pb.MESH_FORMAT_PLY]
+    )
     for message in (header, summary, info):
         check(api, message.DESCRIPTOR.name, json.loads(to_json(message)))
 
