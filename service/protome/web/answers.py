@@ -11,7 +11,7 @@ from typing import Any, Final
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 
-from protome.errors import ProtomeError
+from protome.errors import ClientGone, ProtomeError
 from protome.v1 import reconstruction_pb2 as pb
 
 from .accept import EVENTS, JSON, MESH_TYPES, MULTIPART, SUFFIXES
@@ -199,7 +199,7 @@ class EventStream(Answer):
 
     async def fail(self, error: ProtomeError) -> None:
         """Answer with an error, as an event if the response has begun."""
-        if not self.reply.started:
+        if not self.reply.started or isinstance(error, ClientGone):
             await self.reply.fail(error)
             return
         await self._write("error", json.dumps(describe(error)))

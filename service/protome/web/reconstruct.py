@@ -19,7 +19,7 @@ from protome.telemetry.context import Call
 from protome.v1 import reconstruction_pb2 as pb
 
 from .accept import EVENTS, JSON, MESH_TYPES, MULTIPART, choose_type
-from .answers import MeshFile, answer_as
+from .answers import Answer, MeshFile, answer_as
 from .calls import PROTOCOL, begin_call
 from .options import read_options
 from .problems import PROBLEM, plain_problem
@@ -97,7 +97,17 @@ class ReconstructEndpoint:
         problem = None if working.cancelled() else working.exception()
         if isinstance(problem, ProtomeError):
             # It is counted already.
-            await answer.fail(problem)
+            await self._fail(answer, problem)
+        elif problem is not None:
+            raise problem
+
+    async def _fail(self, answer: Answer, error: ProtomeError) -> None:
+        """Answer with an error; cut the connection of a client that does not read it."""
+        try:
+            async with asyncio.timeout(self._backend.config.send_seconds):
+                await answer.fail(error)
+        except TimeoutError:
+            answer.reply.abort()
 
     def _check_length(self, text: str) -> None:
         """Check the announced size of the photo.

@@ -25,6 +25,7 @@ class Reply:
 
     Attributes:
         started: whether status and headers are sent.
+        abort: cuts the connection.
     """
 
     def __init__(
@@ -36,7 +37,7 @@ class Reply:
         self._headers = headers
         self._awaits_continue = (b"expect", b"100-continue") in scope["headers"]
         self._unread = True
-        self._abort: Callable[[], None] = scope["state"]["abort"]
+        self.abort: Callable[[], None] = scope["state"]["abort"]
 
     async def read(self) -> tuple[bytes, bool]:
         """Read a part of the body; return it and whether there is more.
@@ -71,7 +72,7 @@ class Reply:
     async def fail(self, error: ProtomeError) -> None:
         """Answer with an error, or cut the connection if the response has begun."""
         if self.started:
-            self._abort()
+            self.abort()
             return
         await self.refuse(*problem(error))
 
@@ -94,4 +95,4 @@ class Reply:
                 while self._unread and not self._awaits_continue:
                     await self.read()
         except (TimeoutError, ConnectionResetError):
-            self._abort()
+            self.abort()
