@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import mimetypes
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 FOLDER: Final = Path(__file__).with_name("pages")
+# Not those of mimetypes, which depend on the system.
+TYPES: Final = {
+    ".css": "text/css; charset=utf-8",
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".webp": "image/webp",
+}
 # Shorter than its headers would become.
 LEAST_COMPRESSED_BYTES: Final = 512
 
@@ -68,6 +75,6 @@ def page_routes() -> Iterator[Route]:
     """Yield a route for each file of the page; that of a folder is its index.html."""
     for file in sorted(FOLDER.rglob("*.*")):
         path = "/" + file.relative_to(FOLDER).as_posix().removesuffix("index.html")
-        kind = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
-        text = "; charset=utf-8" if kind.startswith("text/") else ""
-        yield Page.of(file.read_bytes(), kind + text).route(path)
+        compressible = file.suffix != ".webp"
+        page = Page.of(file.read_bytes(), TYPES[file.suffix], compressible=compressible)
+        yield page.route(path)
