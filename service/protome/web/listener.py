@@ -22,8 +22,11 @@ from .app import create_app
 log = logging.getLogger(__name__)
 
 MAX_CONNECTIONS: Final = 512
-# Time for the head of a request, and between two requests of a connection.
+# Time for the head of a request.
 HEAD_SECONDS: Final = 15.0
+# Time between two requests of a connection: longer than proxies keep theirs, often 60 s, so that
+# they do not use one that is being closed.
+KEEP_ALIVE_SECONDS: Final = 75
 BACKLOG: Final = 256
 
 
@@ -46,11 +49,6 @@ class HttpConnection(H11Protocol):
         super().data_received(data)
         self._limit_head()
 
-    def on_response_complete(self) -> None:
-        """Wait for the next request."""
-        super().on_response_complete()
-        self._limit_head()
-
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop the timer."""
         super().connection_lost(exc)
@@ -58,7 +56,7 @@ class HttpConnection(H11Protocol):
             self._timer.cancel()
 
     def _limit_head(self) -> None:
-        """Run the timer while the server waits for the head of a request."""
+        """Run the timer while a new connection or one with part of a request lacks its head."""
         cycle: Any = self.cycle
         waiting = cycle is None or cycle.response_complete
         if waiting and self._timer is None:
@@ -122,6 +120,7 @@ class HttpListener:
             server_header=False,
             proxy_headers=False,
             backlog=BACKLOG,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
             ssl_context_factory=None if certificates is None else context,
         )
         self._server = _Uvicorn(self._config)

@@ -58,9 +58,9 @@ def pixels(area: Locator) -> NDArray[np.uint8]:
 
 def drawn(page: Page) -> NDArray[np.bool_]:
     """Which pixels of the canvas are not background, (height, width)."""
-    shown = pixels(page.locator("#canvas")).astype(int)
-    # Not the corners: they are round.
-    background = shown[shown.shape[0] // 2, 8]
+    # Without the border, which shows whether the canvas has the focus.
+    shown = pixels(page.locator("#canvas")).astype(int)[8:-8, 8:-8]
+    background = shown[shown.shape[0] // 2, 0]
     return np.asarray(np.abs(shown - background).max(axis=2) > 12)
 
 

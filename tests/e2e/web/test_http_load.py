@@ -34,7 +34,7 @@ def photos_a_second(send: Callable[[int], object]) -> float:
 
 def test_throughput_of_http(server: EmbeddedServer, stub: Stub, sample_photo: bytes) -> None:
     request = pb.ReconstructRequest(image=sample_photo, appearance=pb.APPEARANCE_TEXTURE)
-    connections = [http.client.HTTPConnection(server.web, timeout=60) for _ in range(CLIENTS)]
+    connections = [http.client.HTTPConnection(server.web, timeout=90) for _ in range(CLIENTS)]
     free = list(connections)
 
     def by_grpc(_: int) -> None:

@@ -30,9 +30,9 @@ async function start(file) {
   image.src = URL.createObjectURL(file);
   result.clear();
   element("access").hidden = true;
-  element("work").hidden = false;
+  element("work").hidden = element("stage").hidden = image.hidden = false;
   if (limits && file.size > limits.max_image_bytes) {
-    say(tooLarge(limits), "failed");
+    fail(new Error(tooLarge(limits)));
     return;
   }
   try {
@@ -110,6 +110,7 @@ function pause(seconds, signal) {
 
 function fail(error) {
   say(error.message, "failed");
+  element("stage").hidden = !result.current.glb;
   if (error.reason === "UNAUTHENTICATED") {
     element("access").hidden = false;
     element("token").focus();
@@ -175,6 +176,8 @@ async function learnLimits() {
   }
 }
 
+// The server may read what this browser cannot show, and the other way round.
+element("photo").addEventListener("error", () => (element("photo").hidden = true));
 const input = element("file");
 element("choose").addEventListener("click", () => input.click());
 input.addEventListener("change", () => {
