@@ -19,7 +19,7 @@ from . import __version__, config, environment  # noqa: F401
 from .client import Client, CorruptAnswer, Reconstruction, ReconstructionError, requests, tls
 from .client.enums import short_name
 from .embedded import EmbeddedError, EmbeddedServer
-from .server.tokens import new_token
+from .server.tokens import TokenFileError, append_entry, new_token
 from .v1 import reconstruction_pb2 as pb
 
 if TYPE_CHECKING:
@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 # Photos sent at a time, enough to keep every stage of a server busy.
 PARALLEL_PHOTOS: Final = 8
 INFO_TIMEOUT_SECONDS: Final = 60.0
+# Errors whose message is enough for the user.
+EXPECTED_ERRORS: Final = (
+    config.ConfigError, EmbeddedError, ReconstructionError, TokenFileError, OSError,
+)  # fmt: skip
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -39,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return status
     except KeyboardInterrupt:
         return 130
-    except (config.ConfigError, EmbeddedError, ReconstructionError, OSError) as error:
+    except EXPECTED_ERRORS as error:
         print(f"protome: {error}", file=sys.stderr)
         return 1
 
@@ -101,8 +105,16 @@ def _parser() -> argparse.ArgumentParser:
     _add_server(info)
     info.set_defaults(run=_info)
 
-    token = commands.add_parser("token", help="create a token for a client of a server")
+    token = commands.add_parser(
+        "token", help="print a new token for a client, and write its entry for the token file"
+    )
     token.add_argument("name", metavar="CLIENT")
+    token.add_argument(
+        "--append",
+        type=Path,
+        metavar="FILE",
+        help="token file of the server that gets the entry; default: standard error",
+    )
     token.set_defaults(run=_token)
     return parser
 
@@ -135,10 +147,10 @@ def _client(args: argparse.Namespace, stack: contextlib.ExitStack, timeout: floa
 
 
 def _count(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise ValueError(text)
-    return value
+    """Parse a number of at least 0."""
+    if not text.isascii() or not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of at least 0")
+    return int(text)
 
 
 def _serve(args: argparse.Namespace) -> int:
@@ -285,8 +297,12 @@ def _info(args: argparse.Namespace) -> int:
 
 def _token(args: argparse.Namespace) -> int:
     token, table = new_token(args.name)
-    print(f"# The client sends this token and keeps it secret:\n# {token}")
-    print(f"# Add this to the server's token_file:\n{table}", end="")
+    if args.append:
+        append_entry(args.append, args.name, table)
+    else:
+        print(f"Add this entry to the server's token_file:\n\n{table}", file=sys.stderr)
+    print("The client sends this token and keeps it secret:", file=sys.stderr, flush=True)
+    print(token)
     return 0
 
 

@@ -15,6 +15,12 @@ from typing import Any, Final
 
 PREFIX: Final = "PROTOME_"
 MIB: Final = 1 << 20
+# Upper limit of counts and of seconds without one of their own.
+MAX_COUNT: Final = 1_000_000
+MAX_THREADS: Final = 1024
+MAX_BYTES: Final = 1 << 40
+# gRPC clients refuse messages over 4 MiB by default; the rest is for the other fields.
+MAX_CHUNK_BYTES: Final = 4 * MIB - 64 * 1024
 
 
 class ConfigError(ValueError):
@@ -26,7 +32,7 @@ def _option(
     help_: str,
     *,
     low: float = -math.inf,
-    high: float = math.inf,
+    high: float = MAX_COUNT,
     choices: Sequence[str] = (),
 ) -> Any:
     metadata = {"help": help_, "low": low, "high": high, "choices": choices}
@@ -70,7 +76,9 @@ class Config:
         "", "file to write 'GRPC_PORT METRICS_PORT WEB_PORT' to once ready; empty: none"
     )
 
-    model_dir: str = _option("", "folder with model.onnx and model.json; empty: the shipped model")
+    model_dir: str = _option(
+        "", "folder with model.onnx, head.npz and model.json; empty: the shipped model"
+    )
     provider: str = _option(
         "auto",
         "ONNX Runtime execution provider; auto uses CUDA if it works",
@@ -78,19 +86,29 @@ class Config:
     )
     engine_cache: str = _option("", "folder where TensorRT caches its engines; empty: no cache")
     inference_threads: int = _option(
-        1, "CPU threads per batch; more help a single client and slow down many", low=1
+        1,
+        "CPU threads per batch; more help a single client and slow down many",
+        low=1,
+        high=MAX_THREADS,
     )
-    max_batch: int = _option(0, "largest batch, faces; 0: 32 on a GPU, 2 on a CPU", low=0)
-    max_batches: int = _option(0, "batches in flight; 0: 2 on a GPU, one per core on a CPU", low=0)
+    max_batch: int = _option(
+        0, "largest batch, faces; 0: 32 on a GPU, 2 on a CPU", low=0, high=MAX_THREADS
+    )
+    max_batches: int = _option(
+        0, "batches in flight; 0: 2 on a GPU, one per core on a CPU", low=0, high=MAX_THREADS
+    )
 
     workers: int = _option(
-        0, "worker processes, which decode and build meshes; 0: one per core", low=0
+        0,
+        "worker processes, which decode and build meshes; 0: one per core",
+        low=0,
+        high=MAX_THREADS,
     )
     task_seconds: float = _option(
         20.0, "time limit of a worker's task, seconds; its worker is then killed", low=0.1
     )
     worker_memory: int = _option(
-        1536 * MIB, "private memory limit of a worker, bytes; 0: no limit", low=0
+        1536 * MIB, "private memory limit of a worker, bytes; 0: no limit", low=0, high=MAX_BYTES
     )
 
     max_requests: int = _option(128, "photos in progress; more are rejected", low=1)
@@ -101,6 +119,7 @@ class Config:
         128 * MIB,
         "bytes held for photos in progress; above that, new photos are rejected",
         low=1,
+        high=MAX_BYTES,
     )
     receive_seconds: float = _option(
         60.0,
@@ -145,7 +164,9 @@ class Config:
     max_faces: int = _option(16, "largest number of faces per photo", low=1, high=64)
     min_face_pixels: int = _option(20, "smallest width of a face, photo pixels", low=1)
     min_score: float = _option(0.6, "lowest confidence of the face detector, 0 to 1", low=0, high=1)
-    chunk_bytes: int = _option(512 * 1024, "size of a mesh chunk, bytes", low=1024)
+    chunk_bytes: int = _option(
+        512 * 1024, "size of a mesh chunk, bytes", low=1024, high=MAX_CHUNK_BYTES
+    )
 
     keepalive_seconds: float = _option(
         60.0, "idle seconds before an HTTP/2 keepalive ping", low=0.1
@@ -176,6 +197,15 @@ class Config:
                 raise ConfigError(f"{option.name} is {value}, not within {low} to {high}")
             if choices and value not in choices:
                 raise ConfigError(f"{option.name} is {value!r}, not one of {', '.join(choices)}")
+
+    @property
+    def max_message_bytes(self) -> int:
+        """Largest message that gRPC receives.
+
+        It has room for a photo somewhat over ``max_image_bytes``, which then gets an error that
+        names the limit. gRPC ends calls with larger messages itself.
+        """
+        return self.max_image_bytes + 4 * MIB
 
     @property
     def worker_count(self) -> int:

@@ -1,4 +1,4 @@
-"""Build an encoded mesh from a volume: surface, simplification, appearance, file."""
+"""Build an encoded mesh of a head: surface, simplification, appearance, file."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from protome.confidence import ExpectedError
-from protome.geometry import METRES_PER_PIXEL, U8, Frame, Level, resample
+from protome.geometry import F32, METRES_PER_PIXEL, U8, Frame, Level
 
 from .encode import EncodedMesh, Encoding, encode
+from .head import Head
 from .mesh import apply_appearance
 from .simplify import UNLIMITED, MeshBudget, simplify_to_budget
-from .surface import Surface, extract
+from .surface import Surface, compose
 from .vertex_quality import rate_vertices
 
 
@@ -68,21 +71,34 @@ class BuiltMesh:
         return replace(self, data=data)
 
 
-def build(job: MeshJob, inputs: Sequence[U8]) -> tuple[BuiltMesh, list[bytes]]:
-    """Build an encoded mesh from a volume.
+def pack(vertices: F32, hair: U8, portrait: U8) -> list[U8]:
+    """Return the inputs of :func:`build` as a mailbox takes them: as bytes.
 
     Args:
+        vertices: (N, 3) float32, the posed head's vertices in crop coordinates.
+        hair: (42, 52, 52) uint8, the hair grid.
+        portrait: (s, s, 3) uint8 RGB, the crop at the resolution that colours are taken at.
+    """
+    return [np.ascontiguousarray(vertices, np.float32).view(np.uint8), hair, portrait]
+
+
+def build(head: Head, job: MeshJob, inputs: Sequence[U8]) -> tuple[BuiltMesh, list[bytes]]:
+    """Build an encoded mesh of a head.
+
+    Args:
+        head: triangles of the head's vertices.
         job: options.
-        inputs: the volume, (depth, height, width) uint8 occupancy, and the portrait, (s, s, 3)
-            uint8 RGB.
+        inputs: vertices, hair and portrait, from :func:`pack`.
 
     Returns:
         The mesh without its file, and the file.
 
     Raises:
-        NoSurface: the volume is empty.
+        NoSurface: vertices and hair enclose no head.
+        ValueError: the vertices are not those of this head.
     """
-    volume, portrait = inputs
+    packed, hair, portrait = inputs
+    vertices = packed.view(np.float32)
     spent = {"appearance": 0.0, "encode": 0.0}
 
     def write(surface: Surface) -> EncodedMesh:
@@ -98,7 +114,7 @@ def build(job: MeshJob, inputs: Sequence[U8]) -> tuple[BuiltMesh, list[bytes]]:
         return written
 
     began = time.perf_counter()
-    full = extract(resample(volume, job.level))
+    full = compose(head, vertices, hair, job.level)
     fitted, encoded = simplify_to_budget(full, job.budget, write, lambda written: len(written.data))
     total = time.perf_counter() - began
     built = BuiltMesh(

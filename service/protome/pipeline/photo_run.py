@@ -20,7 +20,7 @@ class FaceTask:
     Attributes:
         index: its number in :attr:`PreparedPhoto.faces`.
         frame: the part of crop and portrait that the photo covers, crop pixels.
-        crop: (192, 192, 3) uint8 RGB for the network.
+        crop: (208, 208, 3) uint8 RGB for the network.
         portrait: (s, s, 3) uint8 RGB, the same square at the resolution that colours are taken at.
     """
 

@@ -18,6 +18,7 @@ import numpy as np
 from protome.config import Config
 from protome.errors import ProtomeError
 from protome.geometry import U8, Frame, Level
+from protome.mesh.build import pack
 from protome.mesh.encode import Compression, Encoding, Format
 from protome.mesh.mesh import Appearance
 from protome.model.card import SHIPPED, Model, ModelError, load_model
@@ -92,11 +93,10 @@ async def _crop(model: Model, pool: Pool) -> U8:
 
 async def _facts(engine: Engine, pool: Pool, crop: U8, bucket: int, row: int) -> dict[str, float]:
     """Measure the sample's mesh, made from one row of a batch."""
-    level = engine.model.source(LEVEL)
-    predictions = await run_in_thread(engine.run, [crop] * bucket, [[level]] * bucket)
+    predictions = await run_in_thread(engine.run, [crop] * bucket)
     job = _request().mesh_job(LEVEL, Frame(), None)
-    volume = predictions[row].volumes[level]
-    _, (stl,) = await pool.run("build", job, [volume, crop], Turn(rank=Rank.FINISH))
+    inputs = pack(predictions[row].vertices, predictions[row].hair, crop)
+    _, (stl,) = await pool.run("build", job, inputs, Turn(rank=Rank.FINISH))
     return _measure(stl.tobytes())
 
 

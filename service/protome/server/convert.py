@@ -8,7 +8,7 @@ from enum import IntEnum
 from typing import Any
 
 from protome.config import Config
-from protome.geometry import angles
+from protome.geometry import Level, angles
 from protome.image.prepare import FoundFace, PreparedPhoto
 from protome.mesh.build import BuiltMesh
 from protome.mesh.encode import (
@@ -157,7 +157,7 @@ class Converter:
             model=self.model_message(),
             model_licence=self.model.licence,
             training_data=self.model.training_data,
-            native_levels=[_to_pb(level) for level in self.model.levels],
+            native_levels=[_to_pb(level) for level in Level],
             formats=[_to_pb(format_) for format_ in Format],
             compressions=[_to_pb(c) for c in BEST_COMPRESSION],
             limits=pb.Limits(

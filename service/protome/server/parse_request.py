@@ -59,11 +59,15 @@ def read_request(
         raise InvalidRequest(
             f"max_faces is {message.max_faces}, the limit is {limit}",
             field="max_faces",
+            value=message.max_faces,
             max_faces=limit,
         )
     if len(message.boxes) > limit:
         raise InvalidRequest(
-            f"{len(message.boxes)} boxes, the limit is {limit}", field="boxes", max_faces=limit
+            f"{len(message.boxes)} boxes, the limit is {limit}",
+            field="boxes",
+            value=len(message.boxes),
+            max_faces=limit,
         )
     level = _enum(Level, message.detail, Level.STANDARD, "detail")
     preview = message.preview_first and level is not Level.PREVIEW
@@ -94,6 +98,7 @@ def _encoding(message: pb.ReconstructRequest) -> Encoding:
         raise InvalidRequest(
             f"vertex_quality: {encoding.format.name} cannot carry it, GLB and PLY can",
             field="vertex_quality",
+            value=encoding.format.name,
         )
     return encoding
 
@@ -104,18 +109,18 @@ def _enum(kind: type[E], value: int, default: E, name: str) -> E:
     try:
         return kind(value)
     except ValueError:
-        raise InvalidRequest(f"{name}: {value} is not supported", field=name) from None
+        raise InvalidRequest(f"{name}: {value} is not supported", field=name, value=value) from None
 
 
 def _at_least(lowest: int, value: int, name: str) -> int:
     if 0 < value < lowest:
         raise InvalidRequest(
-            f"{name} is {value}, the minimum is {lowest}", field=name, least=lowest
+            f"{name} is {value}, the minimum is {lowest}", field=name, value=value, least=lowest
         )
     return value
 
 
 def _known_priority(value: pb.Priority.ValueType) -> pb.Priority.ValueType:
     if value not in PRIORITIES:
-        raise InvalidRequest(f"priority: {value} is not supported", field="priority")
+        raise InvalidRequest(f"priority: {value} is not supported", field="priority", value=value)
     return value

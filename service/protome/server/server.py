@@ -36,6 +36,7 @@ from .interceptor import CallInterceptor
 from .listen import StartupError, bind_port, create_grpc_server, write_port_file
 from .photo_call import PhotoCalls
 from .service import METHODS, SERVICE, PhotoService
+from .state_metrics import describe_server, watch_parts
 from .stop import stop_at_eof, stop_on_signals
 from .tls import Certificates, TlsError, load_certificates
 from .tokens import TokenFileError, Tokens
@@ -43,7 +44,7 @@ from .uploads import Uploads
 
 log = logging.getLogger(__name__)
 
-# A worker's mailbox also holds its outputs: volumes, portraits, uncompressed meshes.
+# A worker's mailbox also holds its outputs: portraits, uncompressed meshes.
 MAILBOX_MARGIN_BYTES: Final = 64 * MIB
 # Time for the statuses of the last calls to reach their clients.
 LAST_STATUS_SECONDS: Final = 1.0
@@ -80,10 +81,10 @@ class Server:
             stop_at_eof(self._stop)
         # Leaving the stack shuts the parts down, in the reverse of the order they were started in.
         async with AsyncExitStack() as parts:
-            parts.callback(log.info, "stopped")
             photos = await self._until_stopped(parts)
             if photos is not None:
                 await self.main_loop(photos)
+        log.info("stopped")
 
     async def _until_stopped(self, parts: AsyncExitStack) -> PhotoCalls | None:
         """Start up; return None if the server is stopped meanwhile."""
@@ -107,7 +108,7 @@ class Server:
         parts.callback(tracer.close)
         folder = Path(config.model_dir) if config.model_dir else SHIPPED
         model = load_model(folder)
-        pool = await self._start_pool(parts)
+        pool = await self._start_pool(model, parts)
         engine = await run_in_thread(_create_engine, config, model)
         await run_in_thread(engine.warm_up)
         inference = self._start_inference(engine, parts)
@@ -122,9 +123,9 @@ class Server:
         photos = PhotoCalls(config, pipeline, converter, metrics, budget)
         info = converter.server_info(__version__, engine.provider)
         uploads = Uploads(slow_uploads=config.slow_uploads, receive_seconds=config.receive_seconds)
-        service = PhotoService(config, photos, metrics, info, uploads)
-        metrics.watch(pool, inference, engine, forecast)
-        metrics.describe(__version__, model, engine.provider)
+        service = PhotoService(config, photos, info, uploads)
+        watch_parts(metrics, pool, inference, engine, forecast)
+        describe_server(metrics, model, engine.provider)
         if not COMPILED:
             log.warning("the surface kernel is not compiled; %s is many times slower", BACKEND)
 
@@ -186,10 +187,11 @@ class Server:
         await server.stop(LAST_STATUS_SECONDS)
         await asyncio.gather(*stopping)
 
-    async def _start_pool(self, parts: AsyncExitStack) -> Pool:
+    async def _start_pool(self, model: Model, parts: AsyncExitStack) -> Pool:
         config = self._config
         pool = Pool(
             config.worker_count,
+            model.head,
             mailbox_bytes=config.max_image_bytes + MAILBOX_MARGIN_BYTES,
             task_seconds=config.task_seconds,
             memory_bytes=config.worker_memory,
@@ -201,13 +203,7 @@ class Server:
         return pool
 
     def _start_inference(self, engine: Engine, parts: AsyncExitStack) -> Inference:
-        config = self._config
-        inference = Inference(
-            engine,
-            capacity=config.max_requests * config.max_faces,
-            on_batch=self._metrics.batch,
-            on_failure=self._stop.set,
-        )
+        inference = Inference(engine, on_batch=self._metrics.batch, on_failure=self._stop.set)
         parts.push_async_callback(inference.close)
         inference.start()
         return inference

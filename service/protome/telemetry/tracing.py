@@ -6,6 +6,7 @@ Without an exporter a span is only its ids: they go into the logs and back to th
 from __future__ import annotations
 
 import secrets
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ W3C: Final = TraceContextTextMapPropagator()
 GRPC_ATTRIBUTES: Final[Mapping[str, str]] = {"rpc.system.name": "grpc"}
 # Codes of failures whose cause is the server.
 ERROR_CODES: Final = ("INTERNAL", "UNAVAILABLE", "DEADLINE_EXCEEDED", "UNKNOWN")
+CLOSE_SECONDS: Final = 1.0
 
 
 def extract(parents: Sequence[str], states: Sequence[str] = ()) -> Context:
@@ -105,7 +107,7 @@ class Tracer:
             from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
             resource = Resource.create({"service.name": "protome", "service.version": version})
-            self._provider = TracerProvider(resource=resource)
+            self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
             self._provider.add_span_processor(BatchSpanProcessor(exporter))
             self._tracer = self._provider.get_tracer("protome", version)
 
@@ -121,9 +123,12 @@ class Tracer:
         return CallSpan(self._tracer, span)
 
     def close(self) -> None:
-        """Export the remaining spans."""
+        """Export the remaining spans, but drop those that take over CLOSE_SECONDS."""
         if self._provider is not None:
-            self._provider.shutdown()
+            # The exporter has no time limit: it waits for a dead collector and tries again.
+            thread = threading.Thread(target=self._provider.shutdown, daemon=True)
+            thread.start()
+            thread.join(CLOSE_SECONDS)
 
 
 def _span_without_exporter(parent: Context) -> trace.Span:

@@ -40,23 +40,27 @@ class _DetailLevelEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DetailLev
     DETAIL_LEVEL_UNSPECIFIED: _DetailLevel.ValueType  # 0
     """Means STANDARD."""
     DETAIL_LEVEL_PREVIEW: _DetailLevel.ValueType  # 1
-    """48 voxels across, 50 deep."""
+    """Samples every 6.5 mm (nominal size)."""
     DETAIL_LEVEL_STANDARD: _DetailLevel.ValueType  # 2
-    """96 voxels across, 100 deep."""
+    """Samples every 3.2 mm."""
     DETAIL_LEVEL_FINE: _DetailLevel.ValueType  # 3
-    """192 voxels across, 200 deep."""
+    """Samples every 1.6 mm."""
 
 class DetailLevel(_DetailLevel, metaclass=_DetailLevelEnumTypeWrapper):
-    """Sampling of the face, in voxels across the crop. The extent in space is the same at all levels."""
+    """Resolution of a mesh. Every level is the whole head: face, ears, hair or headgear, back and neck,
+    closed below the neck. The head is not cut at the borders of the photo or of the network's crop;
+    hair is predicted in 33.5 cm by 33.5 cm by 27.1 cm (nominal size) about the origin of the mesh, and
+    ends rounded where it would reach beyond. The surface is sampled on a cubic grid.
+    """
 
 DETAIL_LEVEL_UNSPECIFIED: DetailLevel.ValueType  # 0
 """Means STANDARD."""
 DETAIL_LEVEL_PREVIEW: DetailLevel.ValueType  # 1
-"""48 voxels across, 50 deep."""
+"""Samples every 6.5 mm (nominal size)."""
 DETAIL_LEVEL_STANDARD: DetailLevel.ValueType  # 2
-"""96 voxels across, 100 deep."""
+"""Samples every 3.2 mm."""
 DETAIL_LEVEL_FINE: DetailLevel.ValueType  # 3
-"""192 voxels across, 200 deep."""
+"""Samples every 1.6 mm."""
 Global___DetailLevel: _TypeAlias = DetailLevel  # noqa: Y015
 
 class _MeshFormat:
@@ -216,7 +220,7 @@ class _ConcernEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Concern.Value
     CONCERN_UNSPECIFIED: _Concern.ValueType  # 0
     """Never sent."""
     CONCERN_FEW_PIXELS: _Concern.ValueType  # 1
-    """The crop given to the network is less than 72 photo pixels wide, so it was enlarged."""
+    """The crop given to the network is less than 78 photo pixels wide, so it was enlarged."""
     CONCERN_EXTREME_POSE: _Concern.ValueType  # 2
     """Yaw over 70 or pitch over 40 degrees, with the roll removed: much of the mesh is a guess."""
     CONCERN_CUT_BY_BORDER: _Concern.ValueType  # 3
@@ -232,7 +236,7 @@ class Concern(_Concern, metaclass=_ConcernEnumTypeWrapper):
 CONCERN_UNSPECIFIED: Concern.ValueType  # 0
 """Never sent."""
 CONCERN_FEW_PIXELS: Concern.ValueType  # 1
-"""The crop given to the network is less than 72 photo pixels wide, so it was enlarged."""
+"""The crop given to the network is less than 78 photo pixels wide, so it was enlarged."""
 CONCERN_EXTREME_POSE: Concern.ValueType  # 2
 """Yaw over 70 or pitch over 40 degrees, with the roll removed: much of the mesh is a guess."""
 CONCERN_CUT_BY_BORDER: Concern.ValueType  # 3
@@ -686,7 +690,7 @@ class Point(_message.Message):
     y: _builtins.float
     """Down, pixels."""
     z: _builtins.float
-    """Towards the camera, pixels; 0 is the middle of the reconstructed depth range."""
+    """Towards the camera, pixels; 0 is the depth of the origin of the mesh."""
     def __init__(
         self,
         *,
@@ -760,7 +764,7 @@ class MeshSummary(_message.Message):
     triangles: _builtins.int
     """Number of triangles."""
     surface_seconds: _builtins.float
-    """Time from volume to simplified triangles with normals, seconds."""
+    """Time from the output of the network to simplified triangles with normals, seconds."""
     appearance_seconds: _builtins.float
     """Time for colours or texture, seconds."""
     encode_seconds: _builtins.float
@@ -1038,7 +1042,7 @@ class GetServerInfoResponse(_message.Message):
     execution_provider: _builtins.str
     """ONNX Runtime execution provider in use, such as CPUExecutionProvider."""
     surface_backend: _builtins.str
-    """Library that extracts the isosurfaces."""
+    """Library that builds the surfaces."""
     nominal_head_height_metres: _builtins.float
     """Height of a mean head in the meshes, chin to crown, metres."""
     has_landmarks: _builtins.bool
@@ -1049,7 +1053,7 @@ class GetServerInfoResponse(_message.Message):
 
     @_builtins.property
     def native_levels(self) -> _containers.RepeatedScalarFieldContainer[Global___DetailLevel.ValueType]:
-        """Levels that the network predicts. The others are pooled or interpolated from these."""
+        """Levels that are sampled at their own resolution: all of them."""
 
     @_builtins.property
     def formats(self) -> _containers.RepeatedScalarFieldContainer[Global___MeshFormat.ValueType]:

@@ -11,11 +11,11 @@ from urllib.parse import parse_qsl
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
-from protome.errors import ClientGone, InvalidRequest, ProtomeError
+from protome.errors import ClientGone, InvalidRequest, ProtomeError, Unauthenticated
 from protome.image.decode import ImageLimits
 from protome.server import status
 from protome.server.backend import Backend
-from protome.telemetry.context import Call
+from protome.telemetry.context import Call, running
 from protome.v1 import reconstruction_pb2 as pb
 
 from .accept import EVENTS, JSON, MESH_TYPES, MULTIPART, choose_type
@@ -48,12 +48,13 @@ class ReconstructEndpoint:
         call = begin_call(backend, headers, f"POST {PATH}")
         reply = Reply(scope, receive, send, call.metadata)
         code = "OK"
-        with backend.photos.working():
+        with running(call), backend.photos.working():
             try:
                 await self._answer(scope, headers, call, reply)
             except ProtomeError as error:
                 code = status.code(error).name
-                backend.metrics.refused(PROTOCOL, METHOD, code)
+                if not isinstance(error, Unauthenticated):
+                    backend.photos.refused(PROTOCOL, METHOD, error)
                 await reply.fail(error)
             except asyncio.CancelledError:
                 code = "CANCELLED"
