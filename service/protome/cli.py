@@ -12,19 +12,26 @@ import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Final, get_args
+from typing import TYPE_CHECKING, Final, get_args
 
 # The environment must be set before gRPC is imported.
 from . import __version__, config, environment  # noqa: F401
 from .client import Client, CorruptAnswer, Reconstruction, ReconstructionError, requests, tls
 from .client.enums import short_name
 from .embedded import EmbeddedError, EmbeddedServer
-from .server.tokens import new_token
+from .server.tokens import TokenFileError, append_entry, new_token
 from .v1 import reconstruction_pb2 as pb
+
+if TYPE_CHECKING:
+    from .server.backend import Backend, Listener
 
 # Photos sent at a time, enough to keep every stage of a server busy.
 PARALLEL_PHOTOS: Final = 8
 INFO_TIMEOUT_SECONDS: Final = 60.0
+# Errors whose message is enough for the user.
+EXPECTED_ERRORS: Final = (
+    config.ConfigError, EmbeddedError, ReconstructionError, TokenFileError, OSError,
+)  # fmt: skip
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return status
     except KeyboardInterrupt:
         return 130
-    except (config.ConfigError, EmbeddedError, ReconstructionError, OSError) as error:
+    except EXPECTED_ERRORS as error:
         print(f"protome: {error}", file=sys.stderr)
         return 1
 
@@ -48,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"protome {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    serve = commands.add_parser("serve", help="run the gRPC server")
+    serve = commands.add_parser("serve", help="run the server: gRPC, plain HTTP and the page")
     config.add_flags(serve)
     serve.add_argument(
         "--until-eof", action="store_true", help="stop when standard input is closed"
@@ -73,10 +80,16 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="add to each vertex whether the photo shows it, and a confidence",
     )
+    reconstruct.add_argument(
+        "--turn-to-front",
+        action="store_true",
+        help="turn the heads so that they look straight into the camera",
+    )
     for flag, help_ in (
         ("--max-faces", "largest number of faces; 0: the server's limit"),
         ("--max-triangles", "simplify each mesh to N triangles; 0: do not simplify"),
-        ("--max-mesh-bytes", "simplify each mesh until its file has N bytes; 0: do not simplify"),
+        ("--max-mesh-bytes", "reduce texture and mesh until the file has N bytes; 0: no limit"),
+        ("--max-texture-side", "largest width and height of a texture, 256 to 2048; 0: no limit"),
     ):
         reconstruct.add_argument(flag, type=_count, default=0, metavar="N", help=help_)
     reconstruct.set_defaults(run=_reconstruct)
@@ -98,8 +111,16 @@ def _parser() -> argparse.ArgumentParser:
     _add_server(info)
     info.set_defaults(run=_info)
 
-    token = commands.add_parser("token", help="create a token for a client of a server")
+    token = commands.add_parser(
+        "token", help="print a new token for a client, and write its entry for the token file"
+    )
     token.add_argument("name", metavar="CLIENT")
+    token.add_argument(
+        "--append",
+        type=Path,
+        metavar="FILE",
+        help="token file of the server that gets the entry; default: standard error",
+    )
     token.set_defaults(run=_token)
     return parser
 
@@ -132,10 +153,10 @@ def _client(args: argparse.Namespace, stack: contextlib.ExitStack, timeout: floa
 
 
 def _count(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise ValueError(text)
-    return value
+    """Parse a number of at least 0."""
+    if not text.isascii() or not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of at least 0")
+    return int(text)
 
 
 def _serve(args: argparse.Namespace) -> int:
@@ -148,11 +169,17 @@ def _serve(args: argparse.Namespace) -> int:
     flags = {name: getattr(args, name) for name in config.Config.__dataclass_fields__}
     settings = config.load(flags, os.environ, args.config)
     try:
-        serve(settings, until_eof=args.until_eof)
+        serve(settings, until_eof=args.until_eof, web=_open_web if settings.web else None)
     except (ModelError, StartupError, ProtomeError) as error:
         print(f"protome: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+async def _open_web(backend: Backend) -> Listener:
+    from .web.listener import open_listener
+
+    return await open_listener(backend)
 
 
 def _reconstruct(args: argparse.Namespace) -> int:
@@ -197,12 +224,15 @@ def _one(client: Client, photo: Path, stem: str, args: argparse.Namespace) -> tu
         appearance=args.appearance,
         max_triangles=args.max_triangles,
         max_mesh_bytes=args.max_mesh_bytes,
+        max_texture_side=args.max_texture_side,
+        turn_to_front=args.turn_to_front,
         vertex_quality=args.vertex_quality,
     )
+    suffix = "zip" if args.format == "obj_zip" else args.format
     written = []
     for face in result.faces:
         if face.mesh:
-            path = args.output / f"{stem}_{face.index}.{args.format}"
+            path = args.output / f"{stem}_{face.index}.{suffix}"
             path.write_bytes(face.mesh)
             written.append(path.name)
     left_out = [f"face {f.index} {f.outcome}" for f in result.faces if not f.mesh]
@@ -276,8 +306,12 @@ def _info(args: argparse.Namespace) -> int:
 
 def _token(args: argparse.Namespace) -> int:
     token, table = new_token(args.name)
-    print(f"# The client sends this token and keeps it secret:\n# {token}")
-    print(f"# Add this to the server's token_file:\n{table}", end="")
+    if args.append:
+        append_entry(args.append, args.name, table)
+    else:
+        print(f"Add this entry to the server's token_file:\n\n{table}", file=sys.stderr)
+    print("The client sends this token and keeps it secret:", file=sys.stderr, flush=True)
+    print(token)
     return 0
 
 

@@ -159,8 +159,8 @@ def test_mesh_lands_on_the_face_in_the_photo(answer: Answer, mesh: trimesh.Trime
     points = to_photo(face, mesh.vertices)[:, :2]
     low, high = points.min(axis=0), points.max(axis=0)
     shadow = boxes((*low, *(high - low)))[0]
-    # The mesh is a head, the box a face: the box lies inside, and most of the mesh is the face.
-    assert overlap(shadow, face.box) > 0.5
+    # The mesh is a head with its neck, the box a face: the box lies inside and is near half of it.
+    assert overlap(shadow, face.box) > 0.4
     assert low[0] < face.box.x + 5
     assert high[0] > face.box.x + face.box.width - 5
     assert low[1] < face.box.y + 5

@@ -50,16 +50,14 @@ class HairField:
         Returns:
             None if there is no hair.
         """
-        bulge = np.zeros((1, 1, 1), np.float32)
+        limit = np.full((1, 1, 1), ISO * STEEP, np.float32)
         for axis, cells in enumerate(hair.shape):
             place = (np.arange(cells, dtype=np.float32) + 0.5 - cells / 2) / (cells / 2 - 1)
-            bulge = bulge + np.expand_dims(
-                (3 * place**4 + place**2) / 4, [a for a in range(3) if a != axis]
-            )
-        values = np.minimum(
-            hair * _kept(hair.shape, vertices, guard) - ISO, ISO * STEEP * (1 - bulge)
-        )
-        return cls(values.astype(np.float32)) if (values > 0).any() else None
+            bulge = place * place * (3 * place * place + 1) / 4
+            limit = limit - ISO * STEEP * np.expand_dims(bulge, [a for a in range(3) if a != axis])
+        kept = hair * _kept(hair.shape, vertices, guard)
+        values = np.minimum(kept - ISO, limit).astype(np.float32)
+        return cls(values) if (values > 0).any() else None
 
     def box(self) -> tuple[F64, F64]:
         """Return the corners, (x, y, z) crop pixels, of the cells that hair may reach."""

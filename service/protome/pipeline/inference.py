@@ -15,7 +15,7 @@ import numpy as np
 from protome.errors import DeadlinePassed, Internal, Overloaded, ProtomeError
 from protome.geometry import U8
 from protome.model.engine import Engine, Prediction
-from protome.scheduling.batcher import Batch, Batcher, BatchFacts, QueueFull
+from protome.scheduling.batcher import Batch, Batcher, BatchFacts
 from protome.scheduling.fair_queue import FIRST_COME, NEVER, Entry, Turn
 from protome.scheduling.learned_times import Affine
 
@@ -55,7 +55,6 @@ class Inference:
 
     Args:
         engine: the network.
-        capacity: faces that may wait.
         on_batch: called after each batch; must not raise.
         on_failure: called once inference has failed for good.
     """
@@ -64,7 +63,6 @@ class Inference:
         self,
         engine: Engine,
         *,
-        capacity: int,
         on_batch: Callable[[BatchFacts], None],
         on_failure: Callable[[], None] = lambda: None,
     ) -> None:
@@ -73,7 +71,6 @@ class Inference:
         self._on_failure = on_failure
         self._batcher: Batcher[_Item] = Batcher(
             max_batch=engine.max_batch,
-            capacity=capacity,
             clock=time.monotonic,
             in_flight=engine.in_flight,
             lanes=engine.lanes,
@@ -133,17 +130,14 @@ class Inference:
             latest_start: when it is too late to begin, on ``time.monotonic``.
 
         Raises:
-            Overloaded: the queue is full, or it is too late already.
+            Overloaded: it is too late already.
             DeadlinePassed: it became too late while the face waited.
             Internal: the network failed.
         """
         if (late := time.monotonic() - latest_start) > 0:
             raise Overloaded("the face cannot be done before the deadline", retry_seconds=late)
         answer: asyncio.Future[Inferred] = asyncio.get_running_loop().create_future()
-        try:
-            entry = self._batcher.put(_Item(crop, answer), turn, latest_start=latest_start)
-        except QueueFull:
-            raise Overloaded("the queue of faces is full", queued=self.queued) from None
+        entry = self._batcher.put(_Item(crop, answer), turn, latest_start=latest_start)
         self._dispatch_soon()
         try:
             return await answer

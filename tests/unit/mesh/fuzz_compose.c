@@ -97,7 +97,7 @@ static void check(const pm_input *input, const pm_mesh *mesh, int closed) {
         /* Vertices are rounded, kept from the ends of their edges, and exact otherwise. */
         else if (closed)
             assert(distance_from_source(input, mesh, v) <
-                   0.01 * input->step + 0.02 + 1e-7 * fabs((double)mesh->vertices[3 * v]));
+                   0.01 * input->step + 0.02 + 3e-7 * fabs((double)mesh->vertices[3 * v]));
     }
 }
 

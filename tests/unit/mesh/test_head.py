@@ -37,8 +37,8 @@ def test_a_head_is_read_back_and_cannot_be_changed(tmp_path: Path) -> None:
         ({"mirror": HEAD.mirror - 1}, "mirror is out of range"),
         ({"region": HEAD.region + np.uint8(8)}, "region is out of range"),
         ({"uv": HEAD.uv * np.float32(np.nan)}, "uv is not finite"),
-        ({"seam": HEAD.seam[1:]}, "seam is"),
-        ({"seam": HEAD.seam + np.uint8(2)}, "seam is out of range"),
+        ({"uv_triangles": HEAD.uv_triangles[1:]}, "uv_triangles is"),
+        ({"uv_triangles": HEAD.uv_triangles + 1}, "uv_triangles is out of range"),
         ({"guard": HEAD.guard + np.float32(np.inf)}, "guard is not finite"),
         ({"guard": np.array([None] * len(HEAD.guard))}, "allow_pickle"),
     ],
@@ -52,9 +52,9 @@ def test_another_file_is_refused(tmp_path: Path, parts: dict[str, Any], reason: 
 
 def test_a_missing_part_is_named(tmp_path: Path) -> None:
     parts = changed()
-    del parts["seam"]
+    del parts["guard"]
     np.savez(tmp_path / "head.npz", **parts)
-    with pytest.raises(ValueError, match=r"head\.npz has no seam"):
+    with pytest.raises(ValueError, match=r"head\.npz has no guard"):
         load_head(tmp_path / "head.npz")
 
 

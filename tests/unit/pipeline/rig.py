@@ -51,12 +51,11 @@ class FakeEngine:
 class Bench:
     """An inference over a fake engine."""
 
-    def __init__(self, capacity: int, in_flight: int = 1) -> None:
+    def __init__(self, in_flight: int = 1) -> None:
         self.engine = FakeEngine(in_flight)
         self.seen: list[BatchFacts] = []
         self.inference = Inference(
             cast(Engine, self.engine),
-            capacity=capacity,
             on_batch=self.seen.append,
         )
 
@@ -84,8 +83,8 @@ class Bench:
 
 
 @asynccontextmanager
-async def bench(capacity: int = 8, in_flight: int = 1) -> AsyncIterator[Bench]:
-    made = Bench(capacity, in_flight)
+async def bench(in_flight: int = 1) -> AsyncIterator[Bench]:
+    made = Bench(in_flight)
     made.inference.start()
     try:
         async with asyncio.timeout(20):
