@@ -225,7 +225,7 @@ def _status(port: int, path: str, seen: list[int]) -> int:
 def test_alive_but_not_ready_while_it_starts() -> None:
     port = free_port()
     command = [sys.executable, "-m", "protome", "serve", "--host", "127.0.0.1", "--port", "0"]
-    command += ["--metrics-host", "127.0.0.1", "--metrics-port", str(port), *SMALL]
+    command += ["--metrics-host", "127.0.0.1", "--metrics-port", str(port), "--no-web", *SMALL]
     seen: list[int] = []
 
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
