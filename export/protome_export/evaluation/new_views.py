@@ -197,7 +197,8 @@ def picture_of(made: Made, views: Views, view: int) -> Floats:
     size = np.array(model.picture.shape[1::-1], np.float32)
     spots = np.zeros((*hit.shape, 2), np.float32)
     spots[hit] = uv * size - 0.5
-    drawn = cv2.remap(model.picture, spots, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    x, y = (np.ascontiguousarray(spots[:, :, k], np.float32) for k in (0, 1))
+    drawn = cv2.remap(model.picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     out[hit] = drawn[hit]
     return out
 

@@ -40,7 +40,7 @@ def test_a_glb_is_read_back(ball: Model3D) -> None:
     np.testing.assert_array_equal(ball.positions, mesh.positions)
     np.testing.assert_array_equal(ball.triangles, mesh.triangles)
     assert ball.picture is not None
-    assert ball.picture.shape == (CROP_SIDE, 2 * CROP_SIDE, 3)
+    assert ball.picture.shape == (512, 512, 3)
     assert read_glb(glb(Appearance.NONE)).picture is None
 
 
