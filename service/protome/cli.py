@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Final, get_args
+from typing import TYPE_CHECKING, Final, get_args
 
 # The environment must be set before gRPC is imported.
 from . import __version__, config, environment  # noqa: F401
@@ -21,6 +21,9 @@ from .client.enums import short_name
 from .embedded import EmbeddedError, EmbeddedServer
 from .server.tokens import TokenFileError, append_entry, new_token
 from .v1 import reconstruction_pb2 as pb
+
+if TYPE_CHECKING:
+    from .server.backend import Backend, Listener
 
 # Photos sent at a time, enough to keep every stage of a server busy.
 PARALLEL_PHOTOS: Final = 8
@@ -52,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"protome {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    serve = commands.add_parser("serve", help="run the gRPC server")
+    serve = commands.add_parser("serve", help="run the server: gRPC, plain HTTP and the page")
     config.add_flags(serve)
     serve.add_argument(
         "--until-eof", action="store_true", help="stop when standard input is closed"
@@ -77,10 +80,16 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="add to each vertex whether the photo shows it, and a confidence",
     )
+    reconstruct.add_argument(
+        "--turn-to-front",
+        action="store_true",
+        help="turn the heads so that they look straight into the camera",
+    )
     for flag, help_ in (
         ("--max-faces", "largest number of faces; 0: the server's limit"),
         ("--max-triangles", "simplify each mesh to N triangles; 0: do not simplify"),
-        ("--max-mesh-bytes", "simplify each mesh until its file has N bytes; 0: do not simplify"),
+        ("--max-mesh-bytes", "reduce texture and mesh until the file has N bytes; 0: no limit"),
+        ("--max-texture-side", "largest width and height of a texture, 256 to 2048; 0: no limit"),
     ):
         reconstruct.add_argument(flag, type=_count, default=0, metavar="N", help=help_)
     reconstruct.set_defaults(run=_reconstruct)
@@ -160,11 +169,17 @@ def _serve(args: argparse.Namespace) -> int:
     flags = {name: getattr(args, name) for name in config.Config.__dataclass_fields__}
     settings = config.load(flags, os.environ, args.config)
     try:
-        serve(settings, until_eof=args.until_eof)
+        serve(settings, until_eof=args.until_eof, web=_open_web if settings.web else None)
     except (ModelError, StartupError, ProtomeError) as error:
         print(f"protome: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+async def _open_web(backend: Backend) -> Listener:
+    from .web.listener import open_listener
+
+    return await open_listener(backend)
 
 
 def _reconstruct(args: argparse.Namespace) -> int:
@@ -209,12 +224,15 @@ def _one(client: Client, photo: Path, stem: str, args: argparse.Namespace) -> tu
         appearance=args.appearance,
         max_triangles=args.max_triangles,
         max_mesh_bytes=args.max_mesh_bytes,
+        max_texture_side=args.max_texture_side,
+        turn_to_front=args.turn_to_front,
         vertex_quality=args.vertex_quality,
     )
+    suffix = "zip" if args.format == "obj_zip" else args.format
     written = []
     for face in result.faces:
         if face.mesh:
-            path = args.output / f"{stem}_{face.index}.{args.format}"
+            path = args.output / f"{stem}_{face.index}.{suffix}"
             path.write_bytes(face.mesh)
             written.append(path.name)
     left_out = [f"face {f.index} {f.outcome}" for f in result.faces if not f.mesh]

@@ -50,8 +50,16 @@ class Config:
         ConfigError: a value is out of range.
     """
 
-    host: str = _option("0.0.0.0", "address of the gRPC listener")
+    host: str = _option("0.0.0.0", "address of the gRPC port and of the web port")
     port: int = _option(50051, "gRPC port; 0 picks a free one", low=0, high=65535)
+    web: bool = _option(True, "serve the page and plain HTTP beside gRPC")
+    web_port: int = _option(
+        8080, "port of the page and of plain HTTP; 0 picks a free one", low=0, high=65535
+    )
+    web_origins: str = _option(
+        "",
+        "origins whose pages may call over HTTP (CORS), separated by commas; empty: none other",
+    )
     metrics_host: str = _option("0.0.0.0", "address of the HTTP listener")
     metrics_port: int = _option(
         9464, "HTTP port of /metrics, /healthz and /readyz; 0 picks a free one", low=0, high=65535
@@ -64,7 +72,9 @@ class Config:
     token_file: str = _option(
         "", "TOML file with accepted tokens and their quotas; empty: no token needed"
     )
-    port_file: str = _option("", "file to write 'GRPC_PORT HTTP_PORT' to once ready; empty: none")
+    port_file: str = _option(
+        "", "file to write 'GRPC_PORT METRICS_PORT WEB_PORT' to once ready; empty: none"
+    )
 
     model_dir: str = _option(
         "", "folder with model.onnx, head.npz and model.json; empty: the shipped model"
@@ -139,10 +149,10 @@ class Config:
     )
 
     max_image_bytes: int = _option(20 * MIB, "largest photo file, bytes", low=1, high=512 * MIB)
-    max_image_pixels: int = _option(50_000_000, "largest photo, pixels", low=1, high=1 << 30)
+    max_image_pixels: int = _option(52_000_000, "largest photo, pixels", low=1, high=1 << 30)
     max_unscaled_pixels: int = _option(
-        16_800_000,
-        "largest PNG or WebP, which are decoded at full size, pixels",
+        26_000_000,
+        "largest PNG, WebP or AVIF, which take the most memory to decode, pixels",
         low=1,
         high=1 << 30,
     )
@@ -215,6 +225,15 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     for option in dataclasses.fields(Config):
         kind = type(option.default)
         default = "" if option.default == "" else f" (default: {option.default})"
+        if kind is bool:
+            parser.add_argument(
+                "--" + option.name.replace("_", "-"),
+                dest=option.name,
+                default=None,
+                action=argparse.BooleanOptionalAction,
+                help=f"{option.metadata['help']}{default} [{PREFIX}{option.name.upper()}]",
+            )
+            continue
         parser.add_argument(
             "--" + option.name.replace("_", "-"),
             dest=option.name,
@@ -225,7 +244,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         )
 
 
-def load(flags: Mapping[str, str | None], environ: Mapping[str, str], file: Path | None) -> Config:
+def load(
+    flags: Mapping[str, str | bool | None], environ: Mapping[str, str], file: Path | None
+) -> Config:
     """Load the settings.
 
     Args:
@@ -262,6 +283,11 @@ def _is_service_link(name: str, value: str) -> bool:
 
 
 def _typed(name: str, kind: type, value: Any) -> Any:
+    if isinstance(value, str) and kind is bool:
+        words = {"true": True, "1": True, "false": False, "0": False}
+        if value.lower() not in words:
+            raise ConfigError(f"{name} is {value!r}, not true or false")
+        return words[value.lower()]
     if isinstance(value, str) and kind is not str:
         try:
             return kind(value)

@@ -181,7 +181,7 @@ def test_probes_ask_for_what_the_server_has(built: str) -> None:
     assert {"startupProbe", "readinessProbe", "livenessProbe"} <= set(container(built))
     ports = {port["name"]: port["containerPort"] for port in container(built)["ports"]}
     wanted = settings(built)
-    assert ports == {"grpc": wanted.port, "metrics": wanted.metrics_port}
+    assert ports == {"grpc": wanted.port, "web": wanted.web_port, "metrics": wanted.metrics_port}
     names = {service.full_name for service in pb.DESCRIPTOR.services_by_name.values()}
     for kind in ("startupProbe", "readinessProbe", "livenessProbe"):
         probe = container(built)[kind]
@@ -309,6 +309,21 @@ def test_kube_linter_would_find_nothing_new(built: str) -> None:
     budget = one(built, "PodDisruptionBudget")["spec"]
     assert budget["maxUnavailable"] == 1, "pdb-max-unavailable, pdb-min-available"
     assert budget["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
+
+
+def test_the_ingress_leads_to_the_page_and_lets_every_photo_in(overlays: dict[str, str]) -> None:
+    built = overlays["ingress"]
+    ingress = one(built, "Ingress")
+    (rule,) = ingress["spec"]["rules"]
+    (path,) = rule["http"]["paths"]
+    service = one(built, "Service", path["backend"]["service"]["name"])
+    ports = {port["name"]: port["targetPort"] for port in service["spec"]["ports"]}
+    assert ports[path["backend"]["service"]["port"]["name"]] == "web"
+    (tls,) = ingress["spec"]["tls"]
+    assert tls["hosts"] == [rule["host"]]
+    limit = ingress["metadata"]["annotations"]["nginx.ingress.kubernetes.io/proxy-body-size"]
+    assert limit.endswith("m")
+    assert int(limit[:-1]) << 20 > settings(built).max_image_bytes
 
 
 def test_a_changed_setting_is_a_rollout(tools: Tools, tmp_path: Path) -> None:

@@ -43,7 +43,8 @@ def _run(*arguments: object, env: Mapping[str, str] | None = None, seconds: floa
 
 def _serve(*arguments: object, env: Mapping[str, str] | None = None) -> Done:
     """``protome serve`` that must refuse: a server that starts runs into the time limit."""
-    free = ("--host", "127.0.0.1", "--metrics-host", "127.0.0.1", "--port", 0, "--metrics-port", 0)
+    free = ("--host", "127.0.0.1", "--metrics-host", "127.0.0.1", "--port", 0, "--metrics-port", 0,
+            "--web-port", 0)  # fmt: skip
     return _run("serve", *free, *arguments, env=env, seconds=60)
 
 
@@ -160,7 +161,13 @@ def test_reconstruct_without_a_server_there_is_a_clear_failure(
 def test_info_says_what_the_server_is(server: EmbeddedServer) -> None:
     done = _run("info", "--address", server.address)
     assert done.returncode == 0, done.stderr
-    for fact in (protome.__version__, "Apache-2.0", "GLB, PLY, OBJ, STL", "DRACO", "16 faces"):
+    for fact in (
+        protome.__version__,
+        "Apache-2.0",
+        "GLB, PLY, OBJ, STL, OBJ_ZIP",
+        "DRACO",
+        "16 faces",
+    ):
         assert fact in done.stdout
 
 
@@ -293,7 +300,7 @@ def test_unknown_variable_is_named() -> None:
     _complains(_refuse(env={"PROTOME_MAX_FACE": "3"}), "max_face")
 
 
-@pytest.mark.parametrize("flag", ["--port", "--metrics-port"])
+@pytest.mark.parametrize("flag", ["--port", "--metrics-port", "--web-port"])
 def test_port_in_use_is_named(flag: str) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

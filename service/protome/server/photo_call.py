@@ -144,7 +144,7 @@ class PhotoCalls:
         """Reconstruct one photo, send its events, count and log the result.
 
         Args:
-            method: name of the gRPC method.
+            method: name of the method in the contract.
             call: the call that the photo belongs to.
             message: the request.
             deadline: on ``time.monotonic``.
@@ -172,7 +172,7 @@ class PhotoCalls:
                     request = self._converter.request(message, deadline, stream or call.tenant)
                     # gRPC keeps its copy of the photo as long as the call lasts.
                     with self._budget.hold(len(request.image)):
-                        emit = self._emitter(method, request, progress, send)
+                        emit = self._emitter(call.protocol, method, request, progress, send)
                         await self._pipeline.reconstruct(request, emit)
                 outcome = grpc.StatusCode.OK
             except ProtomeError as error:
@@ -188,18 +188,19 @@ class PhotoCalls:
                 raise problem from None
             finally:
                 seconds = time.monotonic() - began
-                self._metrics.ended(method, outcome.name, _reason(problem), seconds)
+                reason = _reason(problem)
+                self._metrics.ended(call.protocol, method, outcome.name, reason, seconds)
                 photo.span.end(outcome.name)
-                log_result(method, outcome, problem, seconds, progress.faces)
+                log_result(call.protocol, method, outcome, problem, seconds, progress.faces)
 
-    def refused(self, method: str, error: ProtomeError) -> None:
+    def refused(self, protocol: str, method: str, error: ProtomeError) -> None:
         """Count and log a photo that is refused before its message has arrived."""
         code = status.code(error)
-        self._metrics.refused(method, code.name, error.reason)
-        log_result(method, code, error)
+        self._metrics.refused(protocol, method, code.name, error.reason)
+        log_result(protocol, method, code, error)
 
     def incomplete(self, method: str, deadline: float) -> None:
-        """Count and log a photo whose call ended before its message had arrived.
+        """Count and log a photo whose gRPC call ended before its message had arrived.
 
         gRPC reports this in the same way if the client left and if the message is over its limit;
         in the second case the client gets RESOURCE_EXHAUSTED from gRPC itself.
@@ -207,8 +208,8 @@ class PhotoCalls:
         code = status_to_count(grpc.StatusCode.CANCELLED, deadline)
         limit = self._config.max_message_bytes
         error = ClientGone("the message did not arrive", max_message_bytes=limit)
-        self._metrics.refused(method, code.name, error.reason)
-        log_result(method, code, error)
+        self._metrics.refused("grpc", method, code.name, error.reason)
+        log_result("grpc", method, code, error)
 
     async def deliver(self, send: Callable[[M], Awaitable[None]], message: M) -> None:
         """Send a message.
@@ -243,7 +244,7 @@ class PhotoCalls:
                 self._finished += 1
 
     def _emitter(
-        self, method: str, request: Request, progress: _Progress, send: Send
+        self, protocol: str, method: str, request: Request, progress: _Progress, send: Send
     ) -> Callable[[Event], Awaitable[None]]:
         """Return the function that sends each event of the pipeline as one message."""
         writing = asyncio.Lock()
@@ -256,7 +257,7 @@ class PhotoCalls:
                 progress.faces = len(event.faces)
             elif isinstance(event, MeshPiece) and not progress.mesh_sent:
                 progress.mesh_sent = True
-                self._metrics.first_mesh(method, time.monotonic() - progress.began)
+                self._metrics.first_mesh(protocol, method, time.monotonic() - progress.began)
 
         return emit
 

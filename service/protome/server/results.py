@@ -30,6 +30,7 @@ def status_to_count(code: grpc.StatusCode, deadline: float) -> grpc.StatusCode:
 
 
 def log_result(
+    protocol: str,
     method: str,
     code: grpc.StatusCode,
     problem: ProtomeError | None,
@@ -37,7 +38,7 @@ def log_result(
     faces: int | None = None,
 ) -> None:
     """Log how a photo ended: one line, with the facts of the error if there is one."""
-    extra: dict[str, object] = {"method": method, "code": code.name}
+    extra: dict[str, object] = {"protocol": protocol, "method": method, "code": code.name}
     text = f"{method} {code.name}"
     if problem is not None:
         extra["reason"] = problem.reason

@@ -29,6 +29,7 @@ from protome.telemetry.tracing import Tracer, tracer_for
 from protome.threads import run_in_thread
 from protome.workers.pool import Pool
 
+from .backend import Backend, Listener, OpenListener
 from .convert import Converter
 from .health import Health
 from .interceptor import CallInterceptor
@@ -39,6 +40,7 @@ from .state_metrics import describe_server, watch_parts
 from .stop import stop_at_eof, stop_on_signals
 from .tls import Certificates, TlsError, load_certificates
 from .tokens import TokenFileError, Tokens
+from .uploads import Uploads
 
 log = logging.getLogger(__name__)
 
@@ -56,10 +58,14 @@ class Server:
     Args:
         config: the settings.
         until_eof: stop at the end of standard input too.
+        web: opens the HTTP port; None: gRPC only.
     """
 
-    def __init__(self, config: Config, *, until_eof: bool = False) -> None:
+    def __init__(
+        self, config: Config, *, until_eof: bool = False, web: OpenListener | None = None
+    ) -> None:
         self._config = config
+        self._web = web
         self._until_eof = until_eof
         self._metrics = Metrics()
         self._stop = asyncio.Event()
@@ -116,7 +122,8 @@ class Server:
         converter = Converter(config, model)
         photos = PhotoCalls(config, pipeline, converter, metrics, budget)
         info = converter.server_info(__version__, engine.provider)
-        service = PhotoService(config, photos, info)
+        uploads = Uploads(slow_uploads=config.slow_uploads, receive_seconds=config.receive_seconds)
+        service = PhotoService(config, photos, info, uploads)
         watch_parts(metrics, pool, inference, engine, forecast)
         describe_server(metrics, model, engine.provider)
         if not COMPILED:
@@ -125,7 +132,14 @@ class Server:
         interceptor = CallInterceptor(METHODS, tracer, tokens, metrics)
         server = create_grpc_server(config, interceptor, service, health)
         port = bind_port(server, config, certificates)
-        parts.push_async_callback(self._drain, server, photos, health)
+        ports = [port, http.port]
+        web = None
+        if self._web is not None:
+            web = await self._web(
+                Backend(config, photos, uploads, tokens, tracer, metrics, info, certificates)
+            )
+            ports.append(web.port)
+        parts.push_async_callback(self._drain, server, photos, health, web)
         await server.start()
         self._watching = asyncio.create_task(self._stop_if_grpc_ends(server))
         await health.set_ready(True)
@@ -134,7 +148,7 @@ class Server:
             *(model.name, port, engine.provider, config.worker_count, http.port),
         )
         if config.port_file:
-            write_port_file(Path(config.port_file), port, http.port)
+            write_port_file(Path(config.port_file), *ports)
         return photos
 
     async def main_loop(self, photos: PhotoCalls) -> None:
@@ -155,7 +169,9 @@ class Server:
                 finished = photos.finished
                 await run_in_thread(system.trim_memory)
 
-    async def _drain(self, server: grpc.aio.Server, photos: PhotoCalls, health: Health) -> None:
+    async def _drain(
+        self, server: grpc.aio.Server, photos: PhotoCalls, health: Health, web: Listener | None
+    ) -> None:
         """Report NOT_SERVING, refuse new calls, and let the calls in flight finish."""
         log.info("draining")
         await health.set_ready(False)
@@ -163,11 +179,13 @@ class Server:
         await asyncio.sleep(self._config.drain_delay)
         # GOAWAY makes clients connect to another server at once; calls in flight continue.
         seconds = self._config.drain_seconds
-        stopping = asyncio.create_task(server.stop(seconds + LAST_STATUS_SECONDS))
+        stopping = [asyncio.create_task(server.stop(seconds + LAST_STATUS_SECONDS))]
+        if web is not None:
+            stopping.append(asyncio.create_task(web.stop(seconds + LAST_STATUS_SECONDS)))
         await photos.drain(seconds)
         # Do not wait for open health watches and idle streams.
         await server.stop(LAST_STATUS_SECONDS)
-        await stopping
+        await asyncio.gather(*stopping)
 
     async def _start_pool(self, model: Model, parts: AsyncExitStack) -> Pool:
         config = self._config

@@ -32,6 +32,7 @@ class PhotoService:
         config: the settings.
         photos: reconstructs the photos.
         info: the response of GetServerInfo.
+        uploads: places to receive a photo.
     """
 
     def __init__(
@@ -39,13 +40,12 @@ class PhotoService:
         config: Config,
         photos: PhotoCalls,
         info: pb.GetServerInfoResponse,
+        uploads: Uploads,
     ) -> None:
         self._config = config
         self._photos = photos
         self._info = info
-        self._uploads = Uploads(
-            slow_uploads=config.slow_uploads, receive_seconds=config.receive_seconds
-        )
+        self._uploads = uploads
         self._streams = 0
 
     def handlers(self) -> grpc.GenericRpcHandler[Any, Any]:
@@ -84,7 +84,7 @@ class PhotoService:
                 try:
                     message = await self._receive(context, call, deadline)
                 except ProtomeError as error:
-                    self._photos.refused("Reconstruct", error)
+                    self._photos.refused("grpc", "Reconstruct", error)
                     raise
                 except asyncio.CancelledError:
                     self._photos.incomplete("Reconstruct", deadline)
@@ -100,7 +100,7 @@ class PhotoService:
                 with self._counted_stream():
                     await stream.serve()
             except (InvalidRequest, Overloaded) as error:
-                self._photos.refused("ReconstructMany", error)
+                self._photos.refused("grpc", "ReconstructMany", error)
                 raise
             except asyncio.CancelledError:
                 self._photos.incomplete("ReconstructMany", stream.deadline)

@@ -26,7 +26,10 @@ BYTES: Final = tuple(float(1 << power) for power in range(12, 26, 2))
 FACES: Final = (0, 1, 2, 3, 4, 6, 8, 12, 16, 32)
 BATCHES: Final = (1, 2, 4, 8, 16, 32)
 FILLS: Final = (0.25, 0.5, 0.625, 0.75, 0.875, 1.0)
-METHODS: Final = ("Reconstruct", "ReconstructMany")
+# By protocol.
+METHODS: Final = (
+    ("grpc", "Reconstruct"), ("grpc", "ReconstructMany"), ("http", "Reconstruct"),
+)  # fmt: skip
 # Status codes that a photo can end with, and the reasons of their errors.
 RESULTS: Final[Mapping[str, Sequence[str]]] = {
     "OK": [""],
@@ -62,28 +65,28 @@ class Metrics:
         r = self.registry
         self._requests = Counter(
             "protome_requests",
-            "Photos answered, by method, gRPC status code and reason of the error.",
-            ["method", "code", "reason"],
+            "Photos answered, by protocol, method, gRPC status code and reason of the error.",
+            ["protocol", "method", "code", "reason"],
             registry=r,
         )
         # Start at 0: Prometheus rates miss the first step of a series that begins above 0.
         for method in METHODS:
             for code, reasons in RESULTS.items():
                 for reason in reasons:
-                    self._requests.labels(method, code, reason)
+                    self._requests.labels(*method, code, reason)
         self._request_seconds = Histogram(
             "protome_request_duration_seconds",
             "Photo received to last message written.",
-            ["method"],
+            ["protocol", "method"],
             buckets=SECONDS,
             registry=r,
         )
         for method in METHODS:
-            self._request_seconds.labels(method)
+            self._request_seconds.labels(*method)
         self._first_seconds = Histogram(
             "protome_time_to_first_mesh_seconds",
             "Photo received to first mesh byte written.",
-            ["method"],
+            ["protocol", "method"],
             buckets=SECONDS,
             registry=r,
         )
@@ -170,23 +173,23 @@ class Metrics:
         """Count a photo that was received."""
         self._in_flight.inc()
 
-    def ended(self, method: str, code: str, reason: str, seconds: float) -> None:
+    def ended(self, protocol: str, method: str, code: str, reason: str, seconds: float) -> None:
         """Count a photo that was answered."""
         self._in_flight.dec()
-        self._requests.labels(method, code, reason).inc()
-        self._request_seconds.labels(method).observe(seconds)
+        self._requests.labels(protocol, method, code, reason).inc()
+        self._request_seconds.labels(protocol, method).observe(seconds)
 
-    def refused(self, method: str, code: str, reason: str) -> None:
+    def refused(self, protocol: str, method: str, code: str, reason: str) -> None:
         """Count a photo that was refused."""
-        self._requests.labels(method, code, reason).inc()
+        self._requests.labels(protocol, method, code, reason).inc()
 
     def unauthenticated(self) -> None:
         """Count a call without a known token."""
         self._unauthenticated.inc()
 
-    def first_mesh(self, method: str, seconds: float) -> None:
+    def first_mesh(self, protocol: str, method: str, seconds: float) -> None:
         """Record the time to the first byte of a photo's first mesh."""
-        self._first_seconds.labels(method).observe(seconds)
+        self._first_seconds.labels(protocol, method).observe(seconds)
 
     def waited_for_worker(self, seconds: float) -> None:
         """Record the time that a task of the current call waited for a worker."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import SpanExporter
 
 W3C: Final = TraceContextTextMapPropagator()
+GRPC_ATTRIBUTES: Final[Mapping[str, str]] = {"rpc.system.name": "grpc"}
 # Codes of failures whose cause is the server.
 ERROR_CODES: Final = ("INTERNAL", "UNAVAILABLE", "DEADLINE_EXCEEDED", "UNKNOWN")
 CLOSE_SECONDS: Final = 1.0
@@ -110,12 +111,14 @@ class Tracer:
             self._provider.add_span_processor(BatchSpanProcessor(exporter))
             self._tracer = self._provider.get_tracer("protome", version)
 
-    def begin(self, name: str, parent: Context) -> CallSpan:
+    def begin(
+        self, name: str, parent: Context, attributes: Mapping[str, str] = GRPC_ATTRIBUTES
+    ) -> CallSpan:
         """Start the span of a call; ``parent`` as from :func:`extract`."""
         if self._provider is None:
             return CallSpan(self._tracer, _span_without_exporter(parent))
         span = self._tracer.start_span(
-            name, parent, kind=trace.SpanKind.SERVER, attributes={"rpc.system.name": "grpc"}
+            name, parent, kind=trace.SpanKind.SERVER, attributes=attributes
         )
         return CallSpan(self._tracer, span)
 

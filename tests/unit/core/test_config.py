@@ -66,14 +66,17 @@ def test_every_setting_is_a_flag_a_variable_and_a_key(name: str, tmp_path: Path)
         int: min(1234, limits["high"]),
         float: 0.75,
         str: choices[-1] if choices else "other",
+        bool: not default,
     }[type(default)]
-    flag = parser().parse_args(["--" + name.replace("_", "-"), str(value)])
-    flags = {key: given for key, given in vars(flag).items() if key != "config"}
+    dashed = name.replace("_", "-")
+    given = [f"--no-{dashed}"] if value is False else [f"--{dashed}", str(value)]
+    flag = parser().parse_args(given)
+    flags = {key: read for key, read in vars(flag).items() if key != "config"}
     expected = dataclasses.replace(Config(), **{name: value})
     assert expected != Config()
     assert load(flags, {}, None) == expected
     assert load({}, {PREFIX + name.upper(): str(value)}, None) == expected
-    text = f'{name} = "{value}"' if isinstance(value, str) else f"{name} = {value}"
+    text = f'{name} = "{value}"' if isinstance(value, str) else f"{name} = {value}".lower()
     assert load({}, {}, toml(tmp_path, text)) == expected
 
 

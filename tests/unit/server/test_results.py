@@ -17,7 +17,7 @@ INF = float("inf")
 
 def logged(caplog: pytest.LogCaptureFixture, error: ProtomeError) -> logging.LogRecord:
     with caplog.at_level(logging.INFO):
-        log_result("Reconstruct", status.code(error), error, 0.25)
+        log_result("grpc", "Reconstruct", status.code(error), error, 0.25)
     (record,) = caplog.records
     return record
 
@@ -29,7 +29,7 @@ def test_an_answer_has_its_time_and_its_faces(
     caplog: pytest.LogCaptureFixture, faces: int | None, text: str | None
 ) -> None:
     with caplog.at_level(logging.INFO):
-        log_result("Reconstruct", grpc.StatusCode.OK, None, 0.25, faces)
+        log_result("grpc", "Reconstruct", grpc.StatusCode.OK, None, 0.25, faces)
     (record,) = caplog.records
     assert record.getMessage() == "Reconstruct OK in 0.250 s" + (f", {text}" if text else "")
     assert getattr(record, "faces", None) == faces

@@ -36,6 +36,8 @@ UNITS = (
 )
 WRONG_UNITS = re.compile(r"_(ms|milliseconds|minutes|kb|kib|mb|percent)(_|$)")
 
+SECONDS = "protome_request_duration_seconds_count"
+
 
 @dataclass(frozen=True)
 class Card:
@@ -68,8 +70,8 @@ def metrics() -> Metrics:
     watch_parts(made, parts, parts, parts, parts)
     made.began()
     made.began()
-    made.ended("Reconstruct", "OK", "", 0.2)
-    made.first_mesh("Reconstruct", 0.1)
+    made.ended("http", "Reconstruct", "OK", "", 0.2)
+    made.first_mesh("http", "Reconstruct", 0.1)
     made.stage("decode", 0.01)
     made.batch(BatchFacts(faces=3, rows=4, reason=Reason.FULL, seconds=0.6, gone=1))
     made.work(1.4)
@@ -122,7 +124,7 @@ def test_labels_do_not_repeat_the_name(metrics: Metrics) -> None:
     for family in own(metrics):
         for sample in family.samples:
             assert set(sample.labels) <= {
-                "method", "code", "reason", "stage", "le", "version", "name", "digest",
+                "protocol", "method", "code", "reason", "stage", "le", "version", "name", "digest",
                 "execution_provider", "dispatch_reason",
             }  # fmt: skip
 
@@ -141,11 +143,15 @@ def test_buckets_rise(metrics: Metrics) -> None:
             assert edges[-1] == float("inf")
 
 
-def test_requests_are_counted_by_method_and_code(metrics: Metrics) -> None:
-    assert value(metrics, "protome_requests_total", method="Reconstruct", code="OK", reason="") == 1
+def test_requests_are_counted_by_protocol_method_and_code(metrics: Metrics) -> None:
+    labels = {"protocol": "http", "method": "Reconstruct"}
+    ended = {"code": "OK", "reason": ""}
+    assert value(metrics, "protome_requests_total", **labels, **ended) == 1
+    other = {**labels, **ended, "protocol": "grpc"}
+    assert value(metrics, "protome_requests_total", **other) == 0
     assert value(metrics, "protome_requests_in_flight") == 1
-    assert value(metrics, "protome_request_duration_seconds_sum", method="Reconstruct") == 0.2
-    assert value(metrics, "protome_time_to_first_mesh_seconds_sum", method="Reconstruct") == 0.1
+    assert value(metrics, "protome_request_duration_seconds_sum", **labels) == 0.2
+    assert value(metrics, "protome_time_to_first_mesh_seconds_sum", **labels) == 0.1
 
 
 def test_counters_of_photos_start_at_zero() -> None:
@@ -156,15 +162,16 @@ def test_counters_of_photos_start_at_zero() -> None:
     ends -= {("INTERNAL", "NO_SURFACE"), ("UNAUTHENTICATED", "UNAUTHENTICATED")}
     # Without an error: gRPC ends calls whose client has left or whose deadline has passed.
     ends |= {("OK", ""), ("CANCELLED", ""), ("DEADLINE_EXCEEDED", "")}
-    for method in METHODS:
+    for protocol, method in METHODS:
         found = {
             (sample.labels["code"], sample.labels["reason"]): sample.value
             for family in own(fresh)
             for sample in family.samples
-            if sample.name == "protome_requests_total" and sample.labels["method"] == method
+            if sample.name == "protome_requests_total"
+            if (sample.labels["protocol"], sample.labels["method"]) == (protocol, method)
         }
         assert found == dict.fromkeys(ends, 0.0)
-        assert value(fresh, "protome_request_duration_seconds_count", method=method) == 0
+        assert value(fresh, SECONDS, protocol=protocol, method=method) == 0
 
 
 def test_stages_are_there_before_the_first_request() -> None:
