@@ -103,7 +103,7 @@ def _evaluate(args: argparse.Namespace) -> None:
     model, space = Served(args.model), ShapeSpace.load(args.space)
     faces = []
     if args.photos:
-        faces = evaluate_photos(model, args.photos, args.landmarks, space, args.second)
+        faces = evaluate_photos(model, args.photos, args.landmarks, space, args.second, args.masks)
         print(table(faces), flush=True)
     synthetic = confidence = groups = None
     if args.holdout:
@@ -250,6 +250,7 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("--photos", type=Path, help="folder of pictures")
     p.add_argument("--landmarks", type=Path, help=".npz with names, points, yaw_degrees")
     p.add_argument("--second", type=Path, help=".npz with another annotation: names, points")
+    p.add_argument("--masks", type=Path, help=".npz with masks of the persons")
     p.add_argument("--head", default="tiny")
     p.add_argument("--holdout", type=Path, help="folder of synthetic shards not trained on")
     p.add_argument("--count", type=int, default=100)

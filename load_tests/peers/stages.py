@@ -78,6 +78,6 @@ class Stages:
     def build(self, face: Predicted) -> bytes:
         """Build the mesh of a head and encode it."""
         frame, inputs = face
-        job = self._request.mesh_job(self._level, frame, None)
+        job = self._request.mesh_job(self._level, frame)
         _, (mesh,) = build(self._pipeline.head, job, inputs)
         return mesh

@@ -80,10 +80,16 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="add to each vertex whether the photo shows it, and a confidence",
     )
+    reconstruct.add_argument(
+        "--turn-to-front",
+        action="store_true",
+        help="turn the heads so that they look straight into the camera",
+    )
     for flag, help_ in (
         ("--max-faces", "largest number of faces; 0: the server's limit"),
         ("--max-triangles", "simplify each mesh to N triangles; 0: do not simplify"),
-        ("--max-mesh-bytes", "simplify each mesh until its file has N bytes; 0: do not simplify"),
+        ("--max-mesh-bytes", "reduce texture and mesh until the file has N bytes; 0: no limit"),
+        ("--max-texture-side", "largest width and height of a texture, 256 to 2048; 0: no limit"),
     ):
         reconstruct.add_argument(flag, type=_count, default=0, metavar="N", help=help_)
     reconstruct.set_defaults(run=_reconstruct)
@@ -218,12 +224,15 @@ def _one(client: Client, photo: Path, stem: str, args: argparse.Namespace) -> tu
         appearance=args.appearance,
         max_triangles=args.max_triangles,
         max_mesh_bytes=args.max_mesh_bytes,
+        max_texture_side=args.max_texture_side,
+        turn_to_front=args.turn_to_front,
         vertex_quality=args.vertex_quality,
     )
+    suffix = "zip" if args.format == "obj_zip" else args.format
     written = []
     for face in result.faces:
         if face.mesh:
-            path = args.output / f"{stem}_{face.index}.{args.format}"
+            path = args.output / f"{stem}_{face.index}.{suffix}"
             path.write_bytes(face.mesh)
             written.append(path.name)
     left_out = [f"face {f.index} {f.outcome}" for f in result.faces if not f.mesh]

@@ -149,10 +149,10 @@ class Config:
     )
 
     max_image_bytes: int = _option(20 * MIB, "largest photo file, bytes", low=1, high=512 * MIB)
-    max_image_pixels: int = _option(50_000_000, "largest photo, pixels", low=1, high=1 << 30)
+    max_image_pixels: int = _option(52_000_000, "largest photo, pixels", low=1, high=1 << 30)
     max_unscaled_pixels: int = _option(
-        16_800_000,
-        "largest PNG or WebP, which are decoded at full size, pixels",
+        26_000_000,
+        "largest PNG, WebP or AVIF, which take the most memory to decode, pixels",
         low=1,
         high=1 << 30,
     )
@@ -161,7 +161,7 @@ class Config:
         "scans of a progressive JPEG; a fifth of them if it is decoded at full size",
         low=1,
     )
-    max_faces: int = _option(16, "largest number of faces per photo", low=1, high=64)
+    max_faces: int = _option(32, "largest number of faces per photo", low=1, high=64)
     min_face_pixels: int = _option(20, "smallest width of a face, photo pixels", low=1)
     min_score: float = _option(0.6, "lowest confidence of the face detector, 0 to 1", low=0, high=1)
     chunk_bytes: int = _option(

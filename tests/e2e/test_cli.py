@@ -161,7 +161,13 @@ def test_reconstruct_without_a_server_there_is_a_clear_failure(
 def test_info_says_what_the_server_is(server: EmbeddedServer) -> None:
     done = _run("info", "--address", server.address)
     assert done.returncode == 0, done.stderr
-    for fact in (protome.__version__, "Apache-2.0", "GLB, PLY, OBJ, STL", "DRACO", "16 faces"):
+    for fact in (
+        protome.__version__,
+        "Apache-2.0",
+        "GLB, PLY, OBJ, STL, OBJ_ZIP",
+        "DRACO",
+        "32 faces",
+    ):
         assert fact in done.stdout
 
 

@@ -66,7 +66,7 @@ def test_empty_photo(stub: Stub) -> None:
 def test_not_a_picture(stub: Stub, data: bytes) -> None:
     problem = _refused(stub, data)
     assert (problem.code, problem.reason) == (INVALID, "UNSUPPORTED_FORMAT")
-    assert problem.metadata["formats"] == "JPEG,PNG,WebP"
+    assert problem.metadata["formats"] == "JPEG,PNG,WebP,HEIC,AVIF"
     assert problem.retry_seconds is None
 
 
@@ -102,16 +102,16 @@ def test_too_many_pixels(strict: Stub, format_: str) -> None:
     assert problem.metadata == {"width": "1001", "height": "300", "max_image_pixels": "300000"}
 
 
-def test_default_limits_refuse_a_photo_of_51_megapixels(stub: Stub) -> None:
-    problem = _refused(stub, saved(Image.new("L", (10_200, 5000)), "JPEG"))
+def test_default_limits_refuse_a_photo_of_53_megapixels(stub: Stub) -> None:
+    problem = _refused(stub, saved(Image.new("L", (10_600, 5000)), "JPEG"))
     assert problem.reason == "IMAGE_TOO_LARGE"
-    assert problem.metadata["max_image_pixels"] == "50000000"
+    assert problem.metadata["max_image_pixels"] == "52000000"
 
 
-def test_default_limits_refuse_a_png_of_17_megapixels(stub: Stub) -> None:
-    problem = _refused(stub, saved(Image.new("L", (3400, 5000)), "PNG"))
+def test_default_limits_refuse_a_png_of_27_megapixels(stub: Stub) -> None:
+    problem = _refused(stub, saved(Image.new("L", (5400, 5000)), "PNG"))
     assert problem.reason == "IMAGE_TOO_LARGE"
-    assert problem.metadata["max_unscaled_pixels"] == "16800000"
+    assert problem.metadata["max_unscaled_pixels"] == "26000000"
 
 
 def test_picture_of_a_few_pixels(stub: Stub) -> None:

@@ -102,12 +102,12 @@ def test_server_info(stub: Stub) -> None:
     assert 0.18 < info.nominal_head_height_metres < 0.26
     assert info.limits == pb.Limits(
         max_image_bytes=20 << 20,
-        max_image_pixels=50_000_000,
-        max_faces=16,
+        max_image_pixels=52_000_000,
+        max_faces=32,
         chunk_bytes=512 << 10,
         max_stream_photos=8,
         min_face_pixels=20,
-        max_unscaled_pixels=16_800_000,
+        max_unscaled_pixels=26_000_000,
     )
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from protome.config import Config
 from protome.errors import NoFaceFound, NoSurface

@@ -17,6 +17,11 @@ from protome_export.training.joined import JoinedNet
 
 from .calibration import Calibration, Network
 
+# Added to the hair's logits: on photographs it is less certain than on renders. Measured on the 120
+# photos: silhouette IoU .832 without it, .839 with it, .842 with 0.7, which also grows hair where
+# there is none.
+HAIR_BIAS = 0.4
+
 
 def fold_batch_norm(module: nn.Module) -> nn.Module:
     """Merge each Conv2d + BatchNorm2d pair of an eval-mode module, in place."""
@@ -104,7 +109,7 @@ class ServedNet(nn.Module):
             hair = torch.zeros(crops.shape[0], *HAIR_SHAPE, dtype=torch.uint8)
         else:
             logits = self.hair(pixels, out.rotation, out.scale, origin)
-            hair = (torch.sigmoid(logits) * 255 + 0.5).to(torch.uint8)
+            hair = (torch.sigmoid(logits + HAIR_BIAS) * 255 + 0.5).to(torch.uint8)
         c = self.calibration
         error = (out.width * c.factor + c.constant).clamp(min=0.5)
         return vertices, hair, landmarks, pose, error

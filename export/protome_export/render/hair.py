@@ -246,7 +246,8 @@ class HairShell:
         # A curtain beside the face is a strand; behind the head it reaches to the neck.
         behind = torch.sigmoid((torch.rad2deg(self.azimuth).abs() - 105) / 8)
         depth = torch.lerp(dice.uniform(1.5, 3.0)[:, None], torch.tensor(7.0), behind[None])
-        inside = torch.cat([skull - _ROOTS * self.directions, low - (out * depth[..., None])[:, None]], 1)
+        under = low - (out * depth[..., None])[:, None]
+        inside = torch.cat([skull - _ROOTS * self.directions, under], 1)
         return torch.cat([shell, low], 1), inside
 
     def _profile(self, dice: Dice, style: _Style) -> Tensor:

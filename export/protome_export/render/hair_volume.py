@@ -17,9 +17,7 @@ _FINE = 2  # subcells along a side of a cell
 _UP, _STEPS = 3, 26  # the shell is this much finer; steps from its inner to its outer side
 
 
-def hair_cells(
-    hair: Hair, view: View, count: int, shell: HairShell
-) -> tuple[Tensor, Tensor]:
+def hair_cells(hair: Hair, view: View, count: int, shell: HairShell) -> tuple[Tensor, Tensor]:
     """Return where hair or headgear is, and where it makes no difference.
 
     Everything between the shell and the skull counts, and a little of the skull, so that hair and

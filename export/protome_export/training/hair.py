@@ -26,7 +26,12 @@ _CENTRE: Final = (0.0, -3.0, 8.8)
 _RADII: Final = (7.8, 10.3, 10.2)
 _SOFT: Final = 3.0  # px over which a slab's logit changes by one
 _MOST: Final = 5.0  # largest logit of a slab
+_ROUND: Final = 8.0  # px over which a slab's two sides meet, so that there is no crease
 _W13, _W26, _W52 = 64, 48, 40
+# In training: the share of channels dropped of each map, finest first, and of samples without the
+# finest.
+_DROPPED: Final = (0.3, 0.2, 0.1, 0.1)
+_WITHOUT_FINEST: Final = 0.3
 
 
 class HairNet(nn.Module):
@@ -81,18 +86,15 @@ class HairNet(nn.Module):
         maps = self._trunk[0].maps(crops.to(self.dtype))
         return self.decode(maps, rotation, scale, origin)
 
-    def decode(
-        self, maps: list[Tensor], rotation: Tensor, scale: Tensor, origin: Tensor
-    ) -> Tensor:
+    def decode(self, maps: list[Tensor], rotation: Tensor, scale: Tensor, origin: Tensor) -> Tensor:
         """Compute the same from the trunk's maps."""
         middle, half = self._skull(rotation, scale, origin)
-        f0, f1, f2, f3 = maps
+        f0, f1, f2, f3 = self._thinned(maps)
         guide = self._guide(middle, half, origin).to(f0.dtype)
         g1, g2 = fn.avg_pool2d(guide, 2), fn.avg_pool2d(guide, 4)
-        pose = torch.cat(
-            [rotation.flatten(1), (scale * (1 / 6.2)).log()[:, None], origin[:, :2] * (1 / 104) - 1],
-            1,
-        ).to(f0.dtype)
+        size = (scale * (1 / 6.2)).log()[:, None]
+        place = origin[:, :2] * (1 / 104) - 1
+        pose = torch.cat([rotation.flatten(1), size, place], 1).to(f0.dtype)
         code = torch.cat([self.squeeze(f3).flatten(1), pose], 1)
         whole = self.spread(fn.relu(self.code(code)))[:, :, None, None]
         near = fn.interpolate(self.k3(f3), size=(13, 13), mode="bilinear", align_corners=False)
@@ -102,27 +104,37 @@ class HairNet(nn.Module):
         h = fn.interpolate(self.u1(h), scale_factor=2.0, mode="nearest")
         h = self.d0(fn.relu(h + self.k0(torch.cat([f0, guide], 1))))
         out = self.out(h).float()
-        front = (middle - half - 8 * out[:, SLICES])[:, None]
-        back = (middle + half + 8 * out[:, SLICES + 1])[:, None]
-        slab = torch.minimum(self.z - front, back - self.z) * (1 / _SOFT)
-        return slab.clamp(-_MOST, _MOST) + out[:, :SLICES]
+        half = half + 4 * (out[:, SLICES] + out[:, SLICES + 1])
+        middle = middle + 4 * (out[:, SLICES + 1] - out[:, SLICES])
+        away = ((self.z - middle[:, None]).square() + _ROUND**2).sqrt()
+        slab = (half[:, None] + _ROUND - away) * (1 / _SOFT)
+        return _smoothed(slab.clamp(-_MOST, _MOST) + out[:, :SLICES])
+
+    def _thinned(self, maps: list[Tensor]) -> list[Tensor]:
+        """Drop maps at random in training, the finest ones most: renders and photographs differ
+        in fine texture, so shapes are to be read from the coarse ones."""
+        if not self.training:
+            return maps
+        out = [fn.dropout2d(f, p) for f, p in zip(maps, _DROPPED, strict=True)]
+        keep = torch.rand(len(maps[0]), 1, 1, 1, device=maps[0].device) > _WITHOUT_FINEST
+        out[0] = out[0] * keep
+        return out
 
     def _skull(self, rotation: Tensor, scale: Tensor, origin: Tensor) -> tuple[Tensor, Tensor]:
         """Return middle and half of the way through the ellipsoid, (B, 52, 52) px; beside it half
         is negative."""
-        k = 1 / self.radii
-        inverse = rotation.transpose(1, 2) * (k[:, None] / scale[:, None, None])
+        inverse = rotation.transpose(1, 2) / (self.radii[:, None] * scale[:, None, None])
         along = inverse[:, :, 2]  # of a px of z, in radii
         x, y = self.x - origin[:, 0, None, None], self.y - origin[:, 1, None, None]
-        begin = [
-            inverse[:, i, 0, None, None] * x
-            + inverse[:, i, 1, None, None] * y
-            - self.centre[i] * k[i]
-            for i in range(3)
-        ]
+        i, j, k = (
+            inverse[:, n, 0, None, None] * x
+            + inverse[:, n, 1, None, None] * y
+            - self.centre[n] / self.radii[n]
+            for n in range(3)
+        )
         a = along.square().sum(1)[:, None, None]
-        b = sum(along[:, i, None, None] * begin[i] for i in range(3))
-        c = sum(begin[i].square() for i in range(3)) - 1
+        b = along[:, 0, None, None] * i + along[:, 1, None, None] * j + along[:, 2, None, None] * k
+        c = i.square() + j.square() + k.square() - 1
         inside = (b.square() - a * c) / a.square()
         half = inside.clamp(min=0).sqrt() - (-inside).clamp(min=0, max=2e4).sqrt()
         return origin[:, 2, None, None] - b / a, half
@@ -132,6 +144,11 @@ class HairNet(nn.Module):
         x = (self.x - origin[:, 0, None, None]) * (1 / 104)
         y = (self.y - origin[:, 1, None, None]) * (1 / 104)
         front, back = (middle - half) * (1 / 80) - 1, (middle + half) * (1 / 80) - 1
-        return torch.stack(
-            [x.expand_as(half), y.expand_as(half), front, back, half * (1 / 60)], 1
-        )
+        return torch.stack([x.expand_as(half), y.expand_as(half), front, back, half * (1 / 60)], 1)
+
+
+def _smoothed(logits: Tensor) -> Tensor:
+    """Smooth by 1 2 1 along each axis: the surface shall not show the cells."""
+    z = torch.cat([logits[:, :1], logits, logits[:, -1:]], 1)
+    z = 0.25 * (z[:, :-2] + z[:, 2:]) + 0.5 * logits
+    return fn.avg_pool2d(fn.avg_pool2d(fn.pad(z, (1, 1, 1, 1), mode="replicate"), 2, 1), 2, 1)

@@ -80,7 +80,7 @@ class HairSamples:
         return rotation, scale, origin + fn.pad(pivot[:, None], (2, 0)), pivot
 
 
-def _along_z(volume: Tensor, pivot: Tensor, zoom: Tensor) -> Tensor:
+def along_z(volume: Tensor, pivot: Tensor, zoom: Tensor) -> Tensor:
     """Resample stored volumes (B, 60, Y, X) to the network's slices, (B, 42, Y, X)."""
     z = (torch.arange(SLICES) + 0.5) * CELL
     at = ((z[None] - pivot[:, None]) / zoom[:, None] + PIVOT) / CELL - 0.5
@@ -111,8 +111,8 @@ def assemble(
         crops, landmarks, volume, zoom = _moved(crops, landmarks, volume, dice, c)
         crops = degraded(crops, dice, generator, c)
     rotation, scale, origin, pivot = samples.pose(landmarks)
-    cells = _along_z(volume[:, : GRID[0]], pivot, zoom)
-    weight = 1 - _along_z(volume[:, GRID[0] :], pivot, zoom)
+    cells = along_z(volume[:, : GRID[0]], pivot, zoom)
+    weight = 1 - along_z(volume[:, GRID[0] :], pivot, zoom)
     return HairBatch(crops, rotation, scale, origin, cells, weight)
 
 

@@ -1,4 +1,4 @@
-"""Train the hair network: occupancy of cells and silhouettes; averaged weights, resumable shards."""
+"""Train the hair network: occupancy of cells and silhouettes; averaged weights."""
 
 from __future__ import annotations
 
@@ -150,9 +150,8 @@ class HairTrainer:
 
     def save(self) -> None:
         """Write the averaged weights, as FP16."""
-        state = {
-            k: v.half() if v.dtype.is_floating_point else v for k, v in self.ema.state_dict().items()
-        }
+        full = self.ema.state_dict()
+        state = {k: v.half() if v.dtype.is_floating_point else v for k, v in full.items()}
         scratch = self.out / ".checkpoint.pt"
         torch.save({"ema": state, "step": self.step}, scratch)
         scratch.rename(self.out / "checkpoint.pt")

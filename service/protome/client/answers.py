@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -24,7 +25,8 @@ class Face:
         score: confidence of the detector, 0 to 1.
         outcome: RECONSTRUCTED, or why there is no mesh, as in protome.v1.FaceOutcome.
         message: an explanation of the outcome for people.
-        mesh_to_photo: (4, 4) matrix from mesh metres to photo pixels; None if left out.
+        mesh_to_photo: (4, 4) matrix from mesh metres to photo pixels; None if left out. The meshes
+            of STL files are in millimetres.
         mesh: the mesh file; empty if there is none.
         preview: the PREVIEW mesh, if one was asked for.
         confidence: probability that the mesh fits, see protome.v1.FaceSummary; None if unknown.
@@ -101,6 +103,8 @@ class Assembler:
             face.message = report.message
             face.confidence = report.confidence if report.HasField("confidence") else None
             face.concerns = tuple(short_name(pb.Concern, value) for value in report.concerns)
+            if report.mesh_to_photo:
+                face.mesh_to_photo = _matrix(report.mesh_to_photo)
             for mesh in report.meshes:
                 data = bytes(self._parts.get((report.face_index, mesh.detail), b""))
                 if hashlib.sha256(data).digest() != mesh.sha256:
@@ -114,9 +118,12 @@ class Assembler:
 
 def _face(face: pb.Face) -> Face:
     box = (face.box.x, face.box.y, face.box.width, face.box.height)
-    matrix = None
-    if face.mesh_to_photo:
-        matrix = np.array(face.mesh_to_photo, np.float64).reshape(4, 4).T
+    matrix = _matrix(face.mesh_to_photo) if face.mesh_to_photo else None
     return Face(
         face.index, box, face.score, short_name(pb.FaceOutcome, face.outcome), mesh_to_photo=matrix
     )
+
+
+def _matrix(numbers: Sequence[float]) -> npt.NDArray[np.float64]:
+    """Return the (4, 4) matrix of 16 column-major numbers."""
+    return np.array(numbers, np.float64).reshape(4, 4).T

@@ -73,7 +73,7 @@ class Client(Connection):
         A call whose connection breaks during the response is retried once.
 
         Args:
-            image: a JPEG, PNG or WebP file.
+            image: a JPEG, PNG, WebP, HEIC or AVIF file.
             timeout: time limit, seconds; None: the client's.
             options: see :class:`Options`.
 

@@ -34,7 +34,7 @@ def preview(photo: bytes, glb: bytes) -> U8:
     """Draw the photo, then the mesh shaded and textured, from the front and from the side.
 
     Args:
-        photo: a JPEG, PNG or WebP file.
+        photo: a picture file.
         glb: the mesh of one face, uncompressed, with texture.
 
     Returns:

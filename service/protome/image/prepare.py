@@ -13,12 +13,12 @@ import numpy as np
 from protome.errors import NoFaceFound
 from protome.geometry import CROP_SIDE, U8, Box, CropRule, Placement, place
 
+from .container import JPEG_MAGIC
 from .crop import blur_effect, cut
 from .decode import Image, ImageLimits, decode
 from .detector import run_detector
 from .faces import COARSE, TWO_PASSES, detect, faces_from_boxes, no_more_faces
 from .roll import Face, settle_given
-from .sanitize import JPEG_MAGIC
 
 # Longest side in pixels that detection and crops can use.
 USEFUL_SIDE: Final = 1600

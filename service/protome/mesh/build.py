@@ -12,10 +12,11 @@ from protome.confidence import ExpectedError
 from protome.geometry import F32, METRES_PER_PIXEL, U8, Frame, Level
 
 from .encode import EncodedMesh, Encoding, encode
+from .face_facts import FaceFacts
 from .head import Head
 from .mesh import apply_appearance
 from .simplify import UNLIMITED, MeshBudget, simplify_to_budget
-from .surface import Surface, compose
+from .surface import MIN_TRIANGLES, Surface, compose
 from .vertex_quality import rate_vertices
 
 
@@ -29,6 +30,8 @@ class MeshJob:
         frame: the part of the crop that the photo covers.
         budget: upper limits of the mesh.
         expected: errors that the model expects of the face; None: unknown or not needed.
+        facts: what the file says about the face, if its format can.
+        turn: (3, 3) rotation of the finished mesh, or None.
     """
 
     level: Level
@@ -36,6 +39,8 @@ class MeshJob:
     frame: Frame
     budget: MeshBudget = UNLIMITED
     expected: ExpectedError | None = None
+    facts: FaceFacts | None = None
+    turn: F32 | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,15 +105,26 @@ def build(head: Head, job: MeshJob, inputs: Sequence[U8]) -> tuple[BuiltMesh, li
     packed, hair, portrait = inputs
     vertices = packed.view(np.float32)
     spent = {"appearance": 0.0, "encode": 0.0}
+    limit = job.budget.max_bytes
+    room = 0
 
     def write(surface: Surface) -> EncodedMesh:
+        nonlocal room
         t0 = time.perf_counter()
         quality = (
             rate_vertices(surface, job.frame, job.expected) if job.encoding.vertex_quality else None
         )
-        mesh = apply_appearance(surface, job.encoding.appearance, portrait, job.frame, quality)
+        mesh = apply_appearance(
+            surface, job.encoding.appearance, portrait, job.frame, quality, job.turn
+        )
         t1 = time.perf_counter()
-        written = encode(mesh, job.encoding)
+        written = encode(mesh, job.encoding, job.facts, max_picture_bytes=room)
+        if 0 < limit < len(written.data) and written.picture_bytes:
+            # At least half of the limit for the texture, while the surface can still shrink.
+            share = limit // 2 if len(surface.triangles) > MIN_TRIANGLES else 1
+            room = max(share, limit - len(written.data) + written.picture_bytes)
+            if room < written.picture_bytes:
+                written = encode(mesh, job.encoding, job.facts, max_picture_bytes=room)
         spent["appearance"] += t1 - t0
         spent["encode"] += time.perf_counter() - t1
         return written

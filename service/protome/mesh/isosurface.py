@@ -94,14 +94,15 @@ def relax(
 ) -> Parts:
     """Space the vertices of a composed surface evenly; arguments as for :func:`compose`."""
     head, field = _PosedHead.of(vertices, triangles), HairField.of(hair, vertices, guard)
-    points, source, weights = parts[0].astype(np.float64), parts[3].copy(), parts[4].copy()
-    spots, free = smooth(points, parts[1].astype(np.float64), parts[2], rounds)
+    points, weights = parts[0].astype(np.float64), parts[4].astype(np.float64)
+    source = parts[3].astype(np.int64)
+    spots = smooth(points, parts[1].astype(np.float64), parts[2], rounds)
     moved, close = points.copy(), np.zeros(len(points), np.bool_)
-    skin = np.flatnonzero(free & (source >= 0))
+    skin = np.flatnonzero(source >= 0)
     if len(skin):
         triangle, shares, close[skin] = walk(spots[skin], source[skin], head.vertices, triangles)
         moved[skin] = head.at(triangle, shares)
-    tress = np.flatnonzero(free & (source < 0))
+    tress = np.flatnonzero(source < 0)
     if field is not None and len(tress):
         moved[tress], close[tress] = field.project(spots[tress]), True
     close &= np.linalg.norm(moved - points, axis=1) < step

@@ -15,32 +15,21 @@ from .scan import I64, Bits
 
 # Share of the way to the middle of the neighbours.
 PACE: Final = 0.8
-# Cosine of the angle between the normals of neighbours from which on a vertex moves freely, and up
-# to which it does not at all.
-SMOOTH: Final = 0.8
-CREASE: Final = 0.4
 # Most triangles that a vertex walks over.
 MOST_STEPS: Final = 12
 
 
-def smooth(points: F64, normals: F64, triangles: U32, rounds: int) -> tuple[F64, Bits]:
-    """Move vertices towards the middle of their neighbours, across their normals.
-
-    Returns:
-        The new points, and whether each may move at all.
-    """
+def smooth(points: F64, normals: F64, triangles: U32, rounds: int) -> F64:
+    """Return vertices moved towards the middle of their neighbours, across their normals."""
     starts, ends = triangles.ravel(), triangles[:, [1, 2, 0]].ravel()
     n = len(points)
-    least = np.ones(n)
-    np.minimum.at(least, starts, (normals[starts] * normals[ends]).sum(axis=1))
-    freedom = np.clip((least - CREASE) / (SMOOTH - CREASE), 0, 1)[:, None]
     degree = np.bincount(starts, minlength=n)[:, None]
     for _ in range(rounds):
         sums = np.stack([np.bincount(starts, points[ends, a], n) for a in range(3)], axis=1)
         way = sums / degree - points
         way -= (way * normals).sum(axis=1, keepdims=True) * normals
-        points = points + PACE * freedom * way
-    return points, freedom[:, 0] > 0
+        points = points + PACE * way
+    return points
 
 
 def walk(points: F64, source: I64, vertices: F64, triangles: I32) -> tuple[I64, F64, Bits]:

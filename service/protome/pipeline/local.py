@@ -25,6 +25,7 @@ from protome.mesh.head import Head, load_head
 from protome.model.card import Model, load_model
 from protome.model.engine import Engine, Prediction
 
+from .assess import assess
 from .photo_run import FaceTask, face_tasks
 from .request import Request
 
@@ -133,7 +134,8 @@ class LocalPipeline:
             NoSurface: the network found no head in the crop.
         """
         expected = self.model.expected_error(prediction.landmarks, prediction.landmark_error)
-        job = request.mesh_job(level, task.frame, expected)
+        about = assess(task.found, task.frame, prediction, expected, front=request.front)
+        job = request.mesh_job(level, task.frame, about)
         inputs = pack(prediction.vertices, prediction.hair, task.portrait)
         mesh, (data,) = build(self.head, job, inputs)
         return mesh.holding(data)

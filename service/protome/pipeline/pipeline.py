@@ -23,7 +23,6 @@ from typing import Any, Final
 
 import numpy as np
 
-from protome.confidence import ExpectedError
 from protome.config import Config
 from protome.errors import (
     ClientGone,
@@ -44,6 +43,7 @@ from protome.telemetry.context import record_stages
 from protome.telemetry.metrics import Metrics
 from protome.workers.pool import Pool, Rank
 
+from .assess import Assessment, assess
 from .inference import Inference, Inferred
 from .photo_run import FaceTask, PhotoRun, WorkAccount, face_tasks, mesh_kind
 from .request import Event, FaceReport, MeshPiece, Report, Request, split
@@ -192,12 +192,14 @@ class Pipeline:
             report.inferred = inferred.without_shape()
             prediction = inferred.prediction
             expected = self._model.expected_error(prediction.landmarks, prediction.landmark_error)
+            about = assess(face.found, face.frame, prediction, expected, front=run.request.front)
+            report.about = about
             inputs = pack(prediction.vertices, prediction.hair, face.portrait)
             with self._budget.hold(prediction.vertices.nbytes + prediction.hair.nbytes):
                 for level in run.request.levels:
                     # Build no more meshes while the client does not read.
                     async with sending:
-                        mesh = await self._build(inputs, face, level, run, expected)
+                        mesh = await self._build(inputs, face, level, run, about)
                         await self._send(mesh, face.index, level, emit)
                     # The bytes are sent; the report needs only the facts.
                     report.meshes.append(mesh.holding(b""))
@@ -224,11 +226,11 @@ class Pipeline:
         face: FaceTask,
         level: Level,
         run: PhotoRun,
-        expected: ExpectedError | None,
+        about: Assessment,
     ) -> BuiltMesh:
         request = run.request
         kind = mesh_kind(level, request)
-        job = request.mesh_job(level, face.frame, expected)
+        job = request.mesh_job(level, face.frame, about)
         facts: BuiltMesh
         facts, (data,) = await self._pool.run(
             "build",

@@ -10,7 +10,14 @@ from google.protobuf.message import DecodeError, Message
 from protome.config import Config
 from protome.errors import InvalidRequest
 from protome.geometry import Box, Level
-from protome.mesh.encode import WITH_VERTEX_QUALITY, Compression, Encoding, Format, choose
+from protome.mesh.encode import (
+    TEXTURE_SIDES,
+    WITH_VERTEX_QUALITY,
+    Compression,
+    Encoding,
+    Format,
+    choose,
+)
 from protome.mesh.mesh import Appearance
 from protome.mesh.simplify import MIN_BYTES, MeshBudget
 from protome.mesh.surface import MIN_TRIANGLES
@@ -79,6 +86,7 @@ def read_request(
         encoding=_encoding(message),
         deadline=deadline,
         stream=stream,
+        front=message.turn_to_front,
         priority=PRIORITIES[_known_priority(message.priority)],
         mesh_budget=MeshBudget(
             _at_least(MIN_TRIANGLES, message.max_triangles, "max_triangles"),
@@ -93,6 +101,7 @@ def _encoding(message: pb.ReconstructRequest) -> Encoding:
         {_enum(Compression, c, Compression.NONE, "compressions") for c in message.compressions},
         _enum(Appearance, message.appearance, Appearance.NONE, "appearance"),
         vertex_quality=message.vertex_quality,
+        max_texture_side=_texture_side(message.max_texture_side),
     )
     if encoding.vertex_quality and encoding.format not in WITH_VERTEX_QUALITY:
         raise InvalidRequest(
@@ -101,6 +110,18 @@ def _encoding(message: pb.ReconstructRequest) -> Encoding:
             value=encoding.format.name,
         )
     return encoding
+
+
+def _texture_side(value: int) -> int:
+    low, high = TEXTURE_SIDES
+    if value and not low <= value <= high:
+        raise InvalidRequest(
+            f"max_texture_side is {value}, it must be 0 or {low} to {high}",
+            field="max_texture_side",
+            least=low,
+            most=high,
+        )
+    return value
 
 
 def _enum(kind: type[E], value: int, default: E, name: str) -> E:

@@ -15,10 +15,10 @@ from protome_export.render.hair_volume import CELL, GRID, PIVOT
 from protome_export.render.random_draws import Dice
 from protome_export.training.config import Config, dump_config
 from protome_export.training.facemesh import FaceMesh
+from protome_export.training.geometry import NEAREST
 from protome_export.training.hair import COLUMNS, SIDE, SLICES, HairNet
 from protome_export.training.hair_data import (
     DRAWS,
-    NEAREST,
     HairSamples,
     assemble,
     draw_hair_batch,
@@ -26,9 +26,8 @@ from protome_export.training.hair_data import (
 from protome_export.training.hair_trainer import HairTrainer, evaluate_hair, hair_losses, load_hair
 from protome_export.training.shape_space import ShapeSpace
 from protome_export.training.shards import find_shards, read_hair, read_shard
+from tests.export.runs import space_of
 from tests.support.facemesh import write_small_mesh
-
-from ..runs import space_of
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +92,9 @@ def test_augmentation_moves_picture_landmarks_and_cells_together(samples: HairSa
         if flipped[b]:
             # The skull is as good as symmetric, hair is not: it follows the picture.
             assert (moved.cells[b] - plain.cells[b].flip(2)).abs().mean() < 0.01
-            assert moved.rotation[b, 0, 2] == pytest.approx(-float(plain.rotation[b, 0, 2]), abs=0.1)
+            assert moved.rotation[b, 0, 2] == pytest.approx(
+                -float(plain.rotation[b, 0, 2]), abs=0.1
+            )
         else:
             assert (moved.cells[b] - plain.cells[b]).abs().mean() < 0.002
     assert len(MIRROR68) == 68

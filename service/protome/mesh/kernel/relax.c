@@ -12,9 +12,6 @@
 
 /* Share of the way to the middle of the neighbours. */
 static const float PACE = 0.8F;
-/* Cosine of the angle between the normals of neighbours from which on a vertex moves freely, and
- * up to which it does not at all. */
-static const float SMOOTH = 0.8F, CREASE = 0.4F;
 /* Most triangles that a vertex walks over. */
 #define MOST_STEPS 12
 
@@ -28,38 +25,28 @@ static void cross(const float *a, const float *b, float *out) {
 
 /* ---- smoothing */
 
-/* How freely each vertex moves, 0 to 1, and how many neighbours it has.
- *
- * Each neighbour is the end of one directed edge, because the mesh is closed. */
-static void find_freedom(const pm_mesh *mesh, float *freedom, uint32_t *degree) {
-    for (size_t v = 0; v < mesh->vertex_count; v++) freedom[v] = 1;
-    for (size_t c = 0; c < 3 * mesh->triangle_count; c++) {
-        const uint32_t a = mesh->triangles[c], b = mesh->triangles[c % 3 == 2 ? c - 2 : c + 1];
-        const float cosine = dot(mesh->normals + 3 * (size_t)a, mesh->normals + 3 * (size_t)b);
-        if (cosine < freedom[a]) freedom[a] = cosine;
-        degree[a]++;
-    }
-    for (size_t v = 0; v < mesh->vertex_count; v++) {
-        const float share = (freedom[v] - CREASE) / (SMOOTH - CREASE);
-        freedom[v] = share < 0 ? 0 : share > 1 ? 1 : share;
-    }
+/* Count the neighbours of each vertex: each is the end of one directed edge, as the mesh is closed. */
+static void find_degree(const pm_mesh *mesh, uint32_t *degree) {
+    for (size_t c = 0; c < 3 * mesh->triangle_count; c++) degree[mesh->triangles[c]]++;
 }
 
 /* One round: ``spots`` move in the planes across the mesh's normals. */
-static void smooth(const pm_mesh *mesh, const float *freedom, const uint32_t *degree, float *sums,
-                   float *spots) {
+static void smooth(const pm_mesh *mesh, const uint32_t *degree, float *sums, float *spots) {
     memset(sums, 0, 3 * mesh->vertex_count * sizeof *sums);
-    for (size_t c = 0; c < 3 * mesh->triangle_count; c++) {
-        float *sum = sums + 3 * (size_t)mesh->triangles[c];
-        const float *spot = spots + 3 * (size_t)mesh->triangles[c % 3 == 2 ? c - 2 : c + 1];
-        for (int i = 0; i < 3; i++) sum[i] += spot[i];
+    for (size_t k = 0; k < mesh->triangle_count; k++) {
+        const uint32_t *corners = mesh->triangles + 3 * k;
+        for (int c = 0; c < 3; c++) {
+            float *sum = sums + 3 * (size_t)corners[c];
+            const float *spot = spots + 3 * (size_t)corners[c == 2 ? 0 : c + 1];
+            for (int i = 0; i < 3; i++) sum[i] += spot[i];
+        }
     }
     for (size_t v = 0; v < mesh->vertex_count; v++) {
         const float *normal = mesh->normals + 3 * v;
         float *spot = spots + 3 * v, way[3];
         for (int i = 0; i < 3; i++) way[i] = sums[3 * v + i] / (float)degree[v] - spot[i];
         const float up = dot(way, normal);
-        for (int i = 0; i < 3; i++) spot[i] += PACE * freedom[v] * (way[i] - up * normal[i]);
+        for (int i = 0; i < 3; i++) spot[i] += PACE * (way[i] - up * normal[i]);
     }
 }
 
@@ -193,16 +180,15 @@ pm_status pm_relax(const pm_head *head, const float *normals, const pm_hair *hai
     const size_t n = mesh->vertex_count;
     rings rings = {0};
     pm_status status = PM_NO_MEMORY;
-    float *room = malloc((7 * n + 1) * sizeof *room);
+    float *room = malloc((6 * n + 1) * sizeof *room);
     uint32_t *degree = calloc(n + 1, sizeof *degree);
     if (room && degree && make_rings(head, &rings)) {
-        float *spots = room, *sums = room + 3 * n, *freedom = room + 6 * n;
+        float *spots = room, *sums = room + 3 * n;
         status = PM_OK;
         memcpy(spots, mesh->vertices, 3 * n * sizeof *spots);
-        find_freedom(mesh, freedom, degree);
-        for (int r = 0; r < rounds; r++) smooth(mesh, freedom, degree, sums, spots);
+        find_degree(mesh, degree);
+        for (int r = 0; r < rounds; r++) smooth(mesh, degree, sums, spots);
         for (size_t v = 0; v < n; v++) {
-            if (!(freedom[v] > 0)) continue;
             if (mesh->source[v] < 0) return_to_hair(hair, step, spots + 3 * v, mesh, v);
             else return_to_head(&rings, normals, step, spots + 3 * v, mesh, v);
         }

@@ -8,7 +8,7 @@
 /* Moves each vertex along the surface towards the middle of its neighbours, ``rounds`` times.
  *
  * normals: of the head's vertices. The vertices stay on the head's triangles or on the hair's
- * surface; those at creases stay where they are.
+ * surface.
  */
 pm_status pm_relax(const pm_head *head, const float *normals, const pm_hair *hair, int step,
                    int rounds, pm_mesh *mesh);
