@@ -100,8 +100,9 @@ def test_reflection_finds_services_methods_and_itself(channel: grpc.Channel, pat
         SERVICE: "protome/v1/reconstruction.proto",
         f"{SERVICE}.Reconstruct": "protome/v1/reconstruction.proto",
         "protome.v1.Header": "protome/v1/reconstruction.proto",
-        "grpc.health.v1.Health.Check": "grpc/health/v1/health.proto",
-        own: own.removesuffix(".ServerReflection").replace(".", "/") + "/reflection.proto",
+        # grpcio has files of these names.
+        "grpc.health.v1.Health.Check": "grpc_health/v1/health.proto",
+        own: f"grpc_reflection/{own.split('.')[2]}/reflection.proto",
     }
     missing = [f"{SERVICE}.Nothing", SERVICE + ".", "Reconstruct", "", "protome.v1.Header.Nothing"]
     ask_for = channel.stream_stream(
