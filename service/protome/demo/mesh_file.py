@@ -46,10 +46,11 @@ def _model(mesh: trimesh.Trimesh) -> Model3D:
             # trimesh has the origin of textures at the bottom left.
             uv = np.asarray(mesh.visual.uv * (1, -1) + (0, 1), np.float32)
             picture = np.asarray(image.convert("RGB"))
-        # In a GLB, vertex colours are a part of the material, and linear.
+        # In a GLB, vertex colours are a part of the material, linear, of 8 or 16 bits; those from
+        # Draco come as 32 bits.
         linear = mesh.visual.vertex_attributes.get("color")
         if linear is not None:
-            share = linear[:, :3] / np.iinfo(linear.dtype).max
+            share = linear[:, :3] / (255 if linear.dtype == np.uint8 else 65535)
             colours = np.asarray(255 * share ** (1 / 2.2), np.uint8)
     positions, triangles = mesh.vertices.astype(np.float32), mesh.faces.astype(np.uint32)
     normals = np.asarray(mesh.vertex_normals, np.float32)
