@@ -26,8 +26,8 @@ from .connect import add_server_flags, connect
 from .reconstruct import count
 
 INFO_TIMEOUT_SECONDS: Final = 60.0
-# These are for the user; others are defects.
-ERRORS: Final = (
+# Errors whose message is enough for the user.
+EXPECTED_ERRORS: Final = (
     config.ConfigError,
     EmbeddedError,
     OSError,
@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return status
     except KeyboardInterrupt:
         return 130
-    except ERRORS as error:
+    except EXPECTED_ERRORS as error:
         print(f"protome: {error}", file=sys.stderr)
         return 1
 

@@ -58,11 +58,10 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def count(text: str) -> int:
-    """Parse a number that is not negative."""
-    value = int(text)
-    if value < 0:
-        raise ValueError(text)
-    return value
+    """Parse a number of at least 0."""
+    if not text.isascii() or not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of at least 0")
+    return int(text)
 
 
 def run(args: argparse.Namespace) -> int:

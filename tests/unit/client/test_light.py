@@ -12,6 +12,7 @@ from protome.cli import main
 from protome.embedded import EmbeddedServer
 from protome.extras import ServerMissing
 
+GRPC = ("grpc", "cython", "_cython")
 LISTING = """
 import sys
 before = set(sys.modules)
@@ -25,8 +26,9 @@ def test_the_client_and_the_command_import_what_the_client_needs() -> None:
     """Whatever else is imported is not installed with it."""
     command = [sys.executable, "-c", LISTING]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert set(done.stdout.split()) <= {"protome", "grpc", "google", "typing_extensions"}
-    assert "protome" in done.stdout
+    # gRPC imports its optional packages itself.
+    packages = {name for name in done.stdout.split() if not name.startswith(GRPC)}
+    assert packages - {"typing_extensions"} == {"protome", "google"}
 
 
 @pytest.fixture
