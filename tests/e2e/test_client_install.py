@@ -45,6 +45,7 @@ def test_the_client_alone_is_small_and_works(
     assert sum(sizes.values()) < LARGEST_BYTES
 
     (tmp_path / "face.jpg").write_bytes(sample_photo)
+    command: list[str | Path]
     command = [python, "-m", "protome", "reconstruct", tmp_path / "face.jpg", "-o", tmp_path]
     done = subprocess.run([*command, "--address", server.address, "--strict"], check=False)
     assert done.returncode == 0

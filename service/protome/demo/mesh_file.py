@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import trimesh
@@ -37,18 +38,19 @@ def read_mesh(file: Path) -> Model3D:
 
 
 def _model(mesh: trimesh.Trimesh) -> Model3D:
+    visual: Any = mesh.visual
     uv = picture = colours = None
-    if mesh.visual.kind == "vertex":
-        colours = np.asarray(mesh.visual.vertex_colors[:, :3])
-    elif mesh.visual.kind == "texture":
-        image = getattr(mesh.visual.material, "baseColorTexture", None)
-        if image is not None and mesh.visual.uv is not None:
+    if visual.kind == "vertex":
+        colours = np.asarray(visual.vertex_colors[:, :3])
+    elif visual.kind == "texture":
+        image = getattr(visual.material, "baseColorTexture", None)
+        if image is not None and visual.uv is not None:
             # trimesh has the origin of textures at the bottom left.
-            uv = np.asarray(mesh.visual.uv * (1, -1) + (0, 1), np.float32)
+            uv = np.asarray(visual.uv * (1, -1) + (0, 1), np.float32)
             picture = np.asarray(image.convert("RGB"))
         # In a GLB, vertex colours are a part of the material, linear, of 8 or 16 bits; those from
         # Draco come as 32 bits.
-        linear = mesh.visual.vertex_attributes.get("color")
+        linear = visual.vertex_attributes.get("color")
         if linear is not None:
             share = linear[:, :3] / (255 if linear.dtype == np.uint8 else 65535)
             colours = np.asarray(255 * share ** (1 / 2.2), np.uint8)

@@ -77,7 +77,7 @@ def test_photos_are_bytes_or_paths(tmp_path: Path) -> None:
     file = tmp_path / "face.jpg"
     file.write_bytes(PHOTO)
     with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as held:
-        photos = [
+        photos: list[Any] = [
             *(PHOTO, bytearray(PHOTO), memoryview(PHOTO), array.array("B", PHOTO), held),
             *(np.frombuffer(PHOTO, np.uint8), file, str(file)),
         ]
