@@ -21,9 +21,9 @@ from protome.extras import ServerMissing, require_server
 from protome.server.tokens import new_token
 from protome.v1 import reconstruction_pb2 as pb
 
-from . import reconstruct
-from .connect import add_server_flags, connect
-from .reconstruct import count
+from .commands import reconstruct
+from .commands.connect import add_server_flags, connect
+from .commands.reconstruct import count
 
 INFO_TIMEOUT_SECONDS: Final = 60.0
 # Errors whose message is enough for the user.
