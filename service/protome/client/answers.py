@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
@@ -158,10 +159,12 @@ class Assembler:
 
 def _face(face: pb.Face) -> Face:
     box = (face.box.x, face.box.y, face.box.width, face.box.height)
-    matrix = None
-    if values := face.mesh_to_photo:
-        # Column-major on the wire.
-        matrix = tuple((values[n], values[n + 4], values[n + 8], values[n + 12]) for n in range(4))
+    matrix = _matrix(face.mesh_to_photo) if face.mesh_to_photo else None
     return Face(
         face.index, box, face.score, short_name(pb.FaceOutcome, face.outcome), mesh_to_photo=matrix
     )
+
+
+def _matrix(numbers: Sequence[float]) -> Matrix:
+    """Return the rows of 16 column-major numbers."""
+    return tuple((numbers[n], numbers[n + 4], numbers[n + 8], numbers[n + 12]) for n in range(4))
