@@ -18,7 +18,7 @@ V1: Final = V1ALPHA.replace("v1alpha", "v1")
 METHOD: Final = "ServerReflectionInfo"
 
 
-class _Servicer(reflection.aio.ReflectionServicer):  # type: ignore[name-defined]  # Untyped.
+class _Servicer(reflection.aio.ReflectionServicer):  # type: ignore[name-defined,misc]
     """Find the file of a method too, which protobuf's pool in Python does not."""
 
     def _file_containing_symbol(

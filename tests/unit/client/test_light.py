@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
 
 import pytest
 
-from protome import extras
 from protome.cli import main
 from protome.embedded import EmbeddedServer
 from protome.extras import ServerMissing
@@ -33,10 +34,10 @@ def test_the_client_and_the_command_import_what_the_client_needs() -> None:
 
 @pytest.fixture
 def without_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = extras.find_spec
-    monkeypatch.setattr(
-        extras, "find_spec", lambda name: None if name == "onnxruntime" else found(name)
-    )
+    def find(name: str) -> ModuleSpec | None:
+        return None if name == "onnxruntime" else find_spec(name)
+
+    monkeypatch.setattr("protome.extras.find_spec", find)
 
 
 @pytest.mark.usefixtures("without_server")
