@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from pathlib import PurePath
 from typing import Any, Final
@@ -10,6 +11,10 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 from protome.sample import SAMPLE
+
+# As in a worker: two test processes share the cores, and threads of the detector that wait for each
+# other would take most of them. Read when the detector is loaded.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 # Every test in these folders is slow; others are marked one by one.
 SLOW: Final = {"deploy", "faults", "fuzz"}

@@ -73,6 +73,18 @@ def _train(args: argparse.Namespace) -> None:
     trainer.run()
 
 
+def _train_hair(args: argparse.Namespace) -> None:
+    import signal
+
+    from .training.config import load_config
+    from .training.hair_trainer import HairTrainer
+    from .training.shape_space import ShapeSpace
+
+    trainer = HairTrainer(load_config(args.config), ShapeSpace.load(args.space))
+    signal.signal(signal.SIGTERM, lambda *_: trainer.stop())
+    print(trainer.run())
+
+
 def _blend(args: argparse.Namespace) -> None:
     from .training.checkpoint import blend
 
@@ -91,7 +103,7 @@ def _evaluate(args: argparse.Namespace) -> None:
     model, space = Served(args.model), ShapeSpace.load(args.space)
     faces = []
     if args.photos:
-        faces = evaluate_photos(model, args.photos, args.landmarks, space, args.second)
+        faces = evaluate_photos(model, args.photos, args.landmarks, space, args.second, args.masks)
         print(table(faces), flush=True)
     synthetic = confidence = groups = None
     if args.holdout:
@@ -114,34 +126,6 @@ def _show(args: argparse.Namespace) -> None:
     write_image(args.out, show(served, crops_of(served.model.rule, args.photos)))
 
 
-def _ablate(args: argparse.Namespace) -> None:
-    import torch
-
-    from .evaluation.ablation import Row, holdout_iou, photos_nme, table, train_unguided, variants
-    from .evaluation.service import Served
-    from .heads.load import load_head
-    from .training.checkpoint import load_run, open_space
-    from .training.config import load_config
-    from .training.dataset import Samples
-    from .training.shape_space import Poser
-    from .training.shards import find_shards, read_shard
-
-    config = load_config(args.run / "config.toml")
-    torch.set_num_threads(config.threads)
-    space, poser = open_space(config), Poser(load_head(config.head))
-    guided, _, _ = load_run(args.run)
-    samples = Samples(Path(config.shards), poser, space)
-    samples.refresh(args.shards)
-    unguided, steps = train_unguided(guided, config, samples, args.minutes)
-    print(f"unguided: {steps} steps", flush=True)
-    shard = read_shard(find_shards(Path(config.holdout))[0])
-    served, rows = Served(args.model), []
-    for name, volumes in variants(guided, unguided).items():
-        iou = holdout_iou(volumes, shard, poser, space, args.count)
-        rows.append(Row(name, iou, *photos_nme(volumes, served, args.photos, args.landmarks)))
-    print(table(rows))
-
-
 def _export(args: argparse.Namespace) -> None:
     import json
 
@@ -150,32 +134,57 @@ def _export(args: argparse.Namespace) -> None:
     from .evaluation.service import crops_of
     from .heads.load import load_head
     from .heads.solid import build_solid
-    from .release.onnx import CROP_RULE, Network, expected_error, export_model
+    from .release.calibration import Calibration, Network, calibrate
+    from .release.head_file import describe_head
+    from .release.onnx import CROP_RULE, export_model
     from .training.checkpoint import load_run
-    from .training.joined import JoinedNet, measure_offsets
+    from .training.dataset import finder_frame
+    from .training.hair_trainer import load_hair
+    from .training.joined import JoinedNet
     from .training.shards import find_shards, read_shard
 
     finder, config, steps = load_run(args.run)
     network: Network = finder
-    shards = [read_shard(p) for p in find_shards(args.crops or Path(config.holdout))]
-    images = np.concatenate([np.array(shard.images) for shard in shards])
-    truth = np.concatenate([shard.labels.landmarks for shard in shards]).astype(np.float32)
     if args.reader:
         reader, config, steps = load_run(args.reader, args.facemesh)
-        network = joined = JoinedNet(finder, reader).eval()
-        joined.offsets.copy_(measure_offsets(joined, images, truth))
-    trust = expected_error(network, images, truth)
-    crops = images[: args.count]
+        network = JoinedNet(finder, reader).eval()
+    hair = None
+    if args.hair:
+        if not isinstance(network, JoinedNet):
+            raise SystemExit("--hair needs --reader, whose trunk it shares")
+        hair, _ = load_hair(args.hair, network.mesh)
+    shards = [read_shard(p) for p in find_shards(args.crops or Path(config.holdout))]
+    if args.calibration:
+        calibration = Calibration.load(args.calibration)
+    else:
+        images, truth = (
+            np.concatenate(part) for part in zip(*map(finder_frame, shards), strict=True)
+        )
+        calibration = calibrate(network, images, truth)
+    crops = [np.array(shard.images) for shard in shards]
+    crops = [np.concatenate(crops)[: args.count]] if crops else []
     if args.pictures:
-        crops = np.concatenate([crops, *(c[None] for c in crops_of(CROP_RULE, args.pictures))])
+        crops += [c[None] for c in crops_of(CROP_RULE, args.pictures)]
     extra = {"training": {"steps": steps, "batch": config.batch}}
     if args.evaluation:
         report = json.loads(args.evaluation.read_text())
-        extra["evaluation"] = {k: report[k] for k in ("photos", "synthetic") if k in report}
+        extra["evaluation"] = {k: report[k] for k in ("photos", "synthetic") if report.get(k)}
         if report.get("confidence"):
             extra["confidence"] = report["confidence"]
-    served = build_solid(load_head(config.head)).on_jaw
-    rows = export_model(network, served, args.out, crops, args.name, args.version, extra, trust)
+    model = load_head(args.head or config.head)
+    masks = args.data / "skins_ict_uv" / "masks.npz" if args.data else None
+    rows = export_model(
+        network,
+        build_solid(model).on_jaw,
+        describe_head(model, masks),
+        args.out,
+        np.concatenate(crops),
+        args.name,
+        args.version,
+        extra,
+        calibration,
+        hair,
+    )
     for row in rows:
         print(row)
 
@@ -223,6 +232,11 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("config", type=Path)
     p.set_defaults(command=_train)
 
+    p = commands.add_parser("train-hair", help="train the hair network of a config")
+    p.add_argument("config", type=Path)
+    p.add_argument("--space", type=Path, required=True, help="space.npz of the reader")
+    p.set_defaults(command=_train_hair)
+
     p = commands.add_parser("blend", help="weights between a run and what it started from")
     p.add_argument("run", type=Path)
     p.add_argument("other", type=Path, help="the checkpoint it started from")
@@ -236,6 +250,7 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("--photos", type=Path, help="folder of pictures")
     p.add_argument("--landmarks", type=Path, help=".npz with names, points, yaw_degrees")
     p.add_argument("--second", type=Path, help=".npz with another annotation: names, points")
+    p.add_argument("--masks", type=Path, help=".npz with masks of the persons")
     p.add_argument("--head", default="tiny")
     p.add_argument("--holdout", type=Path, help="folder of synthetic shards not trained on")
     p.add_argument("--count", type=int, default=100)
@@ -250,20 +265,14 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("out", type=Path)
     p.set_defaults(command=_show)
 
-    p = commands.add_parser("ablate", help="train the unguided baseline, print the ablation table")
-    p.add_argument("run", type=Path)
-    p.add_argument("model", type=Path, help="exported folder, for its crop rule")
-    p.add_argument("--photos", type=Path, required=True)
-    p.add_argument("--landmarks", type=Path, required=True)
-    p.add_argument("--minutes", type=float, default=20.0)
-    p.add_argument("--shards", type=int, default=1000)
-    p.add_argument("--count", type=int, default=100)
-    p.set_defaults(command=_ablate)
-
     p = commands.add_parser("export", help="a run's EMA weights to FP16 ONNX, behind the gate")
     p.add_argument("run", type=Path)
     p.add_argument("--reader", type=Path, help="run of the network that sees the upright window")
     p.add_argument("--facemesh", type=Path, help="Face Mesh's file, as fetch-facemesh wrote it")
+    p.add_argument("--hair", type=Path, help="run of the hair network")
+    p.add_argument("--calibration", type=Path, help="calibration.json, instead of measuring it")
+    p.add_argument("--head", help="overrides the head in the run's settings")
+    p.add_argument("--data", type=Path, help="folder with skins_ict_uv, for the head's regions")
     p.add_argument("--crops", type=Path, help="shards to calibrate on; default: hold-out")
     p.add_argument("--count", type=int, default=32)
     p.add_argument("--pictures", type=Path, help="folder whose faces join the gate's crops")

@@ -43,7 +43,7 @@ def options(**entries: Any) -> ort.SessionOptions:
 
 
 class Network:
-    """The released network on one provider; feeds as the service makes them."""
+    """The released network on one provider."""
 
     def __init__(self, provider: str, settings: dict[str, str] | None = None, **entries: Any):
         onnx = (SHIPPED / "model.onnx").read_bytes()
@@ -53,11 +53,6 @@ class Network:
         if self.session.get_providers()[0] != provider:
             raise RuntimeError(f"{provider} does not work: {self.session.get_providers()}")
         self.outputs = [output.name for output in self.session.get_outputs()]
-        self.rows = [i.name for i in self.session.get_inputs() if i.name != "crops"]
-
-    def feeds(self, batch: NDArray[np.uint8], rows: list[int]) -> Feeds:
-        """The inputs for a batch; rows: those whose FINE volume is wanted."""
-        return {"crops": batch, **{name: np.array(rows, np.int64) for name in self.rows}}
 
     def run(self, feeds: Feeds) -> Feeds:
         return dict(zip(self.outputs, self.session.run(self.outputs, feeds), strict=True))
@@ -91,9 +86,8 @@ def placement(events: list[dict[str, Any]]) -> dict[str, Any]:
 def profiled(provider: str, out: Path, batch: NDArray[np.uint8]) -> dict[str, Any]:
     """One profiled run after three that warm up."""
     net = Network(provider, enable_profiling=True, profile_file_prefix=str(out / "ort"))
-    feeds = net.feeds(batch, [0])
     for _ in range(4):
-        net.run(feeds)
+        net.run({"crops": batch})
     path = Path(net.session.end_profiling())
     events = json.loads(path.read_text())
     path.unlink()
@@ -103,7 +97,7 @@ def profiled(provider: str, out: Path, batch: NDArray[np.uint8]) -> dict[str, An
 
 
 def agreement(a: Feeds, b: Feeds) -> dict[str, float]:
-    """IoU of volumes, largest distance of everything else."""
+    """IoU of hair, largest distance of everything."""
     found = {}
     for name, left in a.items():
         right = b[name]
@@ -170,7 +164,7 @@ def cuda_graph(
     def on_device(values: Feeds) -> dict[str, ort.OrtValue]:
         return {n: ort.OrtValue.ortvalue_from_numpy(v, device, 0) for n, v in values.items()}
 
-    feeds = net.feeds(batch, [0])
+    feeds = {"crops": batch}
     inputs = on_device(feeds)
     outputs = on_device({n: np.zeros_like(v) for n, v in plain.run(feeds).items()})
     for name, value in inputs.items():
@@ -186,7 +180,7 @@ def cuda_graph(
     speed = per_second(partial(run, batch), len(batch), seconds)
     # Other crops than those of the capture: a replay must read the inputs again.
     mirrored = np.ascontiguousarray(batch[:, :, ::-1])
-    same = agreement(run(mirrored), plain.run(net.feeds(mirrored, [0])))
+    same = agreement(run(mirrored), plain.run({"crops": mirrored}))
     return {**speed, "against a plain run": same}
 
 
@@ -212,16 +206,16 @@ def main() -> int:
     for count in batches:
         batch = pictures[:count]
         with results.step(f"parity {count}"):
-            feeds = net.feeds(batch, [0, count - 1][: min(2, count)])
+            feeds = {"crops": batch}
             results.add(f"parity {count}", agreement(net.run(feeds), reference.run(feeds)))
         with results.step(f"speed {count}"):
-            feeds = net.feeds(batch, [0])
+            feeds = {"crops": batch}
             found = {"run": per_second(partial(net.run, feeds), count, seconds)}
             found["two_in_flight"] = two_in_flight(net, feeds, count, seconds)
             results.add(f"speed {count}", found)
     some = (1, 2) if args.dry else (1, 8, 32)
     with results.step("alternating sizes"):
-        fed = [net.feeds(pictures[:count], [0]) for count in some]
+        fed = [{"crops": pictures[:count]} for count in some]
         service = Session((SHIPPED / "model.onnx").read_bytes(), Setup(device))
         each = partial(service.run, outputs=net.outputs)
         results.add("alternating, one session, ms", alternating(net.run, fed, 2 * seconds))
@@ -230,17 +224,10 @@ def main() -> int:
         with results.step(f"cuda graph {count}"):
             found = cuda_graph(net, pictures[:count], device, seconds)
             results.add(f"cuda graph {count}", found)
-    with results.step("no rows"):
-        feeds = net.feeds(pictures[:4], [])
-        results.add("no rows", {name: list(value.shape) for name, value in net.run(feeds).items()})
-        feeds = net.feeds(pictures[:32], [])
-        results.add(
-            "speed 32 no rows", per_second(partial(net.run, feeds), len(feeds["crops"]), seconds)
-        )
     with results.step("exhaustive"):
         exhaustive = {} if args.dry else {"cudnn_conv_algo_search": "EXHAUSTIVE"}
         slow = Network(provider, exhaustive)
-        feeds = slow.feeds(pictures[:32], [0])
+        feeds = {"crops": pictures[:32]}
         results.add(
             "exhaustive 32", per_second(partial(slow.run, feeds), len(feeds["crops"]), seconds)
         )
@@ -248,7 +235,7 @@ def main() -> int:
         # TensorRT's libraries are seldom installed.
         try:
             trt = Network("TensorrtExecutionProvider", {"trt_fp16_enable": "True"})
-            feeds = trt.feeds(pictures[:32], [0])
+            feeds = {"crops": pictures[:32]}
             results.add("tensorrt 32", per_second(partial(trt.run, feeds), 32, seconds))
         except Exception as error:
             results.add("tensorrt", f"not there: {str(error)[:200]}")

@@ -58,16 +58,13 @@ def batches(network: dict[str, Any]) -> Iterator[list[object]]:
 
 
 def parities(network: dict[str, Any]) -> Iterator[list[object]]:
-    """Rows by batch size: CUDA in FP16 against the CPU provider."""
-    for name, found in network.items():
-        if name.startswith("parity "):
-            values = [found[f"{level} iou"] for level in ("occupancy", "fine")]
-            pixels = [found[key] for key in ("landmarks", "pose", "landmark_error")]
-            yield [
-                name.removeprefix("parity "),
-                *(f"{value:.4f}" for value in values),
-                *(f"{value:.3f}" for value in pixels),
-            ]
+    """Header, then rows by batch size: CUDA in FP16 against the CPU provider, output by output."""
+    parts = {name: found for name, found in network.items() if name.startswith("parity ")}
+    columns = [key for key in next(iter(parts.values())) if not key.endswith(" largest")]
+    yield ["batch", *columns]
+    for name, found in parts.items():
+        values = (f"{found[key]:.{4 if key.endswith(' iou') else 3}f}" for key in columns)
+        yield [name.removeprefix("parity "), *values]
 
 
 def loads(service: dict[str, Any]) -> Iterator[list[object]]:
@@ -103,6 +100,7 @@ def tables(figures: dict[str, Any]) -> dict[str, str]:
     network, service = figures["network"], figures["service"]
     nodes = network["placement 32"]["nodes"]
     bench = service["bench"]
+    compared = list(parities(network))
     found = {
         "placement": table(
             ["provider", "nodes", "of them"],
@@ -120,10 +118,7 @@ def tables(figures: dict[str, Any]) -> dict[str, str]:
              "ratio"],
             list(batches(network)),
         ),
-        "parity": table(
-            ["batch", "STANDARD IoU", "FINE IoU", "landmarks px", "pose", "expected error px"],
-            list(parities(network)),
-        ),
+        "parity": table(compared[0], compared[1:]),
         "service": table(
             ["batches in flight", "clients", "photos/s", "p50 ms", "p99 ms", "faces in a batch",
              "queues ms", "network ms", "core ms a photo", "cores used", "RSS GiB"],

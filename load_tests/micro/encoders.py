@@ -12,7 +12,6 @@ from functools import partial
 from protome.mesh.encode import Compression, Encoding, Format, encode
 from protome.mesh.mesh import Appearance, Mesh, apply_appearance
 from protome.mesh.simplify import distance, simplify
-from protome.mesh.surface import extract
 
 from .sample_face import sample_face
 
@@ -25,7 +24,7 @@ SIMPLIFIED = 10_000
 def main() -> None:
     """Print the table."""
     face = sample_face()
-    full = extract(face.volume)
+    full = face.surface
     began = time.thread_time()
     simple = simplify(full, SIMPLIFIED)
     print(

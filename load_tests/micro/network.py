@@ -1,4 +1,4 @@
-"""What a network costs on one core of the CPU provider, with its volumes and without.
+"""What a network costs on one core of the CPU provider, whole and only as far as the landmarks.
 
 ``python -m load_tests.micro.network [MODEL_FOLDER ...]`` compares several releases in one run, a
 face of each in turn; without arguments it measures the one that is shipped. Times are processor
@@ -18,7 +18,7 @@ import onnx
 import onnxruntime as ort
 from onnx.utils import Extractor
 
-from protome.geometry import CROP_SIDE, Level
+from protome.geometry import CROP_SIDE
 from protome.model.card import SHIPPED, Model, load_model
 
 ROUNDS: Final = 40
@@ -32,7 +32,7 @@ def session(onnx_bytes: bytes) -> ort.InferenceSession:
     return ort.InferenceSession(onnx_bytes, options, providers=["CPUExecutionProvider"])
 
 
-def without_volumes(model: Model) -> bytes:
+def without_shape(model: Model) -> bytes:
     """The part of the network that gives landmarks, pose and expected errors."""
     outputs = [n for n in (model.landmarks, model.pose, model.landmark_error) if n is not None]
     part: onnx.ModelProto = Extractor(onnx.load_from_string(model.onnx)).extract_model(
@@ -49,19 +49,14 @@ def main() -> None:
     runs = {}
     for folder in folders:
         model = load_model(folder)
-        plain = {model.input: crop}
-        rows = model.rows.get(Level.FINE)
-        none = {} if rows is None else {rows: np.zeros(0, np.int64)}
-        one = {} if rows is None else {rows: np.zeros(1, np.int64)}
-        whole, part = session(model.onnx), session(without_volumes(model))
-        runs[model.version, "without volumes"] = (part, plain)
-        runs[model.version, "STANDARD"] = (whole, plain | none)
-        runs[model.version, "FINE"] = (whole, plain | one)
+        whole, part = session(model.onnx), session(without_shape(model))
+        runs[model.version, "landmarks, pose and errors"] = part
+        runs[model.version, "whole"] = whole
     times: dict[tuple[str, str], list[float]] = {name: [] for name in runs}
     for _ in range(ROUNDS):
-        for name, (network, feeds) in runs.items():
+        for name, network in runs.items():
             began = time.thread_time()
-            network.run(None, feeds)
+            network.run(None, {"crops": crop})
             times[name].append(1e3 * (time.thread_time() - began))
     print("| release | part | median ms | least ms |\n|---|---|---|---|")
     for (version, part_name), values in times.items():

@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 
+from protome.geometry import CROP_SIDE
 from protome.model.card import load_model
 from protome_export.release.parity import widen
 
@@ -23,8 +24,8 @@ def main() -> None:
     model = load_model()
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
-    crop = np.random.default_rng(0).integers(0, 255, (1, 192, 192, 3), dtype=np.uint8)
-    feeds = {model.input: crop} | {name: np.empty(0, np.int64) for name in model.rows.values()}
+    crop = np.random.default_rng(0).integers(0, 255, (1, CROP_SIDE, CROP_SIDE, 3), dtype=np.uint8)
+    feeds = {model.input: crop}
     sessions = {
         "FP16": ort.InferenceSession(model.onnx, options, providers=["CPUExecutionProvider"]),
         "float32": ort.InferenceSession(

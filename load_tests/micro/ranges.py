@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper, shape_inference
 
 from load_tests.gpu.crops import sample_crops
+from protome.geometry import CROP_SIDE
 from protome.model.card import load_model
-from protome_export.release.parity import ROWS, widen
+from protome_export.release.parity import widen
 
 LIMIT: Final = float(np.finfo(np.float16).max) / 10
 _TOGETHER: Final = 4
@@ -54,7 +55,7 @@ def largest(model: onnx.ModelProto, crops: NDArray[np.uint8]) -> dict[str, float
 
     Args:
         model: with FP16 tensors.
-        crops: (n, 192, 192, 3) uint8 RGB.
+        crops: (n, 208, 208, 3) uint8 RGB.
     """
     names = half_tensors(model)
     found = {
@@ -69,25 +70,25 @@ def largest(model: onnx.ModelProto, crops: NDArray[np.uint8]) -> dict[str, float
     for start in range(0, len(crops), _TOGETHER):
         part = crops[start : start + _TOGETHER]
         # np.maximum keeps a NaN.
-        seen = np.maximum(seen, session.run(None, {"crops": part, ROWS: np.array([0])}))
+        seen = np.maximum(seen, session.run(None, {"crops": part}))
     return found | dict(zip(names, seen.tolist(), strict=True))
 
 
 def patterns(count: int) -> Iterator[NDArray[np.uint8]]:
-    """Crops (192, 192, 3) without a face: plain colours, stripes, squares and noise."""
+    """Crops (208, 208, 3) without a face: plain colours, stripes, squares and noise."""
     random = np.random.default_rng(1)
-    y, x = np.indices((192, 192))
+    y, x = np.indices((CROP_SIDE, CROP_SIDE))
     for k in range(count):
         dark, light = random.choice([0, 255], 3), random.choice([0, 255], 3)
         side = int(random.integers(1, 48))
         inside = [x * 0, x // side, x // side + y // side][k % 3] % 2
-        noise = random.integers(0, 256, (192, 192, 3))
+        noise = random.integers(0, 256, (CROP_SIDE, CROP_SIDE, 3))
         pattern = np.where(inside[..., None] == 1, light, dark)
         yield (noise if k % 4 == 3 else pattern).astype(np.uint8)
 
 
 def rendered(count: int, head: str) -> Iterator[NDArray[np.uint8]]:
-    """Crops (192, 192, 3) as the factory renders them."""
+    """Crops (208, 208, 3) as the factory renders them."""
     from protome_export.render.sample import Synthesizer
 
     synthesizer = Synthesizer.load(head, None, "cpu")
@@ -97,7 +98,7 @@ def rendered(count: int, head: str) -> Iterator[NDArray[np.uint8]]:
 
 
 def mixed_crops(count: int, head: str = "tiny") -> NDArray[np.uint8]:
-    """Crops (count, 192, 192, 3): half of the sample photo, the rest rendered and patterns."""
+    """Crops (count, 208, 208, 3): half of the sample photo, the rest rendered and patterns."""
     renders = count * 2 // 5
     crops = [*rendered(renders, head), *patterns(count // 10)]
     return np.concatenate([np.stack(crops), sample_crops(count - len(crops))])

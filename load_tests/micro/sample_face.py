@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from protome.geometry import U8, Level
 from protome.mesh.encode import Compression, Encoding, Format
 from protome.mesh.mesh import Appearance
+from protome.mesh.surface import Surface, compose
 from protome.pipeline.local import LocalPipeline
 from protome.pipeline.request import Request
 from protome.sample import SAMPLE
@@ -14,11 +15,11 @@ from protome.sample import SAMPLE
 
 @dataclass(frozen=True, slots=True)
 class SampleFace:
-    """Crop (192, 192, 3), portrait (256, 256, 3) and STANDARD volume (100, 96, 96) of the face."""
+    """Crop (208, 208, 3), portrait (256, 256, 3) and STANDARD surface of the face."""
 
     crop: U8
     portrait: U8
-    volume: U8
+    surface: Surface
 
 
 def sample_face() -> SampleFace:
@@ -26,5 +27,6 @@ def sample_face() -> SampleFace:
     encoding = Encoding(Format.GLB, Compression.NONE, Appearance.TEXTURE)
     pipeline = LocalPipeline()
     _, (task,) = pipeline.prepare(Request(SAMPLE.read_bytes(), encoding=encoding))
-    (prediction,) = pipeline.infer([task.crop], [Level.STANDARD])
-    return SampleFace(task.crop, task.portrait, prediction.volumes[Level.STANDARD])
+    (prediction,) = pipeline.infer([task.crop])
+    surface = compose(pipeline.head, prediction.vertices, prediction.hair, Level.STANDARD)
+    return SampleFace(task.crop, task.portrait, surface)

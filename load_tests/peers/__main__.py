@@ -79,7 +79,7 @@ SYSTEMS: Final = (
         "grpc",
         "protome",
         0,
-        "serve --host 127.0.0.1 --port {port} --metrics-host 127.0.0.1 --metrics-port 0 "
+        "serve --host 127.0.0.1 --port {port} --metrics-host 127.0.0.1 --metrics-port 0 --no-web "
         "--provider cpu --workers {cores} --max-batches {cores} --inference-threads 1 "
         f"--max-batch {MAX_BATCH} --log-level error",
     ),

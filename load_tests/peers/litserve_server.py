@@ -12,7 +12,7 @@ import argparse
 import litserve
 from fastapi import Request, Response
 
-from .stages import MAX_BATCH, Face, Stages
+from .stages import MAX_BATCH, Face, Predicted, Stages
 
 # Value of LitServe's guides, seconds; with 0 the workers would busy-wait.
 BATCH_TIMEOUT = 0.01
@@ -34,15 +34,15 @@ class Reconstruct(litserve.LitAPI):  # type: ignore[misc]
         """Return the list as it is, because the engine stacks the crops."""
         return inputs
 
-    def unbatch(self, output: list[Face]) -> list[Face]:
+    def unbatch(self, output: list[Predicted]) -> list[Predicted]:
         """Return the list as it is: one item per photo."""
         return output
 
-    def predict(self, x: Face | list[Face]) -> Face | list[Face]:
+    def predict(self, x: Face | list[Face]) -> Predicted | list[Predicted]:
         """Run the network on a batch or a single face."""
         return self._stages.infer(x) if isinstance(x, list) else self._stages.infer([x])[0]
 
-    def encode_response(self, output: Face) -> Response:
+    def encode_response(self, output: Predicted) -> Response:
         """Build the mesh."""
         return Response(self._stages.build(output), media_type="model/gltf-binary")
 

@@ -11,7 +11,7 @@ import argparse
 
 from mosec import Server, Worker
 
-from .stages import MAX_BATCH, Face, Stages
+from .stages import MAX_BATCH, Face, Predicted, Stages
 
 # Least possible wait for a batch, milliseconds; a longer wait gains nothing on a CPU.
 BATCH_WAIT = 1
@@ -52,7 +52,7 @@ class Infer(Worker):  # type: ignore[misc]
         super().__init__()
         self._stages = Stages()
 
-    def forward(self, data: list[Face]) -> list[Face]:
+    def forward(self, data: list[Face]) -> list[Predicted]:
         """Process one batch."""
         return self._stages.infer(data)
 
@@ -64,7 +64,7 @@ class Build(Raw):
         super().__init__()
         self._stages = Stages(network=False)
 
-    def forward(self, data: Face) -> bytes:
+    def forward(self, data: Predicted) -> bytes:
         """Process one face."""
         return self._stages.build(data)
 

@@ -15,7 +15,7 @@ import cv2
 from protome.client.requests import make_request
 from protome.geometry import U8, Frame
 from protome.image.prepare import warm_up
-from protome.mesh.build import build
+from protome.mesh.build import build, pack
 from protome.pipeline.local import LocalPipeline
 from protome.server.parse_request import read_request
 
@@ -31,9 +31,11 @@ MAX_BATCH: Final = 2
 # Printed by each process once it can process photos.
 READY: Final = "the stages are ready"
 
-# Passed from stage to stage: the part of the crop that the photo covers, the crop or its volume,
-# and the portrait that colours are taken from.
+# Passed to the network: the part of the crop that the photo covers, the crop, and the portrait that
+# colours are taken from.
 Face = tuple[Frame, U8, U8]
+# Passed on to the mesh: the same part, and the inputs of ``build``.
+Predicted = tuple[Frame, Sequence[U8]]
 
 
 class Stages:
@@ -65,18 +67,17 @@ class Stages:
         _, (task,) = self._pipeline.prepare(replace(self._request, image=photo))
         return task.frame, task.crop, task.portrait
 
-    def infer(self, faces: Sequence[Face]) -> list[Face]:
-        """Replace the crops by their volumes, predicted as one batch."""
-        predictions = self._pipeline.infer([crop for _, crop, _ in faces], [self._level])
-        source = self._pipeline.model.source(self._level)
+    def infer(self, faces: Sequence[Face]) -> list[Predicted]:
+        """Predict the heads of crops as one batch."""
+        predictions = self._pipeline.infer([crop for _, crop, _ in faces])
         return [
-            (frame, prediction.volumes[source], portrait)
+            (frame, pack(prediction.vertices, prediction.hair, portrait))
             for (frame, _, portrait), prediction in zip(faces, predictions, strict=True)
         ]
 
-    def build(self, face: Face) -> bytes:
-        """Build the mesh of a volume and encode it."""
-        frame, volume, portrait = face
-        job = self._request.mesh_job(self._level, frame, None)
-        _, (mesh,) = build(job, [volume, portrait])
+    def build(self, face: Predicted) -> bytes:
+        """Build the mesh of a head and encode it."""
+        frame, inputs = face
+        job = self._request.mesh_job(self._level, frame)
+        _, (mesh,) = build(self._pipeline.head, job, inputs)
         return mesh

@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 # The environment must be set before gRPC is imported.
 from protome import __version__, config, environment  # noqa: F401
@@ -18,12 +18,15 @@ from protome.client import Reconstruction, ReconstructionError
 from protome.client.enums import short_name
 from protome.embedded import EmbeddedError
 from protome.extras import ServerMissing, require_server
-from protome.server.tokens import new_token
+from protome.server.tokens import TokenFileError, append_entry, new_token
 from protome.v1 import reconstruction_pb2 as pb
 
 from .commands import reconstruct
 from .commands.connect import add_server_flags, connect
 from .commands.reconstruct import count
+
+if TYPE_CHECKING:
+    from protome.server.backend import Backend, Listener
 
 INFO_TIMEOUT_SECONDS: Final = 60.0
 # Errors whose message is enough for the user.
@@ -33,6 +36,7 @@ EXPECTED_ERRORS: Final = (
     OSError,
     ReconstructionError,
     ServerMissing,
+    TokenFileError,
 )
 
 
@@ -57,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"protome {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    serve = commands.add_parser("serve", help="run the gRPC server")
+    serve = commands.add_parser("serve", help="run the server: gRPC, plain HTTP and the page")
     config.add_flags(serve)
     serve.add_argument(
         "--until-eof", action="store_true", help="stop when standard input is closed"
@@ -92,8 +96,16 @@ def _parser() -> argparse.ArgumentParser:
     add_server_flags(info)
     info.set_defaults(run=_info)
 
-    token = commands.add_parser("token", help="create a token for a client of a server")
+    token = commands.add_parser(
+        "token", help="print a new token for a client, and write its entry for the token file"
+    )
     token.add_argument("name", metavar="CLIENT")
+    token.add_argument(
+        "--append",
+        type=Path,
+        metavar="FILE",
+        help="token file of the server that gets the entry; default: standard error",
+    )
     token.set_defaults(run=_token)
     return parser
 
@@ -109,11 +121,17 @@ def _serve(args: argparse.Namespace) -> int:
     flags = {name: getattr(args, name) for name in config.Config.__dataclass_fields__}
     settings = config.load(flags, os.environ, args.config)
     try:
-        serve(settings, until_eof=args.until_eof)
+        serve(settings, until_eof=args.until_eof, web=_open_web if settings.web else None)
     except (ModelError, StartupError, ProtomeError) as error:
         print(f"protome: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+async def _open_web(backend: Backend) -> Listener:
+    from protome.web.listener import open_listener
+
+    return await open_listener(backend)
 
 
 def _view(args: argparse.Namespace) -> int:
@@ -197,8 +215,12 @@ def _info(args: argparse.Namespace) -> int:
 
 def _token(args: argparse.Namespace) -> int:
     token, table = new_token(args.name)
-    print(f"# The client sends this token and keeps it secret:\n# {token}")
-    print(f"# Add this to the server's token_file:\n{table}", end="")
+    if args.append:
+        append_entry(args.append, args.name, table)
+    else:
+        print(f"Add this entry to the server's token_file:\n\n{table}", file=sys.stderr)
+    print("The client sends this token and keeps it secret:", file=sys.stderr, flush=True)
+    print(token)
     return 0
 
 

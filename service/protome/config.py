@@ -15,6 +15,12 @@ from typing import Any, Final
 
 PREFIX: Final = "PROTOME_"
 MIB: Final = 1 << 20
+# Upper limit of counts and of seconds without one of their own.
+MAX_COUNT: Final = 1_000_000
+MAX_THREADS: Final = 1024
+MAX_BYTES: Final = 1 << 40
+# gRPC clients refuse messages over 4 MiB by default; the rest is for the other fields.
+MAX_CHUNK_BYTES: Final = 4 * MIB - 64 * 1024
 
 
 class ConfigError(ValueError):
@@ -26,7 +32,7 @@ def _option(
     help_: str,
     *,
     low: float = -math.inf,
-    high: float = math.inf,
+    high: float = MAX_COUNT,
     choices: Sequence[str] = (),
 ) -> Any:
     metadata = {"help": help_, "low": low, "high": high, "choices": choices}
@@ -44,8 +50,16 @@ class Config:
         ConfigError: a value is out of range.
     """
 
-    host: str = _option("0.0.0.0", "address of the gRPC listener")
+    host: str = _option("0.0.0.0", "address of the gRPC port and of the web port")
     port: int = _option(50051, "gRPC port; 0 picks a free one", low=0, high=65535)
+    web: bool = _option(True, "serve the page and plain HTTP beside gRPC")
+    web_port: int = _option(
+        8080, "port of the page and of plain HTTP; 0 picks a free one", low=0, high=65535
+    )
+    web_origins: str = _option(
+        "",
+        "origins whose pages may call over HTTP (CORS), separated by commas; empty: none other",
+    )
     metrics_host: str = _option("0.0.0.0", "address of the HTTP listener")
     metrics_port: int = _option(
         9464, "HTTP port of /metrics, /healthz and /readyz; 0 picks a free one", low=0, high=65535
@@ -58,9 +72,13 @@ class Config:
     token_file: str = _option(
         "", "TOML file with accepted tokens and their quotas; empty: no token needed"
     )
-    port_file: str = _option("", "file to write 'GRPC_PORT HTTP_PORT' to once ready; empty: none")
+    port_file: str = _option(
+        "", "file to write 'GRPC_PORT METRICS_PORT WEB_PORT' to once ready; empty: none"
+    )
 
-    model_dir: str = _option("", "folder with model.onnx and model.json; empty: the shipped model")
+    model_dir: str = _option(
+        "", "folder with model.onnx, head.npz and model.json; empty: the shipped model"
+    )
     provider: str = _option(
         "auto",
         "ONNX Runtime execution provider; auto uses CUDA if it works",
@@ -68,19 +86,29 @@ class Config:
     )
     engine_cache: str = _option("", "folder where TensorRT caches its engines; empty: no cache")
     inference_threads: int = _option(
-        1, "CPU threads per batch; more help a single client and slow down many", low=1
+        1,
+        "CPU threads per batch; more help a single client and slow down many",
+        low=1,
+        high=MAX_THREADS,
     )
-    max_batch: int = _option(0, "largest batch, faces; 0: 32 on a GPU, 2 on a CPU", low=0)
-    max_batches: int = _option(0, "batches in flight; 0: 2 on a GPU, one per core on a CPU", low=0)
+    max_batch: int = _option(
+        0, "largest batch, faces; 0: 32 on a GPU, 2 on a CPU", low=0, high=MAX_THREADS
+    )
+    max_batches: int = _option(
+        0, "batches in flight; 0: 2 on a GPU, one per core on a CPU", low=0, high=MAX_THREADS
+    )
 
     workers: int = _option(
-        0, "worker processes, which decode and build meshes; 0: one per core", low=0
+        0,
+        "worker processes, which decode and build meshes; 0: one per core",
+        low=0,
+        high=MAX_THREADS,
     )
     task_seconds: float = _option(
         20.0, "time limit of a worker's task, seconds; its worker is then killed", low=0.1
     )
     worker_memory: int = _option(
-        1536 * MIB, "private memory limit of a worker, bytes; 0: no limit", low=0
+        1536 * MIB, "private memory limit of a worker, bytes; 0: no limit", low=0, high=MAX_BYTES
     )
 
     max_requests: int = _option(128, "photos in progress; more are rejected", low=1)
@@ -91,6 +119,7 @@ class Config:
         128 * MIB,
         "bytes held for photos in progress; above that, new photos are rejected",
         low=1,
+        high=MAX_BYTES,
     )
     receive_seconds: float = _option(
         60.0,
@@ -120,10 +149,10 @@ class Config:
     )
 
     max_image_bytes: int = _option(20 * MIB, "largest photo file, bytes", low=1, high=512 * MIB)
-    max_image_pixels: int = _option(50_000_000, "largest photo, pixels", low=1, high=1 << 30)
+    max_image_pixels: int = _option(52_000_000, "largest photo, pixels", low=1, high=1 << 30)
     max_unscaled_pixels: int = _option(
-        16_800_000,
-        "largest PNG or WebP, which are decoded at full size, pixels",
+        26_000_000,
+        "largest PNG, WebP or AVIF, which take the most memory to decode, pixels",
         low=1,
         high=1 << 30,
     )
@@ -135,7 +164,9 @@ class Config:
     max_faces: int = _option(16, "largest number of faces per photo", low=1, high=64)
     min_face_pixels: int = _option(20, "smallest width of a face, photo pixels", low=1)
     min_score: float = _option(0.6, "lowest confidence of the face detector, 0 to 1", low=0, high=1)
-    chunk_bytes: int = _option(512 * 1024, "size of a mesh chunk, bytes", low=1024)
+    chunk_bytes: int = _option(
+        512 * 1024, "size of a mesh chunk, bytes", low=1024, high=MAX_CHUNK_BYTES
+    )
 
     keepalive_seconds: float = _option(
         60.0, "idle seconds before an HTTP/2 keepalive ping", low=0.1
@@ -168,6 +199,15 @@ class Config:
                 raise ConfigError(f"{option.name} is {value!r}, not one of {', '.join(choices)}")
 
     @property
+    def max_message_bytes(self) -> int:
+        """Largest message that gRPC receives.
+
+        It has room for a photo somewhat over ``max_image_bytes``, which then gets an error that
+        names the limit. gRPC ends calls with larger messages itself.
+        """
+        return self.max_image_bytes + 4 * MIB
+
+    @property
     def worker_count(self) -> int:
         """Number of worker processes."""
         return self.workers or cores()
@@ -185,6 +225,15 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     for option in dataclasses.fields(Config):
         kind = type(option.default)
         default = "" if option.default == "" else f" (default: {option.default})"
+        if kind is bool:
+            parser.add_argument(
+                "--" + option.name.replace("_", "-"),
+                dest=option.name,
+                default=None,
+                action=argparse.BooleanOptionalAction,
+                help=f"{option.metadata['help']}{default} [{PREFIX}{option.name.upper()}]",
+            )
+            continue
         parser.add_argument(
             "--" + option.name.replace("_", "-"),
             dest=option.name,
@@ -195,7 +244,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         )
 
 
-def load(flags: Mapping[str, str | None], environ: Mapping[str, str], file: Path | None) -> Config:
+def load(
+    flags: Mapping[str, str | bool | None], environ: Mapping[str, str], file: Path | None
+) -> Config:
     """Load the settings.
 
     Args:
@@ -232,6 +283,11 @@ def _is_service_link(name: str, value: str) -> bool:
 
 
 def _typed(name: str, kind: type, value: Any) -> Any:
+    if isinstance(value, str) and kind is bool:
+        words = {"true": True, "1": True, "false": False, "0": False}
+        if value.lower() not in words:
+            raise ConfigError(f"{name} is {value!r}, not true or false")
+        return words[value.lower()]
     if isinstance(value, str) and kind is not str:
         try:
             return kind(value)

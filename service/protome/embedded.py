@@ -29,7 +29,8 @@ class EmbeddedServer:
 
     Attributes:
         address: host:port of gRPC, once entered.
-        http: host:port of the HTTP listener, once entered.
+        http: host:port of metrics and probes, once entered.
+        web: host:port of plain HTTP and the page, once entered; empty with ``--no-web``.
         process: the server process, once entered.
     """
 
@@ -38,6 +39,7 @@ class EmbeddedServer:
         self._host = host
         self.address = ""
         self.http = ""
+        self.web = ""
 
     def __enter__(self) -> Self:
         require_server("starting a server")
@@ -49,7 +51,7 @@ class EmbeddedServer:
                 [
                     *(sys.executable, "-m", __package__, "serve"),
                     *("--host", self._host, "--port", "0"),
-                    *("--metrics-host", self._host, "--metrics-port", "0"),
+                    *("--metrics-host", self._host, "--metrics-port", "0", "--web-port", "0"),
                     *("--port-file", str(port_file), "--drain-delay", "0"),
                     # The pipe closes however this process ends, which stops the server.
                     "--until-eof",
@@ -64,9 +66,10 @@ class EmbeddedServer:
         except BaseException:
             self.__exit__()
             raise
-        grpc_port, http_port = port_file.read_text().split()
+        grpc_port, http_port, *web_port = port_file.read_text().split()
         self.address = f"{self._host}:{grpc_port}"
         self.http = f"{self._host}:{http_port}"
+        self.web = f"{self._host}:{web_port[0]}" if web_port else ""
         return self
 
     def __exit__(self, *exc: object) -> None:

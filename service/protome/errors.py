@@ -42,7 +42,7 @@ class InvalidRequest(ProtomeError):
 
 
 class UnsupportedFormat(ProtomeError):
-    """The bytes are not a JPEG, PNG or WebP file."""
+    """The bytes are not a picture in a supported format, or its decoder is not installed."""
 
     reason = "UNSUPPORTED_FORMAT"
 

@@ -1,17 +1,14 @@
-"""Define the coordinate frames, the voxel grids and the conversions between them.
+"""Define the coordinate frames, the levels of detail and the conversions between them.
 
 Photo coordinates: pixels of the upright photo, x to the right, y down, the outer corner of the top
 left pixel at (0, 0).
 
-Crop coordinates, used by every stage after detection: pixels of the 192 px crop, x to the right, y
+Crop coordinates, used by every stage after detection: pixels of the 208 px crop, x to the right, y
 down, the outer corner of the top left pixel at (0, 0); z is the depth away from the camera, 0 at
-the front of the first slice, in the same unit.
+the front of the crop volume, in the same unit. A head may reach beyond the crop.
 
 Mesh coordinates: metres, +X to the right in the picture, +Y up, +Z towards the camera; the origin
-is the centre of the crop volume.
-
-Voxel (k, j, i) of a level with ``step`` s px across and ``dz``
-px deep has its centre at x = s (i + 1/2), y = s (j + 1/2), z = dz (k + 1/2).
+is the centre of the crop volume, which is ``CROP_SIDE`` wide and high and ``CROP_DEPTH`` deep.
 """
 
 from __future__ import annotations
@@ -24,11 +21,18 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-CROP_SIDE: Final = 192
+CROP_SIDE: Final = 208
 """Side of the crop the network sees, pixels."""
 
-CROP_DEPTH: Final = 100
-"""Depth of the reconstructed range, crop pixels."""
+CROP_DEPTH: Final = 168
+"""Depth of the crop volume, crop pixels."""
+
+HAIR_CELL: Final = 4
+"""Side of a cell of the hair grid, crop pixels."""
+
+HAIR_SHAPE: Final = (CROP_DEPTH // HAIR_CELL, CROP_SIDE // HAIR_CELL, CROP_SIDE // HAIR_CELL)
+"""Cells of the hair grid, (depth, height, width). Cell (k, j, i) has its centre at x = 4 (i + 1/2),
+y = 4 (j + 1/2), z = 4 (k + 1/2)."""
 
 PIXELS_PER_CM: Final = 6.2
 """Nominal scale of a crop: the crop rule shows a mean head at this many pixels per centimetre."""
@@ -39,6 +43,7 @@ METRES_PER_PIXEL: Final = 0.01 / PIXELS_PER_CM
 U8 = npt.NDArray[np.uint8]
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
+I32 = npt.NDArray[np.int32]
 U32 = npt.NDArray[np.uint32]
 
 
@@ -81,50 +86,10 @@ class Level(enum.IntEnum):
     STANDARD = 2
     FINE = 3
 
-
-@dataclass(frozen=True, slots=True)
-class Grid:
-    """Size of a volume; ``shape`` is (depth, height, width) in voxels."""
-
-    shape: tuple[int, int, int]
-
     @property
-    def voxel(self) -> tuple[float, float, float]:
-        """Extent of a voxel along z, y and x in crop pixels."""
-        depth, height, width = self.shape
-        return CROP_DEPTH / depth, CROP_SIDE / height, CROP_SIDE / width
-
-
-GRIDS: Final = {
-    Level.PREVIEW: Grid((50, 48, 48)),
-    Level.STANDARD: Grid((100, 96, 96)),
-    Level.FINE: Grid((200, 192, 192)),
-}
-
-
-def resample(volume: U8, level: Level) -> U8:
-    """Resample a volume to the grid of a level of detail.
-
-    Args:
-        volume: occupancy, (depth, height, width) uint8 of any level.
-        level: the level wanted.
-
-    Returns:
-        Occupancy, uint8, on that grid: a coarser one is the mean of blocks, a finer one is
-        interpolated linearly between voxel centres. The same array if it has that size already.
-    """
-    target = GRIDS[level].shape
-    if volume.shape == target:
-        return volume
-    if volume.shape[0] > target[0]:
-        fz, fy, fx = (a // b for a, b in zip(volume.shape, target, strict=True))
-        blocks = volume.reshape(target[0], fz, target[1], fy, target[2], fx)
-        return np.asarray(np.round(blocks.mean(axis=(1, 3, 5))), np.uint8)
-    fine = volume.astype(np.float32)
-    while fine.shape != target:
-        for axis in range(3):
-            fine = double(fine, axis)
-    return np.round(fine).astype(np.uint8)
+    def step(self) -> int:
+        """Distance of the nodes at which the surface is sampled: 4, 2 or 1 crop pixels."""
+        return 8 >> self
 
 
 def double(values: F32, axis: int) -> F32:

@@ -126,7 +126,7 @@ def test_serves_and_drains_as_the_manifests_run_it(
     port, http_port = free_port(), free_port()
     # Loopback and free ports, as the host's network is shared; all else as shipped.
     flags = ["--host", "127.0.0.1", "--metrics-host", "127.0.0.1", "--drain-delay", "0.5"]
-    flags += ["--port", str(port), "--metrics-port", str(http_port)]
+    flags += ["--port", str(port), "--metrics-port", str(http_port), "--web-port", "0"]
     process = start(image, [*container["args"], *flags], {tmp_path: "/etc/protome"})
     try:
         eventually(lambda: _ready(http_port) or process.poll() is not None, "it is ready", 120)

@@ -26,6 +26,8 @@ OVERLAYS: Final = sorted(path.name for path in (DEPLOY / "overlays").iterdir())
 # GPU pods that scale and speak mutual TLS, as deploy/README.md tells to combine them.
 COMBINED: Final = ("autoscale-hpa", "mtls")
 TOGETHER: Final = "gpu+" + "+".join(COMBINED)
+# Name of the Deployment of overlays/second-instance.
+SECOND: Final = "protome-second"
 
 # What the linters say and we do not follow, each with the reason.
 KUBE_SCORE_EXCEPTIONS: Final = {
@@ -179,7 +181,7 @@ def test_probes_ask_for_what_the_server_has(built: str) -> None:
     assert {"startupProbe", "readinessProbe", "livenessProbe"} <= set(container(built))
     ports = {port["name"]: port["containerPort"] for port in container(built)["ports"]}
     wanted = settings(built)
-    assert ports == {"grpc": wanted.port, "metrics": wanted.metrics_port}
+    assert ports == {"grpc": wanted.port, "web": wanted.web_port, "metrics": wanted.metrics_port}
     names = {service.full_name for service in pb.DESCRIPTOR.services_by_name.values()}
     for kind in ("startupProbe", "readinessProbe", "livenessProbe"):
         probe = container(built)[kind]
@@ -208,22 +210,68 @@ def test_pods_are_restricted(built: str) -> None:
                for volume in spec["volumes"])  # fmt: skip
     assert spec["automountServiceAccountToken"] is False
     assert one(built, "ServiceAccount")["automountServiceAccountToken"] is False
-    labels = one(built, "Namespace")["metadata"]["labels"]
-    assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
+    if one(built, "Deployment")["metadata"]["name"] != SECOND:
+        labels = one(built, "Namespace")["metadata"]["labels"]
+        assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
 
 
-def test_selectors_select_the_pods(built: str) -> None:
-    labels = one(built, "Deployment")["spec"]["template"]["metadata"]["labels"].items()
-    selectors = [
+def pod_selectors(built: str) -> list[dict[str, str]]:
+    """The labels by which objects select pods."""
+    return [
         one(built, "Deployment")["spec"]["selector"]["matchLabels"],
         one(built, "PodDisruptionBudget")["spec"]["selector"]["matchLabels"],
         one(built, "NetworkPolicy")["spec"]["podSelector"]["matchLabels"],
         *[rule["labelSelector"]["matchLabels"] for rule in pod(built)["topologySpreadConstraints"]],
         *[item["spec"]["selector"] for item in objects(built) if item["kind"] == "Service"],
     ]
-    assert all(selector and selector.items() <= labels for selector in selectors)
+
+
+def test_selectors_select_the_pods(built: str) -> None:
+    labels = one(built, "Deployment")["spec"]["template"]["metadata"]["labels"].items()
+    assert all(selector and selector.items() <= labels for selector in pod_selectors(built))
     services = [item for item in objects(built) if item["kind"] == "Service"]
     assert sorted(item["spec"].get("clusterIP", "") for item in services) == ["", "None"]
+
+
+def test_two_instances_in_a_namespace_do_not_collide(
+    overlays: dict[str, str], tools: Tools, tmp_path: Path
+) -> None:
+    """With every component, which the overlay itself must name, so that names change in it too."""
+    parts = ("autoscale-keda", "mtls")
+    deploy = os.path.relpath(DEPLOY, tmp_path.resolve())
+    source = DEPLOY / "overlays" / "second-instance"
+    shutil.copy(source / "names.yaml", tmp_path)
+    kustomization = yaml.safe_load((source / "kustomization.yaml").read_text())
+    kustomization["resources"] = [f"{deploy}/base"]
+    kustomization["components"] = [f"{deploy}/components/{part}" for part in parts]
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
+    second = tools.build(tmp_path)
+    keys = [
+        {(item["kind"], item["metadata"]["name"]) for item in objects(text)}
+        for text in (*overlays.values(), overlays["second-instance"], second)
+    ]
+    for first in keys[: len(overlays)]:
+        if ("Deployment", SECOND) not in first:
+            assert not first & keys[-1]
+            assert not first & keys[-2]
+    # Neither selects the pods of the other.
+    for ours, theirs in ((overlays["cpu"], second), (second, overlays["cpu"])):
+        labels = one(theirs, "Deployment")["spec"]["template"]["metadata"]["labels"].items()
+        for selector in pod_selectors(ours):
+            assert not selector.items() <= labels
+    # What refers to names follows them.
+    assert one(second, "ScaledObject")["spec"]["scaleTargetRef"]["name"] == SECOND
+    (secret,) = [v["secret"]["secretName"] for v in pod(second)["volumes"] if "secret" in v]
+    assert secret == one(second, "Certificate")["spec"]["secretName"] != "protome-tls"
+    assert pod(second)["serviceAccountName"] == one(second, "ServiceAccount")["metadata"]["name"]
+
+
+def test_keda_counts_the_pods_of_its_own_instance(overlays: dict[str, str]) -> None:
+    for trigger in one(overlays["autoscale-keda"], "ScaledObject")["spec"]["triggers"]:
+        pods = re.search(r'pod=~"([^"]+)"', trigger["metadata"]["query"])
+        assert pods
+        assert re.fullmatch(pods[1], "protome-6d4cf56db6-x7k2p")
+        assert not re.fullmatch(pods[1], f"{SECOND}-6d4cf56db6-x7k2p")
 
 
 def test_kube_linter_would_find_nothing_new(built: str) -> None:
@@ -261,6 +309,21 @@ def test_kube_linter_would_find_nothing_new(built: str) -> None:
     budget = one(built, "PodDisruptionBudget")["spec"]
     assert budget["maxUnavailable"] == 1, "pdb-max-unavailable, pdb-min-available"
     assert budget["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
+
+
+def test_the_ingress_leads_to_the_page_and_lets_every_photo_in(overlays: dict[str, str]) -> None:
+    built = overlays["ingress"]
+    ingress = one(built, "Ingress")
+    (rule,) = ingress["spec"]["rules"]
+    (path,) = rule["http"]["paths"]
+    service = one(built, "Service", path["backend"]["service"]["name"])
+    ports = {port["name"]: port["targetPort"] for port in service["spec"]["ports"]}
+    assert ports[path["backend"]["service"]["port"]["name"]] == "web"
+    (tls,) = ingress["spec"]["tls"]
+    assert tls["hosts"] == [rule["host"]]
+    limit = ingress["metadata"]["annotations"]["nginx.ingress.kubernetes.io/proxy-body-size"]
+    assert limit.endswith("m")
+    assert int(limit[:-1]) << 20 > settings(built).max_image_bytes
 
 
 def test_a_changed_setting_is_a_rollout(tools: Tools, tmp_path: Path) -> None:

@@ -148,11 +148,12 @@ def test_values_of_labels_exist(
     """A status, a stage or a bucket that is misspelt in a query would match nothing, silently."""
     from grpc import StatusCode
 
-    from protome.telemetry.metrics import SECONDS, STAGES
+    from protome.telemetry.metrics import RESULTS, SECONDS, STAGES
 
     values = {
         "code": {code.name for code in StatusCode},
         "stage": set(STAGES),
+        "reason": {reason for reasons in RESULTS.values() for reason in reasons},
         "le": {str(bound) for bound in SECONDS},
     }
     asked = 0

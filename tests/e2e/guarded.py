@@ -28,7 +28,7 @@ Metadata = tuple[tuple[str, str], ...]
 class Guarded:
     """A server with everything that guards it, and its files."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *flags: str) -> None:
         self.authority = trustme.CA()
         self.files: Files = issue(folder / "tls", self.authority)
         tables, self.tokens = "", {}
@@ -48,6 +48,7 @@ class Guarded:
                 *("--token-file", str(self.token_file)),
                 *("--log-format", "json", "--spans", "console"),
                 *("--metrics-host", "127.0.0.2"),
+                *flags,
             ]
         )
 

@@ -6,8 +6,12 @@ import contextlib
 import hashlib
 import io
 import json
+import os
 import shutil
+import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
@@ -24,7 +28,8 @@ from .command import Done, complains, run
 
 def _serve(*arguments: object, env: Mapping[str, str] | None = None) -> Done:
     """``protome serve`` that must refuse: a server that starts runs into the time limit."""
-    free = ("--host", "127.0.0.1", "--metrics-host", "127.0.0.1", "--port", 0, "--metrics-port", 0)
+    free = ("--host", "127.0.0.1", "--metrics-host", "127.0.0.1", "--port", 0, "--metrics-port", 0,
+            "--web-port", 0)  # fmt: skip
     return run("serve", *free, *arguments, env=env, seconds=60)
 
 
@@ -45,7 +50,13 @@ def _not_refused(*_: object, **__: object) -> NoReturn:
 def test_info_says_what_the_server_is(server: EmbeddedServer) -> None:
     done = run("info", "--address", server.address)
     assert done.returncode == 0, done.stderr
-    for fact in (protome.__version__, "Apache-2.0", "GLB, PLY, OBJ, STL", "DRACO", "16 faces"):
+    for fact in (
+        protome.__version__,
+        "Apache-2.0",
+        "GLB, PLY, OBJ, STL, OBJ_ZIP",
+        "DRACO",
+        "16 faces",
+    ):
         assert fact in done.stdout
 
 
@@ -73,6 +84,9 @@ def test_no_command_shows_the_usage() -> None:
         (("--max-faces", "0"), ("max_faces", "0")),
         (("--workers", "many"), ("workers", "many")),
         (("--chunk-bytes", "12"), ("chunk_bytes", "1024")),
+        (("--chunk-bytes", "5000000"), ("chunk_bytes", "5000000")),
+        (("--workers", "100000"), ("workers", "1024")),
+        (("--max-requests", "-3"), ("max_requests", "-3")),
         (("--port", "65536"), ("port",)),
         (("--task-seconds", "nan"), ("task_seconds",)),
         (("--min-score", "1.5"), ("min_score",)),
@@ -94,6 +108,12 @@ def test_wrong_setting_is_named(flags: tuple[str, str], words: tuple[str, ...]) 
 )
 def test_server_that_cannot_start_names_the_value(flag: str, value: str) -> None:
     complains(_serve(flag, value), value)
+
+
+def test_a_failed_start_ends_with_its_reason(tmp_path: Path) -> None:
+    done = _serve("--workers", "1", "--model-dir", tmp_path)
+    complains(done, str(tmp_path))
+    assert "stopped" not in done.stderr
 
 
 def test_settings_come_from_file_environment_and_flags_in_this_order(tmp_path: Path) -> None:
@@ -118,11 +138,58 @@ def test_wrong_line_of_the_file_is_named(tmp_path: Path, text: str, word: str) -
     assert word in done.stderr or str(file) in done.stderr
 
 
+@pytest.mark.parametrize("count", ["-5", "many", "1.5", "\u0663"])
+def test_wrong_counts_are_refused_in_a_sentence(
+    capsys: pytest.CaptureFixture[str], count: str
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["reconstruct", "x.jpg", "-o", "x", "--max-triangles", count])
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.endswith(f"argument --max-triangles: {count!r} is not a number of at least 0")
+
+
+def test_a_token_and_its_entry_are_kept_apart(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "tokens.toml"
+    assert main(["token", "shop", "--append", str(file)]) == 0
+    token = capsys.readouterr().out.strip()
+    assert token not in file.read_text()
+    assert hashlib.sha256(token.encode()).hexdigest() in file.read_text()
+    assert main(["token", "lab"]) == 0
+    said = capsys.readouterr()
+    assert said.out.strip() not in said.err
+    assert hashlib.sha256(said.out.strip().encode()).hexdigest() in said.err
+    # No entry, no token.
+    assert main(["token", "shop", "--append", str(file)]) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err == f"protome: {file} has an entry for shop; add the new sha256 to its list\n"
+
+
+def test_an_interrupted_import_is_silent(tmp_path: Path) -> None:
+    (tmp_path / "grpc.py").write_text("import time\nprint('here', flush=True)\ntime.sleep(60)\n")
+    path = os.pathsep.join([str(tmp_path), *sys.path])
+    with subprocess.Popen(
+        [sys.executable, "-m", "protome", "--version"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": path},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    ) as process:
+        assert process.stdout
+        assert process.stderr
+        assert process.stdout.readline() == b"here\n"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 130
+        assert process.stderr.read() == b""
+
+
 def test_unknown_variable_is_named() -> None:
     complains(_refuse(env={"PROTOME_MAX_FACE": "3"}), "max_face")
 
 
-@pytest.mark.parametrize("flag", ["--port", "--metrics-port"])
+@pytest.mark.parametrize("flag", ["--port", "--metrics-port", "--web-port"])
 def test_port_in_use_is_named(flag: str) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

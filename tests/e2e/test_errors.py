@@ -14,7 +14,18 @@ from protome.client import Client, NoFaceFound, ReconstructionError
 from protome.embedded import EmbeddedServer
 from protome.v1 import reconstruction_pb2 as pb
 from tests.support.photos import opened, saved, scenery
-from tests.support.service import MIB, OPTIONS, SMALL, Failure, Stub, ask, failure, metric, refused
+from tests.support.service import (
+    MIB,
+    OPTIONS,
+    SMALL,
+    Failure,
+    Stub,
+    ask,
+    eventually,
+    failure,
+    metric,
+    refused,
+)
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 
@@ -91,16 +102,16 @@ def test_too_many_pixels(strict: Stub, format_: str) -> None:
     assert problem.metadata == {"width": "1001", "height": "300", "max_image_pixels": "300000"}
 
 
-def test_default_limits_refuse_a_photo_of_51_megapixels(stub: Stub) -> None:
-    problem = _refused(stub, saved(Image.new("L", (10_200, 5000)), "JPEG"))
+def test_default_limits_refuse_a_photo_of_53_megapixels(stub: Stub) -> None:
+    problem = _refused(stub, saved(Image.new("L", (10_600, 5000)), "JPEG"))
     assert problem.reason == "IMAGE_TOO_LARGE"
-    assert problem.metadata["max_image_pixels"] == "50000000"
+    assert problem.metadata["max_image_pixels"] == "52000000"
 
 
-def test_default_limits_refuse_a_png_of_17_megapixels(stub: Stub) -> None:
-    problem = _refused(stub, saved(Image.new("L", (3400, 5000)), "PNG"))
+def test_default_limits_refuse_a_png_of_27_megapixels(stub: Stub) -> None:
+    problem = _refused(stub, saved(Image.new("L", (5400, 5000)), "PNG"))
     assert problem.reason == "IMAGE_TOO_LARGE"
-    assert problem.metadata["max_unscaled_pixels"] == "16800000"
+    assert problem.metadata["max_unscaled_pixels"] == "26000000"
 
 
 def test_picture_of_a_few_pixels(stub: Stub) -> None:
@@ -112,7 +123,7 @@ def test_picture_of_a_few_pixels(stub: Stub) -> None:
 def test_max_faces_over_the_limit(strict: Stub, sample_photo: bytes) -> None:
     problem = refused(strict, pb.ReconstructRequest(image=sample_photo, max_faces=3))
     assert (problem.code, problem.reason) == (INVALID, "INVALID_REQUEST")
-    assert problem.metadata == {"field": "max_faces", "max_faces": "2"}
+    assert problem.metadata == {"field": "max_faces", "value": "3", "max_faces": "2"}
 
 
 @pytest.mark.parametrize(
@@ -143,18 +154,55 @@ def test_photo_without_a_face_is_not_found(stub: Stub, kind: str) -> None:
     assert problem.retry_seconds is None
 
 
-def test_message_beyond_the_transport_limit_is_refused_and_the_server_goes_on(
-    stub: Stub, server: EmbeddedServer, sample_photo: bytes
-) -> None:
-    # Between the two limits the answer is ours and names the limit ...
+def test_photo_somewhat_over_the_limit_is_told_the_limit(stub: Stub, sample_photo: bytes) -> None:
     over = refused(stub, pb.ReconstructRequest(image=sample_photo + bytes(21 * MIB)))
     assert (over.code, over.reason) == (INVALID, "IMAGE_TOO_LARGE")
     assert over.metadata["max_image_bytes"] == str(20 * MIB)
-    # ... beyond it is gRPC's own.
-    far_over = refused(stub, pb.ReconstructRequest(image=sample_photo + bytes(45 * MIB)))
-    assert far_over.code is grpc.StatusCode.RESOURCE_EXHAUSTED
-    assert far_over.reason == ""
+
+
+@pytest.mark.parametrize("method", ["Reconstruct", "ReconstructMany"])
+def test_message_beyond_the_transport_limit_is_counted_and_logged(
+    stub: Stub, server: EmbeddedServer, sample_photo: bytes, method: str
+) -> None:
+    """gRPC itself ends the call; the server only learns that the message did not arrive."""
+    large = pb.ReconstructRequest(image=sample_photo + bytes(45 * MIB))
+    streamed = pb.ReconstructManyRequest(request_id="1", request=large)
+
+    def counted() -> float:
+        labels = {"method": method, "code": "CANCELLED", "reason": "CLIENT_GONE"}
+        return metric(server, "protome_requests_total", **labels)
+
+    one = method == "Reconstruct"
+    before, logged = counted(), len(server.log.read_text())
+    call = stub.Reconstruct(large) if one else stub.ReconstructMany(iter([streamed]))
+    with pytest.raises(grpc.RpcError) as caught:
+        list(call)
+    problem = failure(caught.value)
+    assert (problem.code, problem.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "")
+    eventually(lambda: counted() == before + 1, "it is counted")
+    line = f"{method} CANCELLED CLIENT_GONE (max_message_bytes {24 * MIB})"
+    eventually(lambda: line in server.log.read_text()[logged:], "it is logged")
     assert ask(stub, pb.ReconstructRequest(image=sample_photo)).outcomes() == ["RECONSTRUCTED"]
+
+
+def test_logs_of_refused_calls_name_field_value_and_limit(
+    stub: Stub, server: EmbeddedServer, sample_photo: bytes
+) -> None:
+    logged = len(server.log.read_text())
+    refused(stub, pb.ReconstructRequest(image=sample_photo, max_faces=99))
+    refused(stub, pb.ReconstructRequest(image=sample_photo, max_triangles=3))
+    ask(stub, pb.ReconstructRequest(image=sample_photo))
+    call = stub.ReconstructMany(iter([pb.ReconstructManyRequest(request_id="x\n" * 99)]))
+    with pytest.raises(grpc.RpcError):
+        list(call)
+    for line in (
+        "Reconstruct INVALID_ARGUMENT INVALID_REQUEST (field max_faces, value 99, max_faces 16)",
+        "Reconstruct INVALID_ARGUMENT INVALID_REQUEST (field max_triangles, value 3, least ",
+        "ReconstructMany INVALID_ARGUMENT INVALID_REQUEST "
+        "(field request_id, value 198 characters, max_characters 128)",
+        " s, 1 face [",
+    ):
+        eventually(lambda line=line: line in server.log.read_text()[logged:], line)  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("method", ["Reconstruct", "ReconstructMany", "GetServerInfo"])

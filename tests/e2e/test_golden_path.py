@@ -122,11 +122,11 @@ def test_mesh_is_one_closed_manifold(mesh: trimesh.Trimesh) -> None:
     assert mesh.euler_number == 2
 
 
-def test_mesh_has_the_size_of_a_face_in_metres(mesh: trimesh.Trimesh) -> None:
+def test_mesh_has_the_size_of_a_head_in_metres(mesh: trimesh.Trimesh) -> None:
     width, height, depth = mesh.extents
-    assert 0.10 < width < 0.25
-    assert 0.15 < height < 0.30
-    assert 0.08 < depth < 0.20
+    assert 0.13 < width < 0.30
+    assert 0.22 < height < 0.40
+    assert 0.17 < depth < 0.30
     assert width < height
 
 
@@ -159,8 +159,8 @@ def test_mesh_lands_on_the_face_in_the_photo(answer: Answer, mesh: trimesh.Trime
     points = to_photo(face, mesh.vertices)[:, :2]
     low, high = points.min(axis=0), points.max(axis=0)
     shadow = boxes((*low, *(high - low)))[0]
-    # The mesh is a head, the box a face: the box lies inside, and most of the mesh is the face.
-    assert overlap(shadow, face.box) > 0.5
+    # The mesh is a head with its neck, the box a face: the box lies inside and is near half of it.
+    assert overlap(shadow, face.box) > 0.4
     assert low[0] < face.box.x + 5
     assert high[0] > face.box.x + face.box.width - 5
     assert low[1] < face.box.y + 5

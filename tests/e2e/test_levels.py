@@ -1,4 +1,4 @@
-"""Levels of detail: the same face, sampled more or less finely."""
+"""Levels of detail: the same head, sampled more or less finely."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import grpc
 import numpy as np
 import pytest
 import trimesh
+from scipy.spatial import cKDTree
 
 from protome.embedded import EmbeddedServer
 from protome.v1 import reconstruction_pb2 as pb
@@ -13,8 +14,8 @@ from tests.support import meshes as readers
 from tests.support.service import Answer, Stub, ask
 
 PREVIEW, STANDARD, FINE = pb.DETAIL_LEVEL_PREVIEW, pb.DETAIL_LEVEL_STANDARD, pb.DETAIL_LEVEL_FINE
-# 192 crop pixels at 6.2 pixels a centimetre, over the voxels across.
-VOXEL_METRES: dict[int, float] = {PREVIEW: 0.31 / 48, STANDARD: 0.31 / 96, FINE: 0.31 / 192}
+# 4, 2 and 1 crop pixels at 6.2 pixels a centimetre.
+STEP_METRES: dict[int, float] = {PREVIEW: 0.04 / 6.2, STANDARD: 0.02 / 6.2, FINE: 0.01 / 6.2}
 
 Meshes = dict[int, trimesh.Trimesh]
 
@@ -39,7 +40,7 @@ def test_each_level_has_about_four_times_the_vertices(meshes: Meshes) -> None:
 
 @pytest.mark.parametrize("level", [PREVIEW, FINE])
 def test_levels_have_the_same_extent(meshes: Meshes, level: int) -> None:
-    tolerance = max(VOXEL_METRES[level], VOXEL_METRES[STANDARD])
+    tolerance = max(STEP_METRES[level], STEP_METRES[STANDARD])
     assert np.allclose(meshes[level].bounds, meshes[STANDARD].bounds, atol=tolerance)
     assert meshes[level].volume == pytest.approx(meshes[STANDARD].volume, rel=0.05)
 
@@ -50,10 +51,13 @@ def test_every_level_is_one_closed_manifold(meshes: Meshes, level: int) -> None:
     assert meshes[level].body_count == 1
 
 
-def test_surface_is_finer_than_the_voxels(meshes: Meshes) -> None:
-    """Vertices lie between voxel centres, not in steps of a voxel."""
-    depths = meshes[STANDARD].vertices[:, 2] / VOXEL_METRES[STANDARD] * 2
-    assert np.abs(depths - np.round(depths)).mean() > 0.1
+def test_levels_are_samples_of_one_surface(meshes: Meshes) -> None:
+    """A coarser one lies on the finest, but for what its triangles cut off."""
+    fine = cKDTree(meshes[FINE].vertices)
+    for level in (PREVIEW, STANDARD):
+        distance = np.asarray(fine.query(meshes[level].vertices)[0])
+        assert np.quantile(distance, 0.9) < STEP_METRES[FINE]
+        assert distance.max() < 2 * STEP_METRES[level]
 
 
 def _with_preview(stub: Stub, photo: bytes, level: pb.DetailLevel.ValueType) -> Answer:

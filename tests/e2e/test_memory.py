@@ -31,7 +31,7 @@ def _code(call: Any) -> grpc.StatusCode:
 
 
 def test_server_and_workers_stay_under_the_limit_under_load(sample_photo: bytes) -> None:
-    resized = opened(sample_photo).convert("RGBA").resize((4090, 4090))
+    resized = opened(sample_photo).convert("RGBA").resize((6200, 4190))
     large = saved(resized, "PNG", compress_level=1)
     webp = saved(resized, "WEBP", method=0, quality=50)
     many = group(sample_photo, (512,) * 4)

@@ -13,7 +13,9 @@ from PIL import Image
 from protome.embedded import EmbeddedServer
 from protome.v1 import reconstruction_pb2 as pb
 from tests.support import meshes as readers
+from tests.support.hostile import HEIC  # noqa: F401  # Registers the encoder of HEIC.
 from tests.support.photos import opened, saved, turned
+from tests.support.profiles import PROFILES, converted
 from tests.support.service import Answer, Stub, ask, overlap
 
 
@@ -74,6 +76,8 @@ def test_orientation_of_a_jpeg_with_sides_over_the_reduced_scale(
         ("PNG", {}),
         ("WEBP", {"lossless": True}),
         ("WEBP", {"quality": 90}),
+        ("HEIF", {"quality": 90}),
+        ("AVIF", {"quality": 90}),
     ],
 )
 def test_formats_of_the_same_picture_agree(
@@ -97,6 +101,40 @@ def test_colour_modes_give_a_face(
     assert overlap(answer.header.faces[0].box, upright.header.faces[0].box) > 0.7
     # One bit a pixel leaves little to see but a head it stays.
     assert _mesh(answer).volume == pytest.approx(_mesh(upright).volume, rel=0.4)
+
+
+@pytest.mark.parametrize("name", ["Display P3", "Adobe RGB", "ProPhoto"])
+def test_a_texture_has_srgb_colours(stub: Stub, sample_photo: bytes, name: str) -> None:
+    """In whatever colour space the photo is stored, if its profile says so."""
+    plain = opened(sample_photo)
+    wide = saved(converted(plain, PROFILES[name]), "PNG", icc_profile=PROFILES[name])
+    colours = []
+    for image in (saved(plain, "PNG"), wide):
+        request = pb.ReconstructRequest(image=image, appearance=pb.APPEARANCE_TEXTURE)
+        texture = opened(readers.texture(ask(stub, request).mesh()))
+        colours.append(np.asarray(texture, float).mean(axis=(0, 1)))
+    np.testing.assert_allclose(colours[1], colours[0], atol=1.0)
+
+
+@pytest.mark.parametrize(
+    ("size", "format_", "options"),
+    [
+        ((8160, 6144), "JPEG", {"quality": 80}),
+        ((8192, 6144), "JPEG", {"quality": 80, "progressive": True}),
+        ((6000, 4000), "PNG", {"compress_level": 1}),
+        ((6000, 4000), "WEBP", {"quality": 60, "method": 0}),
+        ((6000, 4000), "AVIF", {"quality": 50, "speed": 10}),
+    ],
+)
+def test_photos_of_the_largest_modes_of_phones_and_cameras(
+    stub: Stub, sample_photo: bytes, size: tuple[int, int], format_: str, options: dict[str, Any]
+) -> None:
+    picture = Image.new("RGB", size, (90, 90, 90))
+    picture.paste(opened(sample_photo).resize((3000, 3000)), (500, 400))
+    data = saved(picture, format_, **options)
+    answer = ask(stub, pb.ReconstructRequest(image=data, detail=pb.DETAIL_LEVEL_PREVIEW), None)
+    assert answer.outcomes() == ["RECONSTRUCTED"]
+    assert (answer.header.photo_width, answer.header.photo_height) == size
 
 
 def test_sixteen_bit_colour_png(stub: Stub, sample_photo: bytes, upright: Answer) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -210,6 +211,7 @@ def doubting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stub]:
     )
     data = network.SerializeToString()
     (folder / "model.onnx").write_bytes(data)
+    shutil.copy(SHIPPED / "head.npz", folder)
     card = CARD | {
         "digest": hashlib.sha256(data).hexdigest(),
         "landmark_error": {"name": "doubted", "dtype": "float32", "shape": ["n", 68]},

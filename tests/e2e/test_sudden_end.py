@@ -63,6 +63,7 @@ def test_killed_server_leaves_no_workers_behind(sample_photo: bytes) -> None:
 def test_sigterm_during_startup_ends_it() -> None:
     """An orchestrator that changes its mind must not wait for the kill."""
     command = [sys.executable, "-m", "protome", "serve", "--port", "0", "--metrics-port", "0"]
+    command += ["--web-port", "0"]
     command += ["--host", "127.0.0.1", "--metrics-host", "127.0.0.1", *SMALL]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         eventually(

@@ -13,6 +13,7 @@ from protome.sample import SAMPLE
 from protome.v1 import reconstruction_pb2 as pb
 from tests.support.hostile import FILES
 from tests.support.odd import ODD
+from tests.support.profiles import PROFILES
 
 # As long as the documented runs take.
 LONGEST: Final = 16_384
@@ -30,6 +31,13 @@ KINDS: Final[dict[str, tuple[str, str, dict[str, Any]]]] = {
     "png-deep": ("PNG", "I;16", {}),
     "webp": ("WEBP", "RGB", {"quality": 50}),
     "webp-lossless": ("WEBP", "RGBA", {"lossless": True}),
+    "heic": ("HEIF", "RGB", {"quality": 50}),
+    "heic-alpha": ("HEIF", "RGBA", {"quality": 50}),
+    "heic-tiles": ("HEIF", "RGB", {"quality": 50, "tile_size": 16}),
+    "avif": ("AVIF", "RGB", {"quality": 50}),
+    "avif-alpha": ("AVIF", "RGBA", {"quality": 50}),
+    "jpeg-profile": ("JPEG", "RGB", {"quality": 50, "icc_profile": PROFILES["Display P3"]}),
+    "png-profile": ("PNG", "RGB", {"icc_profile": PROFILES["Adobe RGB"]}),
 }
 
 
@@ -63,6 +71,8 @@ def messages() -> dict[str, bytes]:
         compressions=[pb.COMPRESSION_DRACO],
         appearance=pb.APPEARANCE_TEXTURE,
         preview_first=True,
+        turn_to_front=True,
+        max_texture_side=512,
     )
     many = pb.ReconstructManyRequest(request_id="1", request=full)
     return {"full": full.SerializeToString(), "many": many.SerializeToString(), "empty": b""}

@@ -25,9 +25,9 @@ with atheris.instrument_imports(include=["PIL", "protome"]):
 
     from protome.errors import ProtomeError
     from protome.geometry import Box, CropRule
+    from protome.image.container import PNG_MAGIC
     from protome.image.decode import ImageLimits
     from protome.image.prepare import PhotoJob, prepare
-    from protome.image.sanitize import PNG_MAGIC
 
 # Small, so that an input costs little; the real limits are tested end to end.
 JOB = PhotoJob(

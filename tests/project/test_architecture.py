@@ -23,6 +23,7 @@ SERVICE: Final = {
     "client": {"v1"},
 }
 SERVICE["server"] = SERVICE["pipeline"] | {"pipeline", "v1"}
+SERVICE["web"] = SERVICE["server"] | {"server"}
 EXPORT: Final = {
     "core": set[str](),
     "heads": set[str](),
@@ -34,11 +35,13 @@ EXPORT: Final = {
 # These may import everything, and no room imports them.
 FREE: Final = {"cli", "__main__", "commands", "demo", "bench"}
 PACKAGES: Final = {
-    "asyncio": {"core", "telemetry", "workers", "pipeline", "server", "client"},
-    "grpc": {"server", "client", "v1"},
+    "asyncio": {"core", "telemetry", "workers", "pipeline", "server", "client", "web"},
+    "grpc": {"server", "client", "v1", "web"},
     "onnxruntime": {"model", "release"},
     "opentelemetry": {"telemetry"},
     "prometheus_client": {"telemetry"},
+    "starlette": {"web"},
+    "uvicorn": {"web"},
 }
 
 

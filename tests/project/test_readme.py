@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from protome import web
 from protome.errors import ProtomeError
 from protome.server.status import CODES
+from protome.web.problems import http_status
 
 from .settings import PAGE, table
 
@@ -36,3 +38,13 @@ def test_every_error_has_a_status() -> None:
         return {k for sub in base.__subclasses__() for k in {sub, *kinds(sub)}}
 
     assert set(CODES) == kinds(ProtomeError)
+
+
+def test_every_reason_is_documented_with_its_http_status() -> None:
+    text = (Path(web.__file__).parent / "README.md").read_text(encoding="utf-8")
+    documented = {
+        reason: int(status)
+        for status, reasons in re.findall(r"^\| (\d{3}) \| (`[^|]+`) \|", text, re.MULTILINE)
+        for reason in re.findall(r"`(\w+)`", reasons)
+    }
+    assert documented == {kind.reason: http_status(kind) for kind in CODES}

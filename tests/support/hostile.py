@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Callable
 from typing import Final
 
+import pillow_heif
 from PIL import Image
 
 from .hostile_parts import (
@@ -27,6 +28,8 @@ from .hostile_parts import (
     webp_of,
 )
 
+pillow_heif.register_heif_opener()
+HEIC: Final = saved(RGB, "HEIF")
 # Of the service's default.
 MAX_BYTES: Final = 20 << 20
 
@@ -68,6 +71,13 @@ def sized_vp8l(width: int, height: int) -> bytes:
     """A lossless WebP that claims these sides."""
     bits = (width - 1) | (height - 1) << 14
     return webp_of(b"VP8L", b"\x2f" + struct.pack("<I", bits) + bytes(64))
+
+
+def sized_heif(format_: str, side: int) -> bytes:
+    """A HEIC or AVIF whose properties claim these sides."""
+    data = saved(RGB, format_)
+    at = data.index(b"ispe") + 8
+    return data[:at] + struct.pack(">II", side, side) + data[at + 8 :]
 
 
 def wrong_checksum(kind: bytes) -> bytes:
@@ -188,7 +198,7 @@ FILES: Final[dict[str, tuple[str, Callable[[], bytes]]]] = {
     "giant lossless WebP": ("IMAGE_TOO_LARGE", lambda: sized_vp8l(16_384, 16_384)),
     "giant WebP canvas": ("IMAGE_TOO_LARGE", lambda: animated(1, 16_384)),
     "WebP canvas of 24 bits": ("IMAGE_TOO_LARGE", lambda: animated(1, 2**24)),
-    "largest WebP canvas with a small frame": ("ok", lambda: animated(1, 4098)),
+    "largest WebP canvas with a small frame": ("ok", lambda: animated(1, 5098)),
     # Damage that checksums tell.
     "wrong checksum of the header": ("BROKEN_IMAGE", lambda: wrong_checksum(b"IHDR")),
     "wrong checksum of the pixels": ("BROKEN_IMAGE", lambda: wrong_checksum(b"IDAT")),
@@ -197,5 +207,19 @@ FILES: Final[dict[str, tuple[str, Callable[[], bytes]]]] = {
     "TIFF": ("UNSUPPORTED_FORMAT", lambda: saved(RGB, "TIFF")),
     "GIF": ("UNSUPPORTED_FORMAT", lambda: saved(RGB, "GIF")),
     "JPEG 2000": ("UNSUPPORTED_FORMAT", lambda: b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(99)),
-    "AVIF": ("UNSUPPORTED_FORMAT", lambda: b"\0\0\0\x1cftypavif" + bytes(99)),
+    # Brands without a picture, and boxes that claim much.
+    "empty AVIF": ("BROKEN_IMAGE", lambda: b"\0\0\0\x1cftypavif" + bytes(99)),
+    "empty HEIC": ("BROKEN_IMAGE", lambda: b"\0\0\0\x18ftypheic" + bytes(99)),
+    "HEIC that claims 60,000 pixels a side": (
+        "IMAGE_TOO_LARGE",
+        lambda: sized_heif("HEIF", 60_000),
+    ),
+    "AVIF that claims 60,000 pixels a side": ("BROKEN_IMAGE", lambda: sized_heif("AVIF", 60_000)),
+    "HEIC that claims other sides": ("BROKEN_IMAGE", lambda: sized_heif("HEIF", 2_000)),
+    "AVIF that claims other sides": ("BROKEN_IMAGE", lambda: sized_heif("AVIF", 2_000)),
+    "HEIC of zeros": ("BROKEN_IMAGE", lambda: filled(lambda zeros: HEIC[:200] + zeros, bytes(9))),
+    "HEIC of boxes": (
+        "BROKEN_IMAGE",
+        lambda: filled(lambda boxes: HEIC[:24] + boxes, b"\0\0\0\x08free"),
+    ),
 }

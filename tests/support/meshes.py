@@ -20,6 +20,7 @@ SUFFIXES = {
     pb.MESH_FORMAT_PLY: "ply",
     pb.MESH_FORMAT_OBJ: "obj",
     pb.MESH_FORMAT_STL: "stl",
+    pb.MESH_FORMAT_OBJ_ZIP: "zip",
 }
 
 
@@ -32,7 +33,8 @@ def read(data: bytes, header: pb.Header) -> trimesh.Trimesh:
     assert len(loaded.geometry) == 1
     mesh: trimesh.Trimesh = loaded.to_mesh()
     if suffix == "stl":
-        # An STL is a soup of triangles: equal corners are one vertex.
+        # An STL is a soup of triangles in millimetres: equal corners are one vertex.
+        mesh.apply_scale(1e-3)
         mesh.merge_vertices()
     return mesh
 

@@ -130,7 +130,16 @@ def serve_command(ports: Path, *flags: str) -> list[str]:
     """A small server on free ports, which it writes to ``ports`` once it serves."""
     command = [sys.executable, "-m", "protome", "serve", *SMALL, "--port-file", str(ports)]
     command += ["--host", "127.0.0.1", "--port", "0"]
-    return [*command, "--metrics-host", "127.0.0.1", "--metrics-port", "0", *flags]
+    return [
+        *command,
+        "--metrics-host",
+        "127.0.0.1",
+        "--metrics-port",
+        "0",
+        "--web-port",
+        "0",
+        *flags,
+    ]
 
 
 @contextlib.contextmanager

@@ -1,46 +1,72 @@
-"""Synthetic volumes, surfaces and pictures whose geometry is known exactly."""
+"""Synthetic heads and surfaces whose geometry is known exactly."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import numpy as np
 import trimesh
 
-from protome.geometry import CROP_DEPTH, CROP_SIDE, F32, F64, GRIDS, U8, U32, Level
-from protome.mesh.surface import Surface, extract
+from protome.geometry import CROP_DEPTH, CROP_SIDE, F32, F64, HAIR_SHAPE, U8, U32, Level
+from protome.mesh.head import Head
+from protome.mesh.surface import Surface, compose
 
-CENTRE = (CROP_SIDE / 2, CROP_SIDE / 2, CROP_DEPTH / 2)
-RAMP = 8.0
-"""Crop pixels over which occupancy falls from 255 to 0: wide enough to be linear in a voxel."""
-
-
-def voxel_centres(level: Level) -> tuple[F64, F64, F64]:
-    """x, y and z of the voxels' centres in crop coordinates, each broadcastable to the volume."""
-    (depth, height, width), (dz, dy, dx) = GRIDS[level].shape, GRIDS[level].voxel
-    z = (np.arange(depth, dtype=np.float64) + 0.5) * dz
-    y = (np.arange(height, dtype=np.float64) + 0.5) * dy
-    x = (np.arange(width, dtype=np.float64) + 0.5) * dx
-    return x[None, None, :], y[None, :, None], z[:, None, None]
+Point = tuple[float, float, float]
+CENTRE: Point = (CROP_SIDE / 2, CROP_SIDE / 2, CROP_DEPTH / 2)
 
 
-def occupancy(inside: F64) -> U8:
-    """Occupancy from a signed distance in crop pixels, positive inside."""
-    return np.clip(np.round(127.5 + 255 * inside / RAMP), 0, 255).astype(np.uint8)
+def balls(*wanted: tuple[float, Point], finer: int = 5) -> tuple[Head, F32]:
+    """A head of balls that nothing but their volume joins, and its vertices, (N, 3).
+
+    Args:
+        wanted: radius and centre (x, y, z) of each in crop pixels.
+        finer: divisions of an icosahedron: 5 makes 10,242 vertices a ball.
+    """
+    shape = trimesh.creation.icosphere(subdivisions=finer)
+    count = len(shape.vertices)
+    vertices = [radius * shape.vertices + centre for radius, centre in wanted]
+    triangles = [shape.faces + count * index for index in range(len(wanted))]
+    return head_of(np.concatenate(triangles)), np.concatenate(vertices).astype(np.float32)
 
 
-def sphere_volume(
-    radius: float,
-    centre: tuple[float, float, float] = CENTRE,
-    level: Level = Level.STANDARD,
-) -> U8:
-    """A ball; radius and centre (x, y, z) in crop pixels."""
-    x, y, z = voxel_centres(level)
-    distance = np.sqrt((x - centre[0]) ** 2 + (y - centre[1]) ** 2 + (z - centre[2]) ** 2)
-    return occupancy(radius - distance)
+def head_of(triangles: np.ndarray) -> Head:
+    """A head of these triangles without symmetry and regions, all of it open to hair."""
+    count = int(triangles.max()) + 1
+    return Head(
+        triangles=np.ascontiguousarray(triangles, np.int32),
+        mirror=np.arange(count, dtype=np.int32),
+        region=np.zeros(count, np.uint8),
+        uv=np.zeros((count, 2), np.float32),
+        uv_triangles=np.ascontiguousarray(triangles, np.int32),
+        guard=np.zeros(count, np.float32),
+    )
+
+
+def save_head(head: Head, path: Path) -> Path:
+    """Write ``head.npz``."""
+    np.savez(path, **{name: getattr(head, name) for name in head.__slots__})
+    return path
+
+
+def no_hair() -> U8:
+    """An empty hair grid."""
+    return np.zeros(HAIR_SHAPE, np.uint8)
+
+
+def ball_surface(*wanted: tuple[float, Point], level: Level = Level.STANDARD) -> Surface:
+    """The surface of a head of balls, as :func:`balls`."""
+    return compose(*balls(*wanted), no_hair(), level)
 
 
 def sphere(radius: float = 40.0, level: Level = Level.STANDARD) -> Surface:
     """The surface of a ball in the middle of the crop."""
-    return extract(sphere_volume(radius, level=level))
+    return ball_surface((radius, CENTRE), level=level)
+
+
+def loose_surface(vertices: F32, normals: F32, triangles: U32) -> Surface:
+    """A surface that lies on no head."""
+    source = np.full(len(vertices), -1, np.int32)
+    return Surface(vertices, normals, triangles, source, np.zeros((len(vertices), 2), np.float32))
 
 
 def edge_uses(surface: Surface) -> tuple[F64, F64]:

@@ -9,7 +9,6 @@ from typing import Any, Final
 import numpy as np
 import torch
 
-from protome.geometry import Level
 from protome_export.render.random_draws import Dice
 from protome_export.training.config import Config
 from protome_export.training.dataset import DRAWS, degraded
@@ -17,7 +16,7 @@ from protome_export.training.shards import find_shards, read_shard
 
 from .metrics import box_size, logistic, ranking, surface_nme
 from .photos import Face
-from .service import Served, surface_of
+from .service import Served
 
 # Surface NME 68 of a mesh that fits.
 WITHIN: Final = 0.04
@@ -26,7 +25,7 @@ _TO_CAMERA = np.array([1, 1, -1], np.float32)
 
 
 def _degraded_crops(folder: Path, count: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield crops (192, 192, 3) of the hold-out with covers, shadows, borders, blur and grain as in
+    """Yield crops (208, 208, 3) of the hold-out with covers, shadows, borders, blur and grain as in
     training, and their true landmarks (68, 3), crop px."""
     generator, config = torch.Generator().manual_seed(11), Config()
     for path in find_shards(folder):
@@ -57,8 +56,9 @@ def calibrate(served: Served, holdout: Path, count: int) -> dict[str, float]:
         out = served.predict(crop)
         assert out.landmarks is not None
         assert out.landmark_error is not None
-        surface = surface_of(out.volumes[Level.STANDARD])[0]
-        error, _ = surface_nme(landmarks * _TO_CAMERA, surface * _TO_CAMERA)
+        surface = served.surface(out)
+        found = None if surface is None else surface.vertices * _TO_CAMERA
+        error, _ = surface_nme(landmarks * _TO_CAMERA, found)
         expected.append(float(out.landmark_error.mean()) / box_size(out.landmarks))
         fits.append(error <= WITHIN)
     offset, slope = logistic(np.log(expected), np.array(fits))

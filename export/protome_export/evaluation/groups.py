@@ -8,14 +8,13 @@ from typing import Final
 
 import numpy as np
 
-from protome.geometry import Level
 from protome_export.heads.groups import GROUPS, group_of
 from protome_export.training.shape_space import Poser, ShapeSpace, similarity
 from protome_export.training.shards import find_shards, read_shard
 
 from .holdout import held_out, surface_distance
 from .metrics import box_size
-from .service import Served, surface_of
+from .service import Served
 
 MEASURES: Final = (
     "landmark_3d_px", "landmark_share", "rotation_deg", "surface_distance_px", "surface_share",
@@ -38,10 +37,10 @@ def evaluate_groups(
         if age is None or skin is None:
             continue
         groups = [group_of(a, s) for a, s in zip(age, skin, strict=True)]
-        samples = held_out(shard, poser, space, len(groups))
-        for group, (crop, head, _) in zip(groups, samples, strict=True):
+        samples = held_out(path, poser, space, len(groups))
+        for group, sample in zip(groups, samples, strict=True):
             if len(rows[group]) < count:
-                rows[group].append(_measured(served, crop, head, poser))
+                rows[group].append(_measured(served, sample.crop, sample.vertices, poser))
     return {
         group: dict(zip(MEASURES, map(float, np.mean(rows[group], 0)), strict=True))
         | {"count": float(len(rows[group]))}
@@ -58,7 +57,7 @@ def _measured(served: Served, crop: np.ndarray, head: np.ndarray, poser: Poser) 
     off = float(np.linalg.norm(truth - out.landmarks, axis=1).mean())
     turn = similarity(out.landmarks[None, 17:], truth[17:])[0][0]
     angle = np.rad2deg(np.arccos(np.clip((np.trace(turn) - 1) / 2, -1, 1)))
-    surface = surface_distance(head, surface_of(out.volumes[Level.STANDARD])[0])
+    surface = surface_distance(head, out.vertices)
     return [off, off / size, float(angle), surface, surface / size]
 
 

@@ -6,23 +6,29 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from protome.geometry import Level, Placement, resample, turned
+from protome.geometry import Level, Placement, turned
+from protome.mesh.surface import Surface
 from protome_export.heads.model import Floats
 from protome_export.training.shape_space import ShapeSpace, similarity
 
 from .metrics import MOUTH, box_size, inner_nme, landmark_nme, surface_errors
-from .service import Served, surface_of
+from .service import Served
 from .skin_groups import group_of
+from .surfaces import flat_area, roughness, silhouette
 
 MEASURES = (
     "surface_nme_68", "surface_nme_51", "surface_nme_mouth",
     "fine_nme_68", "fine_nme_51", "fine_nme_mouth",
     "bare_nme_68", "bare_nme_51", "bare_nme_mouth",
     "landmark_2d_nme", "landmark_2d_nme_51", "bare_2d_nme_51", "rotation_deg",
+    # Of photos with a mask of the person; of faces that were found.
+    "silhouette_iou", "silhouette_outside", "silhouette_missing",
+    "rough_p50_mm", "rough_p90_mm", "fine_rough_p50_mm", "fine_rough_p90_mm", "flat_cm2",
     # Against a second annotation, if there is one; about the axes of the head; and how far the
     # two annotations are from each other.
     "second_2d_nme", "second_2d_nme_51", "second_rotation_deg",
@@ -32,6 +38,7 @@ MEASURES = (
 
 
 AXES = ("pitch", "yaw", "roll")
+SILHOUETTE = ("silhouette_iou", "silhouette_outside", "silhouette_missing")
 SECOND = MEASURES[MEASURES.index("second_2d_nme") :]
 PARTS = {"68": slice(None), "51": slice(17, None), "mouth": MOUTH}
 
@@ -50,7 +57,7 @@ class Face:
     crop: NDArray[np.uint8] | None = None
     truth: Floats | None = None
     found: Floats | None = None
-    volume: NDArray[np.uint8] | None = None
+    surface: Surface | None = None
     expected: float | None = None
     group: str = "unknown"
 
@@ -68,11 +75,6 @@ def to_crop(points: np.ndarray, placement: Placement) -> Floats:
     left, top = placement.corner
     x, y = turned(points[:, 0] - left, points[:, 1] - top, -placement.roll)
     return np.asarray(np.stack([x, y], axis=1) / placement.pixel, np.float32)
-
-
-def to_uint8(occupancy: Floats) -> NDArray[np.uint8]:
-    """Convert occupancy from 0..1 to uint8, as the service receives it."""
-    return (occupancy * 255 + 0.5).astype(np.uint8)
 
 
 def rotation_error(truth: np.ndarray, linear: np.ndarray, space: ShapeSpace) -> Floats:
@@ -114,6 +116,7 @@ def evaluate_photo(
     points: Floats,
     space: ShapeSpace,
     second: Floats | None = None,
+    person: NDArray[np.bool_] | None = None,
 ) -> None:
     """Fill in a face's figures.
 
@@ -124,24 +127,27 @@ def evaluate_photo(
         points: (68, 3) photo px, z towards the camera.
         space: the network's shape space.
         second: (68, 2) another annotation, photo px.
+        person: (h, w) mask of the person.
     """
     face.figures = {
         name: 180.0 if name.endswith("_deg") else 1.0
         for name in MEASURES
-        if second is not None or name not in SECOND
+        if name.endswith(("_deg", "nme", "_51", "_68", "_mouth"))
+        and (second is not None or name not in SECOND)
     }
+    if person is not None:
+        face.figures |= dict(zip(SILHOUETTE, (0.0, 0.0, 1.0), strict=True))
     cropped = served.faces(photo).main
     if cropped is None:
         return
-    finest = served.model.source(Level.FINE)
-    out = served.predict(cropped.crop, Level.STANDARD, finest)
+    out = served.predict(cropped.crop)
     assert out.landmarks is not None
     assert out.pose is not None
-    volume, place = out.volumes[Level.STANDARD], cropped.placement
-    surfaces = {
-        "surface": surface_of(volume)[0],
-        "fine": surface_of(resample(out.volumes[finest], Level.FINE))[0],
-    }
+    place = cropped.placement
+    standard, fine = (served.surface(out, level) for level in (Level.STANDARD, Level.FINE))
+    if standard is None or fine is None:
+        return
+    surfaces = {"surface": standard.vertices, "fine": fine.vertices}
     linear = out.pose[:, :3] * [1, -1, -1]  # from the canonical frame
     bare = space.mean @ linear.T + out.pose[:, 3]
     surfaces["bare"] = bare.astype(np.float32)
@@ -161,7 +167,20 @@ def evaluate_photo(
     }
     if second is not None:
         face.figures |= _second_figures(points, second, found, linear, space)
-    face.crop, face.found, face.volume = cropped.crop, out.landmarks, volume
+    face.figures |= {
+        **dict(zip(("rough_p50_mm", "rough_p90_mm"), roughness(standard), strict=True)),
+        **dict(zip(("fine_rough_p50_mm", "fine_rough_p90_mm"), roughness(fine), strict=True)),
+        "flat_cm2": flat_area(standard),
+    }
+    if person is not None:
+        pixels = cv2.imdecode(np.frombuffer(photo, np.uint8), cv2.IMREAD_COLOR)
+        assert pixels is not None
+        shown = to_photo(standard.vertices, place)
+        outline = silhouette(
+            points, person, np.asarray(pixels, np.uint8), shown, standard.triangles
+        )
+        face.figures |= {f"silhouette_{k}": v for k, v in vars(outline).items()}
+    face.crop, face.found, face.surface = cropped.crop, out.landmarks, standard
     if out.landmark_error is not None:
         face.expected = float(out.landmark_error.mean()) / box_size(out.landmarks)
     face.truth = to_crop(points, place)
@@ -185,21 +204,38 @@ def labelled(folder: Path, landmarks: Path) -> Iterator[tuple[str, bytes, Floats
         yield str(name), path.read_bytes(), np.asarray(points, np.float32), float(yaw)
 
 
+def person_masks(path: Path) -> dict[str, NDArray[np.bool_]]:
+    """Read the masks (h, w) of the persons by the photo's name."""
+    with np.load(path) as z:
+        height, width = int(z["height"]), int(z["width"])
+        bits = np.unpackbits(z["packed"], axis=1, count=height * width).astype(bool)
+        names = [str(name) for name in z["names"]]
+    return dict(zip(names, bits.reshape(-1, height, width), strict=True))
+
+
 def evaluate_photos(
     served: Served,
     folder: Path,
     landmarks: Path,
     space: ShapeSpace,
     second: Path | None = None,
+    masks: Path | None = None,
 ) -> list[Face]:
-    """Evaluate every photo of `labelled`; second: another annotation (.npz: names, points)."""
+    """Evaluate every photo of `labelled`.
+
+    Args:
+        served, folder, landmarks, space: see `evaluate_photo` and `labelled`.
+        second: another annotation (.npz: names, points).
+        masks: of the persons (.npz: names, height, width, packed: a row of bits for each).
+    """
     others: dict[str, Floats] = {}
     if second:
         with np.load(second) as z:
             others = {str(n): p for n, p in zip(z["names"], z["points"], strict=True)}
+    people = person_masks(masks) if masks else {}
     faces = []
     for name, photo, points, yaw in labelled(folder, landmarks):
         face = Face(name, yaw)
-        evaluate_photo(served, photo, face, points, space, others.get(name))
+        evaluate_photo(served, photo, face, points, space, others.get(name), people.get(name))
         faces.append(face)
     return faces

@@ -9,59 +9,86 @@ from typing import Any
 
 import numpy as np
 
-from protome.geometry import Level
 from protome_export.heads.model import Floats
-from protome_export.release.parity import front_depth
 from protome_export.render.images import write_image
 from protome_export.training.shape_space import Poser, ShapeSpace
-from protome_export.training.shards import find_shards, read_shard
+from protome_export.training.shards import find_shards
 
 from .confidence import check
-from .holdout import held_out, iou, surface_distance
+from .holdout import depth_gaps, hair_iou, held_out, surface_distance
 from .metrics import balanced
-from .photos import MEASURES, Face, to_uint8
+from .photos import MEASURES, Face
 from .service import Served, surface_of
 from .sheets import sheet
 
 
 def evaluate_holdout(
     served: Served, folder: Path, poser: Poser, space: ShapeSpace, count: int
-) -> dict[str, float]:
+) -> dict[str, float | None]:
     """Evaluate the first ``count`` samples of the synthetic hold-out.
 
     Returns:
-        IoU, front depth and surface distance (px), landmark error (px).
+        the means of: IoU of hair cells (None without hair); IoU of outlines, and distance along z
+        of fronts and of backs, px, as the camera sees true and found surface; distance of the
+        surfaces, of the heads' own vertices and of the landmarks, px.
     """
-    shard = read_shard(find_shards(folder)[0])
     rows = []
-    for crop, head, true in held_out(shard, poser, space, count):
-        out = served.predict(crop)
+    for sample in held_out(find_shards(folder)[0], poser, space, count):
+        out = served.predict(sample.crop)
         assert out.landmarks is not None
-        want, got = to_uint8(true), out.volumes[Level.STANDARD]
-        gap = np.abs(front_depth(want[None]) - front_depth(got[None]))
-        off = np.linalg.norm(head[poser.solid.on_jaw] - out.landmarks, axis=1).mean()
-        distance = surface_distance(head, surface_of(got)[0])
-        rows.append([iou(want > 127, got > 127), np.nanmean(gap), distance, off])
-    mean = np.mean(rows, 0)
-    names = ("iou", "front_depth_px", "surface_distance_px", "landmark_3d_px")
-    return {n: float(v) for n, v in zip(names, mean, strict=True)} | {"count": float(len(rows))}
+        true = surface_of(served.head, sample.vertices, sample.hair)
+        found = served.surface(out)
+        assert true is not None
+        assert found is not None
+        outline, front, back = depth_gaps(true, found)
+        hair = hair_iou(sample.hair, out.hair, sample.skull)
+        landmarks = sample.vertices[poser.solid.on_jaw]
+        rows.append(
+            {
+                "hair_iou": np.nan if hair is None else hair,
+                "outline_iou": outline,
+                "front_depth_px": front,
+                "back_depth_px": back,
+                "surface_distance_px": surface_distance(true.vertices, found.vertices),
+                "vertex_px": _apart(sample.vertices, out.vertices),
+                "landmark_3d_px": _apart(landmarks, out.landmarks),
+            }
+        )
+    means = {name: _mean([row[name] for row in rows]) for name in rows[0]}
+    return means | {"count": float(len(rows))}
+
+
+def _apart(first: np.ndarray, second: np.ndarray) -> float:
+    return float(np.linalg.norm(first - second, axis=1).mean())
+
+
+def _mean(values: list[float]) -> float | None:
+    known = [v for v in values if not np.isnan(v)]
+    return float(np.mean(known)) if known else None
 
 
 def measured(faces: Sequence[Face]) -> list[str]:
-    """Names of the measures that every face has; a second annotation may be missing."""
-    return [name for name in MEASURES if all(name in f.figures for f in faces)]
+    """Return the names of the measures that there are: masks and a second annotation may be
+    missing."""
+    return [name for name in MEASURES if any(name in f.figures for f in faces)]
+
+
+def _by_yaw(faces: Sequence[Face], name: str) -> tuple[Floats, float]:
+    """Return a measure's means by bin of |yaw|, and balanced, over the faces that have it."""
+    known = [f for f in faces if name in f.figures]
+    values = np.array([f.figures[name] for f in known])
+    return balanced(values, np.array([f.yaw for f in known]))
 
 
 def table(faces: Sequence[Face]) -> str:
     """Format a Markdown table: each measure by bin of |yaw|, and balanced."""
-    yaw = np.array([f.yaw for f in faces])
     lines = ["| measure | 0-30 | 30-60 | 60-90 | balanced |", "|---|---|---|---|---|"]
     for name in measured(faces):
-        rows, mean = balanced(np.array([f.figures[name] for f in faces]), yaw)
-        digits = 2 if name.endswith("_deg") else 4
+        rows, mean = _by_yaw(faces, name)
+        digits = 2 if name.endswith(("_deg", "_mm", "_cm2")) else 4
         cells = " | ".join(f"{v:.{digits}f}" for v in (*rows, mean))
         lines.append(f"| {name} | {cells} |")
-    failed = sum(f.volume is None for f in faces)
+    failed = sum(f.surface is None for f in faces)
     lines += ["", "| group | photos | surface_nme_68 |", "|---|---|---|"]
     for group in sorted({f.group for f in faces}):
         values = [f.figures["surface_nme_68"] for f in faces if f.group == group]
@@ -72,7 +99,7 @@ def table(faces: Sequence[Face]) -> str:
 def write_report(
     folder: Path,
     faces: Sequence[Face],
-    synthetic: dict[str, float] | None,
+    synthetic: dict[str, float | None] | None,
     confidence: dict[str, float] | None,
     sheets: bool,
     groups: dict[str, dict[str, float]] | None = None,
@@ -90,17 +117,7 @@ def write_report(
     if faces:
         (folder / "table.md").write_text(table(faces) + "\n")
         yaw = np.array([f.yaw for f in faces])
-        report["photos"] = {
-            name: dict(
-                zip(
-                    ("0-30", "30-60", "60-90"),
-                    (float(v) for v in balanced(_column(faces, name), yaw)[0]),
-                    strict=True,
-                ),
-                balanced=balanced(_column(faces, name), yaw)[1],
-            )
-            for name in measured(faces)
-        }
+        report["photos"] = {name: _figures(*_by_yaw(faces, name)) for name in measured(faces)}
         if confidence:
             report["confidence"] = confidence | {"photos": check(faces, confidence)}
         report["faces"] = [
@@ -118,6 +135,13 @@ def write_report(
             write_image(folder / "sample.png", sheet(faces[::8]))
     (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n")
     return report
+
+
+def _figures(rows: Floats, mean: float) -> dict[str, float | None]:
+    named = dict(
+        zip(("0-30", "30-60", "60-90", "balanced"), [*map(float, rows), mean], strict=True)
+    )
+    return {k: None if np.isnan(v) else v for k, v in named.items()}
 
 
 def _column(faces: Sequence[Face], name: str) -> Floats:

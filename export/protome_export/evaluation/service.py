@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from protome.config import Config
 from protome.errors import NoFaceFound, NoSurface
 from protome.geometry import U8, CropRule, Level, Placement
 from protome.image.prepare import FoundFace
-from protome.mesh.surface import extract
+from protome.mesh.head import Head
+from protome.mesh.surface import Surface, compose
 from protome.model.card import load_model
 from protome.model.engine import Prediction
 from protome.pipeline.local import LocalPipeline, prepare_faces
@@ -25,7 +25,7 @@ _CONFIG = Config()
 
 @dataclass(frozen=True)
 class Cropped:
-    """A face as the network sees it: crop (192, 192, 3) uint8 RGB, and its placement."""
+    """A face as the network sees it: crop (208, 208, 3) uint8 RGB, and its placement."""
 
     crop: U8
     placement: Placement
@@ -78,18 +78,28 @@ class Served:
         """Return the photo's size and faces."""
         return faces_of(photo, self.model.rule)
 
-    def predict(self, crop: U8, *levels: Level) -> Prediction:
-        """Run the network on a crop, with volumes of these levels, or STANDARD."""
-        return self._pipeline.engine.run([crop], [levels or (Level.STANDARD,)])[0]
+    def predict(self, crop: U8) -> Prediction:
+        """Run the network on a crop."""
+        return self._pipeline.engine.run([crop])[0]
+
+    def surface(self, out: Prediction, level: Level = Level.STANDARD) -> Surface | None:
+        """Compose the surface of a prediction; None if there is none."""
+        return surface_of(self.head, out.vertices, out.hair, level)
+
+    @property
+    def head(self) -> Head:
+        """What is known of the network's head."""
+        return self._pipeline.head
 
 
-def surface_of(volume: U8) -> tuple[Floats, NDArray[np.int32]]:
-    """Return vertices (V, 3), crop frame, and triangles of the surface; empty if there is none."""
+def surface_of(
+    head: Head, vertices: Floats, hair: U8, level: Level = Level.STANDARD
+) -> Surface | None:
+    """Compose a surface, crop frame; None if there is none."""
     try:
-        surface = extract(volume)
+        return compose(head, vertices, hair, level)
     except NoSurface:
-        return np.zeros((0, 3), np.float32), np.zeros((0, 3), np.int32)
-    return surface.vertices, surface.triangles.astype(np.int32)
+        return None
 
 
 def crops_of(rule: CropRule, folder: Path, per_photo: int = 2) -> Iterator[U8]:

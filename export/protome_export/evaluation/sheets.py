@@ -9,23 +9,23 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from protome.geometry import CROP_SIDE
+from protome.mesh.surface import Surface
 from protome_export.render.images import write_image
 from protome_export.render.raster import gbuffer, vertex_normals
 from protome_export.render.sample import Synthesizer
-from protome_export.training.geometry import CROP
 
 from .photos import Face
-from .service import Served, surface_of
+from .service import Served
+
+_MIDDLE = np.array([104, 116, 85])  # of a head in the crop, px
 
 
-def picture(
-    vertices: np.ndarray, triangles: NDArray[np.int32], yaw: float = 0.0, size: int = CROP
-) -> NDArray[np.uint8]:
-    """Render a mesh in grey on white.
+def picture(surface: Surface | None, yaw: float = 0.0, size: int = CROP_SIDE) -> NDArray[np.uint8]:
+    """Render a surface in grey on white.
 
     Args:
-        vertices: (V, 3) crop frame.
-        triangles: (T, 3).
+        surface: crop frame; None: nothing.
         yaw: degrees to turn it.
         size: px per side.
 
@@ -33,13 +33,14 @@ def picture(
         (size, size, 3) uint8 RGB.
     """
     image = np.full((size, size, 3), 255, np.uint8)
-    if not len(triangles):
+    if surface is None:
         return image
-    k = size / CROP
-    p = (vertices - [96, 100, 45]) * [1, 1, -1]
+    triangles = surface.triangles.astype(np.int32)
+    k = size / CROP_SIDE
+    p = (surface.vertices - _MIDDLE) * [1, 1, -1]
     a = np.deg2rad(yaw)
     p = p @ np.array([[np.cos(a), 0, -np.sin(a)], [0, 1, 0], [np.sin(a), 0, np.cos(a)]])
-    shown = (p * k + [96 * k, 100 * k, 0]).astype(np.float32)
+    shown = (p * k + [_MIDDLE[0] * k, _MIDDLE[1] * k, 0]).astype(np.float32)
     _, ids, bary = gbuffer(shown, triangles, size)
     normals = vertex_normals(np.ascontiguousarray(p, np.float32), triangles)
     w = np.concatenate([bary, 1 - bary.sum(-1, keepdims=True)], -1)[..., None]
@@ -69,28 +70,27 @@ def sheet(faces: Sequence[Face]) -> NDArray[np.uint8]:
     """Draw rows: photo, landmarks (green true, red found), overlay, mesh from front and side."""
     rows = []
     for f in faces:
-        if f.crop is None or f.volume is None or f.truth is None or f.found is None:
+        if f.crop is None or f.truth is None or f.found is None:
             continue
         marked = f.crop.copy()
         _dots(marked, f.truth, (0, 255, 0))
         _dots(marked, f.found, (255, 0, 0))
-        v, t = surface_of(f.volume)
-        front = picture(v, t)
-        side = picture(v, t, -50.0 if f.yaw > 0 else 50.0)
+        front = picture(f.surface)
+        side = picture(f.surface, -50.0 if f.yaw > 0 else 50.0)
         rows.append(np.hstack([f.crop, marked, _over(f.crop, front), front, side]))
     return _stack(rows)
 
 
 def show(served: Served, crops: Iterable[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    """Draw rows without ground truth: crop, landmarks, overlay, mesh from three sides."""
+    """Draw rows without ground truth: crop, landmarks, overlay, mesh from four sides."""
     rows = []
     for crop in crops:
         out = served.predict(crop)
-        v, t = surface_of(next(iter(out.volumes.values())))
-        marked, front = crop.copy(), picture(v, t)
+        surface = served.surface(out)
+        marked, front = crop.copy(), picture(surface)
         if out.landmarks is not None:
             _dots(marked, out.landmarks, (255, 0, 0))
-        turned = [picture(v, t, yaw) for yaw in (-50.0, 50.0)]
+        turned = [picture(surface, yaw) for yaw in (-50.0, 50.0, 180.0)]
         rows.append(np.hstack([crop, marked, _over(crop, front), front, *turned]))
     return _stack(rows)
 

@@ -16,7 +16,7 @@ def group_of(crop: NDArray[np.uint8], landmarks: np.ndarray) -> str:
     light counts as well as skin.
 
     Args:
-        crop: (192, 192, 3) RGB.
+        crop: (208, 208, 3) RGB.
         landmarks: (68, >=2) crop px.
     """
     lab = cv2.cvtColor(crop.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)

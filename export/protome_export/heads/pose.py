@@ -14,7 +14,7 @@ from .groups import draw_people
 from .model import Floats, HeadModel
 
 CROP, SCALE = CROP_SIDE, PIXELS_PER_CM
-CENTRE = (96.0, 103.0)  # crop px of the centre of the 68 points' box
+CENTRE = (104.0, 119.0)  # crop px of the centre of the 68 points' box
 _CHILD_IDENTITY = 0.6  # of the modes of scanned adults in children
 
 

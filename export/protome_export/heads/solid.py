@@ -1,8 +1,8 @@
-"""Make the solid head: a closed mesh (face, ears, skull, no neck) that follows the head model.
+"""Make the solid head: a closed mesh (face, ears, skull, neck) that follows the head model.
 
 Every vertex is a fixed combination of head-model vertices, so identity and expression act on it
 linearly. Eye holes are closed over the eyeball, the mouth by a shallow cavity. The neck is cut
-below the chin and the skull at a plane behind the ears, both on the neutral head.
+below the chin on the neutral head, and closed by a shallow dome.
 """
 
 from __future__ import annotations
@@ -11,13 +11,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
-from .model import EYE, FACE, HEAD, Floats, HeadModel, Ints
+from .model import EYE, FACE, HEAD, MOUTH_SOCKET, OTHER, Floats, HeadModel, Ints
 
 _MOUTH_DEPTH = 1.5  # cm that the mouth cavity reaches behind the lips
-_BEHIND_EARS = 5.2  # cm from the jaw's first landmarks back to the cutting plane
-_BELOW_CHIN = 1.2  # cm from the lowest jaw landmark down to the cutting plane
-_CAP_RINGS = 6
+# The neck's end: cm below the lowest jaw landmark at the throat, cm lower per cm to the back, and
+# cm higher per square cm to the sides, where the shoulders begin.
+_BELOW_CHIN, _BACKWARDS, _SIDEWAYS = 5.0, 0.06, 0.035
+_DOME = 1.2  # cm that the closed end bulges down
+_END_RINGS = 6
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,8 @@ class SolidHead:
         matrix: (N, V) sparse weights.
         offset: (N, 3) cm.
         triangles: (T, 3), outward.
+        part: (N,) the head model's part of a vertex; EYE, MOUTH_SOCKET and OTHER where a vertex was
+            added to close an eye, the mouth or the neck.
         landmarks: (68,) solid vertices of the head's ``landmarks``.
         on_jaw: (68,) solid vertices of its ``landmarks_on_jaw``.
     """
@@ -35,6 +41,7 @@ class SolidHead:
     matrix: sp.csr_matrix
     offset: Floats
     triangles: Ints
+    part: NDArray[np.uint8]
     landmarks: Ints
     on_jaw: Ints
 
@@ -54,6 +61,12 @@ class SolidHead:
         return out.transpose(1, 0, 2).astype(np.float32) + self.offset
 
 
+def mirror_vertices(vertices: np.ndarray) -> Ints:
+    """Return (N,) the vertex nearest to each one's mirror image; vertices (N, 3), x to a side."""
+    index = cKDTree(vertices).query(vertices * np.array([-1, 1, 1], np.float32))[1]
+    return np.asarray(index, np.int32)
+
+
 class _Builder:
     """Build a mesh: rows of the combination matrix, offsets, triangles."""
 
@@ -62,12 +75,15 @@ class _Builder:
         self.rows: list[dict[int, float]] = [{i: 1.0} for i in range(len(head.neutral))]
         self.offsets: list[np.ndarray] = [np.zeros(3)] * len(head.neutral)
         self.positions: list[np.ndarray] = list(self.neutral)
+        self.parts: list[int] = head.part.tolist()
         keep = np.isin(head.part[head.triangles], (FACE, HEAD)).all(1)
         self.triangles: list[tuple[int, int, int]] = [
             (int(a), int(b), int(c)) for a, b, c in head.triangles[keep]
         ]
 
-    def combine(self, weights: dict[int, float], offset: np.ndarray | None = None) -> int:
+    def combine(
+        self, weights: dict[int, float], part: int, offset: np.ndarray | None = None
+    ) -> int:
         """Add a vertex as a weighted sum of others; return its index."""
         row: dict[int, float] = {}
         shift = np.zeros(3) if offset is None else offset
@@ -78,6 +94,7 @@ class _Builder:
         self.rows.append(row)
         self.offsets.append(shift)
         self.positions.append(sum(w * self.neutral[c] for c, w in row.items()) + shift)
+        self.parts.append(part)
         return len(self.rows) - 1
 
     def loops(self) -> list[list[int]]:
@@ -95,12 +112,15 @@ class _Builder:
             loops.append(loop)
         return loops
 
-    def fan(self, loop: list[int], centre: int, rings: int = 1) -> None:
-        """Close a loop towards ``centre`` with concentric rings."""
-        outer = loop
+    def fan(self, loop: list[int], centre: int, rings: int = 1, dome: float = 0.0) -> None:
+        """Close a loop towards ``centre`` with concentric rings: evenly spaced, or along a quarter
+        of an ellipse if the centre lies ``dome`` cm below the loop."""
+        outer, part = loop, self.parts[centre]
         for r in range(1, rings):
-            w = r / rings
-            inner = [self.combine({v: 1 - w, centre: w}) for v in loop]
+            angle = np.pi / 2 * r / rings
+            w = 1 - np.cos(angle) if dome else r / rings
+            drop = np.array([0, -dome * (np.sin(angle) - w), 0])
+            inner = [self.combine({v: 1 - w, centre: w}, part, drop) for v in loop]
             for k, v in enumerate(outer):
                 n = (k + 1) % len(loop)
                 self.triangles += [(v, outer[n], inner[n]), (v, inner[n], inner[k])]
@@ -108,26 +128,25 @@ class _Builder:
         for k, v in enumerate(outer):
             self.triangles.append((v, outer[(k + 1) % len(loop)], centre))
 
-    def mean(self, loop: list[int], offset: np.ndarray | None = None) -> int:
+    def mean(self, loop: list[int], part: int, offset: np.ndarray) -> int:
         """Add the mean of a loop plus an offset; return its index."""
-        return self.combine({v: 1 / len(loop) for v in loop}, offset)
+        return self.combine({v: 1 / len(loop) for v in loop}, part, offset)
 
-    def clip(self, axis: int, limit: float) -> None:
-        """Keep what lies above ``limit`` on an axis of the neutral head; cap the cut."""
-        above = np.array([p[axis] for p in self.positions]) > limit
+    def clip(self, field: np.ndarray) -> None:
+        """Keep what has a positive value of a field over the vertices."""
         cuts: dict[tuple[int, int], int] = {}
 
         def cut(a: int, b: int) -> int:
             key = (min(a, b), max(a, b))
             if key not in cuts:
-                pa, pb = self.positions[key[0]][axis], self.positions[key[1]][axis]
-                w = float(np.clip((limit - pa) / (pb - pa), 0.02, 0.98))
-                cuts[key] = self.combine({key[0]: 1 - w, key[1]: w})
+                fa, fb = field[key[0]], field[key[1]]
+                w = float(np.clip(fa / (fa - fb), 0.02, 0.98))
+                cuts[key] = self.combine({key[0]: 1 - w, key[1]: w}, HEAD)
             return cuts[key]
 
         kept: list[tuple[int, int, int]] = []
         for t in self.triangles:
-            inside = [bool(above[v]) for v in t]
+            inside = [bool(field[v] > 0) for v in t]
             if all(inside):
                 kept.append(t)
             elif any(inside):
@@ -137,8 +156,6 @@ class _Builder:
                 ab, ac = cut(a, b), cut(a, c)
                 kept += [(a, ab, ac)] if lone else [(b, c, ac), (b, ac, ab)]
         self.triangles = kept
-        for loop in self.loops():
-            self.fan(loop, self.mean(loop), _CAP_RINGS)
 
 
 def build_solid(head: HeadModel) -> SolidHead:
@@ -149,20 +166,24 @@ def build_solid(head: HeadModel) -> SolidHead:
     """
     build = _Builder(head)
     points = head.landmarks_neutral
-    chin = float(points[6:11, 1].min()) - _BELOW_CHIN
+    chin = points[6:11][points[6:11, 1].argmin()].astype(np.float64)
     eyes = np.flatnonzero(head.part == EYE)
     for loop in build.loops():
         centre = np.mean([build.positions[v] for v in loop], 0)
-        if centre[1] < chin:
+        if centre[1] < chin[1]:
             continue  # the open neck: cut away below
         if centre[1] < points[30, 1]:
-            build.fan(loop, build.mean(loop, np.array([0, 0, -_MOUTH_DEPTH])), 3)
+            depth = np.array([0, 0, -_MOUTH_DEPTH])
+            build.fan(loop, build.mean(loop, MOUTH_SOCKET, depth), 3)
         else:
             side = eyes[np.sign(head.neutral[eyes, 0]) == np.sign(centre[0])]
             front = int(side[head.neutral[side, 2].argmax()])
-            build.fan(loop, build.combine({front: 1.0}), 2)
-    build.clip(1, chin)
-    build.clip(2, float(points[[0, 16], 2].mean()) - _BEHIND_EARS)
+            build.fan(loop, build.combine({front: 1.0}, EYE), 2)
+    x, y, z = np.array(build.positions).T
+    end = chin[1] - _BELOW_CHIN + _BACKWARDS * (z - chin[2]) + _SIDEWAYS * x * x
+    build.clip(y - end)
+    for loop in build.loops():
+        build.fan(loop, build.mean(loop, OTHER, np.array([0, -_DOME, 0])), _END_RINGS, _DOME)
 
     triangles = np.array(build.triangles)
     used, compact = np.unique(triangles, return_inverse=True)
@@ -179,6 +200,7 @@ def build_solid(head: HeadModel) -> SolidHead:
         matrix,
         offset,
         compact.reshape(-1, 3).astype(np.int32),
+        np.array(build.parts, np.uint8)[used],
         landmarks.astype(np.int32),
         on_jaw.astype(np.int32),
     )

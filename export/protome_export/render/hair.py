@@ -20,6 +20,7 @@ _COLUMNS, _ROWS, _HANGING = 72, 30, 16
 _LOWEST = -30.0  # elevation where the hanging part begins, degrees
 _ALPHA = 4  # alpha rows per shell row
 _AZIMUTHS = 256
+_ROOTS = 1.5  # cm that hair is taken to reach into the skull
 _BAND = slice(60, 72)  # alpha rows of a hat's band
 
 COLOURS = [[.05, .04, .04], [.10, .07, .05], [.18, .11, .07], [.30, .19, .11], [.45, .31, .18],
@@ -34,6 +35,8 @@ class Hair:
 
     Attributes:
         vertices: (B, N, 3) cm, head frame.
+        inner: (B, N, 3) cm, head frame: where the hair below each vertex ends, inside the skull or
+            behind a hanging strand.
         alpha: (B, A, 256).
         texture: (B, 3, A, 256).
         shown: (B, T) triangles that are not fully transparent.
@@ -43,6 +46,7 @@ class Hair:
     """
 
     vertices: Tensor
+    inner: Tensor
     alpha: Tensor
     texture: Tensor
     shown: Tensor
@@ -60,6 +64,9 @@ class _Style:
 
     hat: Tensor
     long: Tensor
+    afro: Tensor
+    faded: Tensor  # short back and sides
+    bun: Tensor
 
 
 def _fixed_blur(size: int, sigma: float, device: torch.device) -> Tensor:
@@ -67,7 +74,15 @@ def _fixed_blur(size: int, sigma: float, device: torch.device) -> Tensor:
 
 
 class HairShell:
-    """Geometry of the shell for one head model; directions, radii and grids as tensors."""
+    """Geometry of the shell for one head model; directions, radii and grids as tensors.
+
+    Attributes:
+        shape: rows and columns of its vertices.
+        skull_rows: how many of the rows lie on the skull; the others hang.
+    """
+
+    shape = (_ROWS + _HANGING, _COLUMNS + 1)
+    skull_rows = _ROWS
 
     def __init__(self, head: HeadModel, device: torch.device) -> None:
         ears = head.landmarks_neutral[[0, 16]].mean(0)
@@ -132,14 +147,18 @@ class HairShell:
         hat = covers & dice.chance(0.13)
         long = covers & (~hat | dice.chance(0.3)) & dice.chance(0.45)
         bald = covers & ~hat & dice.chance(0.1)
-        style = _Style(hat, long)
+        short = covers & ~hat & ~long & ~bald
+        afro = short & dice.chance(0.13)
+        faded = short & ~afro & dice.chance(0.35)
+        bun = covers & ~hat & ~bald & ~afro & dice.chance(0.16)
+        style = _Style(hat, long, afro, faded, bun)
         colours = torch.tensor(COLOURS, device=dice.device)
         which = dice.pick(len(COLOURS))
         if old is not None:  # three of four are grey
             which = torch.where(old & (which % 4 > 0), _GREYS + which % 3, which)
         tone = colours[which] * dice.uniform(0.6, 1.3)[:, None]
         colour = gamma((tone + dice.normal(0, 0.02, 3)).clamp(0.02, 0.95))
-        points = self._shell(dice, noise, vertices, style)
+        points, inner = self._shell(dice, noise, vertices, style)
         azimuth = torch.linspace(-180, 180, _AZIMUTHS, device=dice.device)
         line = self._hairline(dice, azimuth, style)
         brim = self._brim(dice, line) * (hat & dice.chance(0.7))[:, None, None]
@@ -157,8 +176,8 @@ class HairShell:
         alpha = self._alpha(dice, style, bald, line, azimuth, streak)
         air = resample(alpha, *self.coarse).flatten(1)
         shown = (air[:, self.corners].amax(2) > -6) & covers[:, None]
-        return Hair(points.flatten(1, 2), alpha.contiguous(), texture, shown, line, colour,
-                    covers, bald, hat, long)  # fmt: skip
+        return Hair(points.flatten(1, 2), inner.flatten(1, 2), alpha.contiguous(), texture, shown,
+                    line, colour, covers, bald, hat, long)  # fmt: skip
 
     def _texture(
         self, dice: Dice, hat: Tensor, colour: Tensor, streak: Tensor, waves: Tensor
@@ -194,20 +213,25 @@ class HairShell:
         tips = elevation - (_LOWEST - 4 * _HANGING) + streak * 8
         return torch.where(style.long[:, None, None], torch.minimum(alpha, tips), alpha)
 
-    def _shell(self, dice: Dice, noise: NoiseBank, vertices: Tensor, style: _Style) -> Tensor:
+    def _shell(
+        self, dice: Dice, noise: NoiseBank, vertices: Tensor, style: _Style
+    ) -> tuple[Tensor, Tensor]:
+        """Return the shell and where the hair below it ends, (B, rows, columns, 3) cm each."""
         n = len(dice)
         thick = torch.where(style.hat, dice.uniform(0.6, 1.8), dice.uniform(0.15, 2.6))
+        thick = torch.where(style.afro, dice.uniform(2.2, 7.5), thick)
         bumps = noise.draw(dice, "smooth", _ROWS + _HANGING, _COLUMNS + 1)
         bumps = resample(bumps * dice.uniform(0.05, 0.5)[:, None, None], *self.blurs[2:])
         bumps = bumps * thick.clamp(max=1.2)[:, None, None]
         bumps[..., -1] = bumps[..., 0]
         moved = (vertices[:, self.nearest] - self.neutral).view(n, _ROWS, _COLUMNS + 1, 3)
         moved = resample(moved.permute(0, 3, 1, 2), self.blurs[0], self.blurs[1])
-        shell = self.base + moved.permute(0, 2, 3, 1)
+        skull = self.base + moved.permute(0, 2, 3, 1)
         top = torch.sin(self.elevation).clamp(0, 1) * dice.uniform(0, 2)[:, None]
-        top = top * (thick > 0.5)[:, None]
-        out = thick[:, None, None] + top[:, :, None] + bumps[:, :_ROWS]
-        shell = shell + self.directions * out[..., None]
+        top = top * ((thick > 0.5) & ~style.afro)[:, None]
+        out = (thick[:, None] * self._profile(dice, style) + top)[..., None] + bumps[:, :_ROWS]
+        out = out + self._knots(dice, style)
+        shell = skull + self.directions * out[..., None]
         length = torch.where(style.long, dice.uniform(3, 22), dice.uniform(0.5, 4))[:, None]
         last = shell[:, -1]
         out = (last - self.centre) * torch.tensor([1.0, 0.0, 1.0], device=dice.device)
@@ -219,7 +243,42 @@ class HairShell:
         low[..., 1] -= (fall * length)[..., None]
         swing = dice.uniform(-1, 2) * style.long
         low[..., 2] += torch.sin(self.azimuth).abs() * (fall * swing[:, None])[..., None]
-        return torch.cat([shell, low], 1)
+        # A curtain beside the face is a strand; behind the head it reaches to the neck.
+        behind = torch.sigmoid((torch.rad2deg(self.azimuth).abs() - 105) / 8)
+        depth = torch.lerp(dice.uniform(1.5, 3.0)[:, None], torch.tensor(7.0), behind[None])
+        under = low - (out * depth[..., None])[:, None]
+        inside = torch.cat([skull - _ROOTS * self.directions, under], 1)
+        return torch.cat([shell, low], 1), inside
+
+    def _profile(self, dice: Dice, style: _Style) -> Tensor:
+        """Return the share of the thickness at each row of the skull, (B, rows)."""
+        elevation = torch.rad2deg(self.elevation)
+        edge = dice.uniform(5, 40)[:, None]
+        sides = dice.uniform(0.05, 0.3)[:, None]
+        faded = sides + (1 - sides) * torch.sigmoid((elevation - edge) / 5)
+        round_ = 0.35 + 0.65 * ((elevation + 30) / 40).clamp(0, 1)
+        share = torch.where(style.faded[:, None], faded, torch.ones_like(faded))
+        return torch.where(style.afro[:, None], round_.expand_as(share), share)
+
+    def _knots(self, dice: Dice, style: _Style) -> Tensor:
+        """Return how far buns stand out, (B, rows, columns) cm: one at the back or on top, or one
+        on each side."""
+        two = dice.chance(0.2)
+        azimuth = torch.where(two, dice.uniform(85, 130), dice.normal(180, 15))
+        elevation = torch.where(two, dice.uniform(5, 50), dice.uniform(0, 84))
+        a, e = torch.deg2rad(azimuth), torch.deg2rad(elevation)
+        axis = torch.stack(
+            [torch.cos(e) * torch.sin(a), torch.sin(e), torch.cos(e) * torch.cos(a)], 1
+        )
+        height = dice.uniform(2.5, 6) * style.bun
+        width = torch.deg2rad(dice.uniform(13, 24))
+        twin = axis * torch.tensor([-1.0, 1.0, 1.0], device=axis.device)
+        near = torch.maximum(
+            torch.einsum("rck,bk->brc", self.directions, axis),
+            torch.where(two[:, None, None], torch.einsum("rck,bk->brc", self.directions, twin), -1),
+        )
+        angle = torch.arccos(near.clamp(-1, 1)) / width[:, None, None]
+        return height[:, None, None] * (1 - angle.square()).clamp(min=0).sqrt()
 
     def _hairline(self, dice: Dice, azimuth: Tensor, style: _Style) -> Tensor:
         hat, long = style.hat, style.long

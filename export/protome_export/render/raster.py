@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numba as nb
 import numpy as np
@@ -152,59 +151,3 @@ def vertex_normals(
         n[i, 1] /= length
         n[i, 2] /= length
     return n
-
-
-@_jit
-def _entries(
-    vertices: NDArray[np.float32], triangles: NDArray[np.int32], flux: NDArray[np.float32]
-) -> None:
-    """Add each surface crossing of the 192x192 subcolumns to flux (96, 96, D + 1)."""
-    size, depth = flux.shape[0], flux.shape[2] - 1
-    for t in range(triangles.shape[0]):
-        i, j, k = triangles[t, 0], triangles[t, 1], triangles[t, 2]
-        x0, y0, z0 = np.float64(vertices[i, 0]), np.float64(vertices[i, 1]), vertices[i, 2]
-        x1, y1, z1 = np.float64(vertices[j, 0]), np.float64(vertices[j, 1]), vertices[j, 2]
-        x2, y2, z2 = np.float64(vertices[k, 0]), np.float64(vertices[k, 1]), vertices[k, 2]
-        area = (x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0)
-        if area == 0:
-            continue
-        # Outward triangles turn clockwise on screen (y down) when they face the camera.
-        sign = np.float32(-0.25 if area > 0 else 0.25)
-        xa = max(0, int(np.floor(min(x0, x1, x2) - 0.5)))
-        xb = min(2 * size - 1, int(np.ceil(max(x0, x1, x2) - 0.5)))
-        ya = max(0, int(np.floor(min(y0, y1, y2) - 0.5)))
-        yb = min(2 * size - 1, int(np.ceil(max(y0, y1, y2) - 0.5)))
-        inverse = 1.0 / area
-        for y in range(ya, yb + 1):
-            py = y + 0.50013  # off the lattice, so that no ray meets an edge exactly
-            for x in range(xa, xb + 1):
-                px = x + 0.49987
-                w1 = ((px - x0) * (y2 - y0) - (x2 - x0) * (py - y0)) * inverse
-                w2 = ((x1 - x0) * (py - y0) - (px - x0) * (y1 - y0)) * inverse
-                w0 = 1 - w1 - w2
-                if w0 >= 0 and w1 >= 0 and w2 >= 0:
-                    z = max(0.0, w0 * z0 + w1 * z1 + w2 * z2)
-                    if z < depth:
-                        slot = int(z)
-                        part = np.float32(z - slot)
-                        flux[y // 2, x // 2, slot] += sign * (1 - part)
-                        flux[y // 2, x // 2, slot + 1] += sign * part
-
-
-def solid_occupancy(
-    vertices: NDArray[Any], triangles: NDArray[np.int32], depth: int = 100, size: int = 96
-) -> NDArray[np.float32]:
-    """Return the occupancy (depth, size, size), 0 to 1, of a closed mesh.
-
-    Exact along z, the average of four rays per 2x2 px column, so the isosurface at 0.5 is accurate
-    below a voxel.
-
-    Args:
-        vertices: (V, 3) crop px, x right, y down, z away from the camera.
-        triangles: (T, 3), outward.
-        depth, size: of the volume, voxels.
-    """
-    flux = np.zeros((size, size, depth + 1), np.float32)
-    _entries(np.ascontiguousarray(vertices, np.float32), triangles, flux)
-    filled = np.clip(np.cumsum(flux, -1)[..., :depth], 0, 1)
-    return np.ascontiguousarray(filled.transpose(2, 0, 1))

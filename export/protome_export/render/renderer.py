@@ -41,6 +41,7 @@ class Layer:
         tone, hair: (B, 3) colour of skin and hair, linear RGB.
         haired: (B,) whether the head has hair.
         group: (B,) index into `groups.SKINS`.
+        shell: hair and headgear.
     """
 
     light: Tensor
@@ -50,6 +51,7 @@ class Layer:
     hair: Tensor
     haired: Tensor
     group: Tensor
+    shell: Hair
 
 
 class HeadRenderer:
@@ -145,7 +147,7 @@ class HeadRenderer:
         light, cover = self._lenses(dice, glasses, pixels, buffer.depth, light, cover)
         return Layer(
             resample(light, self.down), resample(cover, self.down), face, skin.tone, hair.colour,
-            hair.covers, skin.group,
+            hair.covers, skin.group, hair,
         )  # fmt: skip
 
     def _drawn(self, dice: Dice, hair: Hair, glasses: Glasses) -> Tensor:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as fn
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -20,6 +21,7 @@ from protome_export.heads.pose import CROP, Camera, Shape, Shaper, make_camera, 
 from .assets import load_assets
 from .backdrop import draw_shoulders, sample_backdrops
 from .camera import take_photos
+from .hair_volume import CELL, hair_cells
 from .noise import NoiseBank
 from .occluders import draw_hands, draw_objects, draw_strands
 from .paint import centres, resample, taps
@@ -37,10 +39,12 @@ class Sample:
     """One synthetic photo.
 
     Attributes:
-        image: (192, 192, 3) uint8 RGB.
+        image: (208, 208, 3) uint8 RGB.
         landmarks: (68, 3) crop px, z = 0 at the pivot.
         shape: its parameters.
         skin: group of the skin, of `groups.SKINS`.
+        hair, skull: (60, 52, 52) uint8 and bool, see `hair_volume.hair_cells`.
+        cover: (52, 52) uint8, share of each 4 x 4 px that the head with its hair covers, 255 all.
     """
 
     image: NDArray[np.uint8]
@@ -48,6 +52,9 @@ class Sample:
     shape: Shape
     camera: Camera
     skin: str
+    hair: NDArray[np.uint8]
+    skull: NDArray[np.bool_]
+    cover: NDArray[np.uint8]
 
 
 class Synthesizer:
@@ -113,8 +120,16 @@ class Synthesizer:
         layer = self.renderer.heads(Dice.joined(dice), vertices, view, looks)
         images = self._compose(scene, layer, others, landmarks, cameras).cpu().numpy()
         skins = [SKINS[k] for k in layer.group.tolist()]
-        rows = zip(images, landmarks, shapes, cameras, skins, strict=False)  # others come after
-        return [Sample(i, c.project(p), shape, c, skin) for i, p, shape, c, skin in rows]
+        n = len(seeds)
+        hair, skull = hair_cells(layer.shell, view, n, self.renderer.shell)
+        cover = fn.avg_pool2d(layer.face[:n, None], int(CELL))[:, 0].clamp(0, 1) * 255
+        covers = cover.round().to(torch.uint8).cpu().numpy()
+        # The heads of others come after.
+        rows = zip(
+            images, landmarks, shapes, cameras, skins, hair.cpu().numpy(), skull.cpu().numpy(),
+            covers, strict=False
+        )  # fmt: skip
+        return [Sample(i, c.project(p), s, c, *rest) for i, p, s, c, *rest in rows]
 
     def _looks(self, shapes: list[Shape]) -> Looks | None:
         if not self.wide:

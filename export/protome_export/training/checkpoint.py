@@ -50,22 +50,21 @@ def load_weights(network: GuidedNet, state: dict[str, Tensor]) -> None:
         ValueError: the weights are those of another network.
     """
     missing, unexpected = network.load_state_dict(state, strict=False)
-    given = _given(network)
-    wrong = [k for k in missing if k not in given] + list(unexpected)
+    frozen = _frozen(network)
+    wrong = [k for k in missing if k not in frozen] + list(unexpected)
     if wrong:
         raise ValueError(f"checkpoint does not fit the network: {wrong[:4]}")
 
 
 def learned(network: GuidedNet) -> dict[str, Tensor]:
     """Return what a checkpoint holds of a network."""
-    given = _given(network)
-    return {k: v for k, v in network.state_dict().items() if k not in given}
+    frozen = _frozen(network)
+    return {k: v for k, v in network.state_dict().items() if k not in frozen}
 
 
-def _given(network: GuidedNet) -> set[str]:
-    """Return the names of what is not trained: the voxeliser's tables and frozen weights."""
-    frozen = {name for name, p in network.named_parameters() if not p.requires_grad}
-    return frozen | {k for k in network.state_dict() if k.startswith("voxeliser.")}
+def _frozen(network: GuidedNet) -> set[str]:
+    """Return the names of weights that are not trained."""
+    return {name for name, p in network.named_parameters() if not p.requires_grad}
 
 
 def load_run(run: Path, facemesh: Path | None = None) -> tuple[GuidedNet, Config, int]:

@@ -12,6 +12,7 @@ from queue import Queue
 import numpy as np
 import torch
 import torch.nn.functional as fn
+from numpy.typing import NDArray
 from torch import Tensor
 
 from protome_export.heads.model import MIRROR68, Floats
@@ -19,7 +20,7 @@ from protome_export.render.paint import centres, framed, window
 from protome_export.render.random_draws import Dice
 
 from .config import Config
-from .geometry import CROP, umeyama
+from .geometry import CROP, FINDER_CORNER, umeyama
 from .shape_space import Poser, ShapeSpace, canonical_heads
 from .shards import Shard, find_shards, read_shard
 from .trunk import INPUT
@@ -63,6 +64,15 @@ def shard_coefficients(path: Path, shard: Shard, poser: Poser, space: ShapeSpace
     return out
 
 
+def finder_frame(shard: Shard) -> tuple[NDArray[np.uint8], Floats]:
+    """Return the part of a shard's crops that the finder sees, (n, 192, 192, 3), and landmarks
+    (n, 68, 3) in it, px."""
+    left, top = FINDER_CORNER
+    images = shard.images[:, top : top + CROP, left : left + CROP]
+    moved = shard.labels.landmarks - np.array([left, top, 0], np.float32)
+    return images, moved.astype(np.float32)
+
+
 class Samples:
     """All complete shards of a folder; `refresh` picks up new ones."""
 
@@ -88,7 +98,8 @@ class Samples:
                 shard = read_shard(path)
                 coefficients = shard_coefficients(path, shard, self.poser, self.space)
                 self.seen.add(path)
-                arrays = (shard.images, shard.labels.landmarks.astype(np.float32), coefficients)
+                images, landmarks = finder_frame(shard)
+                arrays = (images, landmarks, coefficients)
                 shards.append(Stored(*(torch.from_numpy(a).to(self.device) for a in arrays)))
         if self.device.type != "cpu" and len(shards) > 1:
             # On a GPU all as one, from which a batch is one look-up.

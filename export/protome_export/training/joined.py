@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from protome_export.heads.model import MIRROR68
 
 from .facemesh import POINTS68
-from .geometry import Voxeliser, umeyama
+from .geometry import umeyama
 from .network import GuidedNet, Output
 from .trunk import FaceMeshTrunk
 from .window import around, face_size
@@ -86,9 +86,9 @@ class JoinedNet(nn.Module):
         return landmarks + weight[:, None, None] * (second - landmarks)
 
     @property
-    def voxeliser(self) -> Voxeliser:
-        """See `geometry.Voxeliser`."""
-        return self.reader.voxeliser
+    def vertex_count(self) -> int:
+        """See `GuidedNet.vertex_count`."""
+        return self.reader.vertex_count
 
     def placed(self, out: Output) -> tuple[Tensor, Tensor]:
         """See `GuidedNet.placed`."""

@@ -1,9 +1,9 @@
-"""The guided network: crop -> 68 3D landmarks -> pose -> shape -> posed head -> occupancy.
+"""The guided network: crop -> 68 3D landmarks -> pose -> shape -> posed head.
 
 The trunk sees the crop at 96x96. Landmarks come by soft-argmax from heatmaps, a first pose from
 them by least squares, and a shape head adds what is this face's own to the mean head: a linear
 residual in the modes of the shape space. The pose is then that of this very head, each landmark
-weighing as much as its heat is narrow. The posed head is voxelised inside the graph.
+weighing as much as its heat is narrow.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as fn
 from torch import Tensor, nn
 
-from .geometry import CROP, LEAST, NEAREST, Voxeliser, umeyama
+from .geometry import CROP, LEAST, NEAREST, umeyama
 from .shape_space import ShapeSpace
 from .trunk import FaceMeshTrunk, Trunk, Widths, conv
 from .window import REACH, SIDE, face_size
@@ -134,7 +134,6 @@ class GuidedNet(nn.Module):
             scale, drop = SIDE / (REACH * face_size(canonical)), 0.0
         self.landmarks = LandmarkHead(widths.decoder[2], canonical, scale, drop)
         self.shape = ShapeHead(widths, len(space.modes), dropout)
-        self.voxeliser = Voxeliser(space.mean, space.triangles)
         self.register_buffer("mean", torch.from_numpy(space.mean), persistent=False)
         modes = torch.from_numpy(space.modes.reshape(len(space.modes), -1))
         self.register_buffer("modes", modes, persistent=False)
@@ -183,6 +182,11 @@ class GuidedNet(nn.Module):
         own = self.canonical68 + (coefficients @ self.modes68).view(-1, 68, 3)
         return umeyama(landmarks, own, 1 / width.square())
 
+    @property
+    def vertex_count(self) -> int:
+        """Return the number of the head's vertices, N."""
+        return len(self.mean)
+
     def canonical_vertices(self, coefficients: Tensor) -> Tensor:
         """(B, K) -> (B, N, 3) cm: mean head plus the residual."""
         delta = coefficients @ self.modes
@@ -199,8 +203,8 @@ class GuidedNet(nn.Module):
         return ((r[:, 2] @ self.mean.T) * s[:, None] + t[:, 2:]).amin(1)
 
     def placed(self, out: Output, bare: bool = False) -> tuple[Tensor, Tensor]:
-        """Posed vertices moved along z into the volume, and that offset (B, 3): the nearest point
-        of the mean head at this pose lies at NEAREST px, unless the head's own came before
+        """Posed vertices moved along z into the crop's volume, and that offset (B, 3): the nearest
+        point of the mean head at this pose lies at NEAREST px, unless the head's own came before
         LEAST."""
         vertices = self.posed(out, bare)
         shift = NEAREST - self.front(out.rotation, out.scale, out.translation)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from protome_export.heads.model import MIRROR68, Floats, HeadModel
 from protome_export.heads.pose import make_camera, sample_shape
-from protome_export.heads.solid import SolidHead, build_solid
+from protome_export.heads.solid import SolidHead, build_solid, mirror_vertices
 
 from .shards import Labels
 
@@ -130,7 +130,7 @@ def build_space(head: HeadModel, modes: int, count: int = 1200, seed: int = 0) -
     neutral = (poser.solid.vertices(head.neutral) * _FLIP).astype(np.float32)
     centre = neutral[poser.solid.landmarks].mean(0)
     target, mean = neutral[poser.solid.landmarks] - centre, neutral - centre
-    mirror = _mirror_vertices(mean)
+    mirror = mirror_vertices(mean)
     for _ in range(2):  # the second round aligns with the mean of the first
         heads = canonical_heads(poser, labels, target)
         mean = heads.mean(0)
@@ -169,10 +169,3 @@ def canonical_heads(poser: Poser, labels: Labels, canonical68: np.ndarray) -> Fl
         r, s, t = similarity(labels.landmarks[index], canonical68)
         out.append(((crop - t[:, None]) @ r) / s[:, None, None])
     return np.concatenate(out).astype(np.float32)
-
-
-def _mirror_vertices(mean: Floats) -> NDArray[np.int64]:
-    from scipy.spatial import cKDTree
-
-    index = cKDTree(mean).query(mean * np.array([-1, 1, 1], np.float32))[1]
-    return np.asarray(index, np.int64)

@@ -74,6 +74,8 @@ def write_shard(synthesizer: Synthesizer, folder: Path, first_seed: int, count: 
     folder.mkdir(parents=True, exist_ok=True)
     path = shard_path(folder, first_seed)
     np.savez(path.with_suffix(".npz"), **vars(labels_of(samples)))
+    skull = np.packbits(np.stack([s.skull for s in samples]), axis=-1)
+    np.savez_compressed(_hair_path(path), hair=np.stack([s.hair for s in samples]), skull=skull)
     scratch = folder / f".{path.stem}.{os.getpid()}.npy"
     np.save(scratch, np.stack([s.image for s in samples]))
     scratch.rename(path)
@@ -96,6 +98,20 @@ def read_shard(path: Path) -> Shard:
     if images.shape[1:] != (CROP, CROP, 3):
         raise ValueError(f"{path}: images are {images.shape[1:]}")
     return Shard(images, labels)
+
+
+def _hair_path(path: Path) -> Path:
+    return path.with_suffix(".hair.npz")
+
+
+def read_hair(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Read the cells of a shard whose images are at path (.npy).
+
+    Returns:
+        hair (n, 60, 52, 52) and skull (n, 60, 52, 7), bits along x; see `hair_volume.hair_cells`.
+    """
+    with np.load(_hair_path(path)) as z:
+        return z["hair"], z["skull"]
 
 
 def find_shards(folder: Path) -> list[Path]:

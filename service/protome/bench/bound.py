@@ -21,10 +21,8 @@ from typing import Any, Final
 import cv2
 
 from protome.client.requests import make_request
-from protome.geometry import U8, Level
 from protome.pipeline.local import LocalPipeline
 from protome.pipeline.request import Request
-from protome.sample import SAMPLE
 from protome.server.parse_request import read_request
 from protome.workers.handle import WORKER_ENVIRONMENT
 
@@ -91,14 +89,6 @@ def _started(processes: list[subprocess.Popen[str]]) -> list[subprocess.Popen[st
         process.stdin.write("go\n")
         process.stdin.flush()
     return processes
-
-
-def sample_volume() -> U8:
-    """Return the STANDARD volume of the built-in photo's face, (100, 96, 96) uint8."""
-    pipeline = LocalPipeline()
-    _, (task,) = pipeline.prepare(Request(SAMPLE.read_bytes(), max_faces=1))
-    (prediction,) = pipeline.infer([task.crop], [Level.STANDARD])
-    return prediction.volumes[Level.STANDARD]
 
 
 class Runner:

@@ -1,34 +1,62 @@
-"""Measure the speed of surface extraction relative to PyMCubes."""
+"""Measure the speed of building a surface relative to PyMCubes."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
 
 import mcubes
 import numpy as np
 
-from protome.geometry import U8, Level, resample
-from protome.mesh.isosurface import ISO
-from protome.mesh.surface import extract
+from protome.geometry import CROP_DEPTH, CROP_SIDE, F32, U8, Level
+from protome.mesh.head import Head
+from protome.mesh.surface import Surface, compose
+from protome.pipeline.local import LocalPipeline
+from protome.pipeline.request import Request
+from protome.sample import SAMPLE
 
 CALLS_A_THREAD = 4
-# Hashing takes about as long as extracting a surface, without Python's lock and within the caches.
+# Hashing takes about as long as a surface, without Python's lock and within the caches.
 HASHED_BYTES = 1 << 20
+# Radius of the ball that PyMCubes extracts, crop pixels: about that of a head.
+BALL_RADIUS = 65.0
 
 
-def surface_speed(volume: U8, rounds: int = 15) -> dict[str, float]:
-    """Compare extraction with PyMCubes, and two threads with one.
+@dataclass(frozen=True, slots=True)
+class PosedHead:
+    """What a surface is built from: a head, its vertices (N, 3) and its hair (42, 52, 52)."""
 
-    PyMCubes only runs marching cubes on the whole volume; Protome also keeps the largest piece only
-    and computes normals. The best of many rounds counts. All times except those of threads are
-    processor time, so that other work on the machine has little effect.
+    head: Head
+    vertices: F32
+    hair: U8
+
+    def compose(self, level: Level) -> Surface:
+        """Build the surface."""
+        return compose(self.head, self.vertices, self.hair, level)
+
+
+def sample_head() -> PosedHead:
+    """Return the head of the built-in photo."""
+    pipeline = LocalPipeline()
+    _, (task,) = pipeline.prepare(Request(SAMPLE.read_bytes(), max_faces=1))
+    (prediction,) = pipeline.infer([task.crop])
+    return PosedHead(pipeline.head, prediction.vertices, prediction.hair)
+
+
+def surface_speed(posed: PosedHead, rounds: int = 15) -> dict[str, float]:
+    """Compare building a surface with PyMCubes, and two threads with one.
+
+    PyMCubes only runs marching cubes, on a volume of the crop's size and the level's resolution
+    with a ball in it; Protome also makes the volume, keeps the largest piece only and computes
+    normals. The best of many rounds counts. All times except those of threads are processor time,
+    so that other work on the machine has little effect.
 
     Args:
-        volume: a STANDARD volume of a head.
+        posed: a head.
         rounds: how often each is timed; five times as often for the threads, which need two idle
             cores at the same time.
 
@@ -42,19 +70,18 @@ def surface_speed(volume: U8, rounds: int = 15) -> dict[str, float]:
     """
     result = {}
     for level in (Level.STANDARD, Level.FINE):
-        sized = np.ascontiguousarray(resample(volume, level))
         name = level.name.lower()
         theirs, ours = _best(
             rounds,
             time.thread_time,
-            [partial(mcubes.marching_cubes, sized, ISO), partial(extract, sized)],
+            [partial(mcubes.marching_cubes, _ball(level), 0.0), partial(posed.compose, level)],
         )
         result[f"surface_speedup_{name}"] = theirs / ours
         result[f"surface_{name}_seconds"] = ours
     shot = bytes(HASHED_BYTES)
     with ThreadPoolExecutor(2) as threads:
         for name, work in (
-            ("surface", partial(extract, volume)),
+            ("surface", partial(posed.compose, Level.STANDARD)),
             ("machine", partial(blake2b, shot)),
         ):
             one, two = _best(
@@ -62,6 +89,16 @@ def surface_speed(volume: U8, rounds: int = 15) -> dict[str, float]:
             )
             result[f"{name}_two_thread_scaling"] = 2 * one / two
     return result
+
+
+def _ball(level: Level) -> F32:
+    """Return the distance to a ball's surface, positive inside, sampled over the crop volume."""
+    sides = (
+        np.arange(0.5 * level.step, side, level.step) - side / 2
+        for side in (CROP_DEPTH, CROP_SIDE, CROP_SIDE)
+    )
+    z, y, x = np.meshgrid(*sides, indexing="ij", sparse=True)
+    return np.asarray(BALL_RADIUS - np.sqrt(x * x + y * y + z * z), np.float32)
 
 
 def _at_once(threads: ThreadPoolExecutor, count: int, work: Callable[[], object]) -> None:

@@ -42,7 +42,8 @@ class Face:
         score: confidence of the detector, 0 to 1.
         outcome: RECONSTRUCTED, or why there is no mesh, as in protome.v1.FaceOutcome.
         message: an explanation of the outcome for people.
-        mesh_to_photo: (4, 4) matrix from mesh metres to photo pixels; None if left out.
+        mesh_to_photo: (4, 4) matrix from mesh metres to photo pixels; None if left out. The meshes
+            of STL files are in millimetres.
         mesh: the mesh file; empty if there is none.
         preview: the PREVIEW mesh, if one was asked for.
         confidence: probability that the mesh fits, see protome.v1.FaceSummary; None if unknown.
@@ -146,6 +147,8 @@ class Assembler:
             if report.HasField("pose"):
                 pose = report.pose
                 face.pose = Pose(pose.yaw_degrees, pose.pitch_degrees, pose.roll_degrees)
+            if report.mesh_to_photo:
+                face.mesh_to_photo = _matrix(report.mesh_to_photo)
             for mesh in report.meshes:
                 data = bytes(self._parts.get((report.face_index, mesh.detail), b""))
                 if hashlib.sha256(data).digest() != mesh.sha256:

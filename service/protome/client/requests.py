@@ -15,10 +15,10 @@ from .suggest import did_you_mean
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-#: A JPEG, PNG or WebP file: its bytes in any object with a buffer, or its path.
+#: A picture file: its bytes in any object with a buffer, or its path.
 Photo: TypeAlias = "Buffer | str | os.PathLike[str]"
 Level = Literal["preview", "standard", "fine"]
-Format = Literal["glb", "ply", "obj", "stl"]
+Format = Literal["glb", "ply", "obj", "stl", "obj_zip"]
 Compression = Literal["none", "draco", "meshopt"]
 Appearance = Literal["none", "vertex_colours", "texture"]
 Priority = Literal["interactive", "background"]
@@ -35,7 +35,9 @@ class Options(TypedDict, total=False):
     appearance: how meshes are coloured; default "texture".
     preview_first: send a small mesh first; default False.
     max_triangles: simplify each mesh to this number; default 0: do not simplify.
-    max_mesh_bytes: simplify each mesh until its file fits; default 0: do not simplify.
+    max_mesh_bytes: reduce texture and mesh until the file fits; default 0: reduce nothing.
+    max_texture_side: largest width and height of a texture, 256 to 2048; default 0: no limit.
+    turn_to_front: turn the heads to look straight into the camera; default False.
     vertex_quality: add to each vertex whether the photo shows it, and a confidence; default False.
     priority: default "interactive"; "background" photos wait until no interactive photo does.
     """
@@ -49,12 +51,14 @@ class Options(TypedDict, total=False):
     preview_first: bool
     max_triangles: int
     max_mesh_bytes: int
+    max_texture_side: int
+    turn_to_front: bool
     vertex_quality: bool
     priority: Priority
 
 
 def make_request(image: Photo, **options: Unpack[Options]) -> pb.ReconstructRequest:
-    """Build the request for a JPEG, PNG or WebP file.
+    """Build the request for a picture file: JPEG, PNG, WebP, HEIC or AVIF.
 
     Args:
         image: the bytes of the file, or its path.
@@ -81,6 +85,8 @@ def make_request(image: Photo, **options: Unpack[Options]) -> pb.ReconstructRequ
         preview_first=options.get("preview_first", False),
         max_triangles=options.get("max_triangles", 0),
         max_mesh_bytes=options.get("max_mesh_bytes", 0),
+        max_texture_side=options.get("max_texture_side", 0),
+        turn_to_front=options.get("turn_to_front", False),
         vertex_quality=options.get("vertex_quality", False),
         priority=value_of(pb.Priority, options.get("priority", "interactive")),
     )

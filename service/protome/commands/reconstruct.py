@@ -45,6 +45,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         )
     for flag, help_ in (
         ("--vertex-quality", "add to each vertex whether the photo shows it, and a confidence"),
+        ("--turn-to-front", "turn the heads so that they look straight into the camera"),
         ("--preview", "draw each mesh beside its photo, into a PNG file"),
         ("--strict", "exit with 1 if a photo has no mesh that is free of concerns"),
     ):
@@ -52,7 +53,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     for flag, help_ in (
         ("--max-faces", "largest number of faces; 0: the server's limit"),
         ("--max-triangles", "simplify each mesh to N triangles; 0: do not simplify"),
-        ("--max-mesh-bytes", "simplify each mesh until its file has N bytes; 0: do not simplify"),
+        ("--max-mesh-bytes", "reduce texture and mesh until the file has N bytes; 0: no limit"),
+        ("--max-texture-side", "largest width and height of a texture, 256 to 2048; 0: no limit"),
     ):
         parser.add_argument(flag, type=count, default=0, metavar="N", help=help_)
 
@@ -115,11 +117,14 @@ def _reconstruct(client: Client, photo: Path, stem: str, args: argparse.Namespac
         appearance=args.appearance,
         max_triangles=args.max_triangles,
         max_mesh_bytes=args.max_mesh_bytes,
+        max_texture_side=args.max_texture_side,
+        turn_to_front=args.turn_to_front,
         vertex_quality=args.vertex_quality,
     )
+    suffix = "zip" if args.format == "obj_zip" else args.format
     parts = []
     for face in result.faces:
-        file = args.output / f"{stem}_{face.index}.{args.format}"
+        file = args.output / f"{stem}_{face.index}.{suffix}"
         if face.mesh:
             file.write_bytes(face.mesh)
             if args.preview:

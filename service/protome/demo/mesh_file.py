@@ -16,7 +16,7 @@ class MeshFileError(ValueError):
 
 
 def read_mesh(file: Path) -> Model3D:
-    """Read a GLB, PLY, OBJ or STL file.
+    """Read a GLB, PLY, OBJ or STL file, or a zip of an OBJ with its texture.
 
     Raises:
         MeshFileError: it is none of these, is damaged, or has meshopt compression.
@@ -43,7 +43,9 @@ def _model(mesh: trimesh.Trimesh) -> Model3D:
     if visual.kind == "vertex":
         colours = np.asarray(visual.vertex_colors[:, :3])
     elif visual.kind == "texture":
+        # The texture of a GLB, or that of an OBJ.
         image = getattr(visual.material, "baseColorTexture", None)
+        image = image or getattr(visual.material, "image", None)
         if image is not None and visual.uv is not None:
             # trimesh has the origin of textures at the bottom left.
             uv = np.asarray(visual.uv * (1, -1) + (0, 1), np.float32)

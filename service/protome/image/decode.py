@@ -7,29 +7,29 @@ decoded at a reduced scale (DCT scaling).
 from __future__ import annotations
 
 import contextlib
-import io
 import warnings
 from dataclasses import dataclass
 from typing import Final
 
 import cv2
 import numpy as np
-from PIL import ExifTags, ImageFile, UnidentifiedImageError
+from PIL import ExifTags, ImageFile
 from PIL import Image as Pillow
 
 from protome.config import Config
 from protome.errors import BrokenImage, ImageTooLarge, InvalidRequest
 from protome.geometry import U8
 
-from .sanitize import MAX_SCANS, format_of, stripped, webp_size
+from .colour_profile import embedded_profile, to_srgb
+from .container import format_of
+from .decoders import open_picture
+from .sanitize import MAX_SCANS, stripped, webp_size
 
-FORMATS: Final = ("JPEG", "PNG", "WEBP")
 MIN_SIDE: Final = 16
 BACKDROP: Final = (255, 255, 255)
-
-# The size is checked against the configured limits instead of Pillow's warning.
-Pillow.MAX_IMAGE_PIXELS = None
-ImageFile.LOAD_TRUNCATED_IMAGES = False
+# Formats whose decoders take 5 to 16 bytes a pixel. A JPEG is reduced while it is decoded; HEIC
+# takes 8 bytes.
+UNSCALED: Final = ("PNG", "WEBP", "AVIF")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class ImageLimits:
     Attributes:
         max_bytes: largest file, bytes.
         max_pixels: largest width x height.
-        max_unscaled_pixels: the same for PNG and WebP, which have to be decoded at full size.
+        max_unscaled_pixels: the same for the formats of ``UNSCALED``.
         max_scans: most scans of a JPEG, each of which processes all pixels; fewer for the largest
             pictures, see :data:`protome.image.sanitize.FULL_SIZE`.
     """
@@ -96,7 +96,7 @@ class ImageLimits:
 
 
 def decode(data: bytes, limits: ImageLimits, *, enough: int) -> Image:
-    """Decode a JPEG, PNG or WebP file.
+    """Decode a JPEG, PNG, WebP, HEIC or AVIF file.
 
     Args:
         data: the encoded photo.
@@ -107,51 +107,35 @@ def decode(data: bytes, limits: ImageLimits, *, enough: int) -> Image:
     Raises:
         InvalidRequest: the file is empty or a side has under 16 pixels.
         ImageTooLarge: the file exceeds one of the limits.
-        UnsupportedFormat: the file has another format.
+        UnsupportedFormat: the file has another format, or its decoder is not installed.
         BrokenImage: the picture cannot be decoded for another reason.
     """
     if not data:
         raise InvalidRequest("image is empty", field="image")
     limits.check_bytes(len(data))
+    format_ = format_of(data)
     kept = stripped(data, limits.max_scans, limits.max_pixels)
     if (claimed := webp_size(data)) is not None:
-        _check_size("WEBP", claimed, limits)
+        _check_size(format_, claimed, limits)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        photo = _open(kept)
-        # In one piece, because arithmetic and lossless decoding cannot be suspended.
-        photo.decodermaxblock = len(kept)
-        with photo:
-            _check_size(str(photo.format), photo.size, limits)
+        with open_picture(kept, format_) as photo:
+            _check_size(format_, photo.size, limits)
             try:
-                return _load(photo, enough)
+                return _load(photo, enough, embedded_profile(data))
             except MemoryError:
                 raise
             # Decoders raise exceptions of any type on hostile input.
             except Exception as error:
                 raise BrokenImage(
-                    f"the {photo.format} picture cannot be decoded: {error}", format=photo.format
+                    f"the {format_} picture cannot be decoded: {error}", format=format_
                 ) from None
-
-
-def _open(data: bytes) -> ImageFile.ImageFile:
-    try:
-        return Pillow.open(io.BytesIO(data), formats=FORMATS)
-    except MemoryError:
-        raise
-    except Exception as error:
-        # The message of UnidentifiedImageError only holds the address of a buffer.
-        why = "" if isinstance(error, UnidentifiedImageError) else f": {error}"
-        format_ = format_of(data)
-        raise BrokenImage(
-            f"the header of the {format_} picture cannot be read{why}", format=format_
-        ) from None
 
 
 def _check_size(format_: str, size: tuple[int, int], limits: ImageLimits) -> None:
     width, height = size
     name, limit = "max_image_pixels", limits.max_pixels
-    if format_ in ("PNG", "WEBP") and limits.max_unscaled_pixels < limit:
+    if format_ in UNSCALED and limits.max_unscaled_pixels < limit:
         name, limit = "max_unscaled_pixels", limits.max_unscaled_pixels
     if width * height > limit:
         raise ImageTooLarge(
@@ -168,21 +152,23 @@ def _check_size(format_: str, size: tuple[int, int], limits: ImageLimits) -> Non
         )
 
 
-def _load(photo: ImageFile.ImageFile, enough: int) -> Image:
+def _load(photo: ImageFile.ImageFile, enough: int, profile: bytes) -> Image:
     width, height = photo.size
     step = max(1, max(width, height) // enough)
-    if step > 1:
+    if step > 1 and photo.format == "JPEG":
         # Decodes a JPEG at 1/2, 1/4 or 1/8, never below the given size.
         photo.draft(None, (max(1, width // step), max(1, height // step)))
     # Before getexif(), which loads a PNG too: a second load would ignore damage.
     photo.load()
+    if photo.format != "JPEG" and photo.size != (width, height):
+        raise ValueError("the picture has another size than its header says")
     orientation = 1
     # A picture with a damaged EXIF block is still accepted.
     with contextlib.suppress(Exception):
         orientation = int(photo.getexif().get(ExifTags.Base.Orientation, 1))
     drawn = round(width / photo.size[0])
     rest = max(1, step // drawn)
-    pixels = _to_rgb(photo, rest)
+    pixels = _to_rgb(photo, rest, profile or photo.info.get("icc_profile") or b"")
     step = drawn * rest
     # The last column and row may cover less of the photo than the others.
     spare_x = pixels.shape[1] * step - width
@@ -195,8 +181,8 @@ def _load(photo: ImageFile.ImageFile, enough: int) -> Image:
     return Image(pixels, width, height, step, left, top)
 
 
-def _to_rgb(photo: Pillow.Image, reduce: int) -> U8:
-    """Convert any Pillow mode to 8-bit RGB, reduced by an integer factor, over white.
+def _to_rgb(photo: Pillow.Image, reduce: int, profile: bytes) -> U8:
+    """Convert any Pillow mode to 8-bit sRGB, reduced by an integer factor, over white.
 
     The picture is reduced before it is converted, because each conversion of a large picture takes
     as much memory again.
@@ -206,20 +192,21 @@ def _to_rgb(photo: Pillow.Image, reduce: int) -> U8:
         if reduce > 1:
             size = -(-wide.shape[1] // reduce), -(-wide.shape[0] // reduce)
             wide = np.asarray(cv2.resize(wide, size, interpolation=cv2.INTER_AREA))
-        grey = np.clip(wide >> 8, 0, 255).astype(np.uint8)
-        return np.repeat(grey[:, :, None], 3, axis=2)
+        grey = Pillow.fromarray(np.clip(wide >> 8, 0, 255).astype(np.uint8))
+        return np.asarray(to_srgb(grey, profile).convert("RGB"))
     clear = "A" in photo.mode or "a" in photo.mode or "transparency" in photo.info
-    if photo.mode not in ("L", "RGB", "RGBA", "CMYK"):
+    if photo.mode not in ("L", "LA", "RGB", "RGBA", "CMYK"):
         photo = photo.convert("RGBA" if clear else "RGB")
     if reduce > 1:
         info, photo = photo.info, photo.reduce(reduce)
         photo.info = info
-    if clear:
-        rgba = photo.convert("RGBA")
-        flat = Pillow.new("RGB", photo.size, BACKDROP)
-        flat.paste(rgba, mask=rgba.getchannel("A"))
-        return np.asarray(flat)
-    return np.asarray(photo if photo.mode == "RGB" else photo.convert("RGB"))
+    if not clear:
+        return np.asarray(to_srgb(photo, profile).convert("RGB"))
+    rgba = photo.convert("RGBA")
+    flat = Pillow.new("RGB", photo.size, BACKDROP)
+    colours = photo.convert("L" if photo.mode in ("L", "LA") else "RGB")
+    flat.paste(to_srgb(colours, profile).convert("RGB"), mask=rgba.getchannel("A"))
+    return np.asarray(flat)
 
 
 def _upright(pixels: U8, orientation: int) -> U8:

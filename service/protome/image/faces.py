@@ -154,23 +154,24 @@ def faces_from_boxes(boxes: Sequence[Box], width: int, height: int) -> list[Face
     faces = []
     for index, box in enumerate(boxes):
         sides = (box.x, box.y, box.width, box.height)
-        if not np.isfinite(sides).all() or box.width <= 0 or box.height <= 0:
-            raise InvalidRequest(f"boxes[{index}] is not a rectangle", field=f"boxes[{index}]")
         centre = box.x + box.width / 2, box.y + box.height / 2
-        if not (0 <= centre[0] <= width and 0 <= centre[1] <= height):
+        longest, shortest = max(box.width, box.height), min(box.width, box.height)
+        wrong = ""
+        if not np.isfinite(sides).all() or shortest <= 0:
+            wrong = "is not a rectangle"
+        elif not (0 <= centre[0] <= width and 0 <= centre[1] <= height):
+            wrong = "has its centre outside the photo"
+        elif longest > 4 * max(width, height):
+            wrong = "is over 4 times the photo"
+        elif longest > 4 * shortest:
+            wrong = "is over 4 times as long as wide"
+        if wrong:
             raise InvalidRequest(
-                f"the centre of boxes[{index}] lies outside the photo",
+                f"boxes[{index}] {wrong}",
                 field=f"boxes[{index}]",
+                value=" ".join(f"{side:g}" for side in sides),
                 width=width,
                 height=height,
-            )
-        if max(box.width, box.height) > 4 * max(width, height):
-            raise InvalidRequest(
-                f"boxes[{index}] is over 4 times the photo", field=f"boxes[{index}]"
-            )
-        if max(box.width, box.height) > 4 * min(box.width, box.height):
-            raise InvalidRequest(
-                f"boxes[{index}] is over 4 times as long as wide", field=f"boxes[{index}]"
             )
         faces.append(Face(box, 1.0))
     return faces

@@ -13,12 +13,12 @@ import numpy as np
 from protome.errors import NoFaceFound
 from protome.geometry import CROP_SIDE, U8, Box, CropRule, Placement, place
 
+from .container import JPEG_MAGIC
 from .crop import blur_effect, cut
 from .decode import Image, ImageLimits, decode
 from .detector import run_detector
 from .faces import COARSE, TWO_PASSES, detect, faces_from_boxes, no_more_faces
 from .roll import Face, settle_given
-from .sanitize import JPEG_MAGIC
 
 # Longest side in pixels that detection and crops can use.
 USEFUL_SIDE: Final = 1600
@@ -110,21 +110,26 @@ class PreparedPhoto:
     crop_seconds: float
 
 
-def prepare(job: PhotoJob, inputs: Sequence[U8]) -> tuple[PreparedPhoto, list[U8]]:
+def prepare(
+    job: PhotoJob, inputs: Sequence[U8], plan: DecodePlan | None = None
+) -> tuple[PreparedPhoto, list[U8]]:
     """Decode a photo, detect its faces and cut them out.
 
     Args:
         job: limits and options.
         inputs: one array, the encoded photo, (n,) uint8.
+        plan: how far a JPEG is reduced; None: as its use allows.
 
     Returns:
         The photo, and two pictures, uint8 RGB, for each face with a placement, in order: the crop
-        for the network, (192, 192, 3), and the portrait that colours are taken from, (s, s, 3).
+        for the network, (208, 208, 3), and the portrait that colours are taken from, (s, s, 3).
 
     Raises:
         ProtomeError: the photo cannot be used, or shows no face.
     """
-    image, found, decoding, detecting = _decode_and_detect(bytes(inputs[0]), job)
+    image, found, decoding, detecting = _decode_and_detect(
+        bytes(inputs[0]), job, plan or (TEXTURED_PLAN if job.textured else PLAIN_PLAN)
+    )
     if not found:
         raise NoFaceFound("the photo shows no face", width=image.width, height=image.height)
     t2 = time.perf_counter()
@@ -140,7 +145,9 @@ def prepare(job: PhotoJob, inputs: Sequence[U8]) -> tuple[PreparedPhoto, list[U8
     return photo, pictures
 
 
-def _decode_and_detect(data: bytes, job: PhotoJob) -> tuple[Image, list[FoundFace], float, float]:
+def _decode_and_detect(
+    data: bytes, job: PhotoJob, plan: DecodePlan
+) -> tuple[Image, list[FoundFace], float, float]:
     """Decode a photo and detect its faces at the smallest scale that suffices.
 
     A large JPEG usually has enough pixels at half its size. Whether it has is known once its faces
@@ -149,7 +156,6 @@ def _decode_and_detect(data: bytes, job: PhotoJob) -> tuple[Image, list[FoundFac
     Returns:
         The photo, its faces, seconds of decoding and of detection.
     """
-    plan = TEXTURED_PLAN if job.textured else PLAIN_PLAN
     t0 = time.perf_counter()
     image = decode(
         data, job.limits, enough=plan.enough if data.startswith(JPEG_MAGIC) else USEFUL_SIDE

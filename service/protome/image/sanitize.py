@@ -1,8 +1,8 @@
 """Reduce a picture file to the parts that its decoder needs.
 
-Text, colour profiles, thumbnails, further pictures and trailing bytes are removed without being
-unpacked. The number of parts of a file and of scans of a JPEG is limited, which no single header
-states.
+Text, colour profiles (see ``colour_profile``), thumbnails, further pictures and trailing bytes are
+removed without being unpacked. The number of parts of a file and of scans of a JPEG is limited,
+which no single header states.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ import struct
 import zlib
 from typing import Final
 
-from protome.errors import BrokenImage, UnsupportedFormat
+from protome.errors import BrokenImage
+
+from .container import PNG_MAGIC, format_of
 
 # One part per 640 bytes of the largest file; real files have a few hundred at most.
 MAX_PARTS: Final = 32_768
@@ -22,10 +24,8 @@ MAX_SCANS: Final = 100
 # Share of MAX_SCANS that a picture of the largest size may have, where each scan costs the most.
 FULL_SIZE: Final = 0.2
 
-JPEG_MAGIC: Final = b"\xff\xd8\xff"
-PNG_MAGIC: Final = b"\x89PNG\r\n\x1a\n"
 # All markers except those without a length, which occur within a scan (ITU-T T.81, B.1.1).
-_MARKER: Final = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")
+MARKER: Final = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")
 _START_OF_SCAN: Final = 0xDA
 _END: Final = 0xD9
 _FRAMES: Final = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
@@ -39,25 +39,8 @@ _PNG_INDEXED: Final = 3
 _PNG_ONCE: Final = {b"IHDR", b"PLTE", b"tRNS", b"eXIf"}
 
 
-def format_of(data: bytes) -> str:
-    """Return JPEG, PNG or WEBP by the file's first bytes.
-
-    Raises:
-        UnsupportedFormat: the file is none of them.
-    """
-    if data.startswith(JPEG_MAGIC):
-        return "JPEG"
-    if data.startswith(PNG_MAGIC):
-        return "PNG"
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return "WEBP"
-    raise UnsupportedFormat(
-        "the bytes are not a JPEG, PNG or WebP picture", formats="JPEG,PNG,WebP"
-    )
-
-
 def stripped(data: bytes, max_scans: int = MAX_SCANS, max_pixels: int = 0) -> bytes:
-    """Return a JPEG or PNG without the parts its decoder does not need; a WebP unchanged.
+    """Return a JPEG or PNG without the parts its decoder does not need; other files unchanged.
 
     Args:
         data: the file.
@@ -99,7 +82,7 @@ def _jpeg(data: bytes, max_scans: int, max_pixels: int) -> bytes:
     parts: list[bytes | memoryview] = [view[:2]]
     once = dict(_JPEG_ONCE)
     scans = pixels = 0
-    marker = _MARKER.search(data, 2)
+    marker = MARKER.search(data, 2)
     for _ in range(MAX_PARTS):
         if marker is None:
             return b"".join(parts)
@@ -111,7 +94,7 @@ def _jpeg(data: bytes, max_scans: int, max_pixels: int) -> bytes:
         end = start + 2 + size
         if size < 2 or end > len(data):
             raise BrokenImage("the JPEG picture is cut short", format="JPEG")
-        marker = _MARKER.search(data, end)
+        marker = MARKER.search(data, end)
         if kind in _FRAMES:
             # Two sides of 16 bits follow the sample precision.
             pixels = max(pixels, _u16(view, start + 5) * _u16(view, start + 7))

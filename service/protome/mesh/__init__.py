@@ -1,1 +1,1 @@
-"""Build an encoded mesh from a volume."""
+"""Build an encoded mesh of a head."""

@@ -1,9 +1,9 @@
 from typing import Final
 
-from protome.geometry import U8
+from protome.geometry import F32, I32, U8
 
 BACKEND: Final[str]
 
-def extract(
-    volume: U8, voxel: tuple[float, float, float], largest: bool, /
-) -> tuple[bytearray, bytearray, bytearray]: ...
+def compose(
+    vertices: F32, triangles: I32, guard: F32, hair: U8, step: int, rounds: int, /
+) -> tuple[bytearray, bytearray, bytearray, bytearray, bytearray]: ...

@@ -1,7 +1,9 @@
-"""Write meshes as PLY, OBJ or STL, the formats without compression and texture."""
+"""Write meshes as PLY, OBJ or STL."""
 
 from __future__ import annotations
 
+import io
+import zipfile
 from typing import Any, Final
 
 import numpy as np
@@ -9,7 +11,21 @@ import numpy.typing as npt
 
 from .mesh import Mesh
 
-STL_HEADER: Final = b"protome; metres, right-handed, +Y up, +Z to the camera".ljust(80)
+STL_HEADER: Final = b"protome; millimetres, right-handed, +Y up, +Z to the camera".ljust(80)
+# STL has no unit; programs for 3D printing read millimetres.
+STL_UNITS_PER_METRE: Final = 1000
+# A material without gloss, whose colour is the picture's (Wavefront MTL).
+MATERIAL: Final = """\
+newmtl skin
+Ka 1 1 1
+Kd 1 1 1
+Ks 0 0 0
+illum 1
+map_Kd face.jpg
+"""
+# Files in a zip need a date; a fixed one gives the same bytes for the same mesh.
+ZIP_DATE: Final = (1980, 1, 1, 0, 0, 0)
+OBJ_COMMENT: Final = "# protome; metres, right-handed, +Y up, +Z to the camera\n"
 
 
 def write_ply(mesh: Mesh) -> bytes:
@@ -57,8 +73,40 @@ def write_obj(mesh: Mesh) -> bytes:
         vertices = _lines("v %.6f %.6f %.6f %.4f %.4f %.4f\n", rows)
     normals = _lines("vn %.4f %.4f %.4f\n", mesh.normals)
     corners = _lines("f %d//%d %d//%d %d//%d\n", np.repeat(mesh.triangles + 1, 2, axis=1))
-    comment = "# protome; metres, right-handed, +Y up, +Z to the camera\n"
-    return "".join((comment, vertices, normals, corners)).encode()
+    return "".join((OBJ_COMMENT, vertices, normals, corners)).encode()
+
+
+def write_obj_zip(mesh: Mesh, picture: bytes) -> bytes:
+    """Write a zip with a textured OBJ file, its material and its picture.
+
+    Args:
+        mesh: with ``uv``. Vertices that a seam of the texture splits are one vertex with several
+            texture coordinates.
+        picture: the texture, a JPEG.
+    """
+    assert mesh.uv is not None
+    _, first, number = np.unique(mesh.positions, axis=0, return_index=True, return_inverse=True)
+    # OBJ counts rows from the bottom.
+    uv = np.stack([mesh.uv[:, 0], 1 - mesh.uv[:, 1]], axis=1)
+    corners = np.stack([number.ravel()[mesh.triangles], mesh.triangles, mesh.triangles], axis=2)
+    text = "".join((
+        OBJ_COMMENT,
+        "mtllib face.mtl\nusemtl skin\n",
+        _lines("v %.6f %.6f %.6f\n", mesh.positions[first]),
+        _lines("vt %.6f %.6f\n", uv),
+        _lines("vn %.4f %.4f %.4f\n", mesh.normals),
+        _lines("f %d/%d/%d %d/%d/%d %d/%d/%d\n", corners.reshape(-1, 9) + 1),
+    ))  # fmt: skip
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, data, packing in (
+            ("face.obj", text.encode(), zipfile.ZIP_DEFLATED),
+            ("face.mtl", MATERIAL.encode(), zipfile.ZIP_STORED),
+            ("face.jpg", picture, zipfile.ZIP_STORED),
+        ):
+            entry = zipfile.ZipInfo(name, ZIP_DATE)
+            archive.writestr(entry, data, packing, compresslevel=1)
+    return file.getvalue()
 
 
 def _lines(line: str, rows: npt.NDArray[Any]) -> str:
@@ -67,8 +115,8 @@ def _lines(line: str, rows: npt.NDArray[Any]) -> str:
 
 
 def write_stl(mesh: Mesh) -> bytes:
-    """Write a binary STL file, geometry only."""
-    corners = mesh.positions[mesh.triangles]
+    """Write a binary STL file, geometry only, in millimetres."""
+    corners = STL_UNITS_PER_METRE * mesh.positions[mesh.triangles]
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-20)
     facets = np.zeros(

@@ -6,12 +6,9 @@ specification).
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Literal
 
-import cv2
-
-from protome.geometry import U8
-
+from .face_facts import FaceFacts
 from .glb_draco import draco_primitive
 from .glb_meshopt import meshopt_primitive
 from .gltf_asset import (
@@ -30,25 +27,37 @@ from .gltf_asset import (
     quality_of,
 )
 from .mesh import Mesh
+from .quantise import Quantised
 
-JPEG_QUALITY: Final = 90
 
-
-def write_glb(mesh: Mesh, compression: Literal["none", "draco", "meshopt"] = "none") -> bytes:
+def write_glb(
+    mesh: Mesh | Quantised,
+    compression: Literal["none", "draco", "meshopt"] = "none",
+    *,
+    picture: bytes = b"",
+    facts: FaceFacts | None = None,
+) -> bytes:
     """Write a mesh as GLB.
 
     Args:
-        mesh: the mesh.
-        compression: compression of the geometry; a texture is always a JPEG.
+        mesh: the mesh; quantised if it is to be compressed.
+        compression: compression of the geometry.
+        picture: the texture, a JPEG; empty if there is none.
+        facts: what the extras of the node say about the face, or None.
     """
     glb = Glb()
-    writer = {"none": _plain, "draco": draco_primitive, "meshopt": meshopt_primitive}[compression]
-    primitive = writer(glb, mesh)
+    if facts is not None:
+        glb.json["nodes"][0]["extras"] = facts.extras()
+    if isinstance(mesh, Mesh):
+        primitive = _plain(glb, mesh)
+    else:
+        write = draco_primitive if compression == "draco" else meshopt_primitive
+        primitive = write(glb, mesh)
     primitive["material"] = 0
     glb.json["meshes"] = [{"name": "face", "primitives": [primitive]}]
     material: Json = {"metallicFactor": 0.0, "roughnessFactor": 0.9}
-    if mesh.picture is not None:
-        _picture(glb, mesh.picture)
+    if picture:
+        _picture(glb, picture)
         material["baseColorTexture"] = {"index": 0}
     glb.json["materials"] = [{"name": "skin", "pbrMetallicRoughness": material}]
     return glb.bytes()
@@ -75,10 +84,8 @@ def _plain(glb: Glb, mesh: Mesh) -> Json:
     return {"attributes": attributes, "indices": indices}
 
 
-def _picture(glb: Glb, picture: U8) -> None:
-    bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
-    _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    view = glb.view(data.tobytes())
+def _picture(glb: Glb, picture: bytes) -> None:
+    view = glb.view(picture)
     glb.json["images"] = [{"mimeType": "image/jpeg", "bufferView": view}]
     glb.json["samplers"] = [
         {

@@ -20,17 +20,16 @@ from .gltf_asset import (
     linear,
     quality_of,
 )
-from .mesh import Mesh
+from .quantise import Quantised
 
-# 12 bits across a head are steps of 0.06 mm, a fiftieth of a voxel.
-DRACO_POSITION_BITS: Final = 12
 DRACO_NORMAL_BITS: Final = 8
 DRACO_UV_BITS: Final = 12
 DRACO_LEVEL: Final = 3
 
 
-def draco_primitive(glb: Glb, mesh: Mesh) -> Json:
+def draco_primitive(glb: Glb, quantised: Quantised) -> Json:
     """Add a mesh to ``glb`` and return its primitive."""
+    mesh = quantised.mesh
     glb.require("KHR_draco_mesh_compression")
     generic: dict[int, npt.NDArray[Any]] = {
         _DRACO_IDS[name]: as_bytes(values)[:, None] for name, values in quality_of(mesh)
@@ -40,7 +39,9 @@ def draco_primitive(glb: Glb, mesh: Mesh) -> Json:
     data = DracoPy.encode(
         mesh.positions,
         mesh.triangles,
-        quantization_bits=DRACO_POSITION_BITS,
+        quantization_bits=quantised.bits,
+        quantization_range=quantised.step * (2**quantised.bits - 1),
+        quantization_origin=quantised.low,
         normal_quantization_bits=DRACO_NORMAL_BITS,
         tex_coord_quantization_bits=DRACO_UV_BITS,
         compression_level=DRACO_LEVEL,

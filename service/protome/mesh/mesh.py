@@ -54,6 +54,7 @@ def apply_appearance(
     crop: U8,
     frame: Frame = WHOLE,
     quality: VertexQuality | None = None,
+    turn: F32 | None = None,
 ) -> Mesh:
     """Transform a surface to mesh coordinates and add colours.
 
@@ -63,14 +64,17 @@ def apply_appearance(
         crop: (s, s, 3) uint8 RGB, the crop the surface was made from, at any resolution.
         frame: the part of the crop that the photo covers.
         quality: reliability of the surface's vertices, if the mesh is to carry it.
+        turn: (3, 3) rotation about the origin to apply to the finished mesh, or None.
     """
     to_mesh = crop_to_mesh().astype(np.float32)
     positions = surface.vertices @ to_mesh[:3, :3].T + to_mesh[:3, 3]
     normals = surface.normals * np.sign(np.diag(to_mesh)[:3]).astype(np.float32)
     if frame.roll:
         # Colours are of the turned crop, the mesh is in the photo's axes.
-        turn = about_z(frame.roll)[:3, :3].astype(np.float32).T
-        positions, normals = positions @ turn, normals @ turn
+        upright = about_z(frame.roll)[:3, :3].astype(np.float32).T
+        positions, normals = positions @ upright, normals @ upright
+    if turn is not None:
+        positions, normals = positions @ turn.T, normals @ turn.T
     n = len(positions)
     if appearance is Appearance.TEXTURE:
         skin: Texture = texture(surface, crop, frame)

@@ -124,7 +124,8 @@ def simplify(full: Surface, triangles: int) -> Surface:
     If the result is not closed, a few slightly lower counts are tried: with a few hundred triangles
     thin parts such as ears fold flat, with a few thousand small handles do. If none gives a closed
     surface the first result is returned. Each normal is the mean of those normals of the full
-    surface whose vertices are nearest to the simplified vertex.
+    surface whose vertices are nearest to the simplified vertex; its place on the head is that of
+    the nearest vertex of the full surface.
     """
     if triangles >= len(full.triangles):
         return full
@@ -135,7 +136,14 @@ def simplify(full: Surface, triangles: int) -> Surface:
         other = _collapse(full, int(share * triangles))
         if _closed(other[1]):
             vertices, numbers = other
-    return Surface(vertices, _normals(full, vertices, numbers), numbers)
+    nearest = np.asarray(cKDTree(full.vertices).query(vertices)[1])
+    return Surface(
+        vertices,
+        _normals(full, vertices, numbers),
+        numbers,
+        full.source[nearest],
+        full.weights[nearest],
+    )
 
 
 def _collapse(full: Surface, triangles: int) -> tuple[F32, U32]:

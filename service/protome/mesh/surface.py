@@ -1,11 +1,12 @@
-"""Extract the surface of a volume by marching cubes on the occupied box.
+"""Compose the surface of a posed head and its hair.
 
-Lorensen and Cline, "Marching Cubes", SIGGRAPH 1987, compiled (``kernel/marching_cubes.c``); without
-a compiler PyMCubes and NumPy do the same more slowly. The surface is closed, because the outside of
-the volume counts as empty, and one piece: smaller pieces and inner cavities are dropped.
+The head is a closed mesh and the hair a coarse grid of occupancy. Their union is extracted by
+marching cubes (Lorensen and Cline, SIGGRAPH 1987) on a lattice around both, compiled
+(``kernel/compose.c``); without a compiler NumPy and PyMCubes do the same more slowly. Each vertex
+lies on the head's mesh or on the hair's smooth surface, so the lattice leaves no steps; afterwards
+the vertices are spaced evenly along the surface, so that there are no slivers.
 
-Vertices come from the volume as it is. Normals are the gradient of the volume smoothed by a
-binomial filter, 1 2 1 along each axis, because facet normals show the voxels as terraces.
+The surface is closed and one piece: smaller pieces and inner cavities are dropped.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ from typing import Final
 import numpy as np
 
 from protome.errors import NoSurface
-from protome.geometry import CROP_DEPTH, CROP_SIDE, F32, U8, U32
+from protome.geometry import F32, I32, U8, U32, Level
 
 from . import isosurface
+from .head import Head
 
 backend: ModuleType
 try:
@@ -31,6 +33,8 @@ BACKEND: Final[str] = backend.BACKEND
 COMPILED: Final = backend is not isosurface
 # Fewest triangles of a mesh; a surface with fewer is not a head.
 MIN_TRIANGLES: Final = 200
+# Rounds of smoothing along the surface: at FINE one less is even enough.
+ROUNDS: Final = {Level.PREVIEW: 3, Level.STANDARD: 3, Level.FINE: 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,31 +45,50 @@ class Surface:
         vertices: (n, 3) float32, crop pixels x right, y down, z away from the camera.
         normals: (n, 3) float32, unit, outwards, same axes.
         triangles: (m, 3) uint32, counter-clockwise seen from outside.
+        source: (n,) int32, the triangle of the head that the vertex lies on; -1 on hair.
+        weights: (n, 2) float32, barycentric weights of that triangle's second and third corner; 0
+            on hair.
     """
 
     vertices: F32
     normals: F32
     triangles: U32
+    source: I32
+    weights: F32
 
 
-def extract(volume: U8) -> Surface:
-    """Extract the head's surface from its occupancy.
+def compose(head: Head, vertices: F32, hair: U8, level: Level) -> Surface:
+    """Compose the surface of a head and its hair.
 
     Args:
-        volume: (depth, height, width) uint8, 255 inside, surface at 127.5, spanning the whole
-            crop volume whatever its resolution.
+        head: the head's topology.
+        vertices: (n, 3) float32, the posed head in crop coordinates.
+        hair: (depth, height, width) uint8, 255 inside, surface at 127.5, in cells of 4 px.
+        level: the level of detail.
 
     Raises:
-        NoSurface: the surface has fewer than ``MIN_TRIANGLES`` triangles.
+        NoSurface: the surface has fewer than ``MIN_TRIANGLES`` triangles, or the vertices are not
+            those of a head: not finite, or spread over more than 480 px.
     """
-    extent = (CROP_DEPTH, CROP_SIDE, CROP_SIDE)
-    dz, dy, dx = (e / n for e, n in zip(extent, volume.shape, strict=True))
-    vertices, normals, numbers = backend.extract(np.ascontiguousarray(volume), (dz, dy, dx), True)
+    try:
+        parts = backend.compose(
+            np.ascontiguousarray(vertices),
+            head.triangles,
+            head.guard,
+            hair,
+            level.step,
+            ROUNDS[level],
+        )
+    except OverflowError as error:
+        raise NoSurface("the network's head is not finite or too large") from error
+    points, normals, numbers, source, weights = parts
     triangles = np.frombuffer(numbers, np.uint32).reshape(-1, 3)
     if len(triangles) < MIN_TRIANGLES:
         raise NoSurface("the network found no head in the crop")
     return Surface(
-        np.frombuffer(vertices, np.float32).reshape(-1, 3),
+        np.frombuffer(points, np.float32).reshape(-1, 3),
         np.frombuffer(normals, np.float32).reshape(-1, 3),
         triangles,
+        np.frombuffer(source, np.int32),
+        np.frombuffer(weights, np.float32).reshape(-1, 2),
     )

@@ -1,1 +1,1 @@
-"""Run the network: crops in, volumes out."""
+"""Run the network: crops in; heads, hair and landmarks out."""

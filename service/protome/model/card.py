@@ -1,17 +1,25 @@
-"""The model on disk: ``model.onnx`` and, beside it, ``model.json`` that says what it is."""
+"""Read and check a model: ``model.onnx``, ``head.npz`` and ``model.json``, which describes both."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from protome.confidence import ErrorCalibration, ExpectedError
-from protome.geometry import CROP_DEPTH, CROP_SIDE, F32, GRIDS, PIXELS_PER_CM, CropRule, Level
+from protome.geometry import (
+    CROP_DEPTH,
+    CROP_SIDE,
+    F32,
+    HAIR_CELL,
+    HAIR_SHAPE,
+    PIXELS_PER_CM,
+    CropRule,
+)
 
 SHIPPED: Final = Path(__file__).parent / "weights"
 
@@ -21,6 +29,7 @@ GEOMETRY: Final = {
     "crop_side_px": CROP_SIDE,
     "crop_depth_px": CROP_DEPTH,
     "px_per_cm": PIXELS_PER_CM,
+    "hair_cell_px": HAIR_CELL,
     "surface": 127.5,
 }
 
@@ -37,11 +46,13 @@ class Model:
         onnx: the ONNX file's bytes.
         name, version, licence, training_data: of the model card.
         digest: SHA-256 of the ONNX file, hexadecimal.
-        input: name of the crops, uint8 (n, 192, 192, 3) RGB.
-        outputs: name of the occupancy, uint8 (n, depth, height, width), for each level that the
-            network predicts itself.
-        rows: name of the input, int64 (m,), that says which crops of the batch a level is wanted
-            of, for levels that are not predicted of all: their occupancy has m rows.
+        input: name of the crops, uint8 (n, 208, 208, 3) RGB.
+        vertices: name of the head's vertices, float32 (n, vertex_count, 3) in crop coordinates.
+        hair: name of the hair grid, uint8 (n, 42, 52, 52): the probability, times 255, that a cell
+            (z, y, x) is hair, headgear or another part of the person's head outside the skin.
+        vertex_count: vertices of a head.
+        head: path of ``head.npz``, which has the triangles of these vertices; see
+            :class:`protome.mesh.head.Head`.
         rule: from detector box to crop.
         landmarks: name of the landmarks, float32 (n, 68, 3) in crop coordinates, or None.
         pose: name of the pose, float32 (n, 3, 4), from a head's own frame (x to its left, y up,
@@ -58,27 +69,15 @@ class Model:
     training_data: str
     digest: str
     input: str
-    outputs: Mapping[Level, str]
-    rows: Mapping[Level, str]
+    vertices: str
+    hair: str
+    vertex_count: int
+    head: Path
     rule: CropRule
     landmarks: str | None
     pose: str | None
     landmark_error: str | None
     calibration: ErrorCalibration | None
-
-    @property
-    def levels(self) -> tuple[Level, ...]:
-        """Levels that the network predicts itself, coarsest first."""
-        return tuple(sorted(self.outputs))
-
-    def source(self, level: Level) -> Level:
-        """The predicted level that ``level`` is best made from: itself, the next finer, or the
-        finest there is."""
-        return next((own for own in self.levels if own >= level), self.levels[-1])
-
-    def large(self, levels: Collection[Level]) -> bool:
-        """Whether a level among these is so large that it is predicted only where it is wanted."""
-        return not self.rows.keys().isdisjoint(levels)
 
     def expected_error(self, landmarks: F32 | None, error: F32 | None) -> ExpectedError | None:
         """What the errors it predicts for a face's landmarks mean; None where it does not tell."""
@@ -95,27 +94,19 @@ def load_model(folder: Path = SHIPPED) -> Model:
     """
     try:
         onnx = (folder / "model.onnx").read_bytes()
+        head = (folder / "head.npz").read_bytes()
         card = json.loads((folder / "model.json").read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise ModelError(f"cannot read the model in {folder}: {error}") from None
-    digest = hashlib.sha256(onnx).hexdigest()
     try:
-        if digest != card["digest"]:
-            raise ModelError(
-                f"{folder / 'model.onnx'} has SHA-256 {digest}, model.json says {card['digest']}"
-            )
+        digest = _digest(folder / "model.onnx", onnx, card["digest"])
+        _digest(folder / "head.npz", head, card["head"]["sha256"])
         _check(card["input"], [CROP_SIDE, CROP_SIDE, 3], "uint8")
         if card["grid"] != GEOMETRY:
             raise ModelError(f"model.json: the grid must be {GEOMETRY}")
-        outputs, rows = {}, {}
-        for level_name, output in card["outputs"].items():
-            level = Level[level_name]
-            _check(output, list(GRIDS[level].shape), "uint8")
-            outputs[level] = str(output["name"])
-            if "rows" in output:
-                rows[level] = str(output["rows"])
-        if not outputs:
-            raise ModelError("model.json names no outputs")
+        count = int(card["vertices"]["shape"][1])
+        _check(card["vertices"], [count, 3], "float32")
+        _check(card["hair"], list(HAIR_SHAPE), "uint8")
         extras = {}
         for extra, shape in (
             ("landmarks", [68, 3]),
@@ -143,16 +134,26 @@ def load_model(folder: Path = SHIPPED) -> Model:
             training_data=str(card["training_data"]),
             digest=digest,
             input=str(card["input"]["name"]),
-            outputs=outputs,
-            rows=rows,
+            vertices=str(card["vertices"]["name"]),
+            hair=str(card["hair"]["name"]),
+            vertex_count=count,
+            head=folder / "head.npz",
             rule=rule,
             landmarks=extras.get("landmarks"),
             pose=extras.get("pose"),
             landmark_error=extras.get("landmark_error"),
             calibration=calibration,
         )
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise ModelError(f"{folder / 'model.json'} is not a model card: {error!r}") from None
+
+
+def _digest(file: Path, data: bytes, stated: object) -> str:
+    """Return the SHA-256 of a file's bytes, hexadecimal; refuse one other than stated."""
+    digest = hashlib.sha256(data).hexdigest()
+    if digest != stated:
+        raise ModelError(f"{file} has SHA-256 {digest}, model.json says {stated}")
+    return digest
 
 
 def _check(tensor: Mapping[str, Any], shape: list[int], dtype: str) -> None:

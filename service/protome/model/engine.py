@@ -1,19 +1,16 @@
-"""Crops → volumes: the network in ONNX Runtime. Knows nothing of queues or requests."""
+"""Run the network on crops in ONNX Runtime. Knows nothing of queues or requests."""
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import threading
-from collections.abc import Collection, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from protome.geometry import CROP_SIDE, F32, GRIDS, U8, Level
+from protome.geometry import CROP_SIDE, F32, HAIR_SHAPE, U8
 
 from .cap import Cap
 from .card import Model, ModelError
@@ -31,7 +28,9 @@ class Prediction:
     """What the network says of a face.
 
     Attributes:
-        volumes: occupancy, (depth, height, width) uint8, by level.
+        vertices: (N, 3) float32, the posed head's vertices in crop coordinates.
+        hair: (42, 52, 52) uint8 by z, y and x: the probability, times 255, that a cell is hair,
+            headgear or another part of the person's head outside the skin.
         landmarks: (68, 3) float32 in crop coordinates, or None.
         pose: (3, 4) float32 from the head's own frame to crop coordinates, or None.
         landmark_error: (68,) float32 expected error of each landmark, crop pixels, or None.
@@ -39,7 +38,8 @@ class Prediction:
             no negative error.
     """
 
-    volumes: Mapping[Level, U8]
+    vertices: F32
+    hair: U8
     landmarks: F32 | None = None
     pose: F32 | None = None
     landmark_error: F32 | None = None
@@ -86,10 +86,6 @@ class Engine:
         # Runs on a CPU have cores of their own; those on a GPU take turns.
         self.lanes = self.in_flight if on_cpu else 1
         self._cap = Cap(self.max_batch)
-        # ONNX Runtime keeps what its runs took at the same time: 120 MB for each large volume.
-        self._large: AbstractContextManager[object] = (
-            threading.Lock() if on_cpu else contextlib.nullcontext()
-        )
 
     @property
     def cap(self) -> int:
@@ -108,12 +104,11 @@ class Engine:
             return count
         return next(bucket for bucket in self.buckets if bucket >= count)
 
-    def run(self, crops: Sequence[U8], wanted: Sequence[Collection[Level]]) -> list[Prediction]:
+    def run(self, crops: Sequence[U8]) -> list[Prediction]:
         """Run the network: once, or in parts where there is no memory for all of them.
 
         Args:
-            crops: 1 to ``max_batch`` pictures, (192, 192, 3) uint8 RGB.
-            wanted: of each the predicted levels; see :meth:`Model.source`.
+            crops: 1 to ``max_batch`` pictures, (208, 208, 3) uint8 RGB.
 
         Returns:
             For each crop what the network says of it.
@@ -121,105 +116,78 @@ class Engine:
         Raises:
             ModelError: the network gave something else than its card says.
         """
-        if len(crops) > self._cap.value or self._heavy(wanted):
+        if len(crops) > self._cap.value:
             half = len(crops) // 2
-            return self.run(crops[:half], wanted[:half]) + self.run(crops[half:], wanted[half:])
+            return self.run(crops[:half]) + self.run(crops[half:])
         try:
-            predictions = self._run(crops, wanted)
+            predictions = self._run(crops)
         except Exception as error:
             if len(crops) == 1 or not out_of_memory(error):
                 raise
             self._cap.failed(len(crops))
             log.warning("no memory for %d faces, now at most %d: %s", len(crops), self.cap, error)
-            return self.run(crops, wanted)
+            return self.run(crops)
         self._cap.worked()
         return predictions
 
-    def _heavy(self, wanted: Sequence[Collection[Level]]) -> bool:
-        """Whether a run would have large volumes of several faces: batches gain nothing on the
-        CPU."""
-        return self.provider == CPU and sum(map(self.model.large, wanted)) > 1
-
-    def _feeds(
-        self, crops: Sequence[U8], wanted: Sequence[Collection[Level]]
-    ) -> tuple[dict[str, npt.NDArray[Any]], dict[Level, Sequence[int]]]:
-        """What the network is given, and of which rows of the batch it has volumes of a level."""
-        model = self.model
+    def _run(self, crops: Sequence[U8]) -> list[Prediction]:
         count = self.rows(len(crops))
-        if count == 1:
-            batch = crops[0][None]
-        else:
-            batch = np.zeros((count, CROP_SIDE, CROP_SIDE, 3), np.uint8)
-            for row, crop in zip(batch, crops, strict=False):
-                row[...] = crop
-        feeds: dict[str, npt.NDArray[Any]] = {model.input: batch}
-        rows: dict[Level, Sequence[int]] = {}
-        for level in model.levels:
-            rows[level] = range(count)
-            if level in model.rows:
-                rows[level] = [row for row, own in enumerate(wanted) if level in own]
-                feeds[model.rows[level]] = np.array(rows[level], np.int64)
-        return feeds, rows
-
-    def _run(self, crops: Sequence[U8], wanted: Sequence[Collection[Level]]) -> list[Prediction]:
-        model = self.model
-        feeds, rows = self._feeds(crops, wanted)
-        count = len(feeds[model.input])
-        levels = sorted({level for own in wanted for level in own})
-        if not model.outputs.keys() >= set(levels):
-            raise ModelError(f"the network gives {model.levels}, not {levels}")
-        names = [model.outputs[level] for level in levels]
-        extras = (
-            (model.landmarks, (68, 3)),
-            (model.pose, (3, 4)),
-            (model.landmark_error, (68,)),
-        )
-        names += [name for name, _ in extras if name is not None]
-        turn = self._large if any(map(model.large, wanted)) else contextlib.nullcontext()
-        with turn:
-            values = self.session.run(feeds, names)
-        for name, shape in extras:
-            if name is not None and values[name].shape != (count, *shape):
-                raise ModelError(f"the network gave {name} of {values[name].shape}")
-        for level in levels:
-            volumes = values[model.outputs[level]]
-            if (
-                volumes.shape != (len(rows[level]), *GRIDS[level].shape)
-                or volumes.dtype != np.uint8
-            ):
-                raise ModelError(f"the network gave {volumes.dtype} {volumes.shape}")
+        outputs = self._outputs()
+        names = [name for name, _, _ in outputs.values()]
+        values = self.session.run({self.model.input: _batch(crops, count)}, names)
+        for name, shape, dtype in outputs.values():
+            value = values[name]
+            if value.shape != (count, *shape) or value.dtype != dtype:
+                raise ModelError(f"the network gave {name} as {value.dtype} {value.shape}")
         return [
-            _prediction(
-                {
-                    level: _row(values[model.outputs[level]], rows[level].index(row))
-                    for level in wanted[row]
-                },
-                [None if name is None else values[name][row] for name, _ in extras],
-            )
+            _prediction({part: _row(values[name], row) for part, (name, _, _) in outputs.items()})
             for row in range(len(crops))
         ]
 
+    def _outputs(self) -> dict[str, tuple[str, tuple[int, ...], type[np.generic]]]:
+        """Return name, shape for a face and type of the output for each part of a prediction."""
+        model = self.model
+        outputs: dict[str, tuple[str | None, tuple[int, ...], type[np.generic]]] = {
+            "vertices": (model.vertices, (model.vertex_count, 3), np.float32),
+            "hair": (model.hair, HAIR_SHAPE, np.uint8),
+            "landmarks": (model.landmarks, (68, 3), np.float32),
+            "pose": (model.pose, (3, 4), np.float32),
+            "landmark_error": (model.landmark_error, (68,), np.float32),
+        }
+        return {
+            part: (name, shape, dtype)
+            for part, (name, shape, dtype) in outputs.items()
+            if name is not None
+        }
+
     def warm_up(self) -> None:
-        """Run every bucket once, and a face of all levels, so that no request pays for a first
-        time."""
-        crop, levels = np.zeros((CROP_SIDE, CROP_SIDE, 3), np.uint8), self.model.levels
-        usual = [level for level in levels if level not in self.model.rows]
+        """Run every bucket once, so that no request pays for a first time."""
+        crop = np.zeros((CROP_SIDE, CROP_SIDE, 3), np.uint8)
         for bucket in self.buckets:
-            self.run([crop] * bucket, [levels if bucket == 1 else usual] * bucket)
+            self.run([crop] * bucket)
 
 
-def _row(batch: U8, row: int) -> U8:
-    """A face's part, in memory of its own: a view would keep the others' too."""
-    own: U8 = batch[0] if len(batch) == 1 else batch[row].copy()
+def _batch(crops: Sequence[U8], count: int) -> U8:
+    """Stack crops; rows up to ``count`` that are left are black."""
+    if count == 1:
+        return crops[0][None]
+    batch = np.zeros((count, CROP_SIDE, CROP_SIDE, 3), np.uint8)
+    for row, crop in zip(batch, crops, strict=False):
+        row[...] = crop
+    return batch
+
+
+def _row(values: npt.NDArray[Any], row: int) -> npt.NDArray[Any]:
+    """Return a face's part in memory of its own: a view would keep the others' too."""
+    own: npt.NDArray[Any] = values[0] if len(values) == 1 else values[row].copy()
     return own
 
 
-def _prediction(volumes: Mapping[Level, U8], extras: Sequence[F32 | None]) -> Prediction:
-    landmarks, pose, error = extras
+def _prediction(parts: Mapping[str, npt.NDArray[Any]]) -> Prediction:
     # Written so that NaN fails.
-    sound = all(value is None or bool((np.abs(value) < ABSURD).all()) for value in extras)
-    if pose is not None:
-        sound = sound and bool(np.abs(pose[:, :3]).max(axis=0).min() > 0)
-    if error is not None:
-        sound = sound and bool((error >= 0).all())
-    return Prediction(volumes, landmarks, pose, error, sound)
+    sound = all(bool((np.abs(parts[name]) < ABSURD).all()) for name in parts if name != "hair")
+    if "pose" in parts:
+        sound = sound and bool(np.abs(parts["pose"][:, :3]).max(axis=0).min() > 0)
+    if "landmark_error" in parts:
+        sound = sound and bool((parts["landmark_error"] >= 0).all())
+    return Prediction(**parts, sound=sound)

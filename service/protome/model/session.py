@@ -78,11 +78,14 @@ class Session:
     def run(
         self, feeds: Mapping[str, npt.NDArray[Any]], outputs: Sequence[str]
     ) -> Mapping[str, npt.NDArray[Any]]:
-        """Compute the outputs asked for, by name; ONNX Runtime computes the others as well.
+        """Compute outputs.
 
         Args:
             feeds: the inputs by name, the batch of crops first.
             outputs: names.
+
+        Returns:
+            The outputs by name.
         """
         session = self._of(len(next(iter(feeds.values()))))
         return dict(zip(outputs, session.run(outputs, feeds), strict=True))

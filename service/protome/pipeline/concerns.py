@@ -10,7 +10,7 @@ import numpy as np
 from protome.geometry import CROP_SIDE, F32, Frame, angles
 
 # Photo pixels across the crop; with fewer, the network's input is an enlarged picture.
-FEW_PIXELS: Final = 72
+FEW_PIXELS: Final = 78
 # Yaw and pitch in degrees beyond which less than half of the face is visible.
 FAR_TURNED: Final = (70.0, 40.0)
 # Blur effect of the crop's middle: below 0.56 for 99 of 100 photos, above 0.75 for the same photos

@@ -6,14 +6,16 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from protome.errors import DeadlinePassed, Internal, Overloaded, ProtomeError
-from protome.geometry import U8, Level
+from protome.geometry import U8
 from protome.model.engine import Engine, Prediction
-from protome.scheduling.batcher import Batch, Batcher, BatchFacts, QueueFull
+from protome.scheduling.batcher import Batch, Batcher, BatchFacts
 from protome.scheduling.fair_queue import FIRST_COME, NEVER, Entry, Turn
 from protome.scheduling.learned_times import Affine
 
@@ -36,15 +38,15 @@ class Inferred:
     queue_seconds: float
     inference_seconds: float
 
-    def without_volumes(self) -> Inferred:
-        """Return a copy without the volumes, which take the most memory."""
-        return replace(self, prediction=replace(self.prediction, volumes={}))
+    def without_shape(self) -> Inferred:
+        """Return a copy without vertices and hair, which take the most memory."""
+        vertices, hair = np.empty((0, 3), np.float32), np.empty((0, 0, 0), np.uint8)
+        return replace(self, prediction=replace(self.prediction, vertices=vertices, hair=hair))
 
 
 @dataclass(slots=True)
 class _Item:
     crop: U8
-    levels: Collection[Level]
     answer: asyncio.Future[Inferred]
 
 
@@ -53,7 +55,6 @@ class Inference:
 
     Args:
         engine: the network.
-        capacity: faces that may wait.
         on_batch: called after each batch; must not raise.
         on_failure: called once inference has failed for good.
     """
@@ -62,7 +63,6 @@ class Inference:
         self,
         engine: Engine,
         *,
-        capacity: int,
         on_batch: Callable[[BatchFacts], None],
         on_failure: Callable[[], None] = lambda: None,
     ) -> None:
@@ -71,7 +71,6 @@ class Inference:
         self._on_failure = on_failure
         self._batcher: Batcher[_Item] = Batcher(
             max_batch=engine.max_batch,
-            capacity=capacity,
             clock=time.monotonic,
             in_flight=engine.in_flight,
             lanes=engine.lanes,
@@ -120,30 +119,25 @@ class Inference:
     async def infer(
         self,
         crop: U8,
-        levels: Collection[Level],
         turn: Turn = FIRST_COME,
         latest_start: float = NEVER,
     ) -> Inferred:
         """Run the network on a face, in a batch with others.
 
         Args:
-            crop: (192, 192, 3) uint8 RGB.
-            levels: volumes to predict, of the levels that the network has.
+            crop: (208, 208, 3) uint8 RGB.
             turn: its place in the queue.
             latest_start: when it is too late to begin, on ``time.monotonic``.
 
         Raises:
-            Overloaded: the queue is full, or it is too late already.
+            Overloaded: it is too late already.
             DeadlinePassed: it became too late while the face waited.
             Internal: the network failed.
         """
         if (late := time.monotonic() - latest_start) > 0:
             raise Overloaded("the face cannot be done before the deadline", retry_seconds=late)
         answer: asyncio.Future[Inferred] = asyncio.get_running_loop().create_future()
-        try:
-            entry = self._batcher.put(_Item(crop, levels, answer), turn, latest_start=latest_start)
-        except QueueFull:
-            raise Overloaded("the queue of faces is full", queued=self.queued) from None
+        entry = self._batcher.put(_Item(crop, answer), turn, latest_start=latest_start)
         self._dispatch_soon()
         try:
             return await answer
@@ -183,8 +177,7 @@ class Inference:
             return False
         began = time.monotonic()
         crops = [entry.item.crop for entry in batch.entries]
-        wanted = [entry.item.levels for entry in batch.entries]
-        run = self._threads.submit(self._engine.run, crops, wanted)
+        run = self._threads.submit(self._engine.run, crops)
         self._running.add(run)
         loop = asyncio.get_running_loop()
         run.add_done_callback(
@@ -195,9 +188,7 @@ class Inference:
     def _served(self, batch: Batch[_Item], began: float, run: Future[list[Prediction]]) -> None:
         self._running.discard(run)
         error = run.exception()
-        # Batches with large volumes take longer; they would distort the time of the others.
-        large = any(self._engine.model.large(entry.item.levels) for entry in batch.entries)
-        self._batcher.done(batch, usual=error is None and not large)
+        self._batcher.done(batch, usual=error is None)
         self._dispatch_soon()
         if error is not None:
             log.error("a batch of %d failed", len(batch.entries), exc_info=error)

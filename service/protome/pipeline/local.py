@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,10 +20,12 @@ from protome.config import Config
 from protome.errors import NoSurface
 from protome.geometry import U8, CropRule, Level
 from protome.image.prepare import PreparedPhoto, prepare, warm_up
-from protome.mesh.build import BuiltMesh, build
+from protome.mesh.build import BuiltMesh, build, pack
+from protome.mesh.head import Head, load_head
 from protome.model.card import Model, load_model
 from protome.model.engine import Engine, Prediction
 
+from .assess import assess
 from .photo_run import FaceTask, face_tasks
 from .request import Request
 
@@ -78,9 +80,19 @@ class LocalPipeline:
         """
         return Engine(self.model, provider="cpu", threads=self._threads, max_batch=self._max_batch)
 
+    @functools.cached_property
+    def head(self) -> Head:
+        """The head whose vertices the network predicts, loaded when it is first used.
+
+        Raises:
+            ValueError: its file is invalid.
+        """
+        return load_head(self.model.head)
+
     def warm_up(self) -> None:
         """Load the network and initialise all stages, so that the first photo is as fast as any."""
         self.engine.warm_up()
+        _ = self.head
         warm_up()
 
     def reconstruct(self, request: Request) -> tuple[PreparedPhoto, list[LocalFace]]:
@@ -97,7 +109,7 @@ class LocalPipeline:
 
     def _face(self, task: FaceTask, request: Request) -> LocalFace:
         began = time.perf_counter()
-        (prediction,) = self.infer([task.crop], request.levels)
+        (prediction,) = self.infer([task.crop])
         seconds = time.perf_counter() - began
         try:
             meshes = [self.build(task, prediction, level, request) for level in request.levels]
@@ -109,16 +121,9 @@ class LocalPipeline:
         """Decode a photo and cut out its faces; errors as :meth:`reconstruct`."""
         return prepare_faces(request, self.config, self.model.rule)
 
-    def infer(self, crops: Sequence[U8], levels: Collection[Level]) -> list[Prediction]:
-        """Run the network on crops, (192, 192, 3) uint8 RGB, as one batch.
-
-        Args:
-            crops: at most ``max_batch``.
-            levels: the levels of the meshes to be built; the volumes are those they are built from,
-                see :meth:`Model.source`.
-        """
-        sources = sorted({self.model.source(level) for level in levels})
-        return self.engine.run(crops, [sources] * len(crops))
+    def infer(self, crops: Sequence[U8]) -> list[Prediction]:
+        """Run the network on at most ``max_batch`` crops, (208, 208, 3) uint8 RGB, as one batch."""
+        return self.engine.run(crops)
 
     def build(
         self, task: FaceTask, prediction: Prediction, level: Level, request: Request
@@ -126,12 +131,13 @@ class LocalPipeline:
         """Build and encode the mesh of a face.
 
         Raises:
-            NoSurface: the volume is empty.
+            NoSurface: the network found no head in the crop.
         """
         expected = self.model.expected_error(prediction.landmarks, prediction.landmark_error)
-        job = request.mesh_job(level, task.frame, expected)
-        volume = prediction.volumes[self.model.source(level)]
-        mesh, (data,) = build(job, [volume, task.portrait])
+        about = assess(task.found, task.frame, prediction, expected, front=request.front)
+        job = request.mesh_job(level, task.frame, about)
+        inputs = pack(prediction.vertices, prediction.hair, task.portrait)
+        mesh, (data,) = build(self.head, job, inputs)
         return mesh.holding(data)
 
 

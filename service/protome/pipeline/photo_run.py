@@ -6,7 +6,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 from protome.geometry import U8, Frame, Level
-from protome.image.prepare import PreparedPhoto
+from protome.image.prepare import FoundFace, PreparedPhoto
 from protome.scheduling.forecast import Place
 from protome.telemetry.metrics import Metrics
 
@@ -19,12 +19,14 @@ class FaceTask:
 
     Attributes:
         index: its number in :attr:`PreparedPhoto.faces`.
+        found: where and how it was found; it has a placement.
         frame: the part of crop and portrait that the photo covers, crop pixels.
-        crop: (192, 192, 3) uint8 RGB for the network.
+        crop: (208, 208, 3) uint8 RGB for the network.
         portrait: (s, s, 3) uint8 RGB, the same square at the resolution that colours are taken at.
     """
 
     index: int
+    found: FoundFace
     frame: Frame
     crop: U8
     portrait: U8
@@ -73,9 +75,9 @@ def mesh_kind(level: Level, request: Request) -> Hashable:
 def face_tasks(photo: PreparedPhoto, pictures: Sequence[U8]) -> list[FaceTask]:
     """Pair the faces that were cut out with their pictures, two for each: crop and portrait."""
     placed = [
-        (index, found.placement.frame(photo.width, photo.height))
+        (index, found, found.placement.frame(photo.width, photo.height))
         for index, found in enumerate(photo.faces)
         if found.placement is not None
     ]
     pairs = zip(placed, pictures[0::2], pictures[1::2], strict=True)
-    return [FaceTask(index, frame, crop, portrait) for (index, frame), crop, portrait in pairs]
+    return [FaceTask(*place, crop, portrait) for place, crop, portrait in pairs]

@@ -1,6 +1,6 @@
 """Take a photo through all stages:
 
-bytes → image → faces → crops → batch → volume → surface → encoded mesh → chunks
+bytes → image → faces → crops → batch → head and hair → surface → encoded mesh → chunks
 
 The stages before and after the network run in worker processes (``image.prepare``, ``mesh.build``),
 the network in the engine (``inference``). Meshes are cut into chunks last, when they are sent.
@@ -14,18 +14,15 @@ import time
 from collections.abc import (
     Awaitable,
     Callable,
-    Collection,
     Coroutine,
     Hashable,
     Iterator,
     Sequence,
 )
-from contextlib import AbstractAsyncContextManager
 from typing import Any, Final
 
 import numpy as np
 
-from protome.confidence import ExpectedError
 from protome.config import Config
 from protome.errors import (
     ClientGone,
@@ -38,7 +35,7 @@ from protome.errors import (
 from protome.geometry import U8, Level
 from protome.image.decode import ImageLimits
 from protome.image.prepare import Outcome, PreparedPhoto
-from protome.mesh.build import BuiltMesh
+from protome.mesh.build import BuiltMesh, pack
 from protome.model.card import Model
 from protome.scheduling.budget import Budget
 from protome.scheduling.forecast import Forecast, Order
@@ -46,6 +43,7 @@ from protome.telemetry.context import record_stages
 from protome.telemetry.metrics import Metrics
 from protome.workers.pool import Pool, Rank
 
+from .assess import Assessment, assess
 from .inference import Inference, Inferred
 from .photo_run import FaceTask, PhotoRun, WorkAccount, face_tasks, mesh_kind
 from .request import Event, FaceReport, MeshPiece, Report, Request, split
@@ -144,7 +142,7 @@ class Pipeline:
                 # bytes → image → faces → crops
                 photo, pictures = await self._prepare(run)
                 await emit(photo)
-                # batch → volume → surface → encoded mesh → chunks, for each face
+                # batch → head and hair → surface → encoded mesh → chunks, for each face
                 sending = asyncio.Semaphore(MESHES_IN_PROGRESS)
                 with self._budget.hold(sum(picture.nbytes for picture in pictures)):
                     reports = await _together(
@@ -189,28 +187,22 @@ class Pipeline:
         self, face: FaceTask, run: PhotoRun, sending: asyncio.Semaphore, emit: Emit
     ) -> FaceReport:
         report = FaceReport(face.index)
-        levels = {level: self._model.source(level) for level in run.request.levels}
-        # While the client does not read, build no more meshes and predict no more large volumes.
-        whole: AbstractAsyncContextManager[None] = contextlib.nullcontext()
-        each: AbstractAsyncContextManager[None] = sending
-        if self._model.large(levels.values()):
-            whole, each = each, whole
         try:
-            async with whole:
-                inferred = await self._infer(face.crop, set(levels.values()), run)
-                report.inferred = inferred.without_volumes()
-                prediction = inferred.prediction
-                expected = self._model.expected_error(
-                    prediction.landmarks, prediction.landmark_error
-                )
-                volumes = prediction.volumes
-                with self._budget.hold(sum(volume.nbytes for volume in volumes.values())):
-                    for level, source in levels.items():
-                        async with each:
-                            mesh = await self._build(volumes[source], face, level, run, expected)
-                            await self._send(mesh, face.index, level, emit)
-                        # The bytes are sent; the report needs only the facts.
-                        report.meshes.append(mesh.holding(b""))
+            inferred = await self._infer(face.crop, run)
+            report.inferred = inferred.without_shape()
+            prediction = inferred.prediction
+            expected = self._model.expected_error(prediction.landmarks, prediction.landmark_error)
+            about = assess(face.found, face.frame, prediction, expected, front=run.request.front)
+            report.about = about
+            inputs = pack(prediction.vertices, prediction.hair, face.portrait)
+            with self._budget.hold(prediction.vertices.nbytes + prediction.hair.nbytes):
+                for level in run.request.levels:
+                    # Build no more meshes while the client does not read.
+                    async with sending:
+                        mesh = await self._build(inputs, face, level, run, about)
+                        await self._send(mesh, face.index, level, emit)
+                    # The bytes are sent; the report needs only the facts.
+                    report.meshes.append(mesh.holding(b""))
         except ProtomeError as error:
             report.error = error
             report.outcome = Outcome.NO_SURFACE if isinstance(error, NoSurface) else Outcome.FAILED
@@ -221,9 +213,8 @@ class Pipeline:
             for chunk in split(mesh.data, self._config.chunk_bytes):
                 await emit(MeshPiece(face, level, chunk))
 
-    async def _infer(self, crop: U8, levels: Collection[Level], run: PhotoRun) -> Inferred:
-        request = run.request
-        inferred = await self._inference.infer(crop, levels, request.turn(), run.place.infer_by)
+    async def _infer(self, crop: U8, run: PhotoRun) -> Inferred:
+        inferred = await self._inference.infer(crop, run.request.turn(), run.place.infer_by)
         run.place.inferred()
         run.work.add_network(inferred.inference_seconds / inferred.batch_size)
         self._stages(queue=inferred.queue_seconds, inference=inferred.inference_seconds)
@@ -231,20 +222,20 @@ class Pipeline:
 
     async def _build(
         self,
-        volume: U8,
+        inputs: Sequence[U8],
         face: FaceTask,
         level: Level,
         run: PhotoRun,
-        expected: ExpectedError | None,
+        about: Assessment,
     ) -> BuiltMesh:
         request = run.request
         kind = mesh_kind(level, request)
-        job = request.mesh_job(level, face.frame, expected)
+        job = request.mesh_job(level, face.frame, about)
         facts: BuiltMesh
         facts, (data,) = await self._pool.run(
             "build",
             job,
-            [volume, face.portrait],
+            inputs,
             request.turn(Rank.FINISH),
             latest_start=run.place.mesh_by(kind),
             on_spent=run.work.add_worker,

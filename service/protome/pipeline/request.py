@@ -6,7 +6,6 @@ from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from protome.confidence import ExpectedError
 from protome.config import Config
 from protome.errors import ProtomeError
 from protome.geometry import Box, CropRule, Frame, Level
@@ -18,6 +17,7 @@ from protome.mesh.mesh import Appearance
 from protome.mesh.simplify import UNLIMITED, MeshBudget
 from protome.scheduling.fair_queue import Turn
 
+from .assess import Assessment
 from .inference import Inferred
 
 PLAIN_GLB: Final = Encoding(Format.GLB, Compression.NONE, Appearance.NONE)
@@ -37,6 +37,7 @@ class Request:
         stream: photos of one stream take turns with those of others; None: a stream of its own.
         priority: lower goes first.
         mesh_budget: upper limits of each mesh.
+        front: whether the meshes are turned so that the head looks straight into the camera.
     """
 
     image: bytes
@@ -48,6 +49,7 @@ class Request:
     stream: Hashable = None
     priority: int = 0
     mesh_budget: MeshBudget = UNLIMITED
+    front: bool = False
 
     def turn(self, rank: int = 0) -> Turn:
         """Return its place in a queue; see :class:`protome.workers.pool.Rank`."""
@@ -65,16 +67,20 @@ class Request:
             textured=self.encoding.textured,
         )
 
-    def mesh_job(self, level: Level, frame: Frame, expected: ExpectedError | None) -> MeshJob:
+    def mesh_job(self, level: Level, frame: Frame, about: Assessment | None = None) -> MeshJob:
         """Return the job that builds a face's mesh.
 
         Args:
             level: level of detail.
             frame: the part of the face's crop that the photo covers.
-            expected: errors that the model expects; used only if vertex quality is wanted.
+            about: what is known about the face; None: nothing.
         """
-        wanted = expected if self.encoding.vertex_quality else None
-        return MeshJob(level, self.encoding, frame, self.mesh_budget, wanted)
+        if about is None:
+            return MeshJob(level, self.encoding, frame, self.mesh_budget)
+        expected = about.expected if self.encoding.vertex_quality else None
+        return MeshJob(
+            level, self.encoding, frame, self.mesh_budget, expected, about.facts(), about.turn
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +117,7 @@ class FaceReport:
     outcome: Outcome = Outcome.RECONSTRUCTED
     error: ProtomeError | None = None
     inferred: Inferred | None = None
+    about: Assessment | None = None
     meshes: list[BuiltMesh] = field(default_factory=list)
 
 

@@ -18,7 +18,9 @@ import numpy as np
 from protome.config import Config
 from protome.errors import ProtomeError
 from protome.geometry import U8, Frame, Level
+from protome.mesh.build import pack
 from protome.mesh.encode import Compression, Encoding, Format
+from protome.mesh.formats import STL_UNITS_PER_METRE
 from protome.mesh.mesh import Appearance
 from protome.model.card import SHIPPED, Model, ModelError, load_model
 from protome.model.engine import Engine
@@ -92,11 +94,10 @@ async def _crop(model: Model, pool: Pool) -> U8:
 
 async def _facts(engine: Engine, pool: Pool, crop: U8, bucket: int, row: int) -> dict[str, float]:
     """Measure the sample's mesh, made from one row of a batch."""
-    level = engine.model.source(LEVEL)
-    predictions = await run_in_thread(engine.run, [crop] * bucket, [[level]] * bucket)
-    job = _request().mesh_job(LEVEL, Frame(), None)
-    volume = predictions[row].volumes[level]
-    _, (stl,) = await pool.run("build", job, [volume, crop], Turn(rank=Rank.FINISH))
+    predictions = await run_in_thread(engine.run, [crop] * bucket)
+    job = _request().mesh_job(LEVEL, Frame())
+    inputs = pack(predictions[row].vertices, predictions[row].hair, crop)
+    _, (stl,) = await pool.run("build", job, inputs, Turn(rank=Rank.FINISH))
     return _measure(stl.tobytes())
 
 
@@ -106,7 +107,7 @@ def _measure(stl: bytes) -> dict[str, float]:
     facets = np.frombuffer(
         stl, np.dtype([("n", "<f4", (3,)), ("c", "<f4", (3, 3)), ("_", "<u2")]), count, 84
     )
-    corners = facets["c"].astype(np.float64)
+    corners = facets["c"].astype(np.float64) / STL_UNITS_PER_METRE
     a, b, c = corners[:, 0], corners[:, 1], corners[:, 2]
     extent = np.ptp(corners.reshape(-1, 3), axis=0)
     return {

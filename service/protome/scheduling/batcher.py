@@ -23,10 +23,6 @@ from .learned_times import Affine
 T = TypeVar("T")
 
 
-class QueueFull(Exception):
-    """The queue holds as many entries as it may."""
-
-
 class Reason(enum.StrEnum):
     """Why a batch left when it did."""
 
@@ -77,7 +73,6 @@ class Batcher(Generic[T]):
 
     Args:
         max_batch: entries in a batch.
-        capacity: entries in the queue.
         in_flight: batches that the engine may hold.
         lanes: batches that run side by side, each as fast as alone.
         clock: seconds, never backwards.
@@ -87,15 +82,13 @@ class Batcher(Generic[T]):
         self,
         *,
         max_batch: int,
-        capacity: int,
         clock: Callable[[], float],
         in_flight: int = 1,
         lanes: int = 1,
     ) -> None:
-        if min(max_batch, capacity, in_flight, lanes) < 1:
-            raise ValueError("max_batch, capacity, in_flight and lanes must be at least 1")
+        if min(max_batch, in_flight, lanes) < 1:
+            raise ValueError("max_batch, in_flight and lanes must be at least 1")
         self._max_batch = max_batch
-        self._capacity = capacity
         self._in_flight = max(in_flight, lanes)
         self._lanes = lanes
         self._clock = clock
@@ -121,12 +114,7 @@ class Batcher(Generic[T]):
             item: what is to be computed.
             turn: its place among others.
             latest_start: when it is too late to begin, on the batcher's clock.
-
-        Raises:
-            QueueFull: there is no room.
         """
-        if len(self._queue) >= self._capacity:
-            raise QueueFull
         return self._queue.push(item, turn, latest_start=latest_start, now=self._clock())
 
     def withdraw(self, entry: Entry[T]) -> bool:

@@ -8,7 +8,7 @@ from enum import IntEnum
 from typing import Any
 
 from protome.config import Config
-from protome.geometry import angles
+from protome.geometry import Level
 from protome.image.prepare import FoundFace, PreparedPhoto
 from protome.mesh.build import BuiltMesh
 from protome.mesh.encode import (
@@ -18,8 +18,7 @@ from protome.mesh.encode import (
 )
 from protome.mesh.surface import BACKEND
 from protome.model.card import Model
-from protome.model.engine import Prediction
-from protome.pipeline.concerns import concerns
+from protome.pipeline.assess import Assessment
 from protome.pipeline.request import Event, FaceReport, MeshPiece, Report, Request
 from protome.v1 import reconstruction_pb2 as pb
 
@@ -106,44 +105,15 @@ class Converter:
             summary.queue_seconds = inferred.queue_seconds
             summary.inference_seconds = inferred.inference_seconds
             placement = photo.faces[report.face].placement
-            prediction = inferred.prediction
-            landmarks, pose = prediction.landmarks, prediction.pose
+            landmarks = inferred.prediction.landmarks
             if landmarks is not None and placement is not None:
                 matrix = placement.crop_to_photo()
                 points = landmarks @ matrix[:3, :3].T + matrix[:3, 3]
                 for x, y, z in points.tolist():
                     summary.landmarks.add(x=x, y=y, z=z)
-            if pose is not None and placement is not None:
-                yaw, pitch, roll = angles(pose, placement.roll)
-                summary.pose.CopyFrom(
-                    pb.Pose(yaw_degrees=yaw, pitch_degrees=pitch, roll_degrees=roll)
-                )
-            self._rate(summary, prediction, photo, photo.faces[report.face])
+        if report.about is not None:
+            _assessment(summary, report.about)
         return summary
-
-    def _rate(
-        self,
-        summary: pb.FaceSummary,
-        prediction: Prediction,
-        photo: PreparedPhoto,
-        found: FoundFace,
-    ) -> None:
-        """Set the confidence and the concerns of a face."""
-        landmarks = prediction.landmarks
-        expected = self.model.expected_error(landmarks, prediction.landmark_error)
-        confidence = None
-        if expected is not None:
-            summary.confidence = confidence = expected.confidence
-        assert found.placement is not None
-        against = concerns(
-            pixel=found.placement.pixel,
-            blur=found.blur,
-            frame=found.placement.frame(photo.width, photo.height),
-            landmarks=landmarks,
-            pose=prediction.pose,
-            confidence=confidence,
-        )
-        summary.concerns.extend(_to_pb(concern) for concern in against)
 
     def model_message(self) -> pb.Model:
         """Describe the network."""
@@ -157,7 +127,7 @@ class Converter:
             model=self.model_message(),
             model_licence=self.model.licence,
             training_data=self.model.training_data,
-            native_levels=[_to_pb(level) for level in self.model.levels],
+            native_levels=[_to_pb(level) for level in Level],
             formats=[_to_pb(format_) for format_ in Format],
             compressions=[_to_pb(c) for c in BEST_COMPRESSION],
             limits=pb.Limits(
@@ -186,6 +156,17 @@ def _face(index: int, found: FoundFace) -> pb.Face:
         outcome=_to_pb(found.outcome),
         mesh_to_photo=[] if matrix is None else matrix.T.ravel().tolist(),
     )
+
+
+def _assessment(summary: pb.FaceSummary, about: Assessment) -> None:
+    """Set what is known about a face."""
+    summary.mesh_to_photo.extend(about.mesh_to_photo.T.ravel().tolist())
+    if about.pose is not None:
+        yaw, pitch, roll = about.pose
+        summary.pose.CopyFrom(pb.Pose(yaw_degrees=yaw, pitch_degrees=pitch, roll_degrees=roll))
+    if about.confidence is not None:
+        summary.confidence = about.confidence
+    summary.concerns.extend(_to_pb(concern) for concern in about.concerns)
 
 
 def _mesh_summary(mesh: BuiltMesh) -> pb.MeshSummary:

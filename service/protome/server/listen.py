@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 from pathlib import Path
-from typing import Final
 
 import grpc
 from grpc_health.v1 import health, health_pb2_grpc
@@ -20,9 +19,6 @@ from .service import SERVICE, PhotoService
 from .tls import Certificates
 
 log = logging.getLogger(__name__)
-
-# Room for a photo somewhat over max_image_bytes, which then gets an error that names the limit.
-MESSAGE_MARGIN_BYTES: Final = 4 * MIB
 
 
 class StartupError(Exception):
@@ -44,7 +40,7 @@ def create_grpc_server(
         log.warning("too few files may be open: %d connections at most", connections)
     server = grpc.aio.server(
         options=[
-            ("grpc.max_receive_message_length", config.max_image_bytes + MESSAGE_MARGIN_BYTES),
+            ("grpc.max_receive_message_length", config.max_message_bytes),
             ("grpc.max_send_message_length", config.chunk_bytes + MIB),
             ("grpc.so_reuseport", 0),
             # Fixed windows: estimated ones let each connection send megabytes before they are read.

@@ -10,7 +10,14 @@ from google.protobuf.message import DecodeError, Message
 from protome.config import Config
 from protome.errors import InvalidRequest
 from protome.geometry import Box, Level
-from protome.mesh.encode import WITH_VERTEX_QUALITY, Compression, Encoding, Format, choose
+from protome.mesh.encode import (
+    TEXTURE_SIDES,
+    WITH_VERTEX_QUALITY,
+    Compression,
+    Encoding,
+    Format,
+    choose,
+)
 from protome.mesh.mesh import Appearance
 from protome.mesh.simplify import MIN_BYTES, MeshBudget
 from protome.mesh.surface import MIN_TRIANGLES
@@ -59,11 +66,15 @@ def read_request(
         raise InvalidRequest(
             f"max_faces is {message.max_faces}, the limit is {limit}",
             field="max_faces",
+            value=message.max_faces,
             max_faces=limit,
         )
     if len(message.boxes) > limit:
         raise InvalidRequest(
-            f"{len(message.boxes)} boxes, the limit is {limit}", field="boxes", max_faces=limit
+            f"{len(message.boxes)} boxes, the limit is {limit}",
+            field="boxes",
+            value=len(message.boxes),
+            max_faces=limit,
         )
     level = _enum(Level, message.detail, Level.STANDARD, "detail")
     preview = message.preview_first and level is not Level.PREVIEW
@@ -75,6 +86,7 @@ def read_request(
         encoding=_encoding(message),
         deadline=deadline,
         stream=stream,
+        front=message.turn_to_front,
         priority=PRIORITIES[_known_priority(message.priority)],
         mesh_budget=MeshBudget(
             _at_least(MIN_TRIANGLES, message.max_triangles, "max_triangles"),
@@ -89,13 +101,27 @@ def _encoding(message: pb.ReconstructRequest) -> Encoding:
         {_enum(Compression, c, Compression.NONE, "compressions") for c in message.compressions},
         _enum(Appearance, message.appearance, Appearance.NONE, "appearance"),
         vertex_quality=message.vertex_quality,
+        max_texture_side=_texture_side(message.max_texture_side),
     )
     if encoding.vertex_quality and encoding.format not in WITH_VERTEX_QUALITY:
         raise InvalidRequest(
             f"vertex_quality: {encoding.format.name} cannot carry it, GLB and PLY can",
             field="vertex_quality",
+            value=encoding.format.name,
         )
     return encoding
+
+
+def _texture_side(value: int) -> int:
+    low, high = TEXTURE_SIDES
+    if value and not low <= value <= high:
+        raise InvalidRequest(
+            f"max_texture_side is {value}, it must be 0 or {low} to {high}",
+            field="max_texture_side",
+            least=low,
+            most=high,
+        )
+    return value
 
 
 def _enum(kind: type[E], value: int, default: E, name: str) -> E:
@@ -104,18 +130,18 @@ def _enum(kind: type[E], value: int, default: E, name: str) -> E:
     try:
         return kind(value)
     except ValueError:
-        raise InvalidRequest(f"{name}: {value} is not supported", field=name) from None
+        raise InvalidRequest(f"{name}: {value} is not supported", field=name, value=value) from None
 
 
 def _at_least(lowest: int, value: int, name: str) -> int:
     if 0 < value < lowest:
         raise InvalidRequest(
-            f"{name} is {value}, the minimum is {lowest}", field=name, least=lowest
+            f"{name} is {value}, the minimum is {lowest}", field=name, value=value, least=lowest
         )
     return value
 
 
 def _known_priority(value: pb.Priority.ValueType) -> pb.Priority.ValueType:
     if value not in PRIORITIES:
-        raise InvalidRequest(f"priority: {value} is not supported", field="priority")
+        raise InvalidRequest(f"priority: {value} is not supported", field="priority", value=value)
     return value

@@ -7,13 +7,14 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Hashable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 import grpc
 
 from protome.config import Config
 from protome.errors import ClientGone, Draining, Internal, Overloaded, ProtomeError
+from protome.image.prepare import PreparedPhoto
 from protome.pipeline.pipeline import Pipeline
 from protome.pipeline.request import Event, MeshPiece, Request
 from protome.scheduling.budget import Budget
@@ -23,19 +24,12 @@ from protome.v1 import reconstruction_pb2 as pb
 
 from . import status
 from .convert import Converter
+from .results import log_result, status_to_count
 
 log = logging.getLogger(__name__)
 
-# gRPC may end a call this long before its deadline has passed on our clock.
-CLOCK_SLACK_SECONDS: Final = 0.05
 # gRPC may need this long to hand over calls that it has accepted.
 HANDOVER_SECONDS: Final = 0.1
-# Statuses whose cause is the server, not the client.
-SERVER_FAULTS: Final = (
-    grpc.StatusCode.INTERNAL,
-    grpc.StatusCode.RESOURCE_EXHAUSTED,
-    grpc.StatusCode.UNAVAILABLE,
-)
 
 M = TypeVar("M")
 Send = Callable[[pb.ReconstructResponse], Awaitable[None]]
@@ -150,7 +144,7 @@ class PhotoCalls:
         """Reconstruct one photo, send its events, count and log the result.
 
         Args:
-            method: name of the gRPC method.
+            method: name of the method in the contract.
             call: the call that the photo belongs to.
             message: the request.
             deadline: on ``time.monotonic``.
@@ -163,6 +157,7 @@ class PhotoCalls:
         began = time.monotonic()
         outcome = grpc.StatusCode.CANCELLED
         problem: ProtomeError | None = None
+        progress = _Progress(began)
         self._metrics.began()
         with running(replace(call, span=call.span.child("photo"))) as photo:
             try:
@@ -177,24 +172,44 @@ class PhotoCalls:
                     request = self._converter.request(message, deadline, stream or call.tenant)
                     # gRPC keeps its copy of the photo as long as the call lasts.
                     with self._budget.hold(len(request.image)):
-                        emit = self._emitter(method, request, began, send)
+                        emit = self._emitter(call.protocol, method, request, progress, send)
                         await self._pipeline.reconstruct(request, emit)
                 outcome = grpc.StatusCode.OK
             except ProtomeError as error:
-                outcome, problem = _status_to_count(status.code(error), deadline), error
+                outcome, problem = status_to_count(status.code(error), deadline), error
                 raise
             except asyncio.CancelledError:
-                outcome = _status_to_count(outcome, deadline)
+                outcome = status_to_count(outcome, deadline)
                 raise
             except Exception:
-                outcome = grpc.StatusCode.INTERNAL
                 log.exception("%s failed", method)
-                raise Internal("internal error; see the server's log") from None
+                problem = Internal("internal error; see the server's log")
+                outcome = status.code(problem)
+                raise problem from None
             finally:
                 seconds = time.monotonic() - began
-                self._metrics.ended(method, outcome.name, seconds)
+                reason = _reason(problem)
+                self._metrics.ended(call.protocol, method, outcome.name, reason, seconds)
                 photo.span.end(outcome.name)
-                _log_result(method, outcome, problem, seconds)
+                log_result(call.protocol, method, outcome, problem, seconds, progress.faces)
+
+    def refused(self, protocol: str, method: str, error: ProtomeError) -> None:
+        """Count and log a photo that is refused before its message has arrived."""
+        code = status.code(error)
+        self._metrics.refused(protocol, method, code.name, error.reason)
+        log_result(protocol, method, code, error)
+
+    def incomplete(self, method: str, deadline: float) -> None:
+        """Count and log a photo whose gRPC call ended before its message had arrived.
+
+        gRPC reports this in the same way if the client left and if the message is over its limit;
+        in the second case the client gets RESOURCE_EXHAUSTED from gRPC itself.
+        """
+        code = status_to_count(grpc.StatusCode.CANCELLED, deadline)
+        limit = self._config.max_message_bytes
+        error = ClientGone("the message did not arrive", max_message_bytes=limit)
+        self._metrics.refused("grpc", method, code.name, error.reason)
+        log_result("grpc", method, code, error)
 
     async def deliver(self, send: Callable[[M], Awaitable[None]], message: M) -> None:
         """Send a message.
@@ -229,39 +244,38 @@ class PhotoCalls:
                 self._finished += 1
 
     def _emitter(
-        self, method: str, request: Request, began: float, send: Send
+        self, protocol: str, method: str, request: Request, progress: _Progress, send: Send
     ) -> Callable[[Event], Awaitable[None]]:
         """Return the function that sends each event of the pipeline as one message."""
         writing = asyncio.Lock()
-        mesh_seen = False
 
         async def emit(event: Event) -> None:
-            nonlocal mesh_seen
             message = self._converter.response(event, request)
             async with writing:
                 await self.deliver(send, message)
-            if isinstance(event, MeshPiece) and not mesh_seen:
-                mesh_seen = True
-                self._metrics.first_mesh(method, time.monotonic() - began)
+            if isinstance(event, PreparedPhoto):
+                progress.faces = len(event.faces)
+            elif isinstance(event, MeshPiece) and not progress.mesh_sent:
+                progress.mesh_sent = True
+                self._metrics.first_mesh(protocol, method, time.monotonic() - progress.began)
 
         return emit
 
 
-def _log_result(
-    method: str, code: grpc.StatusCode, problem: ProtomeError | None, seconds: float
-) -> None:
-    facts = {"method": method, "code": code.name, "seconds": round(seconds, 4)}
-    if problem is None:
-        log.info("%s %s in %.3f s", method, code.name, seconds, extra=facts)
-        return
-    facts["reason"] = problem.reason
-    # The message of a client's fault may quote the picture, so it is left out.
-    message = f": {problem.message}" if code in SERVER_FAULTS else ""
-    log.info("%s %s %s%s", method, code.name, problem.reason, message, extra=facts)
+@dataclass(slots=True)
+class _Progress:
+    """What has been sent of the answer to a photo.
+
+    Attributes:
+        began: when the photo was received, on ``time.monotonic``.
+        faces: number of faces in the header.
+        mesh_sent: whether the first piece of a mesh was sent.
+    """
+
+    began: float
+    faces: int | None = None
+    mesh_sent: bool = False
 
 
-def _status_to_count(code: grpc.StatusCode, deadline: float) -> grpc.StatusCode:
-    """Return ``code``, but DEADLINE_EXCEEDED for a call that gRPC cancelled at its deadline."""
-    cancelled = code is grpc.StatusCode.CANCELLED
-    late = time.monotonic() >= deadline - CLOCK_SLACK_SECONDS
-    return grpc.StatusCode.DEADLINE_EXCEEDED if cancelled and late else code
+def _reason(problem: ProtomeError | None) -> str:
+    return "" if problem is None else problem.reason

@@ -15,7 +15,7 @@ from protome.v1 import reconstruction_pb2 as pb
 from . import status
 from .parse_request import parse_message
 from .photo_call import PhotoCalls
-from .respond import Context, Write, deadline_of
+from .respond import LOST_MESSAGE_SECONDS, Context, Write, deadline_of
 
 MAX_ID_CHARACTERS: Final = 128
 
@@ -29,6 +29,9 @@ class PhotoStream:
         context: of gRPC.
         call: the call that the stream is.
         write: sends a message.
+
+    Attributes:
+        deadline: of the stream, on ``time.monotonic``.
     """
 
     def __init__(
@@ -38,7 +41,7 @@ class PhotoStream:
         self._context = context
         self._call = call
         self._write = write
-        self._deadline = deadline_of(context)
+        self.deadline = deadline_of(context)
         self._receive_seconds = config.receive_seconds
         # gRPC allows one write at a time; the lock also makes all photos wait for a slow reader.
         self._writing = asyncio.Lock()
@@ -60,6 +63,8 @@ class PhotoStream:
                 try:
                     message = await self._next()
                     if message is None:
+                        if not self._working:
+                            await asyncio.sleep(LOST_MESSAGE_SECONDS)
                         break
                     _check_id(message.request_id, self._working)
                 except (ClientGone, InvalidRequest) as error:
@@ -97,7 +102,7 @@ class PhotoStream:
                 "ReconstructMany",
                 replace(self._call, photo=request_id),
                 message.request,
-                self._deadline,
+                self.deadline,
                 send,
                 stream=self._writing,
             )
@@ -155,4 +160,6 @@ def _check_id(request_id: str, open_ids: Collection[str]) -> None:
         raise InvalidRequest(
             f"request_id must have 1 to {MAX_ID_CHARACTERS} characters and not be in use",
             field="request_id",
+            value=f"{len(request_id)} characters",
+            max_characters=MAX_ID_CHARACTERS,
         )

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 import grpc
 
@@ -14,6 +14,10 @@ from protome.errors import ProtomeError
 from protome.telemetry.context import CURRENT, Call, request_id
 
 from . import status
+
+# gRPC reports a message over its limit as the end of the messages, and cancels the call a moment
+# later; how long to wait for that.
+LOST_MESSAGE_SECONDS: Final = 0.05
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Write = Callable[[Any], Awaitable[None]]

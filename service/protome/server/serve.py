@@ -10,6 +10,7 @@ from protome.system import disable_core_dumps, threads_available
 from protome.telemetry import logs
 from protome.threads import watch_processes_without_threads
 
+from .backend import OpenListener
 from .listen import StartupError
 from .server import Server
 
@@ -19,8 +20,13 @@ SERVER_THREADS: Final = 32
 THREADS_PER_WORKER: Final = 3
 
 
-def serve(config: Config, *, until_eof: bool = False) -> None:
+def serve(config: Config, *, until_eof: bool = False, web: OpenListener | None = None) -> None:
     """Run a server until a signal, or the end of standard input if ``until_eof``, stops it.
+
+    Args:
+        config: the settings.
+        until_eof: stop at the end of standard input too.
+        web: opens the HTTP port; None: gRPC only.
 
     Raises:
         StartupError, ModelError, WorkerDied: the server cannot start.
@@ -32,6 +38,6 @@ def serve(config: Config, *, until_eof: bool = False) -> None:
     disable_core_dumps()
     watch_processes_without_threads()
     try:
-        asyncio.run(Server(config, until_eof=until_eof).run())
+        asyncio.run(Server(config, until_eof=until_eof, web=web).run())
     finally:
         logs.finish()

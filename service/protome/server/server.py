@@ -29,19 +29,22 @@ from protome.telemetry.tracing import Tracer, tracer_for
 from protome.threads import run_in_thread
 from protome.workers.pool import Pool
 
+from .backend import Backend, Listener, OpenListener
 from .convert import Converter
 from .health import Health
 from .interceptor import CallInterceptor
 from .listen import StartupError, bind_port, create_grpc_server, write_port_file
 from .photo_call import PhotoCalls
 from .service import METHODS, SERVICE, PhotoService
+from .state_metrics import describe_server, watch_parts
 from .stop import stop_at_eof, stop_on_signals
 from .tls import Certificates, TlsError, load_certificates
 from .tokens import TokenFileError, Tokens
+from .uploads import Uploads
 
 log = logging.getLogger(__name__)
 
-# A worker's mailbox also holds its outputs: volumes, portraits, uncompressed meshes.
+# A worker's mailbox also holds its outputs: portraits, uncompressed meshes.
 MAILBOX_MARGIN_BYTES: Final = 64 * MIB
 # Time for the statuses of the last calls to reach their clients.
 LAST_STATUS_SECONDS: Final = 1.0
@@ -55,10 +58,14 @@ class Server:
     Args:
         config: the settings.
         until_eof: stop at the end of standard input too.
+        web: opens the HTTP port; None: gRPC only.
     """
 
-    def __init__(self, config: Config, *, until_eof: bool = False) -> None:
+    def __init__(
+        self, config: Config, *, until_eof: bool = False, web: OpenListener | None = None
+    ) -> None:
         self._config = config
+        self._web = web
         self._until_eof = until_eof
         self._metrics = Metrics()
         self._stop = asyncio.Event()
@@ -74,10 +81,10 @@ class Server:
             stop_at_eof(self._stop)
         # Leaving the stack shuts the parts down, in the reverse of the order they were started in.
         async with AsyncExitStack() as parts:
-            parts.callback(log.info, "stopped")
             photos = await self._until_stopped(parts)
             if photos is not None:
                 await self.main_loop(photos)
+        log.info("stopped")
 
     async def _until_stopped(self, parts: AsyncExitStack) -> PhotoCalls | None:
         """Start up; return None if the server is stopped meanwhile."""
@@ -101,7 +108,7 @@ class Server:
         parts.callback(tracer.close)
         folder = Path(config.model_dir) if config.model_dir else SHIPPED
         model = load_model(folder)
-        pool = await self._start_pool(parts)
+        pool = await self._start_pool(model, parts)
         engine = await run_in_thread(_create_engine, config, model)
         await run_in_thread(engine.warm_up)
         inference = self._start_inference(engine, parts)
@@ -115,16 +122,24 @@ class Server:
         converter = Converter(config, model)
         photos = PhotoCalls(config, pipeline, converter, metrics, budget)
         info = converter.server_info(__version__, engine.provider)
-        service = PhotoService(config, photos, metrics, info)
-        metrics.watch(pool, inference, engine, forecast)
-        metrics.describe(__version__, model, engine.provider)
+        uploads = Uploads(slow_uploads=config.slow_uploads, receive_seconds=config.receive_seconds)
+        service = PhotoService(config, photos, info, uploads)
+        watch_parts(metrics, pool, inference, engine, forecast)
+        describe_server(metrics, model, engine.provider)
         if not COMPILED:
             log.warning("the surface kernel is not compiled; %s is many times slower", BACKEND)
 
         interceptor = CallInterceptor(METHODS, tracer, tokens, metrics)
         server = create_grpc_server(config, interceptor, service, health)
         port = bind_port(server, config, certificates)
-        parts.push_async_callback(self._drain, server, photos, health)
+        ports = [port, http.port]
+        web = None
+        if self._web is not None:
+            web = await self._web(
+                Backend(config, photos, uploads, tokens, tracer, metrics, info, certificates)
+            )
+            ports.append(web.port)
+        parts.push_async_callback(self._drain, server, photos, health, web)
         await server.start()
         self._watching = asyncio.create_task(self._stop_if_grpc_ends(server))
         await health.set_ready(True)
@@ -133,7 +148,7 @@ class Server:
             *(model.name, port, engine.provider, config.worker_count, http.port),
         )
         if config.port_file:
-            write_port_file(Path(config.port_file), port, http.port)
+            write_port_file(Path(config.port_file), *ports)
         return photos
 
     async def main_loop(self, photos: PhotoCalls) -> None:
@@ -154,7 +169,9 @@ class Server:
                 finished = photos.finished
                 await run_in_thread(system.trim_memory)
 
-    async def _drain(self, server: grpc.aio.Server, photos: PhotoCalls, health: Health) -> None:
+    async def _drain(
+        self, server: grpc.aio.Server, photos: PhotoCalls, health: Health, web: Listener | None
+    ) -> None:
         """Report NOT_SERVING, refuse new calls, and let the calls in flight finish."""
         log.info("draining")
         await health.set_ready(False)
@@ -162,16 +179,19 @@ class Server:
         await asyncio.sleep(self._config.drain_delay)
         # GOAWAY makes clients connect to another server at once; calls in flight continue.
         seconds = self._config.drain_seconds
-        stopping = asyncio.create_task(server.stop(seconds + LAST_STATUS_SECONDS))
+        stopping = [asyncio.create_task(server.stop(seconds + LAST_STATUS_SECONDS))]
+        if web is not None:
+            stopping.append(asyncio.create_task(web.stop(seconds + LAST_STATUS_SECONDS)))
         await photos.drain(seconds)
         # Do not wait for open health watches and idle streams.
         await server.stop(LAST_STATUS_SECONDS)
-        await stopping
+        await asyncio.gather(*stopping)
 
-    async def _start_pool(self, parts: AsyncExitStack) -> Pool:
+    async def _start_pool(self, model: Model, parts: AsyncExitStack) -> Pool:
         config = self._config
         pool = Pool(
             config.worker_count,
+            model.head,
             mailbox_bytes=config.max_image_bytes + MAILBOX_MARGIN_BYTES,
             task_seconds=config.task_seconds,
             memory_bytes=config.worker_memory,
@@ -183,13 +203,7 @@ class Server:
         return pool
 
     def _start_inference(self, engine: Engine, parts: AsyncExitStack) -> Inference:
-        config = self._config
-        inference = Inference(
-            engine,
-            capacity=config.max_requests * config.max_faces,
-            on_batch=self._metrics.batch,
-            on_failure=self._stop.set,
-        )
+        inference = Inference(engine, on_batch=self._metrics.batch, on_failure=self._stop.set)
         parts.push_async_callback(inference.close)
         inference.start()
         return inference

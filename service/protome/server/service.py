@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+from collections.abc import Iterator
 from typing import Any, Final
 
 import grpc
@@ -9,14 +12,12 @@ import grpc
 from protome.config import Config
 from protome.errors import InvalidRequest, Overloaded, ProtomeError
 from protome.telemetry.context import Call
-from protome.telemetry.metrics import Metrics
 from protome.v1 import reconstruction_pb2 as pb
 
-from . import status
 from .parse_request import parse_message
 from .photo_call import PhotoCalls
 from .photo_stream import PhotoStream
-from .respond import Context, deadline_of, respond
+from .respond import LOST_MESSAGE_SECONDS, Context, deadline_of, respond
 from .uploads import Uploads
 
 _CONTRACT: Final = pb.DESCRIPTOR.services_by_name["ReconstructionService"]
@@ -30,24 +31,21 @@ class PhotoService:
     Args:
         config: the settings.
         photos: reconstructs the photos.
-        metrics: counts refused photos.
         info: the response of GetServerInfo.
+        uploads: places to receive a photo.
     """
 
     def __init__(
         self,
         config: Config,
         photos: PhotoCalls,
-        metrics: Metrics,
         info: pb.GetServerInfoResponse,
+        uploads: Uploads,
     ) -> None:
         self._config = config
         self._photos = photos
-        self._metrics = metrics
         self._info = info
-        self._uploads = Uploads(
-            slow_uploads=config.slow_uploads, receive_seconds=config.receive_seconds
-        )
+        self._uploads = uploads
         self._streams = 0
 
     def handlers(self) -> grpc.GenericRpcHandler[Any, Any]:
@@ -86,7 +84,10 @@ class PhotoService:
                 try:
                     message = await self._receive(context, call, deadline)
                 except ProtomeError as error:
-                    self._metrics.refused("Reconstruct", status.code(error).name)
+                    self._photos.refused("grpc", "Reconstruct", error)
+                    raise
+                except asyncio.CancelledError:
+                    self._photos.incomplete("Reconstruct", deadline)
                     raise
                 await self._photos.reconstruct("Reconstruct", call, message, deadline, write)
 
@@ -94,19 +95,38 @@ class PhotoService:
         """Reconstruct the photos of a stream; see the contract."""
         del requests
         async with respond(context) as (call, write):
-            if self._streams >= self._config.max_streams:
-                raise Overloaded(f"{self._streams} streams are open", max_streams=self._streams)
-            self._streams += 1
+            stream = PhotoStream(self._config, self._photos, context, call, write)
             try:
-                await PhotoStream(self._config, self._photos, context, call, write).serve()
-            finally:
-                self._streams -= 1
+                with self._counted_stream():
+                    await stream.serve()
+            except (InvalidRequest, Overloaded) as error:
+                self._photos.refused("grpc", "ReconstructMany", error)
+                raise
+            except asyncio.CancelledError:
+                self._photos.incomplete("ReconstructMany", stream.deadline)
+                raise
 
     async def GetServerInfo(self, request: bytes, context: Context) -> pb.GetServerInfoResponse:
         """Describe this server; see the contract."""
         async with respond(context):
             parse_message(pb.GetServerInfoRequest, request)
             return self._info
+
+    @contextlib.contextmanager
+    def _counted_stream(self) -> Iterator[None]:
+        """Count an open stream.
+
+        Raises:
+            Overloaded: too many are open.
+        """
+        limit = self._config.max_streams
+        if self._streams >= limit:
+            raise Overloaded(f"{self._streams} streams are open", max_streams=limit)
+        self._streams += 1
+        try:
+            yield
+        finally:
+            self._streams -= 1
 
     async def _receive(
         self, context: Context, call: Call, deadline: float
@@ -119,6 +139,7 @@ class PhotoService:
         self._photos.check(deadline, call.tenant)
         raw = await self._uploads.read(context.read)
         if not isinstance(raw, bytes):
+            await asyncio.sleep(LOST_MESSAGE_SECONDS)
             raise InvalidRequest("the call has no message")
         # Before parsing, which copies the photo.
         self._photos.admit(len(raw))

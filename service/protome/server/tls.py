@@ -77,12 +77,12 @@ class Certificates:
         self._files = files
         self._lock = threading.Lock()
         self._signature = file_signature(self._files.paths)
-        self._first = _load(files)
+        self._loaded = self._given = _load(files)
 
     def credentials(self) -> grpc.ServerCredentials:
         """Return credentials for a port of a gRPC server."""
         return grpc.dynamic_ssl_server_credentials(
-            self._first,
+            self._given.grpc,
             # Its type stubs lack None, which keeps the certificate as it is.
             self.current,  # type: ignore[arg-type]
             require_client_authentication=bool(self._files.client_ca),
@@ -94,26 +94,57 @@ class Certificates:
         gRPC calls this before each handshake, in any thread.
         """
         with self._lock:
-            try:
-                signature = file_signature(self._files.paths)
-                if signature == self._signature:
-                    return None
-                self._signature = signature
-                loaded = _load(self._files)
-            except TlsError as error:
-                log.error("the new certificate is not used: %s", error)
+            self._reload_if_changed()
+            if self._given is self._loaded:
                 return None
-            # The files changed during the reload: the next connection reloads them again.
-            if signature != file_signature(self._files.paths):
-                self._signature = ()
-                return None
+            self._given = self._loaded
+            return self._loaded.grpc
+
+    def context(self) -> ssl.SSLContext:
+        """Return a context for a port without gRPC; each of its handshakes checks the files too."""
+        with self._lock:
+            context = self._loaded.context
+        context.sni_callback = self._switch
+        return context
+
+    def _switch(self, connection: ssl.SSLObject, name: str | None, old: ssl.SSLContext) -> None:
+        """Give a connection that begins the certificate in use; name and old one do not matter."""
+        del name, old
+        with self._lock:
+            self._reload_if_changed()
+            connection.context = self._loaded.context
+
+    def _reload_if_changed(self) -> None:
+        """Load the files if they have changed; if they cannot be used, log that once."""
+        try:
+            signature = file_signature(self._files.paths)
+            if signature == self._signature:
+                return
+            self._signature = signature
+            loaded = _load(self._files)
+        except TlsError as error:
+            log.error("the new certificate is not used: %s", error)
+            return
+        # The files changed during the reload: the next connection reloads them again.
+        if signature != file_signature(self._files.paths):
+            self._signature = ()
+            return
+        self._loaded = loaded
         log.info("the certificate was reloaded")
-        return loaded
 
 
-def _load(files: TlsFiles) -> grpc.ServerCertificateConfiguration:
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """The content of the files, for gRPC and for Python's ssl module."""
+
+    grpc: grpc.ServerCertificateConfiguration
+    context: ssl.SSLContext
+
+
+def _load(files: TlsFiles) -> _Loaded:
     """Read and check the files; gRPC itself does not report a key that does not match."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.set_alpn_protocols(["http/1.1"])
     try:
         context.load_cert_chain(files.cert, files.key, password=_no_password)
         if files.client_ca:
@@ -125,7 +156,9 @@ def _load(files: TlsFiles) -> grpc.ServerCertificateConfiguration:
     except (OSError, ValueError) as error:
         names = ", ".join(map(str, files.paths))
         raise TlsError(f"cannot use {names}: {error}") from None
-    return grpc.ssl_server_certificate_configuration([pair], root_certificates=roots)
+    if roots is not None:
+        context.verify_mode = ssl.CERT_REQUIRED
+    return _Loaded(grpc.ssl_server_certificate_configuration([pair], roots), context)
 
 
 def _expired(server: ssl.SSLContext, cert: Path) -> bool:

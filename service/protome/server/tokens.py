@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import logging
 import math
+import os
 import re
 import secrets
 import tomllib
@@ -222,7 +223,29 @@ def _number(where: str, table: Mapping[str, Any], key: str, default: float) -> f
 
 
 def new_token(name: str) -> tuple[str, str]:
-    """Create a random token; return it and its table for the token file."""
+    """Create a random token; return it and its table for the token file.
+
+    Raises:
+        TokenFileError: the name is not one that a token file can have.
+    """
+    if NAME.fullmatch(name) is None:
+        raise TokenFileError(f"{name!r} is not a name of 1 to 64 letters, digits, . _ @ -")
     token = secrets.token_urlsafe(32)
     digest = hashlib.sha256(token.encode()).hexdigest()
-    return token, f'[{name}]\nsha256 = ["{digest}"]\n'
+    return token, f'["{name}"]\nsha256 = ["{digest}"]\n'
+
+
+def append_entry(file: Path, name: str, table: str) -> None:
+    """Append the table of a new client to a token file, which is created if there is none.
+
+    Raises:
+        TokenFileError: the file is invalid, or has a table of this name.
+        OSError: the file cannot be written.
+    """
+    text = file.read_text(encoding="utf-8") if file.exists() else ""
+    if text.strip() and name in read(file):
+        raise TokenFileError(f"{file} has an entry for {name}; add the new sha256 to its list")
+    before = "" if not text else "\n" if text.endswith("\n") else "\n\n"
+    descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    with open(descriptor, "w", encoding="utf-8") as opened:
+        opened.write(before + table)

@@ -35,6 +35,7 @@ class Call:
         tenant: the client whose token the call has; None if the server asks for no tokens.
         photo: id of the photo within its stream; empty outside of streams.
         recheck: raises Unauthenticated if the token has become unknown.
+        protocol: how the client calls: ``grpc`` or ``http``.
     """
 
     request_id: str
@@ -42,6 +43,7 @@ class Call:
     tenant: Tenant | None = None
     photo: str = ""
     recheck: Callable[[], object] = lambda: None
+    protocol: str = "grpc"
 
     @property
     def metadata(self) -> tuple[tuple[str, str], ...]:

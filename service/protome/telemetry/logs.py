@@ -20,7 +20,7 @@ STANDARD_ERROR: Final = 2
 MAX_QUEUED_LINES: Final = 10_000
 FLUSH_SECONDS: Final = 1.0
 # Keys of a record's ``extra`` that are logged.
-EXTRA: Final = ("method", "code", "reason", "seconds", "faces")
+EXTRA: Final = ("protocol", "method", "code", "reason", "facts", "seconds", "faces")
 
 
 def set_up(level: str, format_: str) -> None:

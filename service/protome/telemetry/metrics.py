@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from prometheus_client import (
@@ -17,7 +18,6 @@ from prometheus_client import (
 from protome.scheduling.batcher import BatchFacts, Reason
 
 from .context import record_stages
-from .observed import BatchLimited, FaceQueue, ModelCard, WorkerQueue, WorkForecast
 
 SECONDS: Final = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
@@ -26,12 +26,23 @@ BYTES: Final = tuple(float(1 << power) for power in range(12, 26, 2))
 FACES: Final = (0, 1, 2, 3, 4, 6, 8, 12, 16, 32)
 BATCHES: Final = (1, 2, 4, 8, 16, 32)
 FILLS: Final = (0.25, 0.5, 0.625, 0.75, 0.875, 1.0)
-METHODS: Final = ("Reconstruct", "ReconstructMany")
-# Status codes that a photo can end with.
-CODES: Final = (
-    "OK", "NOT_FOUND", "INVALID_ARGUMENT", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED", "CANCELLED",
-    "UNAVAILABLE", "INTERNAL",
+# By protocol.
+METHODS: Final = (
+    ("grpc", "Reconstruct"), ("grpc", "ReconstructMany"), ("http", "Reconstruct"),
 )  # fmt: skip
+# Status codes that a photo can end with, and the reasons of their errors.
+RESULTS: Final[Mapping[str, Sequence[str]]] = {
+    "OK": [""],
+    "NOT_FOUND": ["NO_FACE_FOUND"],
+    "INVALID_ARGUMENT": [
+        "INVALID_REQUEST", "UNSUPPORTED_FORMAT", "BROKEN_IMAGE", "IMAGE_TOO_LARGE",
+    ],
+    "RESOURCE_EXHAUSTED": ["OVERLOADED", "QUOTA_EXCEEDED"],
+    "DEADLINE_EXCEEDED": ["", "DEADLINE_PASSED"],
+    "CANCELLED": ["", "CLIENT_GONE"],
+    "UNAVAILABLE": ["WORKER_DIED", "DRAINING"],
+    "INTERNAL": ["INTERNAL", "WORKER_HUNG", "WORKER_OUT_OF_MEMORY"],
+}  # fmt: skip
 STAGES: Final = (
     "worker_queue", "decode", "detect", "crop", "queue", "inference", "surface", "appearance",
     "encode",
@@ -43,35 +54,53 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        self._add_photos()
+        self._add_stages()
+        self._add_work()
+
+    def _add_photos(self) -> None:
+        """Add the metrics of photos and calls as their clients see them."""
         r = self.registry
-        ProcessCollector(registry=r)
-        PlatformCollector(registry=r)
         self._requests = Counter(
             "protome_requests",
-            "Photos answered, by method and gRPC status code.",
-            ["method", "code"],
+            "Photos answered, by protocol, method, gRPC status code and reason of the error.",
+            ["protocol", "method", "code", "reason"],
             registry=r,
         )
         # Start at 0: Prometheus rates miss the first step of a series that begins above 0.
         for method in METHODS:
-            for code in CODES:
-                self._requests.labels(method, code)
+            for code, reasons in RESULTS.items():
+                for reason in reasons:
+                    self._requests.labels(*method, code, reason)
         self._request_seconds = Histogram(
             "protome_request_duration_seconds",
             "Photo received to last message written.",
-            ["method"],
+            ["protocol", "method"],
             buckets=SECONDS,
             registry=r,
         )
         for method in METHODS:
-            self._request_seconds.labels(method)
+            self._request_seconds.labels(*method)
         self._first_seconds = Histogram(
             "protome_time_to_first_mesh_seconds",
             "Photo received to first mesh byte written.",
-            ["method"],
+            ["protocol", "method"],
             buckets=SECONDS,
             registry=r,
         )
+        self._unauthenticated = Counter(
+            "protome_unauthenticated_calls",
+            "Calls refused because their token is missing or unknown.",
+            registry=r,
+        )
+        self._in_flight = Gauge("protome_requests_in_flight", "Photos in progress.", registry=r)
+        self._ready = Gauge("protome_ready", "1 when the server accepts requests.", registry=r)
+
+    def _add_stages(self) -> None:
+        """Add the metrics of what happens to a photo."""
+        r = self.registry
         self._stage_seconds = Histogram(
             "protome_stage_duration_seconds",
             "Time in a stage: of a photo (decode, detect, crop), of a face (queue, inference), of "
@@ -83,6 +112,16 @@ class Metrics:
         )
         for stage in STAGES:
             self._stage_seconds.labels(stage)
+        self._photo_faces = Histogram(
+            "protome_photo_faces", "Faces found in a photo.", buckets=FACES, registry=r
+        )
+        self._mesh_bytes = Histogram(
+            "protome_mesh_size_bytes", "Size of an encoded mesh.", buckets=BYTES, registry=r
+        )
+
+    def _add_work(self) -> None:
+        """Add the metrics of batches and of the work of network and workers."""
+        r = self.registry
         self._batch_size = Histogram(
             "protome_batch_size_faces", "Faces in a batch.", buckets=BATCHES, registry=r
         )
@@ -114,80 +153,17 @@ class Metrics:
             "Part of protome_work_seconds spent on photos whose result was not delivered.",
             registry=r,
         )
-        self._photo_faces = Histogram(
-            "protome_photo_faces", "Faces found in a photo.", buckets=FACES, registry=r
-        )
-        self._mesh_bytes = Histogram(
-            "protome_mesh_size_bytes", "Size of an encoded mesh.", buckets=BYTES, registry=r
-        )
         self._restarts = Counter(
             "protome_worker_restarts", "Worker processes that were replaced.", registry=r
         )
-        self._workers = Gauge("protome_workers", "Worker processes, busy or idle.", registry=r)
-        self._unauthenticated = Counter(
-            "protome_unauthenticated_calls",
-            "Calls refused because their token is missing or unknown.",
-            registry=r,
-        )
-        self._in_flight = Gauge("protome_requests_in_flight", "Photos in progress.", registry=r)
-        self._ready = Gauge("protome_ready", "1 when the server accepts requests.", registry=r)
-        self._queue_faces = Gauge(
-            "protome_queue_depth_faces", "Faces waiting for the network.", registry=r
-        )
-        self._batch_cap = Gauge(
-            "protome_batch_cap_faces",
-            "Largest batch: less than max_batch for a while after memory ran out.",
-            registry=r,
-        )
-        self._queue_age = Gauge(
-            "protome_queue_age_seconds", "Wait so far of the oldest face in the queue.", registry=r
-        )
-        self._queue_tasks = Gauge(
-            "protome_worker_queue_depth_tasks", "Tasks waiting for a worker.", registry=r
-        )
-        self._backlog = Gauge(
-            "protome_backlog_seconds", "Work left for the photos in progress.", registry=r
-        )
-        self._speed = Gauge(
-            "protome_speed_ratio",
-            "Seconds of work done per second while saturated, learned.",
-            registry=r,
-        )
-        self._network_a = Gauge(
-            "protome_network_fixed_seconds", "a of a batch's time a + b * n, learned.", registry=r
-        )
-        self._network_b = Gauge(
-            "protome_network_face_seconds", "b of a batch's time a + b * n, learned.", registry=r
-        )
-        self._build = Info("protome_build", "Version of the server.", registry=r)
-        self._model = Info("protome_model", "The network that is served.", registry=r)
 
-    def watch(
-        self, pool: WorkerQueue, inference: FaceQueue, engine: BatchLimited, forecast: WorkForecast
-    ) -> None:
-        """Read the state of these parts whenever the metrics are collected."""
-        network = inference.times
-        self._queue_tasks.set_function(lambda: pool.waiting)
-        self._workers.set_function(lambda: pool.ready)
-        self._queue_faces.set_function(lambda: inference.queued)
-        self._queue_age.set_function(lambda: inference.oldest_age)
-        self._network_a.set_function(lambda: network.a)
-        self._network_b.set_function(lambda: network.b)
-        self._batch_cap.set_function(lambda: engine.cap)
-        self._backlog.set_function(lambda: forecast.backlog)
-        self._speed.set_function(lambda: forecast.speed)
+    def watch(self, name: str, meaning: str, read: Callable[[], float]) -> None:
+        """Add a gauge whose value is read whenever the metrics are collected."""
+        Gauge(name, meaning, registry=self.registry).set_function(read)
 
-    def describe(self, version: str, model: ModelCard, provider: str) -> None:
-        """Set the info metrics: version of the server, network, execution provider."""
-        self._build.info({"version": version})
-        self._model.info(
-            {
-                "name": model.name,
-                "version": model.version,
-                "digest": model.digest,
-                "execution_provider": provider,
-            }
-        )
+    def describe(self, name: str, meaning: str, facts: Mapping[str, str]) -> None:
+        """Add a metric that is 1 and has these facts as labels."""
+        Info(name, meaning, registry=self.registry).info(dict(facts))
 
     def ready(self, ready: bool) -> None:
         """Set whether the server accepts requests."""
@@ -197,23 +173,23 @@ class Metrics:
         """Count a photo that was received."""
         self._in_flight.inc()
 
-    def ended(self, method: str, code: str, seconds: float) -> None:
+    def ended(self, protocol: str, method: str, code: str, reason: str, seconds: float) -> None:
         """Count a photo that was answered."""
         self._in_flight.dec()
-        self._requests.labels(method, code).inc()
-        self._request_seconds.labels(method).observe(seconds)
+        self._requests.labels(protocol, method, code, reason).inc()
+        self._request_seconds.labels(protocol, method).observe(seconds)
 
-    def refused(self, method: str, code: str) -> None:
+    def refused(self, protocol: str, method: str, code: str, reason: str) -> None:
         """Count a photo that was refused."""
-        self._requests.labels(method, code).inc()
+        self._requests.labels(protocol, method, code, reason).inc()
 
     def unauthenticated(self) -> None:
         """Count a call without a known token."""
         self._unauthenticated.inc()
 
-    def first_mesh(self, method: str, seconds: float) -> None:
+    def first_mesh(self, protocol: str, method: str, seconds: float) -> None:
         """Record the time to the first byte of a photo's first mesh."""
-        self._first_seconds.labels(method).observe(seconds)
+        self._first_seconds.labels(protocol, method).observe(seconds)
 
     def waited_for_worker(self, seconds: float) -> None:
         """Record the time that a task of the current call waited for a worker."""

@@ -6,6 +6,7 @@ Without an exporter a span is only its ids: they go into the logs and back to th
 from __future__ import annotations
 
 import secrets
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,8 +20,10 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import SpanExporter
 
 W3C: Final = TraceContextTextMapPropagator()
+GRPC_ATTRIBUTES: Final[Mapping[str, str]] = {"rpc.system.name": "grpc"}
 # Codes of failures whose cause is the server.
 ERROR_CODES: Final = ("INTERNAL", "UNAVAILABLE", "DEADLINE_EXCEEDED", "UNKNOWN")
+CLOSE_SECONDS: Final = 1.0
 
 
 def extract(parents: Sequence[str], states: Sequence[str] = ()) -> Context:
@@ -104,23 +107,28 @@ class Tracer:
             from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
             resource = Resource.create({"service.name": "protome", "service.version": version})
-            self._provider = TracerProvider(resource=resource)
+            self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
             self._provider.add_span_processor(BatchSpanProcessor(exporter))
             self._tracer = self._provider.get_tracer("protome", version)
 
-    def begin(self, name: str, parent: Context) -> CallSpan:
+    def begin(
+        self, name: str, parent: Context, attributes: Mapping[str, str] = GRPC_ATTRIBUTES
+    ) -> CallSpan:
         """Start the span of a call; ``parent`` as from :func:`extract`."""
         if self._provider is None:
             return CallSpan(self._tracer, _span_without_exporter(parent))
         span = self._tracer.start_span(
-            name, parent, kind=trace.SpanKind.SERVER, attributes={"rpc.system.name": "grpc"}
+            name, parent, kind=trace.SpanKind.SERVER, attributes=attributes
         )
         return CallSpan(self._tracer, span)
 
     def close(self) -> None:
-        """Export the remaining spans."""
+        """Export the remaining spans, but drop those that take over CLOSE_SECONDS."""
         if self._provider is not None:
-            self._provider.shutdown()
+            # The exporter has no time limit: it waits for a dead collector and tries again.
+            thread = threading.Thread(target=self._provider.shutdown, daemon=True)
+            thread.start()
+            thread.join(CLOSE_SECONDS)
 
 
 def _span_without_exporter(parent: Context) -> trace.Span:

@@ -9,7 +9,8 @@ Coordinates
   is the middle of the reconstructed depth range.
   Mesh: glTF 2.0, right-handed, +X to the right of the picture, +Y up, +Z towards the camera, so a
   face that looks into the camera looks along +Z. Metres at a nominal head size (see
-  GetServerInfoResponse.nominal_head_height_metres): one photo does not show the true size.
+  GetServerInfoResponse.nominal_head_height_metres): one photo does not show the true size. Only
+  an STL is in millimetres.
   Face.mesh_to_photo maps mesh to photo coordinates. In a GLB, mesh coordinates are scene
   coordinates: with meshopt, apply the translation and scale of the node first.
 """
@@ -40,23 +41,27 @@ class _DetailLevelEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DetailLev
     DETAIL_LEVEL_UNSPECIFIED: _DetailLevel.ValueType  # 0
     """Means STANDARD."""
     DETAIL_LEVEL_PREVIEW: _DetailLevel.ValueType  # 1
-    """48 voxels across, 50 deep."""
+    """Samples every 6.5 mm (nominal size)."""
     DETAIL_LEVEL_STANDARD: _DetailLevel.ValueType  # 2
-    """96 voxels across, 100 deep."""
+    """Samples every 3.2 mm."""
     DETAIL_LEVEL_FINE: _DetailLevel.ValueType  # 3
-    """192 voxels across, 200 deep."""
+    """Samples every 1.6 mm."""
 
 class DetailLevel(_DetailLevel, metaclass=_DetailLevelEnumTypeWrapper):
-    """Sampling of the face, in voxels across the crop. The extent in space is the same at all levels."""
+    """Resolution of a mesh. Every level is the whole head: face, ears, hair or headgear, back and neck,
+    closed below the neck. The head is not cut at the borders of the photo or of the network's crop;
+    hair is predicted in 33.5 cm by 33.5 cm by 27.1 cm (nominal size) about the origin of the mesh, and
+    ends rounded where it would reach beyond. The surface is sampled on a cubic grid.
+    """
 
 DETAIL_LEVEL_UNSPECIFIED: DetailLevel.ValueType  # 0
 """Means STANDARD."""
 DETAIL_LEVEL_PREVIEW: DetailLevel.ValueType  # 1
-"""48 voxels across, 50 deep."""
+"""Samples every 6.5 mm (nominal size)."""
 DETAIL_LEVEL_STANDARD: DetailLevel.ValueType  # 2
-"""96 voxels across, 100 deep."""
+"""Samples every 3.2 mm."""
 DETAIL_LEVEL_FINE: DetailLevel.ValueType  # 3
-"""192 voxels across, 200 deep."""
+"""Samples every 1.6 mm."""
 Global___DetailLevel: _TypeAlias = DetailLevel  # noqa: Y015
 
 class _MeshFormat:
@@ -68,13 +73,21 @@ class _MeshFormatEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MeshFormat
     MESH_FORMAT_UNSPECIFIED: _MeshFormat.ValueType  # 0
     """In a request means GLB; never in a response."""
     MESH_FORMAT_GLB: _MeshFormat.ValueType  # 1
-    """glTF 2.0 binary, model/gltf-binary. The only format with compression and texture."""
+    """glTF 2.0 binary, model/gltf-binary. The only format with compression. The extras of its node
+    carry mesh_to_photo, pose, confidence and concerns, as in FaceSummary.
+    """
     MESH_FORMAT_PLY: _MeshFormat.ValueType  # 2
     """Stanford PLY, binary little endian, application/ply. Can carry vertex colours."""
     MESH_FORMAT_OBJ: _MeshFormat.ValueType  # 3
     """Wavefront OBJ, model/obj. Vertex colours as "v x y z r g b"."""
     MESH_FORMAT_STL: _MeshFormat.ValueType  # 4
-    """Binary STL, model/stl. Geometry only."""
+    """Binary STL, model/stl. Geometry only, in millimetres: STL has no unit, and programs for 3D
+    printing read millimetres. Divide by 1000 before you apply a matrix.
+    """
+    MESH_FORMAT_OBJ_ZIP: _MeshFormat.ValueType  # 5
+    """A zip, application/zip, with face.obj (texture coordinates and normals), face.mtl and face.jpg.
+    Always with a texture.
+    """
 
 class MeshFormat(_MeshFormat, metaclass=_MeshFormatEnumTypeWrapper):
     """File format of a mesh."""
@@ -82,13 +95,21 @@ class MeshFormat(_MeshFormat, metaclass=_MeshFormatEnumTypeWrapper):
 MESH_FORMAT_UNSPECIFIED: MeshFormat.ValueType  # 0
 """In a request means GLB; never in a response."""
 MESH_FORMAT_GLB: MeshFormat.ValueType  # 1
-"""glTF 2.0 binary, model/gltf-binary. The only format with compression and texture."""
+"""glTF 2.0 binary, model/gltf-binary. The only format with compression. The extras of its node
+carry mesh_to_photo, pose, confidence and concerns, as in FaceSummary.
+"""
 MESH_FORMAT_PLY: MeshFormat.ValueType  # 2
 """Stanford PLY, binary little endian, application/ply. Can carry vertex colours."""
 MESH_FORMAT_OBJ: MeshFormat.ValueType  # 3
 """Wavefront OBJ, model/obj. Vertex colours as "v x y z r g b"."""
 MESH_FORMAT_STL: MeshFormat.ValueType  # 4
-"""Binary STL, model/stl. Geometry only."""
+"""Binary STL, model/stl. Geometry only, in millimetres: STL has no unit, and programs for 3D
+printing read millimetres. Divide by 1000 before you apply a matrix.
+"""
+MESH_FORMAT_OBJ_ZIP: MeshFormat.ValueType  # 5
+"""A zip, application/zip, with face.obj (texture coordinates and normals), face.mtl and face.jpg.
+Always with a texture.
+"""
 Global___MeshFormat: _TypeAlias = MeshFormat  # noqa: Y015
 
 class _Compression:
@@ -132,7 +153,7 @@ class _AppearanceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Appearance
     APPEARANCE_VERTEX_COLOURS: _Appearance.ValueType  # 2
     """One colour per vertex, sampled from the photo."""
     APPEARANCE_TEXTURE: _Appearance.ValueType  # 3
-    """A texture made from the photo. Formats without textures get vertex colours instead."""
+    """A texture made from the photo. Formats without textures (PLY, OBJ) get vertex colours instead."""
 
 class Appearance(_Appearance, metaclass=_AppearanceEnumTypeWrapper):
     """Colour of a mesh."""
@@ -144,7 +165,7 @@ APPEARANCE_NONE: Appearance.ValueType  # 1
 APPEARANCE_VERTEX_COLOURS: Appearance.ValueType  # 2
 """One colour per vertex, sampled from the photo."""
 APPEARANCE_TEXTURE: Appearance.ValueType  # 3
-"""A texture made from the photo. Formats without textures get vertex colours instead."""
+"""A texture made from the photo. Formats without textures (PLY, OBJ) get vertex colours instead."""
 Global___Appearance: _TypeAlias = Appearance  # noqa: Y015
 
 class _Priority:
@@ -216,7 +237,7 @@ class _ConcernEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Concern.Value
     CONCERN_UNSPECIFIED: _Concern.ValueType  # 0
     """Never sent."""
     CONCERN_FEW_PIXELS: _Concern.ValueType  # 1
-    """The crop given to the network is less than 72 photo pixels wide, so it was enlarged."""
+    """The crop given to the network is less than 78 photo pixels wide, so it was enlarged."""
     CONCERN_EXTREME_POSE: _Concern.ValueType  # 2
     """Yaw over 70 or pitch over 40 degrees, with the roll removed: much of the mesh is a guess."""
     CONCERN_CUT_BY_BORDER: _Concern.ValueType  # 3
@@ -232,7 +253,7 @@ class Concern(_Concern, metaclass=_ConcernEnumTypeWrapper):
 CONCERN_UNSPECIFIED: Concern.ValueType  # 0
 """Never sent."""
 CONCERN_FEW_PIXELS: Concern.ValueType  # 1
-"""The crop given to the network is less than 72 photo pixels wide, so it was enlarged."""
+"""The crop given to the network is less than 78 photo pixels wide, so it was enlarged."""
 CONCERN_EXTREME_POSE: Concern.ValueType  # 2
 """Yaw over 70 or pitch over 40 degrees, with the roll removed: much of the mesh is a guess."""
 CONCERN_CUT_BY_BORDER: Concern.ValueType  # 3
@@ -295,8 +316,13 @@ class ReconstructRequest(_message.Message):
     MAX_TRIANGLES_FIELD_NUMBER: _builtins.int
     MAX_MESH_BYTES_FIELD_NUMBER: _builtins.int
     VERTEX_QUALITY_FIELD_NUMBER: _builtins.int
+    TURN_TO_FRONT_FIELD_NUMBER: _builtins.int
+    MAX_TEXTURE_SIDE_FIELD_NUMBER: _builtins.int
     image: _builtins.bytes
-    """The encoded photo: JPEG, PNG or WebP. At most Limits.max_image_bytes."""
+    """The encoded photo: JPEG, PNG, WebP, HEIC or AVIF. At most Limits.max_image_bytes. Colours are
+    converted to sRGB if the file has an ICC profile. Of several pictures in a file the first, or
+    the primary one, is used.
+    """
     max_faces: _builtins.int
     """Number of faces to reconstruct, the first of Header.faces. Range 0 to Limits.max_faces; 0 means
     Limits.max_faces.
@@ -315,13 +341,22 @@ class ReconstructRequest(_message.Message):
     and handles may collapse, so that the mesh is not closed there.
     """
     max_mesh_bytes: _builtins.int
-    """Maximum size of each encoded mesh, bytes: 0 (no limit) or at least 1024. Each mesh is simplified
-    until it fits. If none fits, the smallest one found is sent; see MeshSummary.size.
+    """Maximum size of each encoded mesh with its texture, bytes: 0 (no limit) or at least 1024. The
+    texture is reduced and the mesh simplified until they fit. If none fits, the smallest one found
+    is sent; see MeshSummary.size.
     """
     vertex_quality: _builtins.bool
     """Whether each vertex carries its visibility and confidence; see Header.vertex_quality. If the
-    chosen format is OBJ or STL, which cannot carry them, the call ends with INVALID_ARGUMENT.
+    chosen format is OBJ, OBJ_ZIP or STL, which cannot carry them, the call ends with
+    INVALID_ARGUMENT.
     """
+    turn_to_front: _builtins.bool
+    """Whether to turn each mesh about its origin so that the head looks straight into the camera. Then
+    FaceSummary.mesh_to_photo maps it to the photo. No effect if the network does not predict the
+    pose (GetServerInfoResponse.has_landmarks).
+    """
+    max_texture_side: _builtins.int
+    """Maximum width and height of a texture, pixels: 0 (as sharp as the photo) or 256 to 2048."""
     @_builtins.property
     def boxes(self) -> _containers.RepeatedCompositeFieldContainer[Global___BoundingBox]:
         """Faces to reconstruct, as tight boxes from forehead to chin, at most Limits.max_faces. If empty,
@@ -330,8 +365,8 @@ class ReconstructRequest(_message.Message):
 
     @_builtins.property
     def formats(self) -> _containers.RepeatedScalarFieldContainer[Global___MeshFormat.ValueType]:
-        """Formats that the client can read. The server picks the first of GLB, PLY, OBJ, STL that is in
-        the list; an empty list means GLB.
+        """Formats that the client can read. The server picks the first of GLB, OBJ_ZIP, PLY, OBJ, STL
+        that is in the list; an empty list means GLB.
         """
 
     @_builtins.property
@@ -355,10 +390,12 @@ class ReconstructRequest(_message.Message):
         max_triangles: _builtins.int = ...,
         max_mesh_bytes: _builtins.int = ...,
         vertex_quality: _builtins.bool = ...,
+        turn_to_front: _builtins.bool = ...,
+        max_texture_side: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["appearance", b"appearance", "boxes", b"boxes", "compressions", b"compressions", "detail", b"detail", "formats", b"formats", "image", b"image", "max_faces", b"max_faces", "max_mesh_bytes", b"max_mesh_bytes", "max_triangles", b"max_triangles", "preview_first", b"preview_first", "priority", b"priority", "vertex_quality", b"vertex_quality"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["appearance", b"appearance", "boxes", b"boxes", "compressions", b"compressions", "detail", b"detail", "formats", b"formats", "image", b"image", "max_faces", b"max_faces", "max_mesh_bytes", b"max_mesh_bytes", "max_texture_side", b"max_texture_side", "max_triangles", b"max_triangles", "preview_first", b"preview_first", "priority", b"priority", "turn_to_front", b"turn_to_front", "vertex_quality", b"vertex_quality"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -501,7 +538,8 @@ class Face(_message.Message):
     @_builtins.property
     def mesh_to_photo(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
         """4x4 matrix from mesh to photo coordinates, 16 numbers, column-major as in glTF. Empty for a face
-        that is not reconstructed. The determinant is negative: photo coordinates are left-handed.
+        that is not reconstructed. The determinant is negative: photo coordinates are left-handed. Of
+        meshes that are not turned; with turn_to_front use FaceSummary.mesh_to_photo.
         """
 
     def __init__(
@@ -612,6 +650,7 @@ class FaceSummary(_message.Message):
     POSE_FIELD_NUMBER: _builtins.int
     CONFIDENCE_FIELD_NUMBER: _builtins.int
     CONCERNS_FIELD_NUMBER: _builtins.int
+    MESH_TO_PHOTO_FIELD_NUMBER: _builtins.int
     face_index: _builtins.int
     """Face.index."""
     outcome: Global___FaceOutcome.ValueType
@@ -647,6 +686,10 @@ class FaceSummary(_message.Message):
     def concerns(self) -> _containers.RepeatedScalarFieldContainer[Global___Concern.ValueType]:
         """Reasons to distrust the mesh, in the order of the enum."""
 
+    @_builtins.property
+    def mesh_to_photo(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """4x4 matrix from the meshes, as they were sent, to photo coordinates; as Face.mesh_to_photo."""
+
     def __init__(
         self,
         *,
@@ -661,10 +704,11 @@ class FaceSummary(_message.Message):
         pose: Global___Pose | None = ...,
         confidence: _builtins.float | None = ...,
         concerns: _abc.Iterable[Global___Concern.ValueType] | None = ...,
+        mesh_to_photo: _abc.Iterable[_builtins.float] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_confidence", b"_confidence", "confidence", b"confidence", "pose", b"pose"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_confidence", b"_confidence", "batch_size", b"batch_size", "concerns", b"concerns", "confidence", b"confidence", "face_index", b"face_index", "inference_seconds", b"inference_seconds", "landmarks", b"landmarks", "meshes", b"meshes", "message", b"message", "outcome", b"outcome", "pose", b"pose", "queue_seconds", b"queue_seconds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_confidence", b"_confidence", "batch_size", b"batch_size", "concerns", b"concerns", "confidence", b"confidence", "face_index", b"face_index", "inference_seconds", b"inference_seconds", "landmarks", b"landmarks", "mesh_to_photo", b"mesh_to_photo", "meshes", b"meshes", "message", b"message", "outcome", b"outcome", "pose", b"pose", "queue_seconds", b"queue_seconds"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__confidence: _TypeAlias = _typing.Literal["confidence"]  # noqa: Y015
     _WhichOneofArgType__confidence: _TypeAlias = _typing.Literal["_confidence", b"_confidence"]  # noqa: Y015
@@ -686,7 +730,7 @@ class Point(_message.Message):
     y: _builtins.float
     """Down, pixels."""
     z: _builtins.float
-    """Towards the camera, pixels; 0 is the middle of the reconstructed depth range."""
+    """Towards the camera, pixels; 0 is the depth of the origin of the mesh."""
     def __init__(
         self,
         *,
@@ -760,7 +804,7 @@ class MeshSummary(_message.Message):
     triangles: _builtins.int
     """Number of triangles."""
     surface_seconds: _builtins.float
-    """Time from volume to simplified triangles with normals, seconds."""
+    """Time from the output of the network to simplified triangles with normals, seconds."""
     appearance_seconds: _builtins.float
     """Time for colours or texture, seconds."""
     encode_seconds: _builtins.float
@@ -1038,7 +1082,7 @@ class GetServerInfoResponse(_message.Message):
     execution_provider: _builtins.str
     """ONNX Runtime execution provider in use, such as CPUExecutionProvider."""
     surface_backend: _builtins.str
-    """Library that extracts the isosurfaces."""
+    """Library that builds the surfaces."""
     nominal_head_height_metres: _builtins.float
     """Height of a mean head in the meshes, chin to crown, metres."""
     has_landmarks: _builtins.bool
@@ -1049,7 +1093,7 @@ class GetServerInfoResponse(_message.Message):
 
     @_builtins.property
     def native_levels(self) -> _containers.RepeatedScalarFieldContainer[Global___DetailLevel.ValueType]:
-        """Levels that the network predicts. The others are pooled or interpolated from these."""
+        """Levels that are sampled at their own resolution: all of them."""
 
     @_builtins.property
     def formats(self) -> _containers.RepeatedScalarFieldContainer[Global___MeshFormat.ValueType]:
@@ -1113,7 +1157,9 @@ class Limits(_message.Message):
     min_face_pixels: _builtins.int
     """Minimum width of a face to be reconstructed, pixels."""
     max_unscaled_pixels: _builtins.int
-    """Maximum size of a PNG or WebP, pixels (width times height); for JPEG it is max_image_pixels."""
+    """Maximum size of a PNG, WebP or AVIF, pixels (width times height); for JPEG and HEIC it is
+    max_image_pixels.
+    """
     def __init__(
         self,
         *,

@@ -9,7 +9,8 @@ Coordinates
   is the middle of the reconstructed depth range.
   Mesh: glTF 2.0, right-handed, +X to the right of the picture, +Y up, +Z towards the camera, so a
   face that looks into the camera looks along +Z. Metres at a nominal head size (see
-  GetServerInfoResponse.nominal_head_height_metres): one photo does not show the true size.
+  GetServerInfoResponse.nominal_head_height_metres): one photo does not show the true size. Only
+  an STL is in millimetres.
   Face.mesh_to_photo maps mesh to photo coordinates. In a GLB, mesh coordinates are scene
   coordinates: with meshopt, apply the translation and scale of the node first.
 """

@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -86,11 +87,12 @@ class WorkerHandle:
 
     @classmethod
     async def start(
-        cls, mailbox_bytes: int, memory_bytes: int = 0, seconds: float = START_SECONDS
+        cls, head: Path, mailbox_bytes: int, memory_bytes: int = 0, seconds: float = START_SECONDS
     ) -> WorkerHandle:
         """Start a process and wait until it is ready.
 
         Args:
+            head: path of the model's ``head.npz``.
             mailbox_bytes: size of its mailbox.
             memory_bytes: most private memory of the process; 0: no limit.
             seconds: timeout.
@@ -110,7 +112,7 @@ class WorkerHandle:
                 process = await asyncio.create_subprocess_exec(
                     sys.executable,
                     *("-m", f"{__package__}.worker"),
-                    *map(str, (theirs.fileno(), mailbox.fd, mailbox.size, memory_bytes)),
+                    *map(str, (theirs.fileno(), mailbox.fd, mailbox.size, memory_bytes, head)),
                     pass_fds=(theirs.fileno(), mailbox.fd),
                     stdin=asyncio.subprocess.DEVNULL,
                     env={**os.environ, **WORKER_ENVIRONMENT},

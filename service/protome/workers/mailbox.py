@@ -1,4 +1,4 @@
-"""Memory shared between the server and one worker, for photos, crops, volumes and meshes.
+"""Memory shared between the server and one worker, for photos, crops, heads and meshes.
 
 A mailbox belongs to one worker, which runs one task at a time, so its memory needs no allocator and
 no lock. It is anonymous memory (memfd on Linux): nothing is left behind however a process ends.

@@ -14,6 +14,7 @@ import functools
 import logging
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -48,6 +49,7 @@ class Pool:
 
     Args:
         count: workers.
+        head: path of the model's ``head.npz``.
         mailbox_bytes: size of each worker's mailbox.
         task_seconds: longest time a task may take.
         memory_bytes: most private memory of each worker; 0: no limit.
@@ -58,6 +60,7 @@ class Pool:
     def __init__(
         self,
         count: int,
+        head: Path,
         *,
         mailbox_bytes: int,
         task_seconds: float,
@@ -66,6 +69,7 @@ class Pool:
         on_wait: Callable[[float], None] = lambda _: None,
     ) -> None:
         self._count = count
+        self._head = head
         self._mailbox_bytes = mailbox_bytes
         self._task_seconds = task_seconds
         self._memory_bytes = memory_bytes
@@ -100,7 +104,7 @@ class Pool:
     async def _start_one(self) -> WorkerHandle:
         for left in reversed(range(START_TRIES)):
             try:
-                return await WorkerHandle.start(self._mailbox_bytes, self._memory_bytes)
+                return await WorkerHandle.start(self._head, self._mailbox_bytes, self._memory_bytes)
             except WorkerDied as error:
                 if not left:
                     raise
@@ -233,7 +237,9 @@ class Pool:
         seconds = REPLACEMENT_SECONDS
         while True:
             try:
-                return await WorkerHandle.start(self._mailbox_bytes, self._memory_bytes, seconds)
+                return await WorkerHandle.start(
+                    self._head, self._mailbox_bytes, self._memory_bytes, seconds
+                )
             except WorkerDied as error:
                 # A process was started, so this is a restart like any other.
                 self._on_restart()

@@ -2,14 +2,16 @@
 
 Arrays are passed in the mailbox, which also holds the number of the task in progress. The pool
 starts the program as ``python -m protome.workers.worker SOCKET_FD MAILBOX_FD MAILBOX_SIZE
-MEMORY_LIMIT``. It exits when the socket is closed, or after a task that ran out of memory, because
-libraries may not recover from that.
+MEMORY_LIMIT HEAD``; the last argument is the path of the model's ``head.npz``. It exits when the
+socket is closed, or after a task that ran out of memory, because libraries may not recover from
+that.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import pickle
 import resource
 import select
@@ -17,7 +19,8 @@ import signal
 import socket
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import cv2
@@ -26,6 +29,7 @@ from protome import system
 from protome.errors import ProtomeError, WorkerMemory
 from protome.image.prepare import prepare, warm_up
 from protome.mesh.build import build
+from protome.mesh.head import load_head
 
 from .mailbox import Mailbox
 from .protocol import LENGTH, Reply, Task, TaskError
@@ -36,7 +40,7 @@ IDLE_SECONDS: Final = 3.0
 OUT_OF_MEMORY: Final = TaskError.of(
     WorkerMemory("the task needs more memory than a worker may take")
 )
-TASKS: Final[dict[str, Callable[..., Any]]] = {"prepare": prepare, "build": build}
+Tasks = Mapping[str, Callable[..., Any]]
 
 
 def main(argv: Sequence[str]) -> None:
@@ -50,11 +54,13 @@ def main(argv: Sequence[str]) -> None:
         # Private memory of any kind; shared memory does not count.
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     with channel:
+        head = load_head(Path(argv[4]))
+        tasks: Tasks = {"prepare": prepare, "build": functools.partial(build, head)}
         warm_up()
         _send(channel, Reply())
         while (task := _next(channel)) is not None:
             mailbox.taken = task.number
-            reply = _do(task, mailbox)
+            reply = _do(task, tasks, mailbox)
             _send(channel, reply)
             if reply.error == OUT_OF_MEMORY:
                 break
@@ -66,10 +72,10 @@ def _die_with_parent() -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def _do(task: Task, mailbox: Mailbox) -> Reply[Any]:
+def _do(task: Task, tasks: Tasks, mailbox: Mailbox) -> Reply[Any]:
     try:
         inputs = [mailbox.look(parcel) for parcel in task.inputs]
-        result, outputs = TASKS[task.name](task.job, inputs)
+        result, outputs = tasks[task.name](task.job, inputs)
         start = max((parcel.end for parcel in task.inputs), default=0)
         return Reply(result, tuple(mailbox.put(outputs, start)))
     except ProtomeError as error:

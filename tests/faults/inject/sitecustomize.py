@@ -72,21 +72,29 @@ def jump_clock() -> None:
 def end_grpc() -> None:
     """gRPC shuts itself down, as it does when it meets what it did not expect."""
 
-    from grpc.aio._server import Server
+    import grpc.aio
 
-    start = Server.start
+    create = grpc.aio.server
+    # asyncio itself keeps no reference to a task.
+    tasks: list[asyncio.Task[None]] = []
 
-    async def started(self):  # type: ignore[no-untyped-def]
-        await start(self)
+    def created(*args, **options):  # type: ignore[no-untyped-def]
+        server = create(*args, **options)
+        start = server.start
 
-        async def end() -> None:
-            while fault()[0] != "end":  # noqa: ASYNC110 (told by a file)
-                await asyncio.sleep(0.05)
-            await self._server.shutdown(None)
+        async def started() -> None:
+            await start()
+            tasks.append(asyncio.create_task(end(server)))
 
-        self.ending = asyncio.create_task(end())
+        server.start = started  # type: ignore[method-assign]
+        return server
 
-    Server.start = started  # type: ignore[method-assign]
+    async def end(server) -> None:  # type: ignore[no-untyped-def]
+        while fault()[0] != "end":  # noqa: ASYNC110 (told by a file)
+            await asyncio.sleep(0.05)
+        await server.stop(None)
+
+    grpc.aio.server = created
 
 
 if "serve" in sys.orig_argv:

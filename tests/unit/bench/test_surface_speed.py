@@ -1,4 +1,4 @@
-"""volume → surface is as fast as it is meant to be, against PyMCubes in the same run."""
+"""Building a surface is as fast as it is meant to be, against PyMCubes in the same run."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ import shutil
 
 import pytest
 
-from protome.bench.surface_speed import surface_speed
+from protome.bench.surface_speed import PosedHead, surface_speed
 from protome.mesh.surface import BACKEND
-from tests.support.shapes import sphere_volume
+from tests.support.shapes import CENTRE, balls, no_hair
 
 
 @pytest.mark.skipif(
     BACKEND == "PyMCubes" and shutil.which("cc") is None, reason="no compiler, so no kernel"
 )
 def test_the_kernel_is_many_times_as_fast_as_pymcubes() -> None:
-    figures = surface_speed(sphere_volume(45.0), rounds=4)
-    assert figures["surface_speedup_standard"] >= 6
-    assert figures["surface_speedup_fine"] >= 10
+    head, vertices = balls((65.0, CENTRE))
+    figures = surface_speed(PosedHead(head, vertices, no_hair()), rounds=4)
+    assert figures["surface_speedup_standard"] >= 1.7
+    assert figures["surface_speedup_fine"] >= 4
     # Whether two cores are free is the machine's affair; that it is measured is ours.
     assert figures["surface_two_thread_scaling"] > 0

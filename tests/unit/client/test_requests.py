@@ -62,6 +62,8 @@ def test_every_option_reaches_the_request() -> None:
         "preview_first": True,
         "max_triangles": 300,
         "max_mesh_bytes": 2000,
+        "max_texture_side": 512,
+        "turn_to_front": True,
         "vertex_quality": True,
         "priority": "background",
     }

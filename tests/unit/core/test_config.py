@@ -66,14 +66,17 @@ def test_every_setting_is_a_flag_a_variable_and_a_key(name: str, tmp_path: Path)
         int: min(1234, limits["high"]),
         float: 0.75,
         str: choices[-1] if choices else "other",
+        bool: not default,
     }[type(default)]
-    flag = parser().parse_args(["--" + name.replace("_", "-"), str(value)])
-    flags = {key: given for key, given in vars(flag).items() if key != "config"}
+    dashed = name.replace("_", "-")
+    given = [f"--no-{dashed}"] if value is False else [f"--{dashed}", str(value)]
+    flag = parser().parse_args(given)
+    flags = {key: read for key, read in vars(flag).items() if key != "config"}
     expected = dataclasses.replace(Config(), **{name: value})
     assert expected != Config()
     assert load(flags, {}, None) == expected
     assert load({}, {PREFIX + name.upper(): str(value)}, None) == expected
-    text = f'{name} = "{value}"' if isinstance(value, str) else f"{name} = {value}"
+    text = f'{name} = "{value}"' if isinstance(value, str) else f"{name} = {value}".lower()
     assert load({}, {}, toml(tmp_path, text)) == expected
 
 
@@ -149,6 +152,13 @@ def test_integers_are_accepted_for_floats(tmp_path: Path) -> None:
         ("max_image_bytes", 0),
         ("max_faces", 0),
         ("chunk_bytes", 1023),
+        ("chunk_bytes", 4 << 20),
+        ("workers", 100_000),
+        ("max_batch", 100_000),
+        ("max_streams", -5),
+        ("max_connections", 1 << 40),
+        ("idle_seconds", 1e300),
+        ("worker_memory", 1 << 60),
         ("min_score", -0.1),
         ("min_score", 1.1),
         ("drain_seconds", -1.0),

@@ -14,7 +14,7 @@ from protome.demo.mesh_file import MeshFileError, read_mesh
 from protome.demo.preview import SIDE, preview, sides
 from protome.demo.render import BACKGROUND, render
 from protome.demo.view import show
-from protome.geometry import U8
+from protome.geometry import CROP_SIDE, U8
 from protome.mesh.encode import Compression, Encoding, Format, encode
 from protome.mesh.mesh import Appearance, apply_appearance
 from tests.support.shapes import sphere
@@ -32,10 +32,10 @@ def write(
     compression: Compression = Compression.NONE,
 ) -> Path:
     """A ball, its left half red and its right half blue."""
-    crop = np.empty((192, 192, 3), np.uint8)
-    crop[:, :96], crop[:, 96:] = RED, BLUE
+    crop = np.empty((CROP_SIDE, CROP_SIDE, 3), np.uint8)
+    crop[:, : CROP_SIDE // 2], crop[:, CROP_SIDE // 2 :] = RED, BLUE
     mesh = apply_appearance(sphere(40.0), appearance, crop)
-    file = folder / f"ball.{format_.name.lower()}"
+    file = folder / f"ball.{'zip' if format_ is Format.OBJ_ZIP else format_.name.lower()}"
     file.write_bytes(encode(mesh, Encoding(format_, compression, appearance)).data)
     return file
 
@@ -56,6 +56,7 @@ def shares(picture: U8) -> list[float]:
         (Format.GLB, Appearance.VERTEX_COLOURS, Compression.DRACO),
         (Format.PLY, Appearance.VERTEX_COLOURS, Compression.NONE),
         (Format.OBJ, Appearance.VERTEX_COLOURS, Compression.NONE),
+        (Format.OBJ_ZIP, Appearance.TEXTURE, Compression.NONE),
     ],
 )
 def test_a_coloured_mesh_is_read(

@@ -6,17 +6,16 @@ import numpy as np
 import pytest
 
 from protome.demo.render import BACKGROUND, Model3D, render
-from protome.geometry import U8
+from protome.geometry import CROP_SIDE, U8
 from protome.mesh.mesh import Appearance, Mesh, apply_appearance
-from protome.mesh.surface import extract
-from tests.support.shapes import sphere, sphere_volume
+from tests.support.shapes import CENTRE, ball_surface, sphere
 
 RED, BLUE = (200, 30, 30), (30, 30, 200)
 
 
 def halves() -> U8:
-    crop = np.empty((192, 192, 3), np.uint8)
-    crop[:, :96], crop[:, 96:] = RED, BLUE
+    crop = np.empty((CROP_SIDE, CROP_SIDE, 3), np.uint8)
+    crop[:, : CROP_SIDE // 2], crop[:, CROP_SIDE // 2 :] = RED, BLUE
     return crop
 
 
@@ -70,8 +69,9 @@ def test_turning_to_the_right_brings_the_left_to_the_front(ball: Model3D) -> Non
 
 
 def test_pitching_turns_the_front_down() -> None:
-    nose = np.maximum(sphere_volume(30.0), sphere_volume(8.0, (96, 96, 22)))
-    mesh = apply_appearance(extract(nose), Appearance.TEXTURE, halves())
+    nose = 8.0, (104.0, 104.0, 52.0)
+    surface = ball_surface((30.0, CENTRE), nose)
+    mesh = apply_appearance(surface, Appearance.TEXTURE, halves())
     model = Model3D(mesh.positions, mesh.normals, mesh.triangles, mesh.uv, mesh.picture)
     rows = np.flatnonzero(drawn(render(model, side=128, pitch=80)).any(axis=1))
     columns = np.flatnonzero(drawn(render(model, side=128, pitch=80)).any(axis=0))

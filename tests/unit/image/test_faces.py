@@ -139,6 +139,7 @@ def test_other_boxes_are_refused_by_their_index(box: Box) -> None:
     with pytest.raises(InvalidRequest) as error:
         faces_from_boxes([Box(10, 20, 30, 40), box], 100, 100)
     assert error.value.facts["field"] == "boxes[1]"
+    assert error.value.facts["value"] == f"{box.x:g} {box.y:g} {box.width:g} {box.height:g}"
 
 
 def test_given_boxes_keep_their_order() -> None:

@@ -61,23 +61,18 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> Looks:
     return Looks(monkeypatch)
 
 
-def whole(
-    job: PhotoJob, data: U8, monkeypatch: pytest.MonkeyPatch
-) -> tuple[PreparedPhoto, list[U8]]:
+def whole(job: PhotoJob, data: U8) -> tuple[PreparedPhoto, list[U8]]:
     """What the whole photo gives."""
-    with monkeypatch.context() as patch:
-        patch.setattr(prepare_module, "PLAIN_PLAN", DecodePlan(USEFUL_SIDE, 0))
-        patch.setattr(prepare_module, "TEXTURED_PLAN", DecodePlan(USEFUL_SIDE, 0))
-        return prepare(job, [data])
+    return prepare(job, [data], DecodePlan(USEFUL_SIDE, 0))
 
 
 def test_a_large_face_is_cut_from_half_the_size_and_is_the_same(
-    picture: Pillow.Image, looks: Looks, monkeypatch: pytest.MonkeyPatch
+    picture: Pillow.Image, looks: Looks
 ) -> None:
     data = jpeg(picture)
     photo, (crop, _) = prepare(JOB, [data])
     assert looks.steps == [2]
-    expected, (sharp, _) = whole(JOB, data, monkeypatch)
+    expected, (sharp, _) = whole(JOB, data)
     (face,), (other,) = photo.faces, expected.faces
     assert (photo.width, photo.height) == (SIDE, SIDE)
     for name in ("x", "y", "width", "height"):
@@ -88,13 +83,11 @@ def test_a_large_face_is_cut_from_half_the_size_and_is_the_same(
         assert np.abs(crop.astype(int) - sharp.astype(int)).mean() < 2
 
 
-def test_given_boxes_give_the_same_crop(
-    picture: Pillow.Image, looks: Looks, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_given_boxes_give_the_same_crop(picture: Pillow.Image, looks: Looks) -> None:
     data, job = jpeg(picture), replace(JOB, boxes=(Box(800, 300, 500, 650),))
     _, (crop, _) = prepare(job, [data])
     assert looks.steps == [2]
-    _, (sharp, _) = whole(job, data, monkeypatch)
+    _, (sharp, _) = whole(job, data)
     difference = np.abs(crop.astype(int) - sharp.astype(int))
     assert difference.mean() < 1.5
     assert np.abs(crop.std() - sharp.std()) < 0.01 * sharp.std(), "as much contrast"
@@ -104,7 +97,6 @@ def test_given_boxes_give_the_same_crop(
 def test_a_small_face_gets_the_whole_photo(
     picture: Pillow.Image,
     looks: Looks,
-    monkeypatch: pytest.MonkeyPatch,
     boxes: tuple[Box, ...],
 ) -> None:
     grey = Pillow.new("RGB", (SIDE, SIDE), (90, 100, 110))
@@ -112,7 +104,7 @@ def test_a_small_face_gets_the_whole_photo(
     data, job = jpeg(grey), replace(JOB, boxes=boxes)
     photo, pictures = prepare(job, [data])
     assert looks.steps == [2, 1]
-    expected, others = whole(job, data, monkeypatch)
+    expected, others = whole(job, data)
     assert len(photo.faces) == len(expected.faces) == 1
     assert np.abs(pictures[0].astype(int) - others[0].astype(int)).mean() < 6
 
@@ -121,7 +113,6 @@ def test_a_small_face_gets_the_whole_photo(
 def test_a_texture_is_as_sharp_as_it_can_be(
     sample_photo: bytes,
     looks: Looks,
-    monkeypatch: pytest.MonkeyPatch,
     side: int,
     steps: list[int],
 ) -> None:
@@ -129,7 +120,7 @@ def test_a_texture_is_as_sharp_as_it_can_be(
     data, job = jpeg(picture), replace(JOB, textured=True)
     _, (_, portrait) = prepare(job, [data])
     assert looks.steps == steps
-    _, (_, sharp) = whole(job, data, monkeypatch)
+    _, (_, sharp) = whole(job, data)
     assert portrait.shape == sharp.shape == (512, 512, 3)
     assert np.abs(portrait.astype(int) - sharp.astype(int)).mean() < 4
 

@@ -34,7 +34,7 @@ from tests.support.hostile_parts import (
 from tests.support.odd import ODD
 from tests.support.service import OWN_PEAK
 
-LIMITS: Final = ImageLimits(MAX_BYTES, 50_000_000, 16_800_000)
+LIMITS: Final = ImageLimits(MAX_BYTES, 52_000_000, 26_000_000)
 # Of processor time: the costliest takes half a second here.
 SECONDS: Final = 8.0
 MEMORY: Final = 700 << 20

@@ -7,26 +7,28 @@ import pytest
 
 from protome.geometry import Frame, Level
 from protome.mesh.mesh import Appearance, Mesh, apply_appearance
-from protome.mesh.surface import extract
+from protome.mesh.surface import Surface
 from protome.mesh.vertex_quality import VertexQuality, rate_vertices
 from tests.support.readers import Validator, install_validator
-from tests.support.shapes import sphere_volume
+from tests.support.shapes import ball_surface
 from tests.unit.mesh.meshes import crop
+
+
+def _lopsided() -> Surface:
+    """Two balls, so that swapped axes show."""
+    return ball_surface((30.0, (80, 110, 45)), (20.0, (120, 80, 60)), level=Level.PREVIEW)
 
 
 @pytest.fixture(scope="module")
 def meshes() -> dict[Appearance, Mesh]:
-    # Lopsided, so that swapped axes show.
-    ball = sphere_volume(30.0, (80, 110, 45), Level.PREVIEW)
-    surface = extract(np.maximum(ball, sphere_volume(20.0, (120, 80, 60), Level.PREVIEW)))
+    surface = _lopsided()
     return {appearance: apply_appearance(surface, appearance, crop()) for appearance in Appearance}
 
 
 @pytest.fixture(scope="module")
 def judged() -> dict[Appearance, Mesh]:
     """The same with the quality of each vertex, of many different values."""
-    ball = sphere_volume(30.0, (80, 110, 45), Level.PREVIEW)
-    surface = extract(np.maximum(ball, sphere_volume(20.0, (120, 80, 60), Level.PREVIEW)))
+    surface = _lopsided()
     confidence = ((surface.vertices[:, 0] + surface.vertices[:, 1]) / 400).astype(np.float32)
     quality = VertexQuality(rate_vertices(surface, Frame()).seen, confidence)
     return {look: apply_appearance(surface, look, crop(), quality=quality) for look in Appearance}

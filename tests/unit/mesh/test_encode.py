@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import zipfile
 
 import numpy as np
 import pytest
 import trimesh
+from PIL import Image as Pillow
 
 from protome.mesh.encode import SUFFIXES, Compression, EncodedMesh, Encoding, Format, choose, encode
 from protome.mesh.mesh import Appearance, Mesh
@@ -69,9 +72,45 @@ def test_stl_holds_the_triangles(meshes: dict[Appearance, Mesh]) -> None:
     assert not data.startswith(b"solid"), "readers would take it for text"
     assert len(data) == 84 + 50 * len(mesh.triangles)
     read = load(data, "stl")
-    np.testing.assert_allclose(read.triangles, mesh.positions[mesh.triangles], atol=EXACT)
+    assert b"millimetres" in data[:80]
+    expected = 1000 * mesh.positions[mesh.triangles]
+    np.testing.assert_allclose(read.triangles, expected, atol=1000 * EXACT)
     facets = np.frombuffer(data, np.dtype([("n", "<f4", 3), ("rest", "V38")]), offset=84)["n"]
     assert np.einsum("ij,ij->i", facets, read.face_normals).min() > 0.99
+
+
+def test_a_zip_holds_a_textured_obj(meshes: dict[Appearance, Mesh]) -> None:
+    mesh = meshes[Appearance.TEXTURE]
+    assert mesh.uv is not None
+    encoded = encode(mesh, Encoding(Format.OBJ_ZIP, NONE, Appearance.TEXTURE))
+    with zipfile.ZipFile(io.BytesIO(encoded.data)) as archive:
+        assert archive.testzip() is None
+        names = archive.namelist()
+        files = {name: archive.read(name) for name in names}
+    assert names == ["face.obj", "face.mtl", "face.jpg"]
+    lines = [line.split() for line in files["face.obj"].decode("ascii").splitlines()]
+    rows = {kind: np.array([line[1:] for line in lines if line[0] == kind]) for kind in ("v", "vt")}
+    positions, uv = rows["v"].astype(float), rows["vt"].astype(float)
+    corners = np.array(
+        [[part.split("/") for part in line[1:]] for line in lines if line[0] == "f"]
+    ).astype(int)
+    # Each corner has its place and its spot in the picture; rows of OBJ count from the bottom.
+    np.testing.assert_allclose(
+        positions[corners[:, :, 0] - 1], mesh.positions[mesh.triangles], atol=1e-6
+    )
+    np.testing.assert_allclose(uv[corners[:, :, 1] - 1, 0], mesh.uv[mesh.triangles, 0], atol=1e-6)
+    np.testing.assert_allclose(
+        1 - uv[corners[:, :, 1] - 1, 1], mesh.uv[mesh.triangles, 1], atol=1e-6
+    )
+    assert len(positions) == len(meshes[Appearance.NONE].positions), "seams split no positions"
+    assert ["mtllib", "face.mtl"] in lines
+    assert ["usemtl", "skin"] in lines
+    assert b"newmtl skin\n" in files["face.mtl"]
+    assert b"map_Kd face.jpg\n" in files["face.mtl"]
+    read = load(encoded.data, "zip")
+    assert isinstance(read.visual, trimesh.visual.TextureVisuals)
+    assert read.visual.material.image.size == Pillow.open(io.BytesIO(files["face.jpg"])).size
+    assert read.volume > 0
 
 
 @pytest.mark.parametrize("format_", [Format.PLY, Format.OBJ, Format.STL])
@@ -94,6 +133,7 @@ def test_the_facts_are_those_of_the_file(meshes: dict[Appearance, Mesh], format_
         hashlib.sha256(encoded.data).digest(),
         len(meshes[Appearance.NONE].positions),
         len(mesh.triangles),
+        encoded.picture_bytes,
     )
 
 
@@ -101,6 +141,7 @@ def test_the_facts_are_those_of_the_file(meshes: dict[Appearance, Mesh], format_
     Encoding(Format.GLB, DRACO, Appearance.TEXTURE),
     Encoding(Format.GLB, MESHOPT, Appearance.TEXTURE),
     Encoding(Format.PLY, NONE, Appearance.NONE),
+    Encoding(Format.OBJ_ZIP, NONE, Appearance.TEXTURE),
 ])  # fmt: skip
 def test_the_same_mesh_gives_the_same_bytes(
     meshes: dict[Appearance, Mesh], encoding: Encoding
@@ -127,6 +168,9 @@ TEXTURE, COLOURS, BARE = Appearance.TEXTURE, Appearance.VERTEX_COLOURS, Appearan
         ((Format.PLY,), (DRACO, MESHOPT), COLOURS, (Format.PLY, NONE, COLOURS)),
         ((Format.PLY,), (), TEXTURE, (Format.PLY, NONE, COLOURS)),
         ((Format.OBJ,), (), TEXTURE, (Format.OBJ, NONE, COLOURS)),
+        ((Format.OBJ_ZIP, Format.OBJ), (), BARE, (Format.OBJ_ZIP, NONE, TEXTURE)),
+        ((Format.OBJ_ZIP, Format.PLY), (DRACO,), COLOURS, (Format.OBJ_ZIP, NONE, TEXTURE)),
+        ((Format.OBJ_ZIP, Format.GLB), (DRACO,), BARE, (Format.GLB, DRACO, BARE)),
         ((Format.STL,), (), TEXTURE, (Format.STL, NONE, BARE)),
         ((Format.STL,), (), COLOURS, (Format.STL, NONE, BARE)),
     ],

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from typing import Any
 
 import numpy as np
 import pytest
 
 from protome.mesh import isosurface
+from tests.unit.mesh.composing import MALFORMED, Arguments, arguments
 
 WITHOUT_KERNEL = """
 import sys
 sys.modules["protome.mesh._kernel"] = None
-import numpy as np
 from protome.mesh import surface
-volume = np.zeros((50, 48, 48), np.uint8)
-volume[10:30, 10:30, 10:30] = 255
-found = surface.extract(volume)
-print(surface.BACKEND, surface.COMPILED, len(found.triangles))
+from tests.support.shapes import sphere
+found = sphere(40.0)
+print(surface.BACKEND, surface.COMPILED, len(found.triangles), found.source.min())
 """
 
 
@@ -27,23 +25,27 @@ def test_it_is_used_where_the_kernel_cannot_be_imported() -> None:
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT_KERNEL], capture_output=True, text=True, check=True
     )
-    # Each face of the block: 19 x 19 whole squares; half of one more along each of its 12 edges.
-    assert done.stdout.split() == ["PyMCubes", "False", str(6 * 19 * 19 * 2 + 12 * 19 * 2 + 8)]
+    backend, compiled, triangles, source = done.stdout.split()
+    assert (backend, compiled) == ("PyMCubes", "False")
+    # A ball of radius 40 has 20,106 square px; marching cubes makes about 0.75 triangles a px.
+    assert 14_000 < int(triangles) < 16_500
+    assert int(source) >= 0
 
 
-def test_nothing_occupied_gives_nothing() -> None:
-    parts = isosurface.extract(np.full((5, 6, 7), 127, np.uint8), (1.0, 1.0, 1.0), True)
-    assert all(part.shape == (0, 3) for part in parts)
+def test_nothing_gives_nothing() -> None:
+    parts = isosurface.compose(*arguments())
+    assert [len(part) for part in parts] == [0] * 5
 
 
-@pytest.mark.parametrize(
-    ("volume", "voxel", "error"),
-    [
-        (np.zeros((4, 4, 4), np.float32), (1.0, 1.0, 1.0), TypeError),
-        (np.zeros((4, 4), np.uint8), (1.0, 1.0, 1.0), ValueError),
-        (np.zeros((4, 4, 4), np.uint8), (1.0, 0.0, 1.0), ValueError),
-    ],
-)
-def test_malformed_arguments_are_refused(volume: Any, voxel: Any, error: type[Exception]) -> None:
+@pytest.mark.parametrize(("changes", "error"), MALFORMED)
+def test_malformed_arguments_are_refused(changes: Arguments, error: type[Exception]) -> None:
     with pytest.raises(error):
-        isosurface.extract(volume, voxel, True)
+        isosurface.compose(*arguments(**changes))
+
+
+def test_triangles_larger_than_a_heads_are_refused() -> None:
+    corners = np.array([[0, 0, 0], [400, 0, 0], [0, 400, 0], [0, 0, 400]], np.float32)
+    faces = np.array([[0, 2, 1], [0, 1, 3], [1, 2, 3], [2, 0, 3]], np.int32)
+    many = np.tile(faces, (500, 1))
+    with pytest.raises(OverflowError):
+        isosurface.compose(*arguments(vertices=corners, triangles=many, step=1))

@@ -1,4 +1,4 @@
-"""The compiled kernel against PyMCubes: the same surface, and manifold where PyMCubes' is not."""
+"""The compiled kernel against NumPy: the same surface, and manifold where PyMCubes' is not."""
 
 from __future__ import annotations
 
@@ -7,206 +7,208 @@ import threading
 import time
 from typing import Any
 
-import mcubes
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
+from scipy.spatial import cKDTree
 
-from protome.geometry import F32, F64, GRIDS, U8, U32, Level
+from protome.geometry import F32, I32, U8, U32
 from protome.mesh import isosurface
-from tests.support.shapes import facet_normals, seeded, sphere_volume
+from tests.support.shapes import CENTRE, balls, seeded
+from tests.unit.mesh.composing import MALFORMED, Arguments, arguments, lump, of_head
 
 try:
-    from protome.mesh import _kernel as _surface
+    from protome.mesh import _kernel
 except ImportError:
     if shutil.which("cc"):
         raise
     pytest.skip("the kernel is not built and there is no compiler", allow_module_level=True)
 
-UNIT = (1.0, 1.0, 1.0)
+Parts = tuple[F32, F32, U32, I32, F32]
+SHAPE = (12, 13, 14)
+BALL = (17.3, (26.0, 25.0, 22.0))
 
 
-def kernel(
-    volume: U8, voxel: tuple[float, float, float] = UNIT, largest: bool = False
-) -> tuple[F32, F32, U32]:
-    vertices, normals, triangles = _surface.extract(volume, voxel, largest)
+def kernel(args: tuple[Any, ...]) -> Parts:
+    vertices, normals, triangles, source, weights = _kernel.compose(*args)
     return (
         np.frombuffer(vertices, np.float32).reshape(-1, 3),
         np.frombuffer(normals, np.float32).reshape(-1, 3),
         np.frombuffer(triangles, np.uint32).reshape(-1, 3),
+        np.frombuffer(source, np.int32),
+        np.frombuffer(weights, np.float32).reshape(-1, 2),
     )
 
 
-def oracle(volume: U8) -> tuple[F64, U32]:
-    """PyMCubes on the padded volume, vertices as (x, y, z) with voxel 0's centre at 1/2."""
-    points, triangles = mcubes.marching_cubes(np.pad(volume.astype(np.float32), 1), 127.5)
-    return (points - 0.5)[:, ::-1], triangles[:, ::-1].astype(np.uint32)
-
-
-def directed_edges(triangles: U32, count: int) -> np.ndarray:
-    """Each edge as one number."""
+def assert_manifold(triangles: U32, count: int) -> None:
     t = triangles.astype(np.int64)
-    pairs = np.concatenate([t[:, [0, 1]], t[:, [1, 2]], t[:, [2, 0]]])
-    return np.asarray(pairs[:, 0] * count + pairs[:, 1])
-
-
-def half_voxels(vertices: F32 | F64) -> np.ndarray:
-    """Middle of the edge between two voxels that a vertex lies on: odd along it, even across."""
-    p = vertices.astype(np.float64) - 0.5
-    # A vertex is 1/510 from a voxel at least.
-    return 2 * np.floor(p + 1e-4).astype(np.int64) + (np.abs(p - np.round(p)) > 1e-4)
-
-
-def order(vertices: F32 | F64) -> np.ndarray:
-    """Sort the vertices of one volume, so that extractors can be compared."""
-    return np.lexsort(half_voxels(vertices).T)
-
-
-def on_a_face(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Whether the middles of two edges lie on one face of a cell."""
-    apart = np.abs(first - second)
-    odd = (first % 2 != 0) | (second % 2 != 0)
-    within = np.where(odd, apart <= 1, apart <= 2)
-    level = (apart == 0) & ~odd
-    return np.asarray(within.all(axis=1) & level.any(axis=1))
-
-
-def assert_same_surface(volume: U8) -> None:
-    """Same vertices, same lines on the faces of the cells, every edge used once each way.
-
-    Inside a cell a loop may be cut into triangles along other diagonals.
-    """
-    vertices, normals, triangles = kernel(volume)
-    points, expected = oracle(volume)
-    assert len(vertices) == len(points)
-    assert len(triangles) == len(expected)
-    if not len(points):
-        return
-    n = len(points)
-    ours, theirs = order(vertices), order(points)
-    np.testing.assert_allclose(vertices[ours], points[theirs], atol=1e-3)
-    twin = np.empty(n, np.int64)
-    twin[ours] = theirs
-    edges = directed_edges(triangles, n)
-    once = np.sort(edges)
+    starts, ends = t.ravel(), t[:, [1, 2, 0]].ravel()
+    once = np.sort(starts * count + ends)
     assert (np.diff(once) > 0).all(), "an edge is used twice in one direction"
-    assert (once == np.sort(edges % n * n + edges // n)).all(), "an edge is open"
-    a, b = twin[edges // n], twin[edges % n]
-    middles = half_voxels(points)
-    line = on_a_face(middles[a], middles[b])
-    assert line.any()
-    drawn, known = (a * n + b)[line], np.sort(directed_edges(expected, n))
-    assert (known[np.searchsorted(known, drawn, side="right") - 1] == drawn).all()
-    np.testing.assert_allclose(np.linalg.norm(normals, axis=1), 1, atol=1e-5)
+    assert (once == np.sort(ends * count + starts)).all(), "an edge is open"
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_smooth_random_volumes(seed: int) -> None:
-    shape = GRIDS[Level.STANDARD if seed == 5 else Level.PREVIEW].shape
-    noise = gaussian_filter(seeded(seed).normal(size=shape), 1.0 + seed / 2)
-    assert_same_surface(np.clip(127.5 + 90 * noise / noise.std(), 0, 255).astype(np.uint8))
+def assert_same(args: tuple[Any, ...]) -> None:
+    """Same vertices, with the same normals, triangles and weights."""
+    vertices, normals, triangles, source, weights = kernel(args)
+    points, expected, _, triangle, shares = isosurface.compose(*args)
+    assert len(vertices) == len(points)
+    assert_manifold(triangles, len(vertices))
+    away, twin = cKDTree(points).query(vertices)
+    assert away.max() < 2e-3
+    assert len(np.unique(twin)) == len(twin)
+    # Where head and hair meet within a rounding error, either may be the farther one.
+    same = source == triangle[twin]
+    assert same.mean() > 0.999
+    assert np.abs(normals - expected[twin])[same].max() < 0.02
+    assert np.abs(weights - shares[twin])[same].max() < 1e-3
 
 
-def test_all_cases_of_a_cell_with_random_values() -> None:
-    rng = seeded(0)
-    for inside in range(256):
-        corners = (inside >> np.arange(8) & 1).reshape(2, 2, 2)
-        for _ in range(4):
-            values = rng.integers(0, 128, (2, 2, 2)) + 128 * corners
-            assert_same_surface(values.astype(np.uint8))
+def noise(seed: int, width: float, shape: tuple[int, int, int] = SHAPE) -> U8:
+    values = gaussian_filter(seeded(seed).normal(size=shape), width)
+    return np.clip(127.5 + 90 * values / values.std(), 0, 255).astype(np.uint8)
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_five_hundred_small_noise_volumes(seed: int) -> None:
-    rng = seeded(seed)
-    for _ in range(500):
-        shape = rng.integers(1, 8, 3)
-        few = rng.choice([0, 127, 128, 255], shape)
-        volume = rng.integers(0, 256, shape) if seed % 2 else few
-        assert_same_surface(volume.astype(np.uint8))
+@pytest.mark.parametrize("step", [1, 2, 4])
+def test_a_ball(step: int) -> None:
+    assert_same(of_head(*balls(BALL, finer=3), step=step))
 
 
-@pytest.mark.parametrize("width", [57, 58, 59, 60, 121, 122, 123, 187])
-def test_rows_around_a_whole_number_of_words(width: int) -> None:
-    assert_same_surface(seeded(width).integers(0, 256, (4, 5, width), dtype=np.uint8))
+@pytest.mark.parametrize("step", [1, 2, 4])
+def test_balls_that_overlap_are_one(step: int) -> None:
+    head, vertices = balls(BALL, (12.0, (40.0, 26.0, 22.0)), (9.0, (24.0, 27.0, 40.0)), finer=3)
+    args = of_head(head, vertices, step=step)
+    assert_same(args)
+    points = kernel(args)[0]
+    for radius, centre in (BALL, (12.0, (40.0, 26.0, 22.0))):
+        inside = radius - np.linalg.norm(points - centre, axis=1)
+        assert inside.max() < 0.05 * step + 0.2
 
 
-def test_a_large_noise_volume() -> None:
-    assert_same_surface(seeded(1).integers(0, 256, (20, 31, 130), dtype=np.uint8))
+@pytest.mark.parametrize("step", [1, 2, 4])
+def test_hair_alone(step: int) -> None:
+    assert_same(arguments(hair=lump(SHAPE), step=step))
 
 
-@pytest.mark.parametrize("shape", [(1, 1, 1), (3, 4, 70), (20, 1, 9)])
-def test_full_volumes_touch_every_border(shape: tuple[int, int, int]) -> None:
-    assert_same_surface(np.full(shape, 255, np.uint8))
-
-
-def test_a_sphere_cut_by_the_corner() -> None:
-    assert_same_surface(sphere_volume(60.0, (0.0, 192.0, 0.0)))
-
-
-@pytest.mark.parametrize("shape", [(0, 4, 4), (4, 0, 4), (4, 4, 0), (5, 6, 7)])
-def test_nothing_occupied_gives_nothing(shape: tuple[int, int, int]) -> None:
-    assert all(len(part) == 0 for part in kernel(np.full(shape, 127, np.uint8)))
-
-
-@pytest.mark.parametrize("largest", [False, True])
+@pytest.mark.parametrize("step", [1, 2, 4])
 @pytest.mark.parametrize("seed", range(3))
-def test_pieces_normals_and_extents_are_the_fallbacks(seed: int, largest: bool) -> None:
-    voxel = (1.0, 2.0, 2.5)
-    noise = gaussian_filter(seeded(seed).normal(size=(20, 30, 70)), 0.4 * seed)
-    volume = np.clip(127.5 + 90 * noise / noise.std(), 0, 255).astype(np.uint8)
-    vertices, normals, triangles = kernel(volume, voxel, largest)
-    points, expected, faces = isosurface.extract(volume, voxel, largest)
-    assert (len(vertices), len(triangles)) == (len(points), len(faces))
-    scale = np.array(voxel[::-1], np.float32)
-    ours, theirs = order(vertices / scale), order(points / scale)
-    np.testing.assert_allclose(vertices[ours], points[theirs], atol=1e-3)
-    np.testing.assert_allclose(normals[ours], expected[theirs], atol=1e-3)
+def test_a_ball_in_random_hair(seed: int, step: int) -> None:
+    head, vertices = balls(BALL, finer=3)
+    guard = np.clip((25 - vertices[:, 2]) / 10, 0, 1).astype(np.float32)
+    assert_same(of_head(head, vertices, guard=guard, hair=noise(seed, 1.0 + seed / 2), step=step))
 
 
-def test_normals_follow_the_steepest_descent_of_the_smoothed_volume() -> None:
-    """A head's terraces: normals of neighbours differ less than those of the facets do."""
-    volume = np.where(sphere_volume(40.0) > 127, 255, 0).astype(np.uint8)
-    vertices, normals, triangles = kernel(volume, (1.0, 2.0, 2.0))
-    towards = vertices - np.array([96, 96, 50], np.float32)
-    towards /= np.linalg.norm(towards, axis=1, keepdims=True)
-    of_facets = facet_normals(vertices, triangles)
-    off = np.arccos(np.clip((normals * towards).sum(axis=1), -1, 1)).mean()
-    off_facets = np.arccos(np.clip((of_facets * towards).sum(axis=1), -1, 1)).mean()
-    assert off < 0.6 * off_facets
+def test_corners_on_nodes_and_edges_along_lines() -> None:
+    """A block whose faces lie in planes of nodes: whatever is ambiguous is decided alike."""
+    corners = np.array(np.meshgrid((3, 11), (5, 13), (1, 9), indexing="ij"), np.float32)
+    x, y, z = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1]])
+    faces = []
+    for a, b, c in ((x, y, z), (y, z, x), (z, x, y)):
+        square = [0 * a, b, b + c, c]
+        low = [int(s @ (4, 2, 1)) for s in square]
+        high = [int((s + a) @ (4, 2, 1)) for s in square]
+        faces += [(low[0], low[2], low[1]), (low[0], low[3], low[2])]
+        faces += [(high[0], high[1], high[2]), (high[0], high[2], high[3])]
+    block = np.ascontiguousarray(corners.reshape(3, 8).T)
+    args = arguments(vertices=block, triangles=np.array(faces, np.int32), step=2)
+    assert_same(args)
+    vertices, _, triangles, _, _ = kernel(args)
+    assert len(triangles) == 2 * len(vertices) - 4
+    np.testing.assert_allclose(vertices.min(axis=0), (3, 5, 1), atol=0.03)
+    np.testing.assert_allclose(vertices.max(axis=0), (11, 13, 9), atol=0.03)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_random_solids_on_nodes(seed: int) -> None:
+    """Closed meshes in any pose, inside out and through each other, their corners on nodes."""
+    rng = seeded(seed)
+    solids = int(rng.integers(1, 6))
+    faces = np.array([[0, 2, 1], [0, 1, 3], [1, 2, 3], [2, 0, 3]], np.int32)
+    vertices = rng.integers(0, 20, (4 * solids, 3)).astype(np.float32)
+    triangles = np.concatenate([faces + 4 * s for s in range(solids)])
+    args = arguments(vertices=vertices, triangles=triangles, step=int(rng.choice([1, 2])))
+    points, _, found, source, weights = kernel(args)
+    assert len(points) == len(isosurface.compose(*args)[0])
+    assert_manifold(found, len(points))
+    corners = vertices[triangles[source]]
+    shares = np.concatenate([1 - weights.sum(axis=1, keepdims=True), weights], axis=1)
+    on = (shares[:, :, None] * corners).sum(axis=1)
+    assert np.linalg.norm(on - points, axis=1).max(initial=0) < 0.03
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_noise_is_manifold(seed: int) -> None:
+    """PyMCubes' is not: only the vertices are compared."""
+    hair = seeded(seed).integers(0, 256, SHAPE, dtype=np.uint8)
+    vertices, normals, triangles, _, _ = kernel(arguments(hair=hair, step=4))
+    assert_manifold(triangles, len(vertices))
+    np.testing.assert_allclose(np.linalg.norm(normals, axis=1), 1, atol=1e-4)
+
+
+@pytest.mark.parametrize("step", [1, 2, 4])
+def test_vertices_are_spaced_as_numpy_spaces_them(step: int) -> None:
+    head, vertices = balls((34.0, (60.0, 60.0, 50.0)), (20.0, (85.0, 60.0, 50.0)), finer=4)
+    hair = lump((26, 30, 30), 0.4)
+    args = of_head(head, vertices, hair=hair, step=step, rounds=0)
+    plain = kernel(args)
+    expected = isosurface.relax(plain, *args[:4], step, 3)
+    spaced = kernel((*args[:5], 3))
+    np.testing.assert_array_equal(spaced[2], plain[2])
+    assert np.abs(spaced[0] - plain[0]).max() > 0.1 * step
+    # A vertex whose walk ends at the limit of steps or on an edge may stop elsewhere.
+    away = np.linalg.norm(spaced[0] - expected[0], axis=1)
+    assert (away < 1e-3 * step).mean() > 0.999
+    same = (spaced[3] == expected[3]) & (away < 1e-3 * step)
+    assert np.abs(spaced[1] - expected[1])[same].max() < 0.02
+    assert np.abs(spaced[4] - expected[4])[same].max() < 0.02
+
+
+@pytest.mark.parametrize("shape", [(4, 4, 4), (5, 6, 7), (40, 52, 52), (62, 62, 62)])
+def test_a_full_grid_of_hair_is_a_round_body(shape: tuple[int, int, int]) -> None:
+    args = arguments(hair=np.full(shape, 255, np.uint8), step=4)
+    vertices, _, triangles, _, _ = kernel(args)
+    assert_manifold(triangles, len(vertices))
+    assert (vertices > 0).all()
+    assert (vertices < 4 * np.array(shape[::-1])).all()
+
+
+def test_nothing_gives_nothing() -> None:
+    assert [len(part) for part in _kernel.compose(*arguments())] == [0] * 5
 
 
 @pytest.mark.parametrize(
     ("args", "error"),
     [
         ((), TypeError),
-        ((None, UNIT, True), TypeError),
-        (("volume", UNIT, True), TypeError),
-        ((np.zeros((4, 4, 4), np.float32), UNIT, True), TypeError),
-        ((np.zeros((4, 4, 4), np.int8), UNIT, True), TypeError),
-        ((np.zeros((4, 4), np.uint8), UNIT, True), ValueError),
-        ((np.zeros((4, 4, 4, 4), np.uint8), UNIT, True), ValueError),
-        ((b"12345678", UNIT, True), ValueError),
-        ((np.zeros((4, 4, 8), np.uint8)[:, :, ::2], UNIT, True), ValueError),
-        ((np.zeros((4, 4, 4), np.uint8), (1.0, 1.0), True), TypeError),
-        ((np.zeros((4, 4, 4), np.uint8), (1.0, 1.0, "1"), True), TypeError),
-        ((np.zeros((4, 4, 4), np.uint8), (1.0, 0.0, 1.0), True), ValueError),
-        ((np.zeros((4, 4, 4), np.uint8), (1.0, float("nan"), 1.0), True), ValueError),
-        ((np.zeros((4, 4, 4), np.uint8), (1.0, 1.0, float("inf")), True), ValueError),
+        (arguments()[:5], TypeError),
+        ((None, *arguments()[1:]), TypeError),
+        (("vertices", *arguments()[1:]), TypeError),
+        (arguments(step="1"), TypeError),
+        (arguments(rounds=None), TypeError),
+        (arguments(hair=np.zeros((8, 8, 16), np.uint8)[:, :, ::2]), ValueError),
+        *((arguments(**changes), error) for changes, error in MALFORMED),
     ],
 )
 def test_malformed_arguments_are_refused(args: tuple[Any, ...], error: type[Exception]) -> None:
     with pytest.raises(error):
-        _surface.extract(*args)
+        _kernel.compose(*args)
+
+
+def test_triangles_larger_than_a_heads_are_refused() -> None:
+    corners = np.array([[0, 0, 0], [400, 0, 0], [0, 400, 0], [0, 0, 400]], np.float32)
+    faces = np.array([[0, 2, 1], [0, 1, 3], [1, 2, 3], [2, 0, 3]], np.int32)
+    args: Arguments = {"vertices": corners, "triangles": np.tile(faces, (500, 1)), "step": 1}
+    with pytest.raises(OverflowError):
+        _kernel.compose(*arguments(**args))
 
 
 def test_the_interpreter_runs_on_meanwhile() -> None:
-    volume = seeded(0).integers(0, 256, (100, 96, 96), dtype=np.uint8)
+    args = of_head(*balls((60.0, CENTRE), finer=6), step=1, rounds=3)
     span: list[float] = []
 
     def work() -> None:
         began = time.perf_counter()
-        _surface.extract(volume, UNIT, True)
+        _kernel.compose(*args)
         span.extend([began, time.perf_counter()])
 
     thread = threading.Thread(target=work)

@@ -8,8 +8,8 @@ import trimesh
 
 from protome.geometry import CROP_SIDE, METRES_PER_PIXEL, U8, crop_to_mesh
 from protome.mesh.mesh import Appearance, apply_appearance
-from protome.mesh.surface import Surface, extract
-from tests.support.shapes import CENTRE, seeded, sphere, sphere_volume
+from protome.mesh.surface import Surface
+from tests.support.shapes import CENTRE, ball_surface, seeded, sphere
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def test_the_mesh_is_right_side_out(ball: Surface, crop: U8, appearance: Appeara
 )
 def test_directions(shift: tuple[int, int, int], axis: int, sign: int, crop: U8) -> None:
     x, y, z = (a + b for a, b in zip(CENTRE, shift, strict=True))
-    mesh = apply_appearance(extract(sphere_volume(30.0, (x, y, z))), Appearance.NONE, crop)
+    mesh = apply_appearance(ball_surface((30.0, (x, y, z))), Appearance.NONE, crop)
     middle = (mesh.positions.min(axis=0) + mesh.positions.max(axis=0)) / 2
     expected = np.zeros(3)
     expected[axis] = sign * sum(shift) * METRES_PER_PIXEL

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import trimesh
 
 from protome.geometry import Level
 from protome.mesh.simplify import MeshBudget, distance, simplify, simplify_to_budget
-from protome.mesh.surface import MIN_TRIANGLES, Surface, extract
+from protome.mesh.surface import MIN_TRIANGLES, Surface, compose
 from tests.support.shapes import (
     CENTRE,
     as_trimesh,
     edge_uses,
-    occupancy,
+    head_of,
+    no_hair,
     radii,
     sphere,
-    voxel_centres,
 )
 
 
@@ -99,9 +100,11 @@ def test_out_of_reach_the_smallest_is_given() -> None:
 
 @pytest.mark.parametrize("triangles", [500, 1000, 3000])
 def test_thin_parts_stay_closed(triangles: int) -> None:
-    x, y, z = voxel_centres(Level.STANDARD)
-    plate = np.minimum(40 - np.hypot(x - 96, y - 96) + 0 * z, 3 - np.abs(z - 50))
-    ball = 25 - np.sqrt((x - 96) ** 2 + (y - 96) ** 2 + (z - 50) ** 2)
-    simple = simplify(extract(occupancy(np.maximum(plate, ball))), triangles)
+    plate = trimesh.creation.cylinder(40, 6)
+    ball = trimesh.creation.icosphere(4, 25)
+    vertices = np.concatenate([plate.vertices, ball.vertices]) + CENTRE
+    faces = np.concatenate([plate.faces, ball.faces + len(plate.vertices)])
+    full = compose(head_of(faces), vertices.astype(np.float32), no_hair(), Level.STANDARD)
+    simple = simplify(full, triangles)
     assert 0.85 * triangles <= len(simple.triangles) <= triangles
     assert (edge_uses(simple)[0] == 2).all()

@@ -9,13 +9,13 @@ import trimesh
 from protome.geometry import CROP_SIDE, F64, Frame
 from protome.mesh.surface import Surface
 from protome.mesh.visibility import visibility
-from tests.support.shapes import CENTRE, radii, sphere
+from tests.support.shapes import CENTRE, loose_surface, radii, sphere
 
 
 def ball(radius: float, centre: tuple[float, float, float], finer: int) -> Surface:
     """A ball whose triangles are as large as ``finer`` leaves them."""
     shape = trimesh.creation.icosphere(subdivisions=finer, radius=radius)
-    return Surface(
+    return loose_surface(
         (shape.vertices + centre).astype(np.float32),
         np.asarray(shape.vertices / radius, np.float32),
         shape.faces.astype(np.uint32),
@@ -23,7 +23,7 @@ def ball(radius: float, centre: tuple[float, float, float], finer: int) -> Surfa
 
 
 def together(first: Surface, second: Surface) -> Surface:
-    return Surface(
+    return loose_surface(
         np.concatenate([first.vertices, second.vertices]),
         np.concatenate([first.normals, second.normals]),
         np.concatenate([first.triangles, second.triangles + np.uint32(len(first.vertices))]),

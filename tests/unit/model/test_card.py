@@ -6,13 +6,11 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from protome.geometry import Level
 from protome.model.card import SHIPPED, Model, ModelError, load_model
 
 Card = dict[str, Any]
@@ -20,11 +18,13 @@ Card = dict[str, Any]
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A small stand-in: the loader does not look into the ONNX file."""
+    """A small stand-in: the loader does not look into the files that the card describes."""
     onnx = b"not really a network"
     (tmp_path / "model.onnx").write_bytes(onnx)
     card = json.loads((SHIPPED / "model.json").read_text(encoding="utf-8"))
     card["digest"] = hashlib.sha256(onnx).hexdigest()
+    (tmp_path / "head.npz").write_bytes(b"not really a head")
+    card["head"]["sha256"] = hashlib.sha256(b"not really a head").hexdigest()
     (tmp_path / "model.json").write_text(json.dumps(card), encoding="utf-8")
     return tmp_path
 
@@ -42,14 +42,18 @@ def test_the_shipped_model_is_whole(model: Model) -> None:
     assert model.version
     assert model.licence
     assert model.training_data
-    assert model.levels
+    head = (SHIPPED / "head.npz").read_bytes()
+    card = json.loads((SHIPPED / "model.json").read_text(encoding="utf-8"))
+    assert hashlib.sha256(head).hexdigest() == card["head"]["sha256"]
+    assert model.head == SHIPPED / "head.npz"
+    assert 1000 < model.vertex_count < 15_900
 
 
 def test_a_good_folder_loads(folder: Path) -> None:
     assert load_model(folder).onnx == b"not really a network"
 
 
-@pytest.mark.parametrize("name", ["model.onnx", "model.json"])
+@pytest.mark.parametrize("name", ["model.onnx", "head.npz", "model.json"])
 def test_a_missing_file(folder: Path, name: str) -> None:
     (folder / name).unlink()
     with pytest.raises(ModelError, match="cannot read the model"):
@@ -61,11 +65,12 @@ def test_a_missing_folder(tmp_path: Path) -> None:
         load_model(tmp_path / "none")
 
 
-def test_a_truncated_network_is_noticed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["model.onnx", "head.npz"])
+def test_a_truncated_file_is_noticed(tmp_path: Path, name: str) -> None:
     shutil.copytree(SHIPPED, tmp_path / "model")
-    file = tmp_path / "model" / "model.onnx"
+    file = tmp_path / "model" / name
     file.write_bytes(file.read_bytes()[:-1])
-    with pytest.raises(ModelError, match="SHA-256"):
+    with pytest.raises(ModelError, match=f"{name} has SHA-256"):
         load_model(tmp_path / "model")
 
 
@@ -96,13 +101,20 @@ def test_json_that_is_no_card(folder: Path, text: str) -> None:
         lambda card: card["crop_rule"].update(side=10**400),
         lambda card: card["confidence"].update(slope=float("nan")),
         lambda card: card["crop_rule"].update(drop=float("nan")),
-        lambda card: card.update(outputs={}),
-        lambda card: card.update(outputs=[]),
-        lambda card: card.update(outputs={"HUGE": card["outputs"]["STANDARD"]}),
-        lambda card: card["outputs"]["STANDARD"].update(shape=["n", 96, 96, 100]),
-        lambda card: card["outputs"]["STANDARD"].update(dtype="float32"),
-        lambda card: card["outputs"]["STANDARD"].pop("name"),
-        lambda card: card["input"].update(shape=["n", 3, 192, 192]),
+        lambda card: card.pop("vertices"),
+        lambda card: card["vertices"].update(shape=["n", 3, 9000]),
+        lambda card: card["vertices"].update(shape=["n"]),
+        lambda card: card["vertices"].update(shape=["n", "many", 3]),
+        lambda card: card["vertices"].update(dtype="float16"),
+        lambda card: card["vertices"].pop("name"),
+        lambda card: card.pop("hair"),
+        lambda card: card["hair"].update(shape=["n", 52, 52, 40]),
+        lambda card: card["hair"].update(dtype="float32"),
+        lambda card: card["grid"].update(crop_side_px=192),
+        lambda card: card.pop("head"),
+        lambda card: card["head"].update(sha256="0" * 64),
+        lambda card: card.update(head=[]),
+        lambda card: card["input"].update(shape=["n", 3, 208, 208]),
         lambda card: card["input"].update(shape=5),
         lambda card: card["input"].update(dtype="float16"),
         lambda card: card.update(digest="0" * 64),
@@ -111,9 +123,10 @@ def test_json_that_is_no_card(folder: Path, text: str) -> None:
     ],
     ids=[
         "no digest", "no name", "no rule", "no anchor", "wide side", "zero side", "negative side",
-        "endless side", "slope is nan", "drop is nan", "no outputs", "list of outputs",
-        "unknown level", "turned output",
-        "float output", "nameless output", "turned input", "shapeless input", "half input",
+        "endless side", "slope is nan", "drop is nan", "no vertices",
+        "turned vertices", "shapeless vertices", "vertices without number", "half vertices",
+        "nameless vertices", "no hair", "turned hair", "float hair", "other grid", "no head",
+        "wrong head", "list as head", "turned input", "shapeless input", "half input",
         "wrong digest", "wrong landmarks", "wrong pose",
     ],
 )  # fmt: skip
@@ -121,20 +134,3 @@ def test_a_card_that_is_wrong(folder: Path, change: Callable[[Card], object]) ->
     edit(folder, change)
     with pytest.raises(ModelError):
         load_model(folder)
-
-
-@pytest.mark.parametrize(
-    ("own", "wanted", "source"),
-    [
-        ({Level.STANDARD}, Level.PREVIEW, Level.STANDARD),
-        ({Level.STANDARD}, Level.FINE, Level.STANDARD),
-        ({Level.PREVIEW, Level.FINE}, Level.STANDARD, Level.FINE),
-        ({Level.PREVIEW, Level.FINE}, Level.PREVIEW, Level.PREVIEW),
-        ({Level.PREVIEW}, Level.FINE, Level.PREVIEW),
-        (set(Level), Level.FINE, Level.FINE),
-    ],
-)
-def test_levels_are_made_from_the_next_finer(
-    model: Model, own: set[Level], wanted: Level, source: Level
-) -> None:
-    assert replace(model, outputs=dict.fromkeys(own, "o")).source(wanted) is source

@@ -14,7 +14,7 @@ from protome.model.cap import Cap
 from protome.model.card import ModelError
 from protome.model.engine import Engine
 from protome.model.session import Runner, out_of_memory
-from tests.unit.model.outputs import Feeds, Wrapped, standard, volumes, with_session
+from tests.unit.model.outputs import Feeds, Wrapped, assert_same, with_session
 
 
 class ShortOfMemory(Wrapped):
@@ -37,21 +37,20 @@ def test_a_batch_that_does_not_fit_is_split_and_the_next_is_smaller(
     engine: Engine, crops: list[U8]
 ) -> None:
     crops = crops[:4]
-    whole = volumes(engine, crops)
+    whole = engine.run(crops)
     short = ShortOfMemory(engine.session, 2)
     engine = with_session(engine, short)
-    for together, alone in zip(volumes(engine, crops), whole, strict=True):
-        assert np.abs(together.astype(int) - alone).max() <= 1
+    assert_same(engine.run(crops), whole)
     # What failed once is not tried again.
     assert short.sizes == [4, 2, 2]
-    volumes(engine, crops)
+    engine.run(crops)
     assert short.sizes == [4, 2, 2, 2, 2]
 
 
 def test_no_room_for_a_single_face_is_an_error(engine: Engine, crops: list[U8]) -> None:
     engine = with_session(engine, ShortOfMemory(engine.session, 0))
     with pytest.raises(RuntimeError, match="allocate"):
-        volumes(engine, crops[:3])
+        engine.run(crops[:3])
 
 
 def test_other_errors_are_not_taken_for_a_lack_of_memory() -> None:
@@ -89,19 +88,19 @@ WRONG: dict[str, Spoil] = {
 }
 
 
-@pytest.mark.parametrize("output", ["landmarks", "pose", "landmark_error"])
+@pytest.mark.parametrize("output", ["vertices", "landmarks", "pose", "landmark_error"])
 @pytest.mark.parametrize("wrong", WRONG)
 def test_a_face_of_which_the_network_says_no_numbers_is_marked(
     engine: Engine, crops: list[U8], output: str, wrong: str
 ) -> None:
     name = getattr(engine.model, output)
     assert name is not None
-    whole = engine.run(crops[:3], standard(crops[:3]))
+    whole = engine.run(crops[:3])
     confused = with_session(engine, Confused(engine.session, name, WRONG[wrong]))
-    found = confused.run(crops[:3], standard(crops[:3]))
+    found = confused.run(crops[:3])
     assert [prediction.sound for prediction in found] == [True, False, True]
     for index in (0, 2):
-        for extra in ("landmarks", "pose", "landmark_error"):
+        for extra in ("vertices", "landmarks", "pose", "landmark_error"):
             np.testing.assert_array_equal(
                 getattr(found[index], extra), getattr(whole[index], extra)
             )
@@ -114,11 +113,11 @@ def test_a_pose_without_an_axis_and_a_negative_error_are_no_answers(
     flat = Confused(real, str(engine.model.pose), lambda pose: pose[:, 2].fill(0))
     below = Confused(real, str(engine.model.landmark_error), lambda error: error.fill(-1))
     for session in (flat, below):
-        found = with_session(engine, session).run(crops[:3], standard(crops[:3]))
+        found = with_session(engine, session).run(crops[:3])
         assert [prediction.sound for prediction in found] == [True, False, True]
 
 
-@pytest.mark.parametrize("output", ["landmarks", "pose", "landmark_error"])
+@pytest.mark.parametrize("output", ["vertices", "hair", "landmarks", "pose", "landmark_error"])
 def test_outputs_of_another_shape_are_refused(engine: Engine, crops: list[U8], output: str) -> None:
     real, name = engine.session, str(getattr(engine.model, output))
 
@@ -128,7 +127,7 @@ def test_outputs_of_another_shape_are_refused(engine: Engine, crops: list[U8], o
             return {**values, name: values[name][:, :-1]}
 
     with pytest.raises(ModelError, match=name):
-        with_session(engine, Cut(real)).run(crops[:2], standard(crops[:2]))
+        with_session(engine, Cut(real)).run(crops[:2])
 
 
 def test_after_a_shortage_larger_batches_are_tried_again(
@@ -137,13 +136,13 @@ def test_after_a_shortage_larger_batches_are_tried_again(
     short = ShortOfMemory(engine.session, 2)
     engine = with_session(engine, short)
     monkeypatch.setattr(engine, "_cap", Cap(4, patience=6))
-    volumes(engine, crops[:4])
+    engine.run(crops[:4])
     assert engine.cap == 2
     # The memory was somebody else's, who gives it back.
     short.room = 4
     while engine.cap == 2:
         assert len(short.sizes) < 20
-        volumes(engine, crops[:4])
+        engine.run(crops[:4])
     assert short.sizes == [4, *[2] * 6]
-    volumes(engine, crops[:4])
+    engine.run(crops[:4])
     assert short.sizes[-1] == 4

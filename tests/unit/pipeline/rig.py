@@ -4,33 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import cast
 
 import numpy as np
 
-from protome.geometry import U8, Level
+from protome.geometry import HAIR_SHAPE, U8
 from protome.model.engine import Engine, Prediction
 from protome.pipeline.inference import Inference, Inferred
 from protome.scheduling.batcher import BatchFacts
 from protome.scheduling.fair_queue import Turn
 
-LEVELS = (Level.STANDARD,)
 NEVER = float("inf")
 
 
-class FakeModel:
-    """FINE is large."""
-
-    def large(self, levels: Collection[Level]) -> bool:
-        return Level.FINE in levels
-
-
 class FakeEngine:
-    """Answers a crop with a volume of its first byte; holds each run until told to go on."""
+    """Answers a crop with a vertex made of its first byte; holds each run until told to go on."""
 
-    model = FakeModel()
     max_batch = 4
 
     def __init__(self, in_flight: int = 1) -> None:
@@ -44,7 +35,7 @@ class FakeEngine:
     def rows(self, count: int) -> int:
         return 4 if count == 3 else count
 
-    def run(self, crops: Sequence[U8], wanted: Sequence[Collection[Level]]) -> list[Prediction]:
+    def run(self, crops: Sequence[U8]) -> list[Prediction]:
         names = [int(crop.ravel()[0]) for crop in crops]
         self.batches.append(names)
         self.began.release()
@@ -52,20 +43,19 @@ class FakeEngine:
         if self.fails & set(names):
             raise RuntimeError("out of memory")
         return [
-            Prediction({level: np.full((1, 1, 1), name, np.uint8) for level in levels})
-            for name, levels in zip(names, wanted, strict=True)
+            Prediction(np.full((1, 3), name, np.float32), np.zeros(HAIR_SHAPE, np.uint8))
+            for name in names
         ]
 
 
 class Bench:
     """An inference over a fake engine."""
 
-    def __init__(self, capacity: int, in_flight: int = 1) -> None:
+    def __init__(self, in_flight: int = 1) -> None:
         self.engine = FakeEngine(in_flight)
         self.seen: list[BatchFacts] = []
         self.inference = Inference(
             cast(Engine, self.engine),
-            capacity=capacity,
             on_batch=self.seen.append,
         )
 
@@ -74,12 +64,11 @@ class Bench:
         name: int,
         deadline: float = NEVER,
         stream: str | None = None,
-        levels: Collection[Level] = LEVELS,
     ) -> asyncio.Task[Inferred]:
         """Send a face and let it reach the queue."""
         crop = np.full((1, 1, 3), name, np.uint8)
         latest = deadline - self.inference.times.predict(1)
-        task = asyncio.create_task(self.inference.infer(crop, levels, Turn(stream), latest))
+        task = asyncio.create_task(self.inference.infer(crop, Turn(stream), latest))
         for _ in range(3):
             await asyncio.sleep(0)
         return task
@@ -94,8 +83,8 @@ class Bench:
 
 
 @asynccontextmanager
-async def bench(capacity: int = 8, in_flight: int = 1) -> AsyncIterator[Bench]:
-    made = Bench(capacity, in_flight)
+async def bench(in_flight: int = 1) -> AsyncIterator[Bench]:
+    made = Bench(in_flight)
     made.inference.start()
     try:
         async with asyncio.timeout(20):
@@ -106,4 +95,4 @@ async def bench(capacity: int = 8, in_flight: int = 1) -> AsyncIterator[Bench]:
 
 
 def name_of(answer: Inferred) -> int:
-    return int(answer.prediction.volumes[Level.STANDARD].ravel()[0])
+    return int(answer.prediction.vertices[0, 0])

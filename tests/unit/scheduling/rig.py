@@ -24,7 +24,6 @@ class Rig:
     """A batcher and its clock."""
 
     max_batch: int = 3
-    capacity: int = 5
     in_flight: int = 1
     lanes: int = 1
     clock: Clock = field(default_factory=Clock)
@@ -32,7 +31,6 @@ class Rig:
     def __post_init__(self) -> None:
         self.batcher: Batcher[int] = Batcher(
             max_batch=self.max_batch,
-            capacity=self.capacity,
             clock=self.clock,
             in_flight=self.in_flight,
             lanes=self.lanes,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from protome.scheduling.batcher import QueueFull, Reason
+from protome.scheduling.batcher import Reason
 from tests.unit.scheduling.rig import INFINITE, Rig, items
 
 
@@ -21,19 +21,6 @@ def test_batches_are_full_and_in_order() -> None:
     assert rig.take() == ([0, 1, 2], [])
     assert rig.take() == ([3, 4], [])
     assert rig.take() == ([], [])
-
-
-def test_a_full_queue_refuses_until_something_leaves() -> None:
-    rig = Rig()
-    entries = [rig.batcher.put(item) for item in range(5)]
-    with pytest.raises(QueueFull):
-        rig.batcher.put(5)
-    assert rig.batcher.withdraw(entries[2])
-    rig.batcher.put(6)
-    with pytest.raises(QueueFull):
-        rig.batcher.put(7)
-    assert rig.take() == ([0, 1, 3], [])
-    assert rig.take() == ([4, 6], [])
 
 
 def test_expired_entries_do_not_take_a_place_in_the_batch() -> None:
@@ -119,7 +106,7 @@ def test_every_lane_teaches() -> None:
 
 
 def test_a_second_batch_leaves_early_only_when_full_urgent_or_draining() -> None:
-    rig = Rig(capacity=20, in_flight=2)
+    rig = Rig(in_flight=2)
     rig.learn(1, 1.0)
     rig.batcher.put(1)
     rig.batcher.take()
@@ -175,7 +162,7 @@ def test_failed_batches_teach_nothing() -> None:
 
 
 def test_the_wait_for_the_batch_before_is_not_learned() -> None:
-    rig = Rig(capacity=20, in_flight=2)
+    rig = Rig(in_flight=2)
     for item in range(6):
         rig.batcher.put(item)
     first, second = rig.batcher.take(), rig.batcher.take()

@@ -10,16 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
-    MultipleResults,
     RuleBasedStateMachine,
     consumes,
     invariant,
-    multiple,
     precondition,
     rule,
 )
 
-from protome.scheduling.batcher import Batch, Batcher, QueueFull, Reason
+from protome.scheduling.batcher import Batch, Batcher, Reason
 from protome.scheduling.fair_queue import Entry, Turn
 from tests.unit.scheduling.rig import INFINITE, Clock, Rig, items
 
@@ -35,7 +33,7 @@ class Schedules(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.rig = Rig(max_batch=3, capacity=6, in_flight=self.in_flight, lanes=self.lanes)
+        self.rig = Rig(max_batch=3, in_flight=self.in_flight, lanes=self.lanes)
         self.waiting: list[Entry[int]] = []
         self.streams: dict[int, str | None] = {}
         self.running: list[Batch[int]] = []
@@ -47,14 +45,10 @@ class Schedules(RuleBasedStateMachine):
         wait=st.sampled_from([-1.0, 0.0, 0.5, 1.0, 3.0, 20.0, INFINITE]),
         stream=st.sampled_from(STREAMS),
     )
-    def put(self, wait: float, stream: str | None) -> Entry[int] | MultipleResults[Entry[int]]:
+    def put(self, wait: float, stream: str | None) -> Entry[int]:
         item, self.next = self.next, self.next + 1
         latest = self.rig.clock.now + wait
         batcher = self.rig.batcher
-        if len(self.waiting) == 6:
-            with pytest.raises(QueueFull):
-                batcher.put(item, Turn(stream), latest_start=latest)
-            return multiple()
         entry = batcher.put(item, Turn(stream), latest_start=latest)
         assert entry.queued_at == self.rig.clock.now
         self.waiting.append(entry)
@@ -128,8 +122,8 @@ class Schedules(RuleBasedStateMachine):
         assert not self.waiting
 
     @invariant()
-    def the_length_is_right_and_bounded(self) -> None:
-        assert len(self.rig.batcher) == len(self.waiting) <= 6
+    def the_length_is_right(self) -> None:
+        assert len(self.rig.batcher) == len(self.waiting)
 
     @invariant()
     def the_age_is_right(self) -> None:
@@ -160,7 +154,7 @@ TestSchedules.settings = TestPairs.settings = TestLanes.settings = settings(
 @given(st.integers(1, 5), st.lists(st.booleans(), max_size=30))
 @settings(deadline=None, derandomize=True, database=None)
 def test_everyone_who_stays_is_answered_once(max_batch: int, stays: list[bool]) -> None:
-    rig = Rig(max_batch, capacity=30)
+    rig = Rig(max_batch)
     for item, stay in enumerate(stays):
         entry = rig.batcher.put(item)
         if not stay:
@@ -177,7 +171,7 @@ class Picture:
 
 def test_withdrawn_entries_are_not_kept() -> None:
     """Their pictures would pile up while clients come and go and the engine is busy."""
-    batcher: Batcher[Picture] = Batcher(max_batch=3, capacity=5, clock=Clock())
+    batcher: Batcher[Picture] = Batcher(max_batch=3, clock=Clock())
     alive: weakref.WeakSet[Picture] = weakref.WeakSet()
     kept = batcher.put(Picture())
     alive.add(kept.item)
@@ -194,7 +188,7 @@ def test_withdrawn_entries_are_not_kept() -> None:
 def test_pictures_do_not_wait_for_the_collector_of_garbage(way: str) -> None:
     """It comes seldom, and each face has a volume of a megabyte."""
     rig = Rig()
-    batcher: Batcher[Picture] = Batcher(max_batch=1, capacity=5, clock=rig.clock)
+    batcher: Batcher[Picture] = Batcher(max_batch=1, clock=rig.clock)
     picture = Picture()
     alive = weakref.ref(picture)
     gc.disable()

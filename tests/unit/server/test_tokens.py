@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from protome.errors import OverQuota, Unauthenticated
-from protome.server.tokens import TokenFileError, Tokens, new_token, read
+from protome.server.tokens import TokenFileError, Tokens, append_entry, new_token, read
 
 
 @dataclass
@@ -76,6 +76,42 @@ def test_a_new_token_is_accepted(file: Path) -> None:
     file.write_text(text)
     assert Tokens(file, Clock()).check([f"Bearer {token}"]).name == "shop"
     assert token not in text
+
+
+@pytest.mark.parametrize("name", ["a.shop@example-1.org", "A_1", "x" * 64])
+def test_every_valid_name_gets_an_entry(file: Path, name: str) -> None:
+    token, text = new_token(name)
+    file.write_text(text)
+    assert Tokens(file, Clock()).check([f"Bearer {token}"]).name == name
+
+
+@pytest.mark.parametrize("name", ["", "a shop", 'a"]', "a\nb", "x" * 65])
+def test_other_names_get_no_token(name: str) -> None:
+    with pytest.raises(TokenFileError, match="name"):
+        new_token(name)
+
+
+@pytest.mark.parametrize("before", [None, "", "\n", "end", "end\n"])
+def test_an_entry_is_appended(file: Path, before: str | None) -> None:
+    if before is not None:
+        text = before.replace("end", table("lab", "other"))
+        file.write_text(text if before.endswith("\n") else text.rstrip("\n"))
+    token, entry = new_token("shop")
+    append_entry(file, "shop", entry)
+    tokens = Tokens(file, Clock())
+    assert tokens.check([f"Bearer {token}"]).name == "shop"
+    if before is None:
+        assert file.stat().st_mode & 0o777 == 0o600
+    elif before.startswith("end"):
+        assert tokens.check(["Bearer other"]).name == "lab"
+
+
+@pytest.mark.parametrize("text", [table("shop", "s3cret"), "no toml ["])
+def test_no_entry_is_appended_to_a_file_that_would_be_invalid(file: Path, text: str) -> None:
+    file.write_text(text)
+    with pytest.raises(TokenFileError, match=r"tokens\.toml"):
+        append_entry(file, "shop", new_token("shop")[1])
+    assert file.read_text() == text
 
 
 def test_a_replaced_file_is_read_within_a_second(file: Path) -> None:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from typing import Any, cast
 
 import pytest
 from prometheus_client import generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
+from protome import __version__
+from protome.model.card import Model
 from protome.scheduling.batcher import BatchFacts, Reason
 from protome.scheduling.learned_times import Affine
 from protome.server import status
+from protome.server.state_metrics import describe_server, watch_parts
 from protome.telemetry.metrics import METHODS, STAGES, Metrics
 
 # Types of the default collectors, which name their metrics by the same rules.
@@ -31,6 +35,8 @@ UNITS = (
     "ratio",
 )
 WRONG_UNITS = re.compile(r"_(ms|milliseconds|minutes|kb|kib|mb|percent)(_|$)")
+
+SECONDS = "protome_request_duration_seconds_count"
 
 
 @dataclass(frozen=True)
@@ -57,15 +63,15 @@ class Parts:
 @pytest.fixture
 def metrics() -> Metrics:
     made = Metrics()
-    made.describe("1", Card("net", "2", "ab"), "CPU")
-    parts = Parts()
+    describe_server(made, cast(Model, Card("net", "2", "ab")), "CPU")
+    parts: Any = Parts()
     parts.times.observe(1, 0.03)
     parts.times.observe(2, 0.05)
-    made.watch(parts, parts, parts, parts)
+    watch_parts(made, parts, parts, parts, parts)
     made.began()
     made.began()
-    made.ended("Reconstruct", "OK", 0.2)
-    made.first_mesh("Reconstruct", 0.1)
+    made.ended("http", "Reconstruct", "OK", "", 0.2)
+    made.first_mesh("http", "Reconstruct", 0.1)
     made.stage("decode", 0.01)
     made.batch(BatchFacts(faces=3, rows=4, reason=Reason.FULL, seconds=0.6, gone=1))
     made.work(1.4)
@@ -118,8 +124,8 @@ def test_labels_do_not_repeat_the_name(metrics: Metrics) -> None:
     for family in own(metrics):
         for sample in family.samples:
             assert set(sample.labels) <= {
-                "method", "code", "stage", "le", "version", "name", "digest", "execution_provider",
-                "dispatch_reason",
+                "protocol", "method", "code", "reason", "stage", "le", "version", "name", "digest",
+                "execution_provider", "dispatch_reason",
             }  # fmt: skip
 
 
@@ -137,28 +143,35 @@ def test_buckets_rise(metrics: Metrics) -> None:
             assert edges[-1] == float("inf")
 
 
-def test_requests_are_counted_by_method_and_code(metrics: Metrics) -> None:
-    assert value(metrics, "protome_requests_total", method="Reconstruct", code="OK") == 1
+def test_requests_are_counted_by_protocol_method_and_code(metrics: Metrics) -> None:
+    labels = {"protocol": "http", "method": "Reconstruct"}
+    ended = {"code": "OK", "reason": ""}
+    assert value(metrics, "protome_requests_total", **labels, **ended) == 1
+    other = {**labels, **ended, "protocol": "grpc"}
+    assert value(metrics, "protome_requests_total", **other) == 0
     assert value(metrics, "protome_requests_in_flight") == 1
-    assert value(metrics, "protome_request_duration_seconds_sum", method="Reconstruct") == 0.2
-    assert value(metrics, "protome_time_to_first_mesh_seconds_sum", method="Reconstruct") == 0.1
+    assert value(metrics, "protome_request_duration_seconds_sum", **labels) == 0.2
+    assert value(metrics, "protome_time_to_first_mesh_seconds_sum", **labels) == 0.1
 
 
 def test_counters_of_photos_start_at_zero() -> None:
     """The first failure of a server is a step from 0 to 1, which rates and alerts can see."""
     fresh = Metrics()
-    ends = {code.name for code in status.CODES.values()} | {"OK"}
-    # Counted apart, before there is a photo.
-    ends.remove("UNAUTHENTICATED")
-    for method in METHODS:
+    ends = {(code.name, kind.reason) for kind, code in status.CODES.items()}
+    # An outcome of one face; counted apart, before there is a photo.
+    ends -= {("INTERNAL", "NO_SURFACE"), ("UNAUTHENTICATED", "UNAUTHENTICATED")}
+    # Without an error: gRPC ends calls whose client has left or whose deadline has passed.
+    ends |= {("OK", ""), ("CANCELLED", ""), ("DEADLINE_EXCEEDED", "")}
+    for protocol, method in METHODS:
         found = {
-            sample.labels["code"]: sample.value
+            (sample.labels["code"], sample.labels["reason"]): sample.value
             for family in own(fresh)
             for sample in family.samples
-            if sample.name == "protome_requests_total" and sample.labels["method"] == method
+            if sample.name == "protome_requests_total"
+            if (sample.labels["protocol"], sample.labels["method"]) == (protocol, method)
         }
         assert found == dict.fromkeys(ends, 0.0)
-        assert value(fresh, "protome_request_duration_seconds_count", method=method) == 0
+        assert value(fresh, SECONDS, protocol=protocol, method=method) == 0
 
 
 def test_stages_are_there_before_the_first_request() -> None:
@@ -196,7 +209,7 @@ def test_queues_are_read_when_metrics_are_collected(metrics: Metrics) -> None:
 
 
 def test_info_metrics_describe_the_server(metrics: Metrics) -> None:
-    assert value(metrics, "protome_build_info", version="1") == 1
+    assert value(metrics, "protome_build_info", version=__version__) == 1
     labels = {"name": "net", "version": "2", "digest": "ab", "execution_provider": "CPU"}
     assert metrics.registry.get_sample_value("protome_model_info", labels) == 1
 

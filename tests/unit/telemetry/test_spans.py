@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import socket
 import time
 
+import pytest
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
-from protome.telemetry.tracing import Tracer, extract
+from protome.telemetry.tracing import CLOSE_SECONDS, Tracer, extract
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 PARENT = extract([f"00-{TRACE}-{SPAN}-01"], ["a=1"])
@@ -62,3 +65,17 @@ def test_a_trace_that_is_not_recorded_upstream_is_not_recorded_here() -> None:
     tracer.begin("a", extract([f"00-{TRACE}-{SPAN}-00"])).end("OK")
     tracer.close()
     assert exporter.get_finished_spans() == ()
+
+
+@pytest.mark.parametrize("collector", ["gone", "silent"])
+def test_a_dead_collector_delays_the_end_by_a_second_at_most(collector: str) -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        if collector == "silent":
+            listener.listen()
+        port = listener.getsockname()[1]
+        tracer = Tracer(OTLPSpanExporter(f"http://127.0.0.1:{port}/v1/traces"), "1")
+        tracer.begin("a", PARENT).end("OK")
+        began = time.monotonic()
+        tracer.close()
+        assert time.monotonic() - began < CLOSE_SECONDS + 1

@@ -6,23 +6,25 @@ import asyncio
 import gc
 import os
 import signal
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psutil
 
-from protome.geometry import U8, CropRule, Frame, Level
+from protome.geometry import CROP_SIDE, U8, CropRule, Frame, Level
 from protome.image.decode import ImageLimits
 from protome.image.prepare import PhotoJob
-from protome.mesh.build import BuiltMesh, MeshJob
+from protome.mesh.build import BuiltMesh, MeshJob, pack
 from protome.mesh.encode import Compression, Encoding, Format
 from protome.mesh.mesh import Appearance
 from protome.scheduling.fair_queue import Turn
 from protome.workers.pool import Pool, Rank
 from tests.support.service import is_worker
-from tests.support.shapes import sphere_volume
+from tests.support.shapes import CENTRE, balls, no_hair, save_head
 
 PHOTO_JOB = PhotoJob(
     boxes=(),
@@ -34,11 +36,20 @@ PHOTO_JOB = PhotoJob(
     textured=False,
 )
 MESH_JOB = MeshJob(Level.PREVIEW, Encoding(Format.STL, Compression.NONE, Appearance.NONE), Frame())
-VOLUME = sphere_volume(30.0, level=Level.PREVIEW)
-PORTRAIT = np.zeros((192, 192, 3), np.uint8)
+PORTRAIT = np.zeros((CROP_SIDE, CROP_SIDE, 3), np.uint8)
+HEAD, VERTICES = balls((30.0, CENTRE), finer=4)
+_folder = tempfile.TemporaryDirectory()
+HEAD_FILE = save_head(HEAD, Path(_folder.name) / "head.npz")
 # Far longer than a task takes, far shorter than a test may.
 PATIENT = 30.0
 BEGIN, FINISH = Turn(rank=Rank.BEGIN), Turn(rank=Rank.FINISH)
+
+
+def inputs(radius: float = 30.0, hair: U8 | None = None) -> list[U8]:
+    """What a ball of this radius is built from."""
+    middle = np.array(CENTRE, np.float32)
+    vertices = middle + np.float32(radius / 30) * (VERTICES - middle)
+    return pack(vertices, no_hair() if hair is None else hair, PORTRAIT)
 
 
 def pids() -> list[int]:
@@ -52,16 +63,20 @@ class Rig:
     def __init__(self, count: int, task_seconds: float) -> None:
         self.restarts = 0
         self.pool = Pool(
-            count, mailbox_bytes=16 << 20, task_seconds=task_seconds, on_restart=self.restarted
+            count,
+            HEAD_FILE,
+            mailbox_bytes=16 << 20,
+            task_seconds=task_seconds,
+            on_restart=self.restarted,
         )
 
     def restarted(self) -> None:
         self.restarts += 1
 
-    async def build(self, turn: Turn = FINISH, volume: U8 = VOLUME, **how: Any) -> BuiltMesh:
+    async def build(self, turn: Turn = FINISH, radius: float = 30.0, **how: Any) -> BuiltMesh:
         """A small mesh."""
         facts: BuiltMesh
-        facts, (data,) = await self.pool.run("build", MESH_JOB, [volume, PORTRAIT], turn, **how)
+        facts, (data,) = await self.pool.run("build", MESH_JOB, inputs(radius), turn, **how)
         return facts.holding(data.tobytes())
 
     async def begin(self, turn: Turn = FINISH, **how: Any) -> asyncio.Task[BuiltMesh]:

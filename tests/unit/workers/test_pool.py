@@ -21,11 +21,9 @@ from protome.errors import (
     UnsupportedFormat,
     WorkerDied,
 )
-from protome.geometry import Level
 from protome.image.prepare import PreparedPhoto
 from protome.scheduling.fair_queue import Turn
 from protome.workers.pool import Rank
-from tests.support.shapes import sphere_volume
 from tests.unit.workers.rig import (
     BEGIN,
     FINISH,
@@ -33,10 +31,10 @@ from tests.unit.workers.rig import (
     PATIENT,
     PHOTO_JOB,
     PORTRAIT,
-    VOLUME,
     Rig,
     assert_ball,
     descriptors,
+    inputs,
     pids,
     play,
     running,
@@ -49,7 +47,7 @@ def test_both_stages_give_their_results(sample_photo: bytes) -> None:
         photo: PreparedPhoto
         photo, pictures = await rig.pool.run("prepare", PHOTO_JOB, [sample_photo], BEGIN)
         assert (photo.width, len(photo.faces)) == (512, 1)
-        assert [picture.shape for picture in pictures] == [(192, 192, 3)] * 2
+        assert [picture.shape for picture in pictures] == [PORTRAIT.shape] * 2
         assert pictures[0].any()
         assert_ball(await rig.build())
         assert rig.restarts == 0
@@ -59,9 +57,9 @@ def test_both_stages_give_their_results(sample_photo: bytes) -> None:
 
 def test_results_are_copies_that_outlive_the_next_task() -> None:
     async def scenario(rig: Rig) -> None:
-        _, (first,) = await rig.pool.run("build", MESH_JOB, [VOLUME, PORTRAIT], FINISH)
+        _, (first,) = await rig.pool.run("build", MESH_JOB, inputs(), FINISH)
         before = first.tobytes()
-        await rig.build(volume=sphere_volume(20.0, level=Level.PREVIEW))
+        await rig.build(radius=20.0)
         assert first.tobytes() == before
 
     play(scenario)
@@ -74,15 +72,15 @@ def test_a_failing_task_leaves_its_worker_alive(kind: str, sample_photo: bytes) 
             await rig.pool.run("prepare", PHOTO_JOB, [b"GIF89a" + bytes(50)], BEGIN)
         assert error.value.facts == {"formats": "JPEG,PNG,WebP"}
         with pytest.raises(NoSurface):
-            await rig.build(volume=np.zeros_like(VOLUME))
+            await rig.build(radius=0.1)
         job = replace(PHOTO_JOB, min_score=1.1)
         with pytest.raises(NoFaceFound):
             await rig.pool.run("prepare", job, [sample_photo], BEGIN)
 
     async def defects(rig: Rig) -> None:
-        for name, inputs in [("no such task", []), ("build", [PORTRAIT])]:
+        for name, wrong in [("no such task", []), ("build", [PORTRAIT])]:
             with pytest.raises(Internal) as error:
-                await rig.pool.run(name, MESH_JOB, inputs, BEGIN)
+                await rig.pool.run(name, MESH_JOB, wrong, BEGIN)
             assert "Traceback" not in error.value.message
         with pytest.raises(Internal):  # Does not fit into the mailbox.
             await rig.pool.run("build", MESH_JOB, [np.zeros(17 << 20, np.uint8)], BEGIN)

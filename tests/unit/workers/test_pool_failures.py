@@ -20,9 +20,10 @@ from protome.errors import (
     WorkerDied,
     WorkerMemory,
 )
-from protome.geometry import Level
+from protome.geometry import HAIR_SHAPE, Level
 from protome.image.decode import ImageLimits
 from protome.mesh.build import MeshJob
+from protome.mesh.simplify import MeshBudget
 from protome.workers import pool as pool_module
 from protome.workers.handle import WorkerHandle
 from protome.workers.pool import Pool
@@ -30,13 +31,14 @@ from tests.support.shapes import seeded
 from tests.unit.workers.rig import (
     BEGIN,
     FINISH,
+    HEAD_FILE,
     MESH_JOB,
     PATIENT,
     PHOTO_JOB,
-    PORTRAIT,
     Rig,
     assert_ball,
     descriptors,
+    inputs,
     pids,
     play,
     until,
@@ -62,10 +64,10 @@ def test_a_worker_killed_in_a_task_takes_only_that_task_with_it(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def scenario(rig: Rig) -> None:
-        noise = seeded(0).integers(0, 256, (200, 192, 192), np.uint8)
-        job = MeshJob(Level.FINE, MESH_JOB.encoding, MESH_JOB.frame)
+        noise = seeded(0).integers(0, 256, HAIR_SHAPE, np.uint8)
+        job = MeshJob(Level.FINE, MESH_JOB.encoding, MESH_JOB.frame, MeshBudget(max_bytes=1024))
         before = {pid: psutil.Process(pid).cpu_times().user for pid in pids()}
-        endless = asyncio.create_task(rig.pool.run("build", job, [noise, PORTRAIT], FINISH))
+        endless = asyncio.create_task(rig.pool.run("build", job, inputs(hair=noise), FINISH))
         tasks = [await rig.begin() for _ in range(4)]
 
         def busy() -> list[int]:
@@ -185,11 +187,11 @@ def test_a_pool_of_which_one_worker_fails_to_start_does_not_start(
     calls = iter(range(10))
 
     async def sometimes(
-        cls: type[WorkerHandle], mailbox_bytes: int, memory_bytes: int
+        cls: type[WorkerHandle], head: Path, mailbox_bytes: int, memory_bytes: int
     ) -> WorkerHandle:
         if next(calls) >= 1:
             raise WorkerDied("no")
-        made: WorkerHandle = await start(cls, mailbox_bytes, memory_bytes)
+        made: WorkerHandle = await start(cls, head, mailbox_bytes, memory_bytes)
         return made
 
     monkeypatch.setattr(WorkerHandle, "start", classmethod(sometimes))
@@ -210,7 +212,7 @@ def test_a_failed_start_leaks_no_descriptors(monkeypatch: pytest.MonkeyPatch) ->
         before = descriptors()
         for _ in range(5):
             with pytest.raises((OSError, WorkerDied)):
-                await WorkerHandle.start(1 << 20)
+                await WorkerHandle.start(HEAD_FILE, 1 << 20)
         assert descriptors() <= before
 
     asyncio.run(main())
@@ -229,6 +231,7 @@ def test_a_task_that_needs_too_much_memory_fails_alone(sample_photo: bytes) -> N
         restarts: list[int] = []
         pool = Pool(
             1,
+            HEAD_FILE,
             mailbox_bytes=64 << 20,
             task_seconds=PATIENT,
             # What it takes at rest, and a little for small photos.
@@ -253,7 +256,7 @@ def _data_at_rest() -> int:
     """VmData of a worker that has done nothing, bytes."""
 
     async def measure() -> int:
-        worker = await WorkerHandle.start(1 << 20)
+        worker = await WorkerHandle.start(HEAD_FILE, 1 << 20)
         try:
             status = Path(f"/proc/{worker.process.pid}/status")
             text = await asyncio.to_thread(status.read_text)

@@ -1,109 +1,144 @@
-/* protome.mesh._kernel: marching_cubes.c for Python (limited API, one build for 3.11 and later). */
+/* protome.mesh._kernel: compose.c for Python (limited API, one build for 3.11 and later). */
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
-#include <math.h>
 #include <string.h>
 
-#include "marching_cubes.h"
+#include "cases.h"
+#include "compose.h"
 
-PyDoc_STRVAR(extract_doc,
-             "extract(volume, voxel, largest, /)\n--\n\n"
-             "The surface at 127.5; runs without the interpreter's lock.\n\n"
+PyDoc_STRVAR(compose_doc,
+             "compose(vertices, triangles, guard, hair, step, rounds, /)\n--\n\n"
+             "Compose the surface of a posed head and its hair, without the interpreter's lock.\n\n"
              "Args:\n"
-             "    volume: (depth, height, width) uint8, C-contiguous.\n"
-             "    voxel: extent of a voxel along z, y and x.\n"
-             "    largest: keep only the piece with the most triangles.\n\n"
+             "    vertices: (n, 3) float32, of the posed head in crop pixels.\n"
+             "    triangles: (m, 3) int32, closed, counter-clockwise seen from outside.\n"
+             "    guard: (n,) float32, 1 where hair must not cover the skin, 0 where it may.\n"
+             "    hair: (depth, height, width) uint8, 255 inside, cells of 4 px.\n"
+             "    step: distance of the lattice's nodes, 1, 2 or 4 px.\n"
+             "    rounds: of smoothing along the surface, 0 to 8, so that the vertices are evenly\n"
+             "        spaced.\n\n"
              "Returns:\n"
-             "    Vertices (x, y, z) and unit normals as float32, triangles as uint32: three\n"
-             "    bytearrays, empty when nothing is occupied.\n\n"
+             "    Five bytearrays: vertices and unit normals (x, y, z) as float32, triangles as\n"
+             "    uint32, of each vertex the head's triangle that it lies on as int32 (-1: hair),\n"
+             "    and the weights of that triangle's second and third corner as float32. All are\n"
+             "    empty where there is nothing.\n\n"
              "Raises:\n"
-             "    TypeError: the volume is no buffer of bytes, or another argument's type is wrong.\n"
-             "    ValueError: not three dimensions, not contiguous, an extent that is not positive\n"
-             "        and finite, or more voxels than 32-bit vertex numbers reach.\n");
+             "    TypeError: an argument has the wrong type.\n"
+             "    ValueError: a shape, the step or the rounds are wrong, or a triangle has a corner\n"
+             "        that is no vertex.\n"
+             "    OverflowError: a vertex is not finite, or head and hair are over 480 px long.\n");
 
-static int get_volume(PyObject *object, Py_buffer *view) {
+enum { MOST_ROUNDS = 8 };
+/* Arguments that are arrays. */
+enum { VERTICES, TRIANGLES, GUARD, HAIR, ARRAYS };
+static const struct {
+    const char *name, *format;
+    int dimensions;
+    Py_ssize_t width; /* of the last dimension, 0: any */
+} expected[ARRAYS] = {
+    {"vertices", "f", 2, 3}, {"triangles", "i", 2, 3}, {"guard", "f", 1, 0}, {"hair", "B", 3, 0}};
+
+static int get_array(PyObject *object, int which, Py_buffer *view) {
+    const char *name = expected[which].name;
     if (PyObject_GetBuffer(object, view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT) < 0) {
         if (PyErr_ExceptionMatches(PyExc_BufferError)) {
             PyErr_Clear();
-            PyErr_SetString(PyExc_ValueError, "volume must be C-contiguous");
+            PyErr_Format(PyExc_ValueError, "%s must be C-contiguous", name);
         }
         return 0;
     }
-    if (view->itemsize != 1 || !view->format || strcmp(view->format, "B") != 0)
-        PyErr_SetString(PyExc_TypeError, "volume must be uint8");
-    else if (view->ndim != 3)
-        PyErr_Format(PyExc_ValueError, "volume must have 3 dimensions, not %d", view->ndim);
+    if (!view->format || strcmp(view->format, expected[which].format) != 0)
+        PyErr_Format(PyExc_TypeError, "%s must have the format %s", name, expected[which].format);
+    else if (view->ndim != expected[which].dimensions ||
+             (expected[which].width && view->shape[view->ndim - 1] != expected[which].width))
+        PyErr_Format(PyExc_ValueError, "%s has the wrong shape", name);
     else
         return 1;
     PyBuffer_Release(view);
     return 0;
 }
 
-/* Room for ``count`` triples of 4-byte items, not filled yet. */
-static PyObject *new_bytearray(size_t count) {
-    if (count > (size_t)PY_SSIZE_T_MAX / 12) return PyErr_NoMemory();
-    return PyByteArray_FromStringAndSize(NULL, (Py_ssize_t)(12 * count));
+static const char *what_is_wrong(const Py_buffer *views, int step, int rounds) {
+    if (step != 1 && step != 2 && step != 4) return "step must be 1, 2 or 4";
+    if (rounds < 0 || rounds > MOST_ROUNDS) return "rounds must be 0 to 8";
+    for (int a = 0; a < 3; a++)
+        if (views[HAIR].shape[a] < 4 || views[HAIR].shape[a] > MOST_HAIR_CELLS)
+            return "hair has the wrong shape";
+    if (views[GUARD].shape[0] != views[VERTICES].shape[0]) return "guard has the wrong shape";
+    if (views[VERTICES].shape[0] > INT32_MAX || views[TRIANGLES].shape[0] > INT32_MAX)
+        return "the head has too many vertices or triangles";
+    const int32_t *corners = views[TRIANGLES].buf;
+    const uint32_t count = (uint32_t)views[VERTICES].shape[0];
+    for (Py_ssize_t i = 0; i < 3 * views[TRIANGLES].shape[0]; i++)
+        if ((uint32_t)corners[i] >= count) return "triangles have corners that are no vertices";
+    return NULL;
 }
 
-/* Three bytearrays with what the mesh holds. */
-static PyObject *as_tuple(const mc_mesh *mesh) {
-    const void *parts[3] = {mesh->vertices, mesh->normals, mesh->triangles};
-    const size_t counts[3] = {mesh->vertex_count, mesh->vertex_count, mesh->triangle_count};
-    PyObject *arrays[3], *result = NULL;
-    char *rooms[3];
+static PyObject *as_tuple(const pm_mesh *mesh) {
+    const size_t n = mesh->vertex_count;
+    const void *parts[5] = {mesh->vertices, mesh->normals, mesh->triangles, mesh->source,
+                            mesh->weights};
+    const size_t sizes[5] = {12 * n, 12 * n, 12 * mesh->triangle_count, 4 * n, 8 * n};
+    PyObject *arrays[5], *result = NULL;
     int made = 0;
-    for (; made < 3; made++) {
-        arrays[made] = new_bytearray(counts[made]);
+    for (; made < 5; made++) {
+        arrays[made] = PyByteArray_FromStringAndSize(NULL, (Py_ssize_t)sizes[made]);
         if (!arrays[made]) break;
-        rooms[made] = PyByteArray_AsString(arrays[made]);
+        if (sizes[made]) memcpy(PyByteArray_AsString(arrays[made]), parts[made], sizes[made]);
     }
-    if (made == 3) {
-        /* Nobody else knows of the arrays yet. */
-        Py_BEGIN_ALLOW_THREADS
-        for (int i = 0; i < 3; i++)
-            if (counts[i]) memcpy(rooms[i], parts[i], 12 * counts[i]);
-        Py_END_ALLOW_THREADS
-        result = PyTuple_Pack(3, arrays[0], arrays[1], arrays[2]);
-    }
+    if (made == 5)
+        result = PyTuple_Pack(5, arrays[0], arrays[1], arrays[2], arrays[3], arrays[4]);
     while (made) Py_DECREF(arrays[--made]);
     return result;
 }
 
-static PyObject *extract(PyObject *module, PyObject *args) {
-    PyObject *object;
-    float voxel[3];
-    int largest;
-    (void)module;
-    if (!PyArg_ParseTuple(args, "O(fff)p:extract", &object, voxel, voxel + 1, voxel + 2, &largest))
+static PyObject *compose_views(const Py_buffer *views, int step, int rounds) {
+    const char *wrong = what_is_wrong(views, step, rounds);
+    if (wrong) {
+        PyErr_SetString(PyExc_ValueError, wrong);
         return NULL;
-    for (int a = 0; a < 3; a++) {
-        if (!(voxel[a] > 0 && isfinite(voxel[a]))) {
-            PyErr_SetString(PyExc_ValueError, "voxel must be positive and finite");
-            return NULL;
-        }
     }
-    Py_buffer view;
-    if (!get_volume(object, &view)) return NULL;
-    const size_t shape[3] = {(size_t)view.shape[0], (size_t)view.shape[1], (size_t)view.shape[2]};
-    mc_mesh mesh;
-    mc_status status;
+    const pm_input input = {
+        .head = {views[VERTICES].buf, views[TRIANGLES].buf, (size_t)views[VERTICES].shape[0],
+                 (size_t)views[TRIANGLES].shape[0]},
+        .guard = views[GUARD].buf,
+        .hair = views[HAIR].buf,
+        .cells = {(size_t)views[HAIR].shape[2], (size_t)views[HAIR].shape[1],
+                  (size_t)views[HAIR].shape[0]},
+        .step = step,
+        .rounds = rounds};
+    pm_mesh mesh;
+    pm_status status;
     Py_BEGIN_ALLOW_THREADS
-    status = mc_extract(view.buf, shape, voxel, largest, &mesh);
+    status = pm_compose(&input, &mesh);
     Py_END_ALLOW_THREADS
-    PyBuffer_Release(&view);
-    if (status == MC_NO_MEMORY) return PyErr_NoMemory();
-    if (status == MC_TOO_LARGE) {
-        PyErr_SetString(PyExc_ValueError, "volume has too many voxels");
+    if (status == PM_NO_MEMORY) return PyErr_NoMemory();
+    if (status == PM_BAD_SHAPE) {
+        PyErr_SetString(PyExc_OverflowError, "head and hair are not finite or too large");
         return NULL;
     }
     PyObject *result = as_tuple(&mesh);
-    mc_free(&mesh);
+    pm_free_mesh(&mesh);
     return result;
 }
 
-static PyMethodDef methods[] = {{"extract", extract, METH_VARARGS, extract_doc}, {NULL}};
+static PyObject *compose(PyObject *module, PyObject *args) {
+    PyObject *objects[ARRAYS], *result = NULL;
+    Py_buffer views[ARRAYS];
+    int step, rounds, got = 0;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "OOOOii:compose", objects, objects + 1, objects + 2, objects + 3,
+                          &step, &rounds))
+        return NULL;
+    while (got < ARRAYS && get_array(objects[got], got, views + got)) got++;
+    if (got == ARRAYS) result = compose_views(views, step, rounds);
+    while (got) PyBuffer_Release(views + --got);
+    return result;
+}
+
+static PyMethodDef methods[] = {{"compose", compose, METH_VARARGS, compose_doc}, {NULL}};
 
 static int prepare(PyObject *module) {
     mc_prepare();

@@ -1,0 +1,1 @@
+"""Serve plain HTTP and the page beside gRPC: the same photos, limits and errors."""
