@@ -55,7 +55,7 @@ def test_info_says_what_the_server_is(server: EmbeddedServer) -> None:
         "Apache-2.0",
         "GLB, PLY, OBJ, STL, OBJ_ZIP",
         "DRACO",
-        "16 faces",
+        "32 faces",
     ):
         assert fact in done.stdout
 

@@ -66,7 +66,7 @@ def test_empty_photo(stub: Stub) -> None:
 def test_not_a_picture(stub: Stub, data: bytes) -> None:
     problem = _refused(stub, data)
     assert (problem.code, problem.reason) == (INVALID, "UNSUPPORTED_FORMAT")
-    assert problem.metadata["formats"] == "JPEG,PNG,WebP"
+    assert problem.metadata["formats"] == "JPEG,PNG,WebP,HEIC,AVIF"
     assert problem.retry_seconds is None
 
 

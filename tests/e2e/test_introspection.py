@@ -147,7 +147,7 @@ def test_server_info(stub: Stub) -> None:
     assert info.limits == pb.Limits(
         max_image_bytes=20 << 20,
         max_image_pixels=52_000_000,
-        max_faces=16,
+        max_faces=32,
         chunk_bytes=512 << 10,
         max_stream_photos=8,
         min_face_pixels=20,

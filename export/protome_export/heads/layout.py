@@ -61,8 +61,9 @@ def lay_out(vertices: Floats, triangles: Ints, importance: Floats) -> Layout:
     place = np.concatenate([_outline(along, -1), _outline(along, 1)[1:-1]])
     uv = _relaxed(points, cut, fixed, place, wanted)
     area = _areas(uv[cut])
-    if (area >= 0).any():  # v is down: what is outward turns clockwise
-        raise ValueError(f"the layout turns {int((area >= 0).sum())} triangles over")
+    turned = ~(area < 0)  # v is down: what is outward turns clockwise
+    if turned.any():
+        raise ValueError(f"the layout turns {int(turned.sum())} triangles over")
     uv = _MARGIN + (1 - 2 * _MARGIN) * uv
     return Layout(uv.astype(np.float32), cut.astype(np.int32))
 

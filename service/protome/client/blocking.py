@@ -73,7 +73,7 @@ class Client(Connection):
         A call whose connection breaks during the response is retried once.
 
         Args:
-            image: the bytes of a JPEG, PNG or WebP file, or its path.
+            image: the bytes of a JPEG, PNG, WebP, HEIC or AVIF file, or its path.
             timeout: time limit, seconds; None: the client's.
             options: see :class:`Options`.
 

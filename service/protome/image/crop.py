@@ -84,12 +84,15 @@ def blur_effect(crop: U8) -> float:
     """Measure how blurred the face in a crop is: 0 is sharp, 1 is without detail.
 
     Crete et al., "The blur effect: perception and estimation with a new no-reference perceptual
-    blur metric", SPIE 2007: the share of the gradient that remains after a further blur.
+    blur metric", SPIE 2007: the share of the gradient that remains after a further blur. The crop
+    is smoothed by a pixel first: in a picture without detail the steps between 8-bit levels and the
+    blocks of a JPEG would count as sharp edges.
 
     Args:
         crop: (208, 208, 3) uint8 RGB.
     """
     grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)[FACE].astype(np.float32)
+    grey = np.asarray(cv2.GaussianBlur(grey, (0, 0), 1.0), np.float32)
     shares = []
     for axis, kernel in ((0, (1, 9)), (1, (9, 1))):
         own = np.abs(np.diff(grey, axis=axis))

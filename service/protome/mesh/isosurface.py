@@ -94,7 +94,8 @@ def relax(
 ) -> Parts:
     """Space the vertices of a composed surface evenly; arguments as for :func:`compose`."""
     head, field = _PosedHead.of(vertices, triangles), HairField.of(hair, vertices, guard)
-    points, source, weights = parts[0].astype(np.float64), parts[3].copy(), parts[4].copy()
+    points, weights = parts[0].astype(np.float64), parts[4].astype(np.float64)
+    source = parts[3].astype(np.int64)
     spots = smooth(points, parts[1].astype(np.float64), parts[2], rounds)
     moved, close = points.copy(), np.zeros(len(points), np.bool_)
     skin = np.flatnonzero(source >= 0)

@@ -55,6 +55,8 @@ class Pool:
         memory_bytes: most private memory of each worker; 0: no limit.
         on_restart: called each time a worker had to be replaced.
         on_wait: called with the seconds that each task waited for a worker.
+        restart_interval: shortest time between the starts of two workers in one place, seconds.
+        replacement_seconds: time that the replacement of a worker may take to start at first.
     """
 
     def __init__(
@@ -67,6 +69,8 @@ class Pool:
         memory_bytes: int = 0,
         on_restart: Callable[[], None] = lambda: None,
         on_wait: Callable[[float], None] = lambda _: None,
+        restart_interval: float = RESTART_INTERVAL_SECONDS,
+        replacement_seconds: float = REPLACEMENT_SECONDS,
     ) -> None:
         self._count = count
         self._head = head
@@ -75,6 +79,8 @@ class Pool:
         self._memory_bytes = memory_bytes
         self._on_restart = on_restart
         self._on_wait = on_wait
+        self._restart_interval = restart_interval
+        self._replacement_seconds = replacement_seconds
         self._idle: list[WorkerHandle] = []
         self._waiting: FairQueue[asyncio.Future[WorkerHandle]] = FairQueue()
         self._ready: list[WorkerHandle] = []
@@ -228,13 +234,13 @@ class Pool:
                 await worker.stop()
                 self._on_restart()
                 age = time.monotonic() - worker.started
-                await asyncio.sleep(max(0.0, RESTART_INTERVAL_SECONDS - age))
+                await asyncio.sleep(max(0.0, self._restart_interval - age))
                 worker = await self._replace()
         finally:
             await worker.stop()
 
     async def _replace(self) -> WorkerHandle:
-        seconds = REPLACEMENT_SECONDS
+        seconds = self._replacement_seconds
         while True:
             try:
                 return await WorkerHandle.start(
@@ -249,4 +255,4 @@ class Pool:
             except Exception as error:
                 # The machine lacks a resource; giving up would lose this worker for good.
                 log.error("cannot start a worker: %r", error)
-            await asyncio.sleep(RESTART_INTERVAL_SECONDS)
+            await asyncio.sleep(self._restart_interval)

@@ -18,7 +18,7 @@ def _face(x: float, y: float, side: float, score: float) -> tuple[FoundFace, Cro
     box = Box(x, y, side, side)
     placement = place(box, CROP_RULE)
     found = FoundFace(Face(box, score), Outcome.RECONSTRUCTED, placement)
-    return found, Cropped(np.zeros((192, 192, 3), np.uint8), placement)
+    return found, Cropped(np.zeros((208, 208, 3), np.uint8), placement)
 
 
 def test_main_face_is_certain_large_and_central() -> None:
@@ -34,7 +34,7 @@ def test_crops_of_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(prepare, "detect", lambda image, min_score: faces)
     crops = list(crops_of(CROP_RULE, tmp_path))
     assert len(crops) == 2
-    assert crops[0].shape == (192, 192, 3)
+    assert crops[0].shape == (208, 208, 3)
     assert crops[0].max() == 200
     monkeypatch.setattr(prepare, "detect", lambda image, min_score: [])
     assert list(crops_of(CROP_RULE, tmp_path)) == []
@@ -49,7 +49,7 @@ def test_groups_by_colour_and_tone() -> None:
     marks[36], marks[45], marks[54], marks[48] = (60, 70), (130, 70), (120, 130), (70, 130)
 
     def picture(*rgb: int) -> np.ndarray:
-        return np.full((192, 192, 3), rgb, np.uint8)
+        return np.full((208, 208, 3), rgb, np.uint8)
 
     assert group_of(picture(120, 120, 120), marks) == "grey"
     assert group_of(picture(235, 200, 180), marks) == "light"

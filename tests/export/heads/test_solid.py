@@ -1,11 +1,9 @@
 from dataclasses import replace
 
 import numpy as np
-import pytest
 
-from protome_export.heads.model import EYE, HeadModel
-from protome_export.heads.solid import build_solid
-from protome_export.render.raster import solid_occupancy
+from protome_export.heads.model import EYE, HEAD, OTHER, HeadModel
+from protome_export.heads.solid import build_solid, mirror_vertices
 
 
 def _edge_counts(triangles: np.ndarray) -> np.ndarray:
@@ -69,29 +67,42 @@ def test_holes_are_closed(head: HeadModel) -> None:
     assert np.linalg.norm(v - eye, axis=1).min() < 1e-4
 
 
-def _sphere(radius: float, centre: tuple[float, float, float]) -> tuple[np.ndarray, np.ndarray]:
-    from skimage.measure import marching_cubes
+def test_the_neck_is_cut_and_closed_by_a_dome(head: HeadModel) -> None:
+    """The tiny head, which has no neck, gets a tube that is open below."""
+    rows, columns = 36, 48
+    ring = np.arange((rows - 1) * columns, rows * columns)
+    base = len(head.neutral) - 1
+    steps = np.arange(1, 9)[:, None, None] * np.array([0, -1.2, 0], np.float32)
+    wide = head.neutral[ring] * [3.5, 1, 1.5]
+    tube = (wide[None] + steps).reshape(-1, 3).astype(np.float32)
+    i = np.concatenate([ring, len(head.neutral) + np.arange(len(tube))]).reshape(9, columns)
+    right = np.roll(i, -1, 1)
+    a, b, c, d = i[:-1].ravel(), i[1:].ravel(), right[1:].ravel(), right[:-1].ravel()
+    walls = np.concatenate([np.stack([a, b, c], 1), np.stack([a, c, d], 1)])
+    keep = ~(head.triangles == base).any(1)
+    pad = ((0, 0), (0, len(tube)), (0, 0))
+    necked = replace(
+        head,
+        neutral=np.concatenate([head.neutral, tube]),
+        identity=np.pad(head.identity, pad),
+        expression=np.pad(head.expression, pad),
+        part=np.concatenate([head.part, np.full(len(tube), HEAD, np.uint8)]),
+        triangles=np.concatenate([head.triangles[keep], walls]).astype(np.int32),
+    )
+    solid = build_solid(necked)
+    v = solid.vertices(necked.neutral)
+    counts = _edge_counts(solid.triangles)
+    assert set(counts.tolist()) == {2}
+    assert len(v) - len(counts) + len(solid.triangles) == 2
+    chin = necked.landmarks_neutral[:17, 1].min()
+    end = solid.part == OTHER
+    assert end.sum() > columns
+    assert -7.5 < v[:, 1].min() - chin < -4
+    assert v[end, 1].max() > v[end, 1].min() + 1  # a dome, not a plane
+    # No sharp rim: the end begins nearly along the wall.
+    assert np.abs(np.diff(np.sort(v[end, 1]))).max() < 1
 
-    g = np.mgrid[-30:31, -30:31, -30:31] / 30 * 1.2
-    v, t, _, _ = marching_cubes(np.sqrt((g**2).sum(0)), 1.0)  # type: ignore[no-untyped-call]
-    v = (v / 30 - 1) * 1.2
-    v = v / np.linalg.norm(v, axis=1, keepdims=True) * radius + centre
-    return v, t.astype(np.int32)
 
-
-@pytest.mark.parametrize("shift", [(0.0, 0.0, 0.0), (0.7, -0.4, 0.37)])
-def test_occupancy_of_a_sphere_is_exact_and_sub_voxel(shift: tuple[float, float, float]) -> None:
-    centre = np.array([96, 96, 50]) + shift
-    v, t = _sphere(30.0, (centre[0], centre[1], centre[2]))
-    if _volume(v, t) < 0:
-        t = t[:, ::-1].copy()
-    o = solid_occupancy(v, t)
-    assert o.shape == (100, 96, 96)
-    assert abs(o.sum() * 4 / (4 / 3 * np.pi * 30**3) - 1) < 0.003
-    ix, iy = int(centre[0] // 2), int(centre[1] // 2)
-    column = o[:, iy, ix]
-    k = int((column >= 0.5).argmax())
-    front = k - 1 + (0.5 - column[k - 1]) / (column[k] - column[k - 1])
-    x, y = 2 * ix + 1 - centre[0], 2 * iy + 1 - centre[1]
-    # Slice k is centred at k + 0.5.
-    assert abs(front + 0.5 - (centre[2] - np.sqrt(900 - x * x - y * y))) < 0.06
+def test_mirror_images() -> None:
+    points = np.array([[1, 0, 0], [-1, 0, 0.001], [0, 2, 0]], np.float32)
+    assert mirror_vertices(points).tolist() == [1, 0, 2]

@@ -1,12 +1,9 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
 
 from protome_export.heads.pose import rotation
-from protome_export.render.raster import solid_occupancy
-from protome_export.training.geometry import STANDARD, Voxeliser, umeyama
+from protome_export.training.geometry import umeyama
 from protome_export.training.shape_space import ShapeSpace, similarity
 
 
@@ -46,48 +43,3 @@ def test_umeyama_weighs_landmarks(space: ShapeSpace) -> None:
     assert np.abs(got[1].numpy() - 6.0).max() < 1e-3
     assert np.abs(got[2].numpy() - t).max() < 1e-2
     assert np.abs(umeyama(given[0], given[1])[0].numpy() - r).max() > 1e-3
-
-
-def _posed(space: ShapeSpace, yaw: float) -> np.ndarray:
-    v = 6.2 * space.mean @ rotation(yaw, 8, 3).T + np.array([96, 100, 0])
-    v[:, 2] += 3 - v[:, 2].min()
-    return np.asarray(v, np.float32)
-
-
-@pytest.mark.parametrize("yaw", [0.0, 45.0, 90.0])
-def test_voxeliser_matches_the_exact_rasteriser(space: ShapeSpace, yaw: float) -> None:
-    v = _posed(space, yaw)
-    want = solid_occupancy(v, space.triangles)
-    got = Voxeliser(space.mean, space.triangles)(torch.from_numpy(v[None]))[0].numpy()
-    a, b = want > 0.5, got > 0.5
-    assert (a & b).sum() / (a | b).sum() > 0.985
-    assert np.abs(want - got).mean() < 0.01
-
-
-def test_voxeliser_ignores_what_leaves_the_volume(space: ShapeSpace) -> None:
-    net = Voxeliser(space.mean, space.triangles)
-    inside = torch.from_numpy(_posed(space, 0)[None])
-    pushed = inside + torch.tensor([140.0, 0.0, 0.0])
-    volume = net(pushed)[0]
-    assert float(volume[:, :, :48].max()) == 0.0  # nothing comes back on the other side
-    behind = net(inside + torch.tensor([0.0, 0.0, 200.0]))
-    assert float(behind.abs().max()) < 1e-4
-    assert float(net(inside - torch.tensor([0.0, 0.0, 40.0]))[0, 0].max()) > 0.9
-
-
-def test_columns_end_empty(space: ShapeSpace) -> None:
-    """Also where the mesh is in pieces larger than columns: spikes would reach the end."""
-    coarse = replace(STANDARD, piece=9.0)
-    head = torch.from_numpy(_posed(space, 20)[None])
-    head[..., 2] *= 90 / head[..., 2].max()
-    volume = Voxeliser(space.mean, space.triangles, coarse)(head)[0]
-    assert float(volume[-3:].max()) < 1e-3
-    assert float(volume.max()) > 0.9
-
-
-def test_voxeliser_batches_independently(space: ShapeSpace) -> None:
-    net = Voxeliser(space.mean, space.triangles)
-    a, b = (torch.from_numpy(_posed(space, y)[None]) for y in (0.0, 60.0))
-    both = net(torch.cat([a, b]))
-    assert torch.allclose(both[0], net(a)[0], atol=1e-5)
-    assert torch.allclose(both[1], net(b)[0], atol=1e-5)

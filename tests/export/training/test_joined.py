@@ -6,8 +6,6 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from protome_export.heads.model import MIRROR68
-from protome_export.release.onnx import ServedNet, write_onnx
-from protome_export.release.parity import parity
 from protome_export.training.checkpoint import learned, load_weights
 from protome_export.training.facemesh import SIDE, FaceMesh
 from protome_export.training.joined import JoinedNet, measure_offsets
@@ -110,20 +108,3 @@ def test_given_out_landmarks_leave_the_jaw_where_it_is(space: ShapeSpace, faceme
         moved = net.annotated(net(_as_input(CROPS)))
     assert moved[:, :17].abs().max() == 0
     assert moved[:, 17:].norm(dim=-1).min() > 0.1
-
-
-def test_the_exported_model_does_what_the_network_does(
-    space: ShapeSpace, facemesh: Path, tmp_path: Path
-) -> None:
-    net = _joined(space, facemesh)
-    net.offsets.normal_(0, 0.2)
-    write_onnx(net, space.landmarks, tmp_path / "model.onnx", trust=(1.0, 0.5))
-    rows = list(
-        parity(
-            ServedNet(net, space.landmarks, half=False, trust=(1.0, 0.5)).eval(),
-            tmp_path / "model.onnx",
-            CROPS[:2],
-        )
-    )
-    assert min(row.iou for row in rows) > 0.99
-    assert max(row.landmarks for row in rows) < 0.3

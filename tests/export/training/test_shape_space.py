@@ -1,7 +1,8 @@
 import numpy as np
 
+from protome_export.heads.solid import mirror_vertices
 from protome_export.render.sample import Synthesizer
-from protome_export.training.shape_space import Poser, ShapeSpace, _mirror_vertices, canonical_heads
+from protome_export.training.shape_space import Poser, ShapeSpace, canonical_heads
 from protome_export.training.shards import labels_of
 
 
@@ -28,7 +29,7 @@ def test_mirrored_coefficients_mirror_the_head(space: ShapeSpace) -> None:
     k = rng.standard_normal(len(space.modes)).astype(np.float32)
     head = space.mean + np.einsum("k,knd->nd", k, space.modes)
     twin = space.mean + np.einsum("k,knd->nd", space.mirror @ k, space.modes)
-    want = head[_mirror_vertices(space.mean)] * [-1, 1, 1]
+    want = head[mirror_vertices(space.mean)] * [-1, 1, 1]
     error = np.linalg.norm(twin - want, axis=1).mean()
     # The tiny head's mesh is not quite symmetric, so the twin is only about right.
     assert error < 0.5 * np.linalg.norm(head - want, axis=1).mean()

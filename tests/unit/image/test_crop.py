@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import time
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image as Pillow
+from PIL import ImageFilter
 from skimage import data
 
 from protome.geometry import (
@@ -24,6 +27,7 @@ from protome.geometry import (
 from protome.image.crop import blur_effect, cut
 from protome.image.decode import Image
 from protome.model.card import Model
+from protome.pipeline.concerns import BLURRY
 from tests.support.shapes import seeded
 
 PLACEMENTS = [
@@ -209,13 +213,32 @@ def test_a_crop_of_a_fraction_of_a_pixel() -> None:
     assert np.ptp(crop.reshape(-1, 3), axis=0).max() <= 12
 
 
-def test_blur_is_told_from_sharp_and_from_low_contrast() -> None:
+def sharp_face() -> U8:
     head = data.astronaut()[0:192, 128:320]  # type: ignore[no-untyped-call]
     # A crop has more room above and beside the head.
-    face = np.pad(head, ((16, 0), (8, 8), (0, 0)), mode="edge")
+    return np.asarray(np.pad(head, ((16, 0), (8, 8), (0, 0)), mode="edge"), np.uint8)
+
+
+def test_blur_is_told_from_sharp_and_from_low_contrast() -> None:
+    face = sharp_face()
     soft = np.asarray(cv2.GaussianBlur(face, (0, 0), 3), np.uint8)
     pale = (face // 4 + 96).astype(np.uint8)
-    assert blur_effect(face) < 0.6
-    assert blur_effect(pale) < 0.65
-    assert blur_effect(soft) > 0.75
+    assert blur_effect(face) < 0.7
+    assert blur_effect(pale) < 0.74
+    assert blur_effect(soft) > 0.8
     assert 0 <= blur_effect(np.zeros_like(face)) <= 1
+
+
+def test_a_heavier_blur_is_never_told_from_a_lighter_one_as_sharp() -> None:
+    """Down to pictures of which only steps between levels and blocks of the codec are left."""
+    large = Pillow.fromarray(sharp_face()).resize((832, 832))
+    effects = []
+    for sigma in (0, 4, 8, 16, 24, 32, 48):
+        blurred = large.filter(ImageFilter.GaussianBlur(sigma))
+        file = io.BytesIO()
+        blurred.save(file, "JPEG", quality=93)
+        effects.append(blur_effect(np.asarray(Pillow.open(file).reduce(4))))
+    assert effects[0] < 0.7
+    blurred_from = next(i for i, effect in enumerate(effects) if effect > BLURRY)
+    assert all(effect > BLURRY for effect in effects[blurred_from:])
+    assert np.diff(effects[:4]).min() > 0

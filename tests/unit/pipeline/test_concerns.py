@@ -51,7 +51,7 @@ def test_a_good_face_raises_no_concern() -> None:
         ({"pose": turned(80)}, Concern.EXTREME_POSE),
         ({"pose": turned(-80)}, Concern.EXTREME_POSE),
         ({"frame": Frame(0, 0, 120, CROP_SIDE)}, Concern.CUT_BY_BORDER),
-        ({"blur": 0.8}, Concern.BLURRED),
+        ({"blur": 0.81}, Concern.BLURRED),
         ({"confidence": 0.3}, Concern.LOW_CONFIDENCE),
     ],
 )

@@ -8,14 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from protome.workers import pool as pool_module
 from tests.unit.workers.rig import pids
-
-
-@pytest.fixture(autouse=True)
-def heal_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Workers die young here."""
-    monkeypatch.setattr(pool_module, "RESTART_INTERVAL_SECONDS", 0.05)
 
 
 @pytest.fixture(autouse=True)

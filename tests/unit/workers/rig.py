@@ -60,7 +60,7 @@ def pids() -> list[int]:
 class Rig:
     """A pool and what happened to it."""
 
-    def __init__(self, count: int, task_seconds: float) -> None:
+    def __init__(self, count: int, task_seconds: float, **options: Any) -> None:
         self.restarts = 0
         self.pool = Pool(
             count,
@@ -68,6 +68,9 @@ class Rig:
             mailbox_bytes=16 << 20,
             task_seconds=task_seconds,
             on_restart=self.restarted,
+            # Workers die young here.
+            restart_interval=0.05,
+            **options,
         )
 
     def restarted(self) -> None:
@@ -91,8 +94,8 @@ Scenario = Callable[[Rig], Awaitable[None]]
 
 
 @asynccontextmanager
-async def running(count: int, task_seconds: float) -> AsyncIterator[Rig]:
-    rig = Rig(count, task_seconds)
+async def running(count: int, task_seconds: float, **options: Any) -> AsyncIterator[Rig]:
+    rig = Rig(count, task_seconds, **options)
     await rig.pool.start()
     try:
         async with asyncio.timeout(60):
@@ -103,9 +106,11 @@ async def running(count: int, task_seconds: float) -> AsyncIterator[Rig]:
         await rig.pool.close()
 
 
-def play(scenario: Scenario, *, count: int = 1, task_seconds: float = PATIENT) -> None:
+def play(
+    scenario: Scenario, *, count: int = 1, task_seconds: float = PATIENT, **options: Any
+) -> None:
     async def main() -> None:
-        async with running(count, task_seconds) as rig:
+        async with running(count, task_seconds, **options) as rig:
             await scenario(rig)
 
     asyncio.run(main())

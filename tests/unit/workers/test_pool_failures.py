@@ -24,7 +24,6 @@ from protome.geometry import HAIR_SHAPE, Level
 from protome.image.decode import ImageLimits
 from protome.mesh.build import MeshJob
 from protome.mesh.simplify import MeshBudget
-from protome.workers import pool as pool_module
 from protome.workers.handle import WorkerHandle
 from protome.workers.pool import Pool
 from tests.support.shapes import seeded
@@ -127,11 +126,8 @@ def test_a_successor_that_dies_while_it_starts_is_counted_too() -> None:
     play(scenario)
 
 
-def test_a_successor_that_hangs_while_it_starts_leaves_its_place_to_another(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_successor_that_hangs_while_it_starts_leaves_its_place_to_another() -> None:
     """Soon at first; on a slow machine, where all are too slow, each has longer than the last."""
-    monkeypatch.setattr(pool_module, "REPLACEMENT_SECONDS", 0.5)
 
     async def scenario(rig: Rig) -> None:
         (victim,) = pids()
@@ -146,7 +142,7 @@ def test_a_successor_that_hangs_while_it_starts_leaves_its_place_to_another(
         assert hanging not in pids()
         assert_ball(await rig.build())
 
-    play(scenario)
+    play(scenario, replacement_seconds=0.5)
 
 
 def test_a_hanging_worker_is_replaced_and_only_its_task_lost() -> None:
