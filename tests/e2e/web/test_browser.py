@@ -175,8 +175,7 @@ def test_each_format_is_downloaded(visit: Visit, tmp_path: Path, format_: str) -
     download.value.save_as(file)
     mesh = meshes.read(file.read_bytes(), pb.Header(format=FORMATS[format_]))
     assert len(mesh.faces) > 10_000
-    metre = 1000 if format_ == "stl" else 1
-    assert mesh.extents.max() / metre == pytest.approx(0.23, abs=0.06)
+    assert mesh.extents.max() == pytest.approx(0.23, abs=0.06)
 
 
 def test_two_faces_are_shown_each_in_its_turn(
