@@ -31,7 +31,9 @@ FORMATS = {
     "ply": pb.MESH_FORMAT_PLY,
     "obj": pb.MESH_FORMAT_OBJ,
     "stl": pb.MESH_FORMAT_STL,
+    "zip": pb.MESH_FORMAT_OBJ_ZIP,
 }
+NAMES = {"zip": "OBJ with texture"}
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +168,8 @@ def test_each_format_is_downloaded(visit: Visit, tmp_path: Path, format_: str) -
     page.click("#sample")
     wait_for(page, "done")
     with page.expect_download(timeout=MILLISECONDS) as download:
-        page.get_by_role("button", name=format_.upper(), exact=True).click()
+        name = NAMES.get(format_, format_.upper())
+        page.get_by_role("button", name=name, exact=True).click()
     assert download.value.suggested_filename == f"sample_1.{format_}"
     file = tmp_path / "mesh"
     download.value.save_as(file)
