@@ -38,13 +38,14 @@ class Layout:
     triangles: Ints
 
 
-def lay_out(vertices: Floats, triangles: Ints, importance: Floats) -> Layout:
-    """Lay out a closed head.
+def lay_out(vertices: Floats, triangles: Ints, importance: Floats, mirror: Ints) -> Layout:
+    """Lay out a closed head, symmetric: the mirror image of (u, v) lies at (1 - u, v).
 
     Args:
         vertices: (N, 3) cm, head frame.
         triangles: (T, 3), outward; genus 0.
         importance: (N,) positive; the length in the layout of 1 cm, relative to other places.
+        mirror: (N,) the vertex that is each one's mirror image.
 
     Raises:
         ValueError: a triangle is turned over.
@@ -59,7 +60,7 @@ def lay_out(vertices: Floats, triangles: Ints, importance: Floats) -> Layout:
     along = _to_corners(along)
     fixed = np.concatenate([left, right[1:-1]])
     place = np.concatenate([_outline(along, -1), _outline(along, 1)[1:-1]])
-    uv = _relaxed(points, cut, fixed, place, wanted)
+    uv = _symmetric(_relaxed(points, cut, fixed, place, wanted), twins, mirror)
     area = _areas(uv[cut])
     turned = ~(area < 0)  # v is down: what is outward turns clockwise
     if turned.any():
@@ -121,6 +122,19 @@ def _outline(along: NDArray[np.float64], side: int) -> NDArray[np.float64]:
     (2), on the left (-1) or on the right."""
     u = 0.5 + side * np.minimum(np.minimum(along, 2 - along), 0.5)
     return np.stack([u, np.clip(along - 0.5, 0, 1)], 1)
+
+
+def _symmetric(
+    uv: NDArray[np.float64], vertex: NDArray[np.int64], mirror: Ints
+) -> NDArray[np.float64]:
+    """Return the mean of a layout and its mirror image; ``vertex`` is the one of each row."""
+    other = np.arange(len(mirror))
+    other[vertex[len(mirror) :]] = np.arange(len(mirror), len(uv))
+    flipped = uv * [-1, 1] + [1, 0]
+    # On the seam the mirror image has two rows: the one on the other side is meant.
+    rows = np.stack([mirror[vertex], other[mirror[vertex]]])
+    away = np.linalg.norm(uv[rows] - flipped, axis=2)
+    return (uv + flipped[np.where(away[0] <= away[1], *rows)]) / 2
 
 
 def _areas(corners: NDArray[np.float64]) -> NDArray[np.float64]:

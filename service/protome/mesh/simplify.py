@@ -143,6 +143,8 @@ def simplify(full: Surface, triangles: int) -> Surface:
         numbers,
         full.source[nearest],
         full.weights[nearest],
+        full.head,
+        full.posed,
     )
 
 

@@ -20,7 +20,7 @@ from protome.v1 import reconstruction_pb2 as pb
 from tests.e2e.guarded import Guarded
 from tests.support import meshes
 from tests.support.photos import group, scenery
-from tests.support.service import MIB, SMALL
+from tests.support.service import MIB, SMALL, eventually
 
 from .browser import MILLISECONDS, choose, drawn, launch, pixels, settle, status, wait_for
 
@@ -227,7 +227,8 @@ def test_a_pasted_photo_and_one_of_the_camera(visit: Visit, sample_photo: bytes)
     wait_for(page, "done")
     page.click("#camera")
     expect(page.locator("#booth")).to_be_visible()
-    page.wait_for_function("document.getElementById('video').videoWidth > 0")
+    width = "document.getElementById('video').videoWidth"
+    eventually(lambda: bool(page.evaluate(width)), "the camera shows something")
     page.click("#shoot")
     # The fake camera shows a test picture, which has no face.
     wait_for(page, "failed")
