@@ -139,7 +139,7 @@ def test_server_info(stub: Stub) -> None:
     assert info.model_licence == "Apache-2.0"
     assert info.training_data
     assert pb.DETAIL_LEVEL_STANDARD in info.native_levels
-    assert list(info.formats) == [1, 2, 3, 4]
+    assert list(info.formats) == [1, 2, 3, 4, 5]
     assert sorted(info.compressions) == [1, 2, 3]
     assert info.execution_provider in ("CPUExecutionProvider", "CUDAExecutionProvider")
     assert info.surface_backend

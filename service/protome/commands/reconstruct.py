@@ -86,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
         for done, (photo, answer) in enumerate(zip(args.photos, answers, strict=True), 1):
             try:
                 outcome = answer.result()
-            except (ReconstructionError, CorruptAnswer, OSError) as error:
+            except (ReconstructionError, CorruptAnswer, OSError, ValueError) as error:
                 outcome = _Outcome(str(error), success=False)
             failed += not outcome.success
             print(f"[{done}/{len(answers)}] {photo}: {outcome.line}", flush=True)

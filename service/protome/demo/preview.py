@@ -9,16 +9,22 @@ from typing import Final
 import cv2
 import numpy as np
 
-from protome.geometry import U8
+from protome.config import Config
+from protome.errors import ProtomeError
+from protome.geometry import CROP_SIDE, U8, Placement
+from protome.image.crop import cut
+from protome.image.decode import Image, ImageLimits, decode
 
 from .mesh_file import read_mesh
-from .render import BACKGROUND, Model3D, render
+from .render import Model3D, render
 
 SIDE: Final = 384
 # From the front, at an angle, and from the side, degrees.
 YAWS: Final = (0.0, 40.0, 80.0)
 # Side of the square around a face, in widths or heights of its box.
 AROUND: Final = 1.8
+# Longest side that is decoded, pixels: the face of a large photo is still sharp.
+ENOUGH: Final = 2048
 BOX_COLOUR: Final = (230, 90, 40)
 
 
@@ -41,7 +47,7 @@ def preview(photo: bytes, box: Sequence[float], mesh: Path) -> U8:
     """Draw a photo, its face and, to the right of them, the mesh of the face.
 
     Args:
-        photo: a JPEG, PNG or WebP file.
+        photo: a picture file.
         box: (x, y, width, height) of the face in the photo, pixels.
         mesh: the mesh file.
 
@@ -52,10 +58,10 @@ def preview(photo: bytes, box: Sequence[float], mesh: Path) -> U8:
     Raises:
         ValueError: the photo or the mesh cannot be read.
     """
-    decoded = cv2.imdecode(np.frombuffer(photo, np.uint8), cv2.IMREAD_COLOR)
-    if decoded is None:
-        raise ValueError("the photo cannot be decoded")
-    picture = np.asarray(cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB), np.uint8)
+    try:
+        picture = decode(photo, ImageLimits.of(Config()), enough=ENOUGH)
+    except ProtomeError as error:
+        raise ValueError(f"the photo cannot be drawn: {error.message}") from None
     right = sides(read_mesh(mesh))
     left = [_whole(picture, box), _face(picture, box)][: len(right) // SIDE]
     return np.concatenate([np.concatenate(left), right], axis=1)
@@ -67,37 +73,21 @@ def write_png(file: Path, picture: U8) -> None:
     file.write_bytes(data.tobytes())
 
 
-def _whole(picture: U8, box: Sequence[float]) -> U8:
-    """Fit a photo into a square, the box of the face drawn into it."""
-    height, width = picture.shape[:2]
-    scale = SIDE / max(height, width)
-    return _warp(picture, scale, width / 2, height / 2, box)
+def _whole(photo: Image, box: Sequence[float]) -> U8:
+    """Fit a photo into a square and draw the box of the face."""
+    size = max(photo.width, photo.height)
+    left, top = (photo.width - size) / 2, (photo.height - size) / 2
+    drawn = cut(photo, Placement(left, top, size / CROP_SIDE), SIDE)
+    x, y, width, height = box
+    corners = np.array([(x - left, y - top), (x + width - left, y + height - top)])
+    first, last = np.round(corners * SIDE / size).astype(int).tolist()
+    cv2.rectangle(drawn, first, last, BOX_COLOUR, 2)
+    return drawn
 
 
-def _face(picture: U8, box: Sequence[float]) -> U8:
+def _face(photo: Image, box: Sequence[float]) -> U8:
     """Cut a square around a face out of a photo."""
     x, y, width, height = box
-    scale = SIDE / (AROUND * max(width, height))
-    return _warp(picture, scale, x + width / 2, y + height / 2)
-
-
-def _warp(picture: U8, scale: float, x: float, y: float, box: Sequence[float] | None = None) -> U8:
-    """Scale a photo and put a point of it into the middle of a square."""
-    if scale < 1:
-        # Averages pixels, which warpAffine would leave out.
-        height, width = picture.shape[:2]
-        small = (max(1, round(width * scale)), max(1, round(height * scale)))
-        picture = np.asarray(cv2.resize(picture, small, interpolation=cv2.INTER_AREA), np.uint8)
-        x, y, inner = x * scale, y * scale, 1.0
-    else:
-        inner = scale
-    matrix = np.array([[inner, 0, SIDE / 2 - inner * x], [0, inner, SIDE / 2 - inner * y]])
-    drawn = cv2.warpAffine(
-        picture, matrix, (SIDE, SIDE), borderMode=cv2.BORDER_CONSTANT, borderValue=(BACKGROUND,) * 3
-    )
-    if box is not None:
-        corner = np.array([box[0], box[1]]) * scale + (SIDE / 2 - inner * x, SIDE / 2 - inner * y)
-        size = np.array([box[2], box[3]]) * scale
-        first, last = np.round(corner).astype(int), np.round(corner + size).astype(int)
-        cv2.rectangle(drawn, tuple(first.tolist()), tuple(last.tolist()), BOX_COLOUR, 2)
-    return np.asarray(drawn, np.uint8)
+    size = AROUND * max(width, height)
+    left, top = x + (width - size) / 2, y + (height - size) / 2
+    return cut(photo, Placement(left, top, size / CROP_SIDE), SIDE)

@@ -17,6 +17,7 @@ from protome.demo.view import show
 from protome.geometry import CROP_SIDE, U8
 from protome.mesh.encode import Compression, Encoding, Format, encode
 from protome.mesh.mesh import Appearance, apply_appearance
+from tests.support.photos import turned
 from tests.support.shapes import sphere
 
 RED, BLUE = (200, 30, 30), (30, 30, 200)
@@ -108,7 +109,7 @@ def test_a_file_that_is_no_mesh_is_refused_with_a_reason(tmp_path: Path) -> None
 def test_the_preview_has_photo_and_face_beside_the_mesh(
     sample_photo: bytes, tmp_path: Path
 ) -> None:
-    photo = np.zeros((300, 400, 3), np.uint8)
+    photo = np.full((300, 400, 3), 255, np.uint8)
     photo[100:220, 200:300] = (0, 200, 0)
     file = io.BytesIO()
     Image.fromarray(photo).save(file, "PNG")
@@ -116,15 +117,18 @@ def test_the_preview_has_photo_and_face_beside_the_mesh(
     assert picture.shape == (2 * SIDE, 4 * SIDE, 3)
     whole, face = picture[:SIDE, :SIDE], picture[SIDE:, :SIDE]
     # 400 x 300 in a square: bars above and below.
-    assert (whole[: SIDE // 8 - 2] == BACKGROUND).all()
-    assert (whole[SIDE // 8 + 2 : SIDE // 8 + 20, 20:-20] == 0).all()
+    assert (whole[: SIDE // 8 - 2] == 0).all()
+    assert (whole[SIDE // 8 + 2 : SIDE // 8 + 20, 20:-20] == 255).all()
     # The face is in the middle of its panel, and fills 100 / 216 of its width.
     assert (face[SIDE // 2, SIDE // 2] == (0, 200, 0)).all()
     green = (face == (0, 200, 0)).all(axis=2)
     assert abs(green[SIDE // 2].sum() - SIDE * 100 / 216) < 4
     # The box is drawn around the face in the photo.
     assert (whole == (230, 90, 40)).all(axis=2).sum() > 300
-    plain = preview(sample_photo, BOX, write(tmp_path, appearance=Appearance.NONE))
+    # The orientation of the photo is applied, as by the server.
+    mesh = write(tmp_path, appearance=Appearance.NONE)
+    plain, other = preview(sample_photo, BOX, mesh), preview(turned(sample_photo, 6), BOX, mesh)
+    assert np.abs(plain.astype(int) - other).mean() < 1
     assert plain.shape == (SIDE, 4 * SIDE, 3)
 
 
