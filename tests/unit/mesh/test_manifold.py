@@ -30,7 +30,8 @@ def skin_of(cells: list[tuple[int, int, int]]) -> tuple[F32, U32]:
     filled = np.zeros((5, 5, 5), np.bool_)
     for cell in cells:
         filled[tuple(np.add(cell, 1))] = True
-    faces, points = [], []
+    faces: list[list[int]] = []
+    points: list[np.ndarray] = []
     for cell in np.argwhere(filled):
         for axis in range(3):
             for way in (-1, 1):
