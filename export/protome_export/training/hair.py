@@ -123,19 +123,18 @@ class HairNet(nn.Module):
     def _skull(self, rotation: Tensor, scale: Tensor, origin: Tensor) -> tuple[Tensor, Tensor]:
         """Return middle and half of the way through the ellipsoid, (B, 52, 52) px; beside it half
         is negative."""
-        k = 1 / self.radii
-        inverse = rotation.transpose(1, 2) * (k[:, None] / scale[:, None, None])
+        inverse = rotation.transpose(1, 2) / (self.radii[:, None] * scale[:, None, None])
         along = inverse[:, :, 2]  # of a px of z, in radii
         x, y = self.x - origin[:, 0, None, None], self.y - origin[:, 1, None, None]
-        begin = [
-            inverse[:, i, 0, None, None] * x
-            + inverse[:, i, 1, None, None] * y
-            - self.centre[i] * k[i]
-            for i in range(3)
-        ]
+        i, j, k = (
+            inverse[:, n, 0, None, None] * x
+            + inverse[:, n, 1, None, None] * y
+            - self.centre[n] / self.radii[n]
+            for n in range(3)
+        )
         a = along.square().sum(1)[:, None, None]
-        b = sum(along[:, i, None, None] * begin[i] for i in range(3))
-        c = sum(begin[i].square() for i in range(3)) - 1
+        b = along[:, 0, None, None] * i + along[:, 1, None, None] * j + along[:, 2, None, None] * k
+        c = i.square() + j.square() + k.square() - 1
         inside = (b.square() - a * c) / a.square()
         half = inside.clamp(min=0).sqrt() - (-inside).clamp(min=0, max=2e4).sqrt()
         return origin[:, 2, None, None] - b / a, half

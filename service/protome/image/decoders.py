@@ -10,6 +10,11 @@ from PIL import Image as Pillow
 
 from protome.errors import BrokenImage, UnsupportedFormat
 
+try:
+    import pillow_heif
+except ImportError:
+    pillow_heif = None  # type: ignore[assignment]
+
 # Names of the formats in Pillow.
 _PLUGINS: Final = {"JPEG": "JPEG", "PNG": "PNG", "WEBP": "WEBP", "AVIF": "AVIF", "HEIC": "HEIF"}
 
@@ -18,21 +23,10 @@ Pillow.MAX_IMAGE_PIXELS = None
 ImageFile.LOAD_TRUNCATED_IMAGES = False
 # A worker has one core.
 AvifImagePlugin.DEFAULT_MAX_THREADS = 1
-
-
-def _register_heif() -> bool:
-    """Register the decoder of HEIC with Pillow; return whether it is installed."""
-    try:
-        import pillow_heif
-    except ImportError:
-        return False
+if pillow_heif is not None:
     pillow_heif.register_heif_opener(
         decode_threads=1, thumbnails=False, depth_images=False, aux_images=False
     )
-    return True
-
-
-_HEIF: Final = _register_heif()
 
 
 def missing_decoders() -> dict[str, str]:
@@ -40,7 +34,7 @@ def missing_decoders() -> dict[str, str]:
     missing = {}
     if not features.check("avif"):
         missing["AVIF"] = "Pillow with AVIF support"
-    if not _HEIF:
+    if pillow_heif is None:
         missing["HEIC"] = "pillow-heif"
     return missing
 

@@ -31,7 +31,7 @@ OPTIONS: Final[Mapping[str, str]] = {
     "compressions": "Compressions of GLB that you can read, separated by commas.",
     "appearance": "How meshes are coloured.",
     "preview_first": "Send a small mesh of each face first.",
-    "priority": "background photos wait until no interactive photo does.",
+    "priority": "Background photos wait until no interactive photo does.",
     "max_triangles": "Simplify each mesh to this number of triangles, at least 200; 0: do not.",
     "max_mesh_bytes": "Reduce texture and mesh until the file has this size, at least 1024; 0: do "
     "not.",

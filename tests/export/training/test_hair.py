@@ -15,10 +15,10 @@ from protome_export.render.hair_volume import CELL, GRID, PIVOT
 from protome_export.render.random_draws import Dice
 from protome_export.training.config import Config, dump_config
 from protome_export.training.facemesh import FaceMesh
+from protome_export.training.geometry import NEAREST
 from protome_export.training.hair import COLUMNS, SIDE, SLICES, HairNet
 from protome_export.training.hair_data import (
     DRAWS,
-    NEAREST,
     HairSamples,
     assemble,
     draw_hair_batch,
