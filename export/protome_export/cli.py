@@ -114,7 +114,24 @@ def _evaluate(args: argparse.Namespace) -> None:
         print(synthetic, flush=True)
         confidence = calibrate(model, args.holdout, args.calibrate)
         print(confidence, flush=True)
+    if args.new_views:
+        _new_views(args)
     write_report(args.out, faces, synthetic, confidence, not args.no_sheets, groups)
+
+
+def _new_views(args: argparse.Namespace) -> None:
+    from protome.model.card import load_model
+    from protome.pipeline.local import LocalPipeline
+
+    from .evaluation.new_views import Make, compare, made_here, made_there, table
+    from .render.sample import Synthesizer
+
+    makers: dict[str, Make] = {"this release": made_here(LocalPipeline(load_model(args.model)))}
+    if args.other:
+        makers["other release"] = made_there(args.other)
+    synthesizer = Synthesizer.load(args.head, args.data)
+    seeds = range(args.seed, args.seed + args.new_views)
+    print(table(compare(synthesizer, seeds, makers)), flush=True)
 
 
 def _show(args: argparse.Namespace) -> None:
@@ -255,6 +272,12 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("--holdout", type=Path, help="folder of synthetic shards not trained on")
     p.add_argument("--count", type=int, default=100)
     p.add_argument("--calibrate", type=int, default=512, help="hold-out samples for confidence")
+    p.add_argument(
+        "--new-views", type=int, default=0, help="heads drawn from views beside the photo"
+    )
+    p.add_argument("--other", help="address of another release's server, to compare new views with")
+    p.add_argument("--data", type=Path, help="folder with skins_ict_uv and environments")
+    p.add_argument("--seed", type=int, default=10_000_000, help="first of the new views' heads")
     p.add_argument("--no-sheets", action="store_true", help="no pictures of people written")
     p.add_argument("out", type=Path)
     p.set_defaults(command=_evaluate)

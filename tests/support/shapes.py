@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import trimesh
+from scipy.spatial import cKDTree
 
 from protome.geometry import CROP_DEPTH, CROP_SIDE, F32, F64, HAIR_SHAPE, U8, U32, Level
 from protome.mesh.head import Head
@@ -26,7 +28,26 @@ def balls(*wanted: tuple[float, Point], finer: int = 5) -> tuple[Head, F32]:
     count = len(shape.vertices)
     vertices = [radius * shape.vertices + centre for radius, centre in wanted]
     triangles = [shape.faces + count * index for index in range(len(wanted))]
-    return head_of(np.concatenate(triangles)), np.concatenate(vertices).astype(np.float32)
+    mirror = cKDTree(shape.vertices).query(shape.vertices * (-1, 1, 1))[1]
+    # One below the other in the atlas.
+    places = _on_square(shape.vertices)
+    uv = [(places + np.array([0, k])) / (1, len(wanted)) for k in range(len(wanted))]
+    head = replace(
+        head_of(np.concatenate(triangles)),
+        mirror=np.concatenate([mirror + count * index for index in range(len(wanted))]).astype(
+            np.int32
+        ),
+        uv=np.concatenate(uv).astype(np.float32),
+    )
+    return head, np.concatenate(vertices).astype(np.float32)
+
+
+def _on_square(directions: F64) -> F64:
+    """Directions on the unit square: towards the camera in its middle, away at its border."""
+    x, y, z = directions.T
+    across = np.maximum(np.maximum(np.abs(x), np.abs(y)), 1e-9)
+    radius = np.arccos(np.clip(-z, -1, 1)) / np.pi / across
+    return np.stack([0.5 + 0.5 * radius * x, 0.5 + 0.5 * radius * y], axis=1)
 
 
 def head_of(triangles: np.ndarray) -> Head:
@@ -66,7 +87,8 @@ def sphere(radius: float = 40.0, level: Level = Level.STANDARD) -> Surface:
 def loose_surface(vertices: F32, normals: F32, triangles: U32) -> Surface:
     """A surface that lies on no head."""
     source = np.full(len(vertices), -1, np.int32)
-    return Surface(vertices, normals, triangles, source, np.zeros((len(vertices), 2), np.float32))
+    weights = np.zeros((len(vertices), 2), np.float32)
+    return Surface(vertices, normals, triangles, source, weights, *balls((1.0, CENTRE), finer=1))
 
 
 def edge_uses(surface: Surface) -> tuple[F64, F64]:

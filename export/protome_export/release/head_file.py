@@ -26,10 +26,11 @@ def describe_head(head: HeadModel, masks: Path | None = None) -> Head:
     solid = build_solid(head)
     vertices = solid.vertices(head.neutral)
     region, guarded = regions(head, solid, masks), guard(head, solid)
-    layout = lay_out(vertices, solid.triangles, importance(solid, region, guarded))
+    mirror = mirror_vertices(vertices)
+    layout = lay_out(vertices, solid.triangles, importance(solid, region, guarded), mirror)
     return Head(
         triangles=solid.triangles,
-        mirror=mirror_vertices(vertices),
+        mirror=mirror,
         region=region,
         uv=layout.uv,
         uv_triangles=layout.triangles,

@@ -124,8 +124,23 @@ class HeadRenderer:
         grain = self.noise.draw(dice, "medium") * 3
         return torch.sigmoid((self.elevation - line - 2 + grain) / 1.5)
 
-    def heads(self, dice: Dice, vertices: Tensor, view: View, looks: Looks | None = None) -> Layer:
-        """Render heads with vertices (B, V, 3) cm, head frame."""
+    def heads(
+        self,
+        dice: Dice,
+        vertices: Tensor,
+        view: View,
+        looks: Looks | None = None,
+        shown: View | None = None,
+    ) -> Layer:
+        """Render heads.
+
+        Args:
+            dice: unused.
+            vertices: (B, V, 3) cm, head frame.
+            view: cameras that the light belongs to.
+            looks: of age and skin.
+            shown: cameras to draw from instead; heads and light stay as they are.
+        """
         landmarks = vertices[:, self.landmarks]
         hair = self.shell.sample(dice, self.noise, vertices, looks.old if looks else None)
         glasses = sample_glasses(dice, landmarks)
@@ -133,18 +148,24 @@ class HeadRenderer:
         everything = torch.cat([vertices, hair.vertices, glasses.vertices], 1)
         turned = view.turn(everything)
         pixels = view.to_pixels(turned).contiguous()
+        seen = pixels
+        if shown is not None:
+            seen = shown.to_pixels(shown.turn(everything)).contiguous()
         drawn = self._drawn(dice, hair, glasses)
         cutout = Cutout(hair.alpha, self.shell_uv, self.parts[0], self.parts[1])
-        buffer = draw(pixels, self.triangles, drawn, SIZE, cutout)
+        buffer = draw(seen, self.triangles, drawn, SIZE, cutout)
         middle = pixels[:, self.landmarks].mean(1)
         cast, scale = drawn & self.casts, view.scale * (SIZE / CROP)
         lights = sample_lights(
             dice, self.assets, Casters(pixels, self.triangles, cast, middle, scale)
         )
         materials = self._materials(dice, skin, hair)
-        light, cover = self._resolve(dice, buffer, everything, turned, materials, lights)
+        if shown is not None:
+            lights.eye = (view.rotation @ shown.rotation.transpose(1, 2))[:, :, 2]
+        lit = None if shown is None else pixels
+        light, cover = self._resolve(dice, buffer, everything, turned, materials, lights, lit)
         face = resample(cover, self.down)
-        light, cover = self._lenses(dice, glasses, pixels, buffer.depth, light, cover)
+        light, cover = self._lenses(dice, glasses, seen, buffer.depth, light, cover)
         return Layer(
             resample(light, self.down), resample(cover, self.down), face, skin.tone, hair.colour,
             hair.covers, skin.group, hair,
@@ -206,8 +227,12 @@ class HeadRenderer:
         turned: Tensor,
         materials: Materials,
         lights: Lights,
+        lit: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
-        """Shade the G-buffers' covered pixels; return light (B, 3, S, S), cover (B, S, S)."""
+        """Shade the G-buffers' covered pixels; return light (B, 3, S, S), cover (B, S, S).
+
+        ``lit`` are the vertices in the lights' pixels if those are not the G-buffers'.
+        """
         n, area = len(vertices), SIZE * SIZE
         ao = torch.ones(vertices.shape[:2], device=self.device)
         ao[:, : len(self.ao)] = self.ao ** dice.uniform(0.5, 1.4)[:, None]
@@ -227,7 +252,9 @@ class HeadRenderer:
         bump *= (dice.uniform(0, 0.08) * dice.chance(0.5))[:, None, None]
         normal[:, 0] += bump.view(-1)[(head * 256 + row % 256) * 256 + column % 256]
         kind = self.kind[t]
-        depth = buffer.depth.view(-1)[at]
+        position = torch.stack([column + 0.5, row + 0.5, buffer.depth.view(-1)[at]], 1)
+        if lit is not None:
+            position = blended(lit.reshape(-1, 3), corner, weights)
         fragments = Fragments(
             head=head,
             count=torch.bincount(head, minlength=n).tolist(),
@@ -236,7 +263,7 @@ class HeadRenderer:
             normal=normal,
             ao=packed[:, 3],
             height=torch.where(kind >= HAIR, 99.0, packed[:, 4]),
-            position=torch.stack([column + 0.5, row + 0.5, depth], 1),
+            position=position,
         )
         light = torch.zeros(n * area, 3, device=self.device)
         light[at] = shade(fragments, materials, lights)

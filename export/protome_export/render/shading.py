@@ -46,6 +46,7 @@ class Lights:
         shadow: (M, S, S) depth maps.
         slot: (B,) index of the head's depth map; -1 if it has none.
         matrix: (B, 3, 4) from G-buffer (x, y, z) to shadow map (column, row, depth).
+        eye: (B, 3) direction to who looks, camera frame; None: the camera.
     """
 
     harmonics: Tensor
@@ -56,6 +57,7 @@ class Lights:
     slot: Tensor
     matrix: Tensor
     bias: float
+    eye: Tensor | None = None
 
 
 @dataclass
@@ -157,7 +159,10 @@ def shade(f: Fragments, materials: Materials, lights: Lights) -> Tensor:
     albedo = _albedo(f, materials)
     dressed = (f.height < materials.collar[head]) & (kind <= BACK_SKIN)
     albedo = torch.where(dressed[:, None], materials.cloth[head], albedo)
-    away = (f.normal[:, 2] < 0) & (kind >= LASH)
+    eye = lights.eye
+    if eye is None:
+        eye = torch.tensor([0.0, 0.0, 1.0], device=head.device).expand_as(lights.direction)
+    away = ((f.normal * eye[head]).sum(1) < 0) & (kind >= LASH)
     normal = torch.where(away[:, None], -f.normal, f.normal)
     ao = torch.where(kind == EYEBALL, f.ao.clamp(min=0.55), f.ao)
     x, y, z = normal.unbind(1)
@@ -169,7 +174,7 @@ def shade(f: Fragments, materials: Materials, lights: Lights) -> Tensor:
     facing = facing * _lit(f, lights)
     colour = lights.colour[head]
     light = light + facing[:, None] * colour
-    half = lights.direction + torch.tensor([0.0, 0.0, 1.0], device=head.device)
+    half = lights.direction + eye
     half = (half / half.norm(dim=1, keepdim=True))[head]
     glint = (normal * half).sum(1).clamp(min=0) ** 24 * (facing > 0)
     shine = materials.shine[head]

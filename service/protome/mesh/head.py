@@ -24,7 +24,7 @@ class Region(enum.IntEnum):
     NECK = 7
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Head:
     """The topology of the head model and what is known of each of its n vertices.
 

@@ -48,6 +48,8 @@ class Surface:
         source: (n,) int32, the triangle of the head that the vertex lies on; -1 on hair.
         weights: (n, 2) float32, barycentric weights of that triangle's second and third corner; 0
             on hair.
+        head: the head that it was composed of.
+        posed: (N, 3) float32, that head's vertices, same axes.
     """
 
     vertices: F32
@@ -55,6 +57,8 @@ class Surface:
     triangles: U32
     source: I32
     weights: F32
+    head: Head
+    posed: F32
 
 
 def compose(head: Head, vertices: F32, hair: U8, level: Level) -> Surface:
@@ -91,4 +95,6 @@ def compose(head: Head, vertices: F32, hair: U8, level: Level) -> Surface:
         triangles,
         np.frombuffer(source, np.int32),
         np.frombuffer(weights, np.float32).reshape(-1, 2),
+        head,
+        vertices,
     )

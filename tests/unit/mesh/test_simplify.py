@@ -98,13 +98,25 @@ def test_out_of_reach_the_smallest_is_given() -> None:
     assert error > 0
 
 
-@pytest.mark.parametrize("triangles", [500, 1000, 3000])
-def test_thin_parts_stay_closed(triangles: int) -> None:
+@pytest.mark.parametrize("triangles", [200, 300, 500, 1000, 3000])
+@pytest.mark.parametrize("handle", [False, True])
+def test_thin_parts_stay_closed(triangles: int, handle: bool) -> None:
+    """As indices have it, and where programs weld vertices by place."""
     plate = trimesh.creation.cylinder(40, 6)
     ball = trimesh.creation.icosphere(4, 25)
-    vertices = np.concatenate([plate.vertices, ball.vertices]) + CENTRE
-    faces = np.concatenate([plate.faces, ball.faces + len(plate.vertices)])
-    full = compose(head_of(faces), vertices.astype(np.float32), no_hair(), Level.STANDARD)
+    ring = trimesh.creation.torus(9, 2.5)
+    ring.apply_transform(trimesh.transformations.rotation_matrix(np.pi / 2, (1, 0, 0), (0, 0, 0)))
+    ring.apply_translation((20, 0, 20))
+    both = trimesh.util.concatenate([plate, ball, ring] if handle else [plate, ball])
+    vertices = (both.vertices + CENTRE).astype(np.float32)
+    full = compose(head_of(both.faces), vertices, no_hair(), Level.STANDARD)
     simple = simplify(full, triangles)
     assert 0.85 * triangles <= len(simple.triangles) <= triangles
-    assert (edge_uses(simple)[0] == 2).all()
+    uses, balance = edge_uses(simple)
+    assert (uses == 2).all()
+    assert (balance == 0).all()
+    welded = as_trimesh(simple)
+    assert welded.body_count == 1
+    welded.merge_vertices()
+    assert welded.is_watertight
+    assert len(simple.source) == len(simple.weights) == len(simple.vertices)

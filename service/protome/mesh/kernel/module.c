@@ -7,6 +7,8 @@
 
 #include "cases.h"
 #include "compose.h"
+#include "texture.h"
+#include "texture_module.h"
 
 PyDoc_STRVAR(compose_doc,
              "compose(vertices, triangles, guard, hair, step, rounds, /)\n--\n\n"
@@ -138,10 +140,13 @@ static PyObject *compose(PyObject *module, PyObject *args) {
     return result;
 }
 
-static PyMethodDef methods[] = {{"compose", compose, METH_VARARGS, compose_doc}, {NULL}};
+static PyMethodDef methods[] = {
+    {"compose", compose, METH_VARARGS, compose_doc}, TEXTURE_METHODS, {NULL}};
 
 static int prepare(PyObject *module) {
     mc_prepare();
+    tx_prepare();
+    tx_prepare();
     return PyModule_AddStringConstant(module, "BACKEND", "compiled marching cubes");
 }
 
