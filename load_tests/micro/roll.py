@@ -70,8 +70,8 @@ def head(client: Client, photo: Image.Image, angle: float, face: int = 0) -> Hea
     answer = client.reconstruct(file.getvalue(), formats=["stl"], appearance="none")
     found, summary = answer.faces[face], answer.summary.faces[face]
     mesh = trimesh.load_mesh(io.BytesIO(found.mesh), file_type="stl")
-    matrix = found.mesh_to_photo
-    assert matrix is not None
+    assert found.mesh_to_photo is not None
+    matrix = np.array(found.mesh_to_photo)
     middle = np.array([picture.width / 2, picture.height / 2, 0.0])
     marks = np.array([(p.x, p.y, p.z) for p in summary.landmarks])
     return Head(

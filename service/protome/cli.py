@@ -5,33 +5,39 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
-import itertools
 import json
 import os
 import sys
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, get_args
+from typing import TYPE_CHECKING, Final
 
 # The environment must be set before gRPC is imported.
-from . import __version__, config, environment  # noqa: F401
-from .client import Client, CorruptAnswer, Reconstruction, ReconstructionError, requests, tls
-from .client.enums import short_name
-from .embedded import EmbeddedError, EmbeddedServer
-from .server.tokens import TokenFileError, append_entry, new_token
-from .v1 import reconstruction_pb2 as pb
+from protome import __version__, config, environment  # noqa: F401
+from protome.client import Reconstruction, ReconstructionError
+from protome.client.enums import short_name
+from protome.embedded import EmbeddedError
+from protome.extras import ServerMissing, require_server
+from protome.server.tokens import TokenFileError, append_entry, new_token
+from protome.v1 import reconstruction_pb2 as pb
+
+from .commands import reconstruct
+from .commands.connect import add_server_flags, connect
+from .commands.reconstruct import count
 
 if TYPE_CHECKING:
-    from .server.backend import Backend, Listener
+    from protome.server.backend import Backend, Listener
 
-# Photos sent at a time, enough to keep every stage of a server busy.
-PARALLEL_PHOTOS: Final = 8
 INFO_TIMEOUT_SECONDS: Final = 60.0
 # Errors whose message is enough for the user.
 EXPECTED_ERRORS: Final = (
-    config.ConfigError, EmbeddedError, ReconstructionError, TokenFileError, OSError,
-)  # fmt: skip
+    config.ConfigError,
+    EmbeddedError,
+    OSError,
+    ReconstructionError,
+    ServerMissing,
+    TokenFileError,
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -62,37 +68,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     serve.set_defaults(run=_serve)
 
-    reconstruct = commands.add_parser("reconstruct", help="turn photos into meshes")
-    reconstruct.add_argument("photos", nargs="+", type=Path, metavar="PHOTO")
-    reconstruct.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
-    _add_server(reconstruct)
-    for flag, kind, default, help_ in (
-        ("--detail", requests.Level, "standard", "level of detail"),
-        ("--format", requests.Format, "glb", "mesh format"),
-        ("--compression", requests.Compression, "none", "compression of GLB files"),
-        ("--appearance", requests.Appearance, "texture", "how meshes are coloured"),
-    ):
-        reconstruct.add_argument(
-            flag, choices=get_args(kind), default=default, help=f"{help_} (default: {default})"
-        )
-    reconstruct.add_argument(
-        "--vertex-quality",
-        action="store_true",
-        help="add to each vertex whether the photo shows it, and a confidence",
+    photos = commands.add_parser("reconstruct", help="turn photos into meshes")
+    reconstruct.add_flags(photos)
+    photos.set_defaults(run=reconstruct.run)
+
+    view = commands.add_parser("view", help="draw a mesh from three sides and show the picture")
+    view.add_argument("mesh", type=Path, metavar="MESH", help="a GLB, PLY, OBJ or STL file")
+    view.add_argument(
+        "-o", "--output", type=Path, metavar="PNG", help="write the picture here, do not show it"
     )
-    reconstruct.add_argument(
-        "--turn-to-front",
-        action="store_true",
-        help="turn the heads so that they look straight into the camera",
-    )
-    for flag, help_ in (
-        ("--max-faces", "largest number of faces; 0: the server's limit"),
-        ("--max-triangles", "simplify each mesh to N triangles; 0: do not simplify"),
-        ("--max-mesh-bytes", "reduce texture and mesh until the file has N bytes; 0: no limit"),
-        ("--max-texture-side", "largest width and height of a texture, 256 to 2048; 0: no limit"),
-    ):
-        reconstruct.add_argument(flag, type=_count, default=0, metavar="N", help=help_)
-    reconstruct.set_defaults(run=_reconstruct)
+    view.set_defaults(run=_view)
 
     show = commands.add_parser("demo", help="reconstruct the sample photo and draw the result")
     show.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
@@ -102,13 +87,13 @@ def _parser() -> argparse.ArgumentParser:
     measure.add_argument("--json", action="store_true", help="print everything as JSON")
     measure.add_argument("--quick", action="store_true", help="take one minute instead of several")
     measure.add_argument(
-        "--requests", type=_count, metavar="N",
+        "--requests", type=count, metavar="N",
         help="photos of the memory test (default: 10000, with --quick 200); 0 skips it",
     )  # fmt: skip
     measure.set_defaults(run=_bench)
 
     info = commands.add_parser("info", help="print version, network and limits of a server")
-    _add_server(info)
+    add_server_flags(info)
     info.set_defaults(run=_info)
 
     token = commands.add_parser(
@@ -125,46 +110,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_server(parser: argparse.ArgumentParser) -> None:
-    """Add the flags that choose a server and its credentials."""
-    parser.add_argument(
-        "--address", metavar="HOST:PORT", help="server to call; default: start one for this command"
-    )
-    parser.add_argument("--tls", action="store_true", help="connect with TLS")
-    parser.add_argument(
-        "--ca", type=Path, metavar="FILE", help="CA bundle that verifies the server; with --tls"
-    )
-    parser.add_argument(
-        "--cert", type=Path, metavar="FILE", help="PEM file with the client certificate; with --tls"
-    )
-    parser.add_argument(
-        "--key", type=Path, metavar="FILE", help="PEM file with the private key of --cert"
-    )
-    parser.add_argument("--token-file", type=Path, metavar="FILE", help="file with the token")
-
-
-def _client(args: argparse.Namespace, stack: contextlib.ExitStack, timeout: float | None) -> Client:
-    address = args.address or stack.enter_context(EmbeddedServer()).address
-    credentials = tls(args.ca, args.cert, args.key) if args.tls else None
-    token = args.token_file.read_text().strip() if args.token_file else None
-    return stack.enter_context(
-        Client(address, credentials=credentials, token=token, timeout=timeout)
-    )
-
-
-def _count(text: str) -> int:
-    """Parse a number of at least 0."""
-    if not text.isascii() or not text.isdigit():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of at least 0")
-    return int(text)
-
-
 def _serve(args: argparse.Namespace) -> int:
+    require_server("protome serve")
     # Imported here: no other command needs the server in its own process.
-    from .errors import ProtomeError
-    from .model.card import ModelError
-    from .server.listen import StartupError
-    from .server.serve import serve
+    from protome.errors import ProtomeError
+    from protome.model.card import ModelError
+    from protome.server.listen import StartupError
+    from protome.server.serve import serve
 
     flags = {name: getattr(args, name) for name in config.Config.__dataclass_fields__}
     settings = config.load(flags, os.environ, args.config)
@@ -177,71 +129,27 @@ def _serve(args: argparse.Namespace) -> int:
 
 
 async def _open_web(backend: Backend) -> Listener:
-    from .web.listener import open_listener
+    from protome.web.listener import open_listener
 
     return await open_listener(backend)
 
 
-def _reconstruct(args: argparse.Namespace) -> int:
-    args.output.mkdir(parents=True, exist_ok=True)
-    failed = 0
-    with contextlib.ExitStack() as stack:
-        client = _client(args, stack, None)
-        threads = ThreadPoolExecutor(PARALLEL_PHOTOS)
-        stack.callback(threads.shutdown, wait=False, cancel_futures=True)
-        answers = [
-            threads.submit(_one, client, photo, stem, args)
-            for photo, stem in zip(args.photos, _stems(args.photos), strict=True)
-        ]
-        for done, (photo, answer) in enumerate(zip(args.photos, answers, strict=True), 1):
-            try:
-                line, wrote = answer.result()
-                failed += not wrote
-            except (ReconstructionError, CorruptAnswer, OSError) as error:
-                failed += 1
-                line = str(error)
-            print(f"[{done}/{len(answers)}] {photo}: {line}", flush=True)
-    return 1 if failed else 0
+def _view(args: argparse.Namespace) -> int:
+    require_server("protome view")
+    from protome.demo.mesh_file import MeshFileError
+    from protome.demo.view import show
 
-
-def _stems(photos: Sequence[Path]) -> list[str]:
-    """Return a file name for the meshes of each photo; equal names get numbers."""
-    stems: list[str] = []
-    for photo in photos:
-        names = (f"{photo.stem}-{n}" if n > 1 else photo.stem for n in itertools.count(1))
-        stems.append(next(name for name in names if name not in stems))
-    return stems
-
-
-def _one(client: Client, photo: Path, stem: str, args: argparse.Namespace) -> tuple[str, bool]:
-    """Reconstruct a photo and write its meshes; return a summary and whether there is a mesh."""
-    result = client.reconstruct(
-        photo.read_bytes(),
-        max_faces=args.max_faces,
-        detail=args.detail,
-        formats=(args.format,),
-        compressions=(args.compression,),
-        appearance=args.appearance,
-        max_triangles=args.max_triangles,
-        max_mesh_bytes=args.max_mesh_bytes,
-        max_texture_side=args.max_texture_side,
-        turn_to_front=args.turn_to_front,
-        vertex_quality=args.vertex_quality,
-    )
-    suffix = "zip" if args.format == "obj_zip" else args.format
-    written = []
-    for face in result.faces:
-        if face.mesh:
-            path = args.output / f"{stem}_{face.index}.{suffix}"
-            path.write_bytes(face.mesh)
-            written.append(path.name)
-    left_out = [f"face {f.index} {f.outcome}" for f in result.faces if not f.mesh]
-    seconds = result.summary.times.total_seconds
-    return f"{', '.join(written + left_out)} in {seconds:.2f} s", bool(written)
+    try:
+        print(f"wrote {show(args.mesh, args.output)}")
+    except MeshFileError as error:
+        print(f"protome: {error}", file=sys.stderr)
+        return 1
+    return 0
 
 
 def _demo(args: argparse.Namespace) -> int:
-    from .demo.demo import demo
+    require_server("protome demo")
+    from protome.demo.demo import demo
 
     result = demo(args.output)
     print(_times(result))
@@ -250,8 +158,9 @@ def _demo(args: argparse.Namespace) -> int:
 
 
 def _bench(args: argparse.Namespace) -> int:
-    from .bench.bench import QUICK, Plan, bench
-    from .bench.report import table
+    require_server("protome bench")
+    from protome.bench.bench import QUICK, Plan, bench
+    from protome.bench.report import table
 
     plan = QUICK if args.quick else Plan()
     if args.requests is not None:
@@ -283,7 +192,7 @@ def _times(result: Reconstruction) -> str:
 
 def _info(args: argparse.Namespace) -> int:
     with contextlib.ExitStack() as stack:
-        info = _client(args, stack, INFO_TIMEOUT_SECONDS).server_info()
+        info = connect(args, stack, INFO_TIMEOUT_SECONDS).server_info()
     limits = info.limits
     rows = (
         ("protome", info.version),

@@ -161,7 +161,7 @@ class Config:
         "scans of a progressive JPEG; a fifth of them if it is decoded at full size",
         low=1,
     )
-    max_faces: int = _option(16, "largest number of faces per photo", low=1, high=64)
+    max_faces: int = _option(32, "largest number of faces per photo", low=1, high=64)
     min_face_pixels: int = _option(20, "smallest width of a face, photo pixels", low=1)
     min_score: float = _option(0.6, "lowest confidence of the face detector, 0 to 1", low=0, high=1)
     chunk_bytes: int = _option(

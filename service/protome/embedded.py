@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Self
 
+from .extras import require_server
+
 START_TIMEOUT_SECONDS: Final = 120.0
 STOP_TIMEOUT_SECONDS: Final = 40.0
 
@@ -40,6 +42,7 @@ class EmbeddedServer:
         self.web = ""
 
     def __enter__(self) -> Self:
+        require_server("starting a server")
         self._folder = tempfile.TemporaryDirectory(prefix="protome-")
         port_file = Path(self._folder.name) / "ports"
         self.log = Path(self._folder.name) / "log"

@@ -1,4 +1,4 @@
-"""The ``protome`` command, as a user runs it."""
+"""The ``protome`` command, as a user runs it: settings, information, start of a server."""
 
 from __future__ import annotations
 
@@ -16,36 +16,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
 
-import numpy as np
 import pytest
-import trimesh
-from PIL import Image
 
 import protome
 from protome.cli import main
 from protome.embedded import EmbeddedServer
 from protome.model.card import SHIPPED
-from tests.support import meshes as readers
-from tests.support.photos import group, scenery
 
-Done = subprocess.CompletedProcess[str]
-
-
-def _run(*arguments: object, env: Mapping[str, str] | None = None, seconds: float = 90.0) -> Done:
-    return subprocess.run(
-        [sys.executable, "-m", "protome", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=seconds,
-        env={**os.environ, **(env or {})},
-    )
+from .command import Done, complains, run
 
 
 def _serve(*arguments: object, env: Mapping[str, str] | None = None) -> Done:
     """``protome serve`` that must refuse: a server that starts runs into the time limit."""
     free = ("--host", "127.0.0.1", "--metrics-host", "127.0.0.1", "--port", 0, "--metrics-port", 0,
             "--web-port", 0)  # fmt: skip
-    return _run("serve", *free, *arguments, env=env, seconds=60)
+    return run("serve", *free, *arguments, env=env, seconds=60)
 
 
 def _refuse(*arguments: object, env: Mapping[str, str] | None = None) -> Done:
@@ -62,117 +47,21 @@ def _not_refused(*_: object, **__: object) -> NoReturn:
     raise AssertionError("the settings were taken")
 
 
-def _complains(done: Done, *words: str) -> None:
-    """It ends with status 1 and one clear line, no traceback."""
-    assert done.returncode == 1, done.stderr
-    assert "Traceback" not in done.stderr
-    last = done.stderr.strip().splitlines()[-1]
-    assert last.startswith("protome: ")
-    for word in words:
-        assert word in last
-
-
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory: pytest.TempPathFactory, sample_photo: bytes) -> Path:
-    folder = tmp_path_factory.mktemp("photos")
-    (folder / "portrait.jpg").write_bytes(sample_photo)
-    (folder / "group.jpg").write_bytes(group(sample_photo, (400, 512)))
-    (folder / "broken.jpg").write_bytes(sample_photo[:9000])
-    (folder / "scenery.png").write_bytes(scenery())
-    return folder
-
-
-def test_demo_writes_a_face_and_a_picture_and_prints_the_times(tmp_path: Path) -> None:
-    done = _run("demo", "-o", tmp_path / "new" / "folder")
-    assert done.returncode == 0, done.stderr
-    mesh = trimesh.load_scene(tmp_path / "new" / "folder" / "face.glb").to_mesh()
-    assert 0.1 < mesh.extents.min() < mesh.extents.max() < 0.3
-    assert readers.texture((tmp_path / "new" / "folder" / "face.glb").read_bytes())
-    with Image.open(tmp_path / "new" / "folder" / "preview.png") as picture:
-        pixels = np.asarray(picture.convert("RGB"))
-    # Photo, front shaded, front textured, side shaded, side textured.
-    assert pixels.shape == (384, 5 * 384, 3)
-    for panel in range(5):
-        assert pixels[:, panel * 384 : (panel + 1) * 384].std() > 20
-    for stage in ("decode", "detect", "crop", "queue", "inference", "surface", "encode", "total"):
-        assert stage in done.stdout
-    assert "face.glb" in done.stdout
-
-
-def test_reconstruct_writes_what_it_can_and_says_what_it_cannot(
-    photos: Path, tmp_path: Path
-) -> None:
-    names = ("broken.jpg", "portrait.jpg", "missing.jpg", "group.jpg", "scenery.png")
-    done = _run("reconstruct", *[photos / name for name in names], "-o", tmp_path)
-    assert done.returncode == 1
-    assert "Traceback" not in done.stderr
-    written = {path.name for path in tmp_path.iterdir()}
-    assert written == {"portrait_0.glb", "group_0.glb", "group_1.glb"}
-    lines = done.stdout.splitlines()
-    assert len(lines) == 5
-    for number, (line, name) in enumerate(zip(lines, names, strict=True), 1):
-        assert f"[{number}/5]" in line
-        assert name in line
-    assert "portrait_0.glb" in lines[1]
-    assert "no face" in lines[4]
-
-
-def test_reconstruct_asks_a_running_server(
-    server: EmbeddedServer, photos: Path, tmp_path: Path
-) -> None:
-    options = ("--detail", "standard", "--format", "ply", "--appearance", "vertex_colours")
-    done = _run(
-        "reconstruct", photos / "group.jpg", "-o", tmp_path, "--address", server.address,
-        "--max-faces", 1, "--max-triangles", 5000, "--vertex-quality", *options,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert [path.name for path in tmp_path.iterdir()] == ["group_0.ply"]
-    assert "face 1 OVER_MAX_FACES" in done.stdout
-    mesh = trimesh.load_mesh(tmp_path / "group_0.ply")
-    assert mesh.is_watertight
-    assert 4000 < len(mesh.faces) <= 5000
-    assert b"property uchar seen\n" in (tmp_path / "group_0.ply").read_bytes()
-
-
-def test_photos_of_the_same_name_do_not_overwrite_each_other(
-    server: EmbeddedServer, tmp_path: Path, sample_photo: bytes
-) -> None:
-    for folder in ("monday", "tuesday"):
-        (tmp_path / folder).mkdir()
-        (tmp_path / folder / "me.jpg").write_bytes(sample_photo)
-    found = [tmp_path / folder / "me.jpg" for folder in ("monday", "tuesday")]
-    done = _run("reconstruct", *found, "-o", tmp_path / "out", "--address", server.address)
-    # Either both meshes are there, or it says that they cannot be.
-    assert done.returncode == 1 or len(list((tmp_path / "out").iterdir())) == 2
-
-
-def test_reconstruct_without_a_server_there_is_a_clear_failure(
-    photos: Path, tmp_path: Path
-) -> None:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{unused.getsockname()[1]}"
-        done = _run("reconstruct", photos / "portrait.jpg", "-o", tmp_path, "--address", address)
-    assert done.returncode == 1
-    assert "UNAVAILABLE" in done.stdout + done.stderr
-    assert "Traceback" not in done.stderr
-
-
 def test_info_says_what_the_server_is(server: EmbeddedServer) -> None:
-    done = _run("info", "--address", server.address)
+    done = run("info", "--address", server.address)
     assert done.returncode == 0, done.stderr
     for fact in (
         protome.__version__,
         "Apache-2.0",
         "GLB, PLY, OBJ, STL, OBJ_ZIP",
         "DRACO",
-        "16 faces",
+        "32 faces",
     ):
         assert fact in done.stdout
 
 
 def test_help_names_every_setting_with_its_variable() -> None:
-    done = _run("serve", "--help", env={"COLUMNS": "100"})
+    done = run("serve", "--help", env={"COLUMNS": "100"})
     assert done.returncode == 0
     for setting in ("port", "max-image-bytes", "drain-seconds", "model-dir"):
         assert f"--{setting}" in done.stdout
@@ -180,11 +69,11 @@ def test_help_names_every_setting_with_its_variable() -> None:
 
 
 def test_version() -> None:
-    assert _run("--version").stdout.split() == ["protome", protome.__version__]
+    assert run("--version").stdout.split() == ["protome", protome.__version__]
 
 
 def test_no_command_shows_the_usage() -> None:
-    done = _run()
+    done = run()
     assert done.returncode == 2
     assert "usage: protome" in done.stderr
 
@@ -205,7 +94,7 @@ def test_no_command_shows_the_usage() -> None:
     ],
 )
 def test_wrong_setting_is_named(flags: tuple[str, str], words: tuple[str, ...]) -> None:
-    _complains(_refuse(*flags), *words)
+    complains(_refuse(*flags), *words)
 
 
 @pytest.mark.parametrize(
@@ -218,22 +107,22 @@ def test_wrong_setting_is_named(flags: tuple[str, str], words: tuple[str, ...]) 
     ],
 )
 def test_server_that_cannot_start_names_the_value(flag: str, value: str) -> None:
-    _complains(_serve(flag, value), value)
+    complains(_serve(flag, value), value)
 
 
 def test_a_failed_start_ends_with_its_reason(tmp_path: Path) -> None:
     done = _serve("--workers", "1", "--model-dir", tmp_path)
-    _complains(done, str(tmp_path))
+    complains(done, str(tmp_path))
     assert "stopped" not in done.stderr
 
 
 def test_settings_come_from_file_environment_and_flags_in_this_order(tmp_path: Path) -> None:
     file = tmp_path / "protome.toml"
     file.write_text("max_faces = 0\nworkers = 1\n")
-    _complains(_refuse("--config", file), "max_faces is 0")
-    _complains(_refuse("--config", file, env={"PROTOME_MAX_FACES": "-1"}), "max_faces is -1")
+    complains(_refuse("--config", file), "max_faces is 0")
+    complains(_refuse("--config", file, env={"PROTOME_MAX_FACES": "-1"}), "max_faces is -1")
     done = _refuse("--config", file, "--max-faces", "-2", env={"PROTOME_MAX_FACES": "-1"})
-    _complains(done, "max_faces is -2")
+    complains(done, "max_faces is -2")
 
 
 @pytest.mark.parametrize(
@@ -297,7 +186,7 @@ def test_an_interrupted_import_is_silent(tmp_path: Path) -> None:
 
 
 def test_unknown_variable_is_named() -> None:
-    _complains(_refuse(env={"PROTOME_MAX_FACE": "3"}), "max_face")
+    complains(_refuse(env={"PROTOME_MAX_FACE": "3"}), "max_face")
 
 
 @pytest.mark.parametrize("flag", ["--port", "--metrics-port", "--web-port"])
@@ -306,7 +195,7 @@ def test_port_in_use_is_named(flag: str) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
-        _complains(_serve(flag, port, "--workers", "1", "--max-batch", "1"), port)
+        complains(_serve(flag, port, "--workers", "1", "--max-batch", "1"), port)
 
 
 def _model(tmp_path: Path) -> Path:
@@ -320,13 +209,13 @@ def test_model_with_a_flipped_bit_is_refused(tmp_path: Path) -> None:
     onnx = bytearray((folder / "model.onnx").read_bytes())
     onnx[len(onnx) // 2] ^= 1
     (folder / "model.onnx").write_bytes(onnx)
-    _complains(_serve("--model-dir", folder), "SHA-256", str(folder))
+    complains(_serve("--model-dir", folder), "SHA-256", str(folder))
 
 
 def test_model_card_that_is_broken_is_refused(tmp_path: Path) -> None:
     folder = _model(tmp_path)
     (folder / "model.json").write_text("{}")
-    _complains(_serve("--model-dir", folder), "model.json")
+    complains(_serve("--model-dir", folder), "model.json")
 
 
 def test_file_that_is_no_network_is_refused(tmp_path: Path) -> None:
@@ -335,7 +224,7 @@ def test_file_that_is_no_network_is_refused(tmp_path: Path) -> None:
     card = json.loads((folder / "model.json").read_text())
     card["digest"] = hashlib.sha256(b"no network").hexdigest()
     (folder / "model.json").write_text(json.dumps(card))
-    _complains(_serve("--model-dir", folder, "--workers", "1"), "model")
+    complains(_serve("--model-dir", folder, "--workers", "1"), "model")
 
 
 def test_own_copy_of_the_model_is_served(tmp_path: Path) -> None:
@@ -346,4 +235,4 @@ def test_own_copy_of_the_model_is_served(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(Path("/dev/nvidia0").exists(), reason="this machine has a GPU")
 def test_cuda_is_refused_where_there_is_none() -> None:
-    _complains(_serve("--provider", "cuda", "--workers", "1"), "CUDA")
+    complains(_serve("--provider", "cuda", "--workers", "1"), "CUDA")

@@ -12,8 +12,10 @@ from pathlib import Path
 
 import grpc
 import pytest
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from google.protobuf.descriptor_pool import DescriptorPool
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
     ProtoReflectionDescriptorDatabase,
 )
@@ -55,11 +57,14 @@ def test_a_scrape_that_fails_is_a_line_of_the_log() -> None:
         assert all(json.loads(line)["time"] for line in own.log.read_text().splitlines())
 
 
-REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
+REFLECTION = [
+    f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo"
+    for version in ("v1", "v1alpha")
+]
 
 
 @pytest.mark.parametrize(
-    "method", ["/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch", REFLECTION]
+    "method", ["/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch", *REFLECTION]
 )
 def test_bytes_that_are_not_a_message_are_a_client_error(
     server: EmbeddedServer, channel: grpc.Channel, method: str
@@ -87,6 +92,45 @@ def test_reflection_describes_the_service(channel: grpc.Channel) -> None:
     assert fields == {field.name for field in pb.ReconstructRequest.DESCRIPTOR.fields}
 
 
+@pytest.mark.parametrize("path", REFLECTION)
+def test_reflection_finds_services_methods_and_itself(channel: grpc.Channel, path: str) -> None:
+    """grpcurl describes methods, and ghz finds the one to call, by these requests."""
+    own = path.split("/")[1]
+    found = {
+        SERVICE: "protome/v1/reconstruction.proto",
+        f"{SERVICE}.Reconstruct": "protome/v1/reconstruction.proto",
+        "protome.v1.Header": "protome/v1/reconstruction.proto",
+        # grpcio has files of these names.
+        "grpc.health.v1.Health.Check": "grpc_health/v1/health.proto",
+        own: f"grpc_reflection/{own.split('.')[2]}/reflection.proto",
+    }
+    missing = [f"{SERVICE}.Nothing", SERVICE + ".", "Reconstruct", "", "protome.v1.Header.Nothing"]
+    ask_for = channel.stream_stream(
+        path,
+        reflection_pb2.ServerReflectionRequest.SerializeToString,
+        reflection_pb2.ServerReflectionResponse.FromString,
+    )
+    requests = [
+        reflection_pb2.ServerReflectionRequest(file_containing_symbol=symbol)
+        for symbol in (*found, *missing)
+    ]
+    *answers, listing = ask_for(
+        iter([*requests, reflection_pb2.ServerReflectionRequest(list_services="")]), timeout=10
+    )
+    files = {}
+    for answer in answers:
+        protos = answer.file_descriptor_response.file_descriptor_proto
+        names = [FileDescriptorProto.FromString(proto).name for proto in protos]
+        files[answer.original_request.file_containing_symbol] = names[0] if names else None
+    assert files == {**found, **dict.fromkeys(missing)}
+    listed = {service.name for service in listing.list_services_response.service}
+    assert listed == {
+        SERVICE,
+        "grpc.health.v1.Health",
+        *(path.split("/")[1] for path in REFLECTION),
+    }
+
+
 def test_server_info(stub: Stub) -> None:
     info = stub.GetServerInfo(pb.GetServerInfoRequest(), timeout=10)
     assert info.version == protome.__version__
@@ -95,7 +139,7 @@ def test_server_info(stub: Stub) -> None:
     assert info.model_licence == "Apache-2.0"
     assert info.training_data
     assert pb.DETAIL_LEVEL_STANDARD in info.native_levels
-    assert list(info.formats) == [1, 2, 3, 4]
+    assert list(info.formats) == [1, 2, 3, 4, 5]
     assert sorted(info.compressions) == [1, 2, 3]
     assert info.execution_provider in ("CPUExecutionProvider", "CUDAExecutionProvider")
     assert info.surface_backend
@@ -103,7 +147,7 @@ def test_server_info(stub: Stub) -> None:
     assert info.limits == pb.Limits(
         max_image_bytes=20 << 20,
         max_image_pixels=52_000_000,
-        max_faces=16,
+        max_faces=32,
         chunk_bytes=512 << 10,
         max_stream_photos=8,
         min_face_pixels=20,

@@ -101,7 +101,7 @@ def test_photo_that_fails_leaves_the_others_alone(stub: Stub, sample_photo: byte
         "unset": (3, "INVALID_REQUEST"),
     }
     assert all(error.message for _, error in _errors(events))
-    assert dict(_errors(events))["too many"].metadata["max_faces"] == "16"
+    assert dict(_errors(events))["too many"].metadata["max_faces"] == "32"
     # An error is the only event of its photo.
     assert all(answers[name].events == ["error"] for name in ("empty", "scenery", "too many"))
 

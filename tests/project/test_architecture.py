@@ -33,7 +33,7 @@ EXPORT: Final = {
     "evaluation": {"heads", "render", "training", "release"},
 }
 # These may import everything, and no room imports them.
-FREE: Final = {"cli", "__main__", "demo", "bench"}
+FREE: Final = {"cli", "__main__", "commands", "demo", "bench"}
 PACKAGES: Final = {
     "asyncio": {"core", "telemetry", "workers", "pipeline", "server", "client", "web"},
     "grpc": {"server", "client", "v1", "web"},

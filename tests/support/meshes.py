@@ -34,7 +34,7 @@ def read(data: bytes, header: pb.Header) -> trimesh.Trimesh:
     mesh: trimesh.Trimesh = loaded.to_mesh()
     if suffix == "stl":
         # An STL is a soup of triangles in millimetres: equal corners are one vertex.
-        mesh.apply_scale(1e-3)
+        mesh.apply_scale(1e-3)  # type: ignore[no-untyped-call]
         mesh.merge_vertices()
     return mesh
 

@@ -57,8 +57,8 @@ def calibrate(served: Served, holdout: Path, count: int) -> dict[str, float]:
         assert out.landmarks is not None
         assert out.landmark_error is not None
         surface = served.surface(out)
-        found = None if surface is None else surface.vertices * _TO_CAMERA
-        error, _ = surface_nme(landmarks * _TO_CAMERA, found)
+        vertices = None if surface is None else surface.vertices * _TO_CAMERA
+        error, _ = surface_nme(landmarks * _TO_CAMERA, vertices)
         expected.append(float(out.landmark_error.mean()) / box_size(out.landmarks))
         fits.append(error <= WITHIN)
     offset, slope = logistic(np.log(expected), np.array(fits))

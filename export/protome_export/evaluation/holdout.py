@@ -78,7 +78,7 @@ def depth_gaps(true: Surface, found: Surface) -> tuple[float, float, float]:
     for surface in (true, found):
         triangles = surface.triangles.astype(np.int32)
         for side in (-1, 1):
-            turned = np.ascontiguousarray(surface.vertices * np.float32([1, 1, side]))
+            turned = np.ascontiguousarray(surface.vertices * np.array([1, 1, side], np.float32))
             maps.append(depth_map(turned, triangles, CROP_SIDE))
     there = [m > NOTHING / 2 for m in maps]
     both, either = there[0] & there[2], there[0] | there[2]

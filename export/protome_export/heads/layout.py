@@ -41,6 +41,8 @@ class Layout:
 def lay_out(vertices: Floats, triangles: Ints, importance: Floats, mirror: Ints) -> Layout:
     """Lay out a closed head, symmetric: the mirror image of (u, v) lies at (1 - u, v).
 
+    A head too coarse for that, so that triangles would be turned over, is laid out as it is.
+
     Args:
         vertices: (N, 3) cm, head frame.
         triangles: (T, 3), outward; genus 0.
@@ -60,7 +62,10 @@ def lay_out(vertices: Floats, triangles: Ints, importance: Floats, mirror: Ints)
     along = _to_corners(along)
     fixed = np.concatenate([left, right[1:-1]])
     place = np.concatenate([_outline(along, -1), _outline(along, 1)[1:-1]])
-    uv = _symmetric(_relaxed(points, cut, fixed, place, wanted), twins, mirror)
+    plain = _relaxed(points, cut, fixed, place, wanted)
+    uv = _symmetric(plain, twins, mirror)
+    if not (_areas(uv[cut]) < 0).all():
+        uv = plain
     area = _areas(uv[cut])
     turned = ~(area < 0)  # v is down: what is outward turns clockwise
     if turned.any():
@@ -79,7 +84,7 @@ def _seam(vertices: Floats, triangles: Ints) -> NDArray[np.int64]:
     before = np.maximum(z[a] + z[b] - 2 * max(middle, z[top], z[bottom]), 0)
     cost = length * (1 + abs(x[a]) + abs(x[b]) + 10 * before)
     graph = sp.csr_matrix((cost, (a, b)), (len(vertices), len(vertices)))
-    _, previous = dijkstra(graph, indices=top, return_predecessors=True)
+    _, previous = dijkstra(graph, indices=np.array(top), return_predecessors=True)
     path = [bottom]
     while path[-1] != top:
         path.append(int(previous[path[-1]]))
@@ -134,7 +139,7 @@ def _symmetric(
     # On the seam the mirror image has two rows: the one on the other side is meant.
     rows = np.stack([mirror[vertex], other[mirror[vertex]]])
     away = np.linalg.norm(uv[rows] - flipped, axis=2)
-    return (uv + flipped[np.where(away[0] <= away[1], *rows)]) / 2
+    return np.asarray((uv + flipped[np.where(away[0] <= away[1], *rows)]) / 2)
 
 
 def _areas(corners: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -161,7 +166,7 @@ def _relaxed(
         system = (sp.diags_array(np.asarray(w.sum(1)).ravel()) - w).tocsr()
         known = -system[free][:, fixed] @ place
         uv = uv.copy()
-        uv[free] = spsolve(system[free][:, free].tocsc(), known)
+        uv[free] = np.asarray(spsolve(system[free][:, free].tocsc(), known))
         stretch, total = _stretch(points, triangles, uv, wanted)
         if total < least:
             best, least = uv, total

@@ -149,4 +149,4 @@ def _normals(v: Floats, solid: SolidHead) -> Floats:
     out = np.zeros_like(v)
     for k in range(3):
         np.add.at(out, solid.triangles[:, k], np.cross(b - a, c - a))
-    return out / (np.linalg.norm(out, axis=1, keepdims=True) + 1e-9)
+    return np.asarray(out / (np.linalg.norm(out, axis=1, keepdims=True) + 1e-9), np.float32)

@@ -84,8 +84,8 @@ class ServedNet(nn.Module):
         if volume is not None:
             fold_batch_norm(volume.float().eval())
             volume.dtype = dtype
-            for convolutions in volume.children():  # its buffers stay FP32
-                convolutions.to(dtype)
+            for child in volume.children():  # its buffers stay FP32
+                child.to(dtype)
         self.net: Network = own
         self.hair = volume
         self.calibration = calibration

@@ -5,17 +5,34 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-
-import numpy as np
-import numpy.typing as npt
+from typing import NamedTuple, TypeAlias
 
 from protome.v1 import reconstruction_pb2 as pb
 
 from .enums import short_name
 from .errors import CorruptAnswer
 
+#: The rows of a 4x4 matrix; ``numpy.array`` takes them.
+Matrix: TypeAlias = tuple[tuple[float, float, float, float], ...]
 
-@dataclass(slots=True)
+
+class Landmark(NamedTuple):
+    """A point in photo pixels: x right, y down, z towards the camera."""
+
+    x: float
+    y: float
+    z: float
+
+
+class Pose(NamedTuple):
+    """Head pose, degrees; signs and order of the rotations as in protome.v1.Pose."""
+
+    yaw: float
+    pitch: float
+    roll: float
+
+
+@dataclass(slots=True, repr=False)
 class Face:
     """A face of the photo.
 
@@ -31,6 +48,8 @@ class Face:
         preview: the PREVIEW mesh, if one was asked for.
         confidence: probability that the mesh fits, see protome.v1.FaceSummary; None if unknown.
         concerns: reasons to doubt the mesh, names as in protome.v1.Concern.
+        landmarks: the 68 landmarks of the iBUG 300-W annotation; empty if unknown.
+        pose: head pose; None if unknown.
     """
 
     index: int
@@ -38,20 +57,39 @@ class Face:
     score: float
     outcome: str
     message: str = ""
-    mesh_to_photo: npt.NDArray[np.float64] | None = None
+    mesh_to_photo: Matrix | None = None
     mesh: bytes = b""
     preview: bytes = b""
     confidence: float | None = None
     concerns: tuple[str, ...] = ()
+    landmarks: tuple[Landmark, ...] = ()
+    pose: Pose | None = None
+
+    @property
+    def reliable(self) -> bool:
+        """Whether there is a mesh and no reason to doubt it."""
+        return bool(self.mesh) and not self.concerns
+
+    def __repr__(self) -> str:
+        x, y, width, height = self.box
+        parts = [self.outcome, f"{width:.0f} x {height:.0f} px at ({x:.0f}, {y:.0f})"]
+        if self.confidence is not None:
+            parts.append(f"confidence {self.confidence:.2f}")
+        parts += [*self.concerns, f"mesh of {len(self.mesh)} bytes"]
+        return f"<Face {self.index}: {', '.join(parts)}>"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Reconstruction:
     """The response for one photo; ``header`` and ``summary`` are messages of the contract."""
 
     header: pb.Header
     faces: list[Face]
     summary: pb.Summary = field(default_factory=pb.Summary)
+
+    def __repr__(self) -> str:
+        size = f"{self.header.photo_width} x {self.header.photo_height} px"
+        return f"<Reconstruction of {size}: {self.faces}>"
 
 
 class Assembler:
@@ -103,6 +141,12 @@ class Assembler:
             face.message = report.message
             face.confidence = report.confidence if report.HasField("confidence") else None
             face.concerns = tuple(short_name(pb.Concern, value) for value in report.concerns)
+            face.landmarks = tuple(
+                Landmark(point.x, point.y, point.z) for point in report.landmarks
+            )
+            if report.HasField("pose"):
+                pose = report.pose
+                face.pose = Pose(pose.yaw_degrees, pose.pitch_degrees, pose.roll_degrees)
             if report.mesh_to_photo:
                 face.mesh_to_photo = _matrix(report.mesh_to_photo)
             for mesh in report.meshes:
@@ -124,6 +168,6 @@ def _face(face: pb.Face) -> Face:
     )
 
 
-def _matrix(numbers: Sequence[float]) -> npt.NDArray[np.float64]:
-    """Return the (4, 4) matrix of 16 column-major numbers."""
-    return np.array(numbers, np.float64).reshape(4, 4).T
+def _matrix(numbers: Sequence[float]) -> Matrix:
+    """Return the rows of 16 column-major numbers."""
+    return tuple((numbers[n], numbers[n + 4], numbers[n + 8], numbers[n + 12]) for n in range(4))

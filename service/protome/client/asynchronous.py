@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import Self, Unpack
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from typing import Self, TypeAlias, TypeVar, Unpack
 
 import grpc
 
@@ -14,7 +15,10 @@ from .answers import Assembler, Reconstruction
 from .connection import Connection
 from .errors import CorruptAnswer, ReconstructionError, error_from_call, error_from_message
 from .exchange import Exchange
-from .requests import Options, make_request
+from .requests import Options, Photo, make_request
+
+T = TypeVar("T")
+IdAndRequest: TypeAlias = tuple[str, pb.ReconstructRequest]
 
 
 class AsyncClient(Connection):
@@ -52,10 +56,12 @@ class AsyncClient(Connection):
             raise error_from_call(error) from None
 
     async def reconstruct(
-        self, image: bytes, *, timeout: float | None = None, **options: Unpack[Options]
+        self, image: Photo, *, timeout: float | None = None, **options: Unpack[Options]
     ) -> Reconstruction:
         """Reconstruct the faces of one photo; see :meth:`Client.reconstruct`."""
-        exchange = Exchange(make_request(image, **options), timeout or self.timeout)
+        # In a thread: it may read a file.
+        request = await asyncio.to_thread(make_request, image, **options)
+        exchange = Exchange(request, timeout or self.timeout)
         while True:
             try:
                 async for event in self.events(exchange.request, exchange.timeout):
@@ -66,7 +72,7 @@ class AsyncClient(Connection):
 
     async def reconstruct_many(
         self,
-        requests: AsyncIterator[tuple[str, pb.ReconstructRequest]],
+        requests: AsyncIterable[IdAndRequest] | Iterable[IdAndRequest],
         timeout: float | None = None,
     ) -> AsyncIterator[tuple[str, Reconstruction | ReconstructionError]]:
         """Send photos over one stream; yield (id, result) as they finish.
@@ -84,7 +90,7 @@ class AsyncClient(Connection):
         async def messages() -> AsyncIterator[pb.ReconstructManyRequest]:
             nonlocal failure
             try:
-                async for request_id, request in requests:
+                async for request_id, request in _each(requests):
                     yield pb.ReconstructManyRequest(request_id=request_id, request=request)
             except Exception as error:
                 # gRPC would only cancel the call and drop the exception.
@@ -109,3 +115,12 @@ class AsyncClient(Connection):
             raise failure
         if incomplete:
             raise CorruptAnswer(f"no summary came for {', '.join(sorted(incomplete))}")
+
+
+async def _each(items: AsyncIterable[T] | Iterable[T]) -> AsyncIterator[T]:
+    if isinstance(items, AsyncIterable):
+        async for item in items:
+            yield item
+    else:
+        for item in items:
+            yield item

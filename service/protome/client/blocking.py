@@ -14,7 +14,7 @@ from .answers import Reconstruction
 from .connection import Connection
 from .errors import ReconstructionError, error_from_call
 from .exchange import Exchange
-from .requests import Options, make_request
+from .requests import Options, Photo, make_request
 
 
 class Client(Connection):
@@ -66,18 +66,19 @@ class Client(Connection):
             raise error_from_call(error) from None
 
     def reconstruct(
-        self, image: bytes, *, timeout: float | None = None, **options: Unpack[Options]
+        self, image: Photo, *, timeout: float | None = None, **options: Unpack[Options]
     ) -> Reconstruction:
         """Reconstruct the faces of one photo.
 
         A call whose connection breaks during the response is retried once.
 
         Args:
-            image: a JPEG, PNG or WebP file.
+            image: the bytes of a JPEG, PNG, WebP, HEIC or AVIF file, or its path.
             timeout: time limit, seconds; None: the client's.
             options: see :class:`Options`.
 
         Raises:
+            TypeError, ValueError, OSError: see :func:`make_request`.
             NoFaceFound: the photo shows no face.
             ReconstructionError: the server failed or refused.
             CorruptAnswer: the response is damaged or incomplete.

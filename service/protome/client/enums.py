@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from .suggest import did_you_mean
+
 
 def short_name(enum: Any, value: int) -> str:
     """Return the short name of a value of a protobuf enum, such as ``pb.DetailLevel``."""
@@ -18,8 +20,12 @@ def value_of(enum: Any, name: str) -> Any:
     """Return the value of a protobuf enum by its short name, in any case.
 
     Raises:
-        ValueError: the enum has no such value.
+        ValueError: the enum has no such value; the message lists those it has.
     """
+    # The first value means that none was given.
+    names = [key.removeprefix(_prefix(enum)).lower() for key in enum.keys()[1:]]
+    if name.lower() not in names:
+        raise ValueError(f"{name!r} is not one of {', '.join(names)}{did_you_mean(name, names)}")
     return enum.Value(_prefix(enum) + name.upper())
 
 

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from typing import Literal, TypedDict, Unpack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, Unpack
 
 from protome.v1 import reconstruction_pb2 as pb
 
 from .enums import value_of
+from .suggest import did_you_mean
 
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+#: A picture file: its bytes in any object with a buffer, or its path.
+Photo: TypeAlias = "Buffer | str | os.PathLike[str]"
 Level = Literal["preview", "standard", "fine"]
 Format = Literal["glb", "ply", "obj", "stl", "obj_zip"]
 Compression = Literal["none", "draco", "meshopt"]
@@ -49,18 +57,30 @@ class Options(TypedDict, total=False):
     priority: Priority
 
 
-def make_request(image: bytes, **options: Unpack[Options]) -> pb.ReconstructRequest:
-    """Build the request for a picture file: JPEG, PNG, WebP, HEIC or AVIF."""
+def make_request(image: Photo, **options: Unpack[Options]) -> pb.ReconstructRequest:
+    """Build the request for a picture file: JPEG, PNG, WebP, HEIC or AVIF.
+
+    Args:
+        image: the bytes of the file, or its path.
+        options: see :class:`Options`.
+
+    Raises:
+        TypeError: there is no such option, or a value has the wrong type.
+        ValueError: an option has no such value.
+        OSError: the file cannot be read.
+    """
+    for name in options:
+        if name not in Options.__annotations__:
+            hint = did_you_mean(name, Options.__annotations__)
+            raise TypeError(f"there is no option {name!r}{hint}")
     boxes = options.get("boxes", ())
-    formats = options.get("formats", ("glb",))
-    compressions = options.get("compressions", ())
     return pb.ReconstructRequest(
-        image=image,
+        image=_read(image),
         boxes=[pb.BoundingBox(x=x, y=y, width=w, height=h) for x, y, w, h in boxes],
         max_faces=options.get("max_faces", 0),
         detail=value_of(pb.DetailLevel, options.get("detail", "standard")),
-        formats=[value_of(pb.MeshFormat, name) for name in formats],
-        compressions=[value_of(pb.Compression, name) for name in compressions],
+        formats=_values(pb.MeshFormat, "formats", options.get("formats", ("glb",))),
+        compressions=_values(pb.Compression, "compressions", options.get("compressions", ())),
         appearance=value_of(pb.Appearance, options.get("appearance", "texture")),
         preview_first=options.get("preview_first", False),
         max_triangles=options.get("max_triangles", 0),
@@ -70,3 +90,19 @@ def make_request(image: bytes, **options: Unpack[Options]) -> pb.ReconstructRequ
         vertex_quality=options.get("vertex_quality", False),
         priority=value_of(pb.Priority, options.get("priority", "interactive")),
     )
+
+
+def _read(image: Photo) -> bytes:
+    if isinstance(image, str | os.PathLike):
+        return Path(image).read_bytes()
+    try:
+        return image if isinstance(image, bytes) else bytes(memoryview(image))
+    except TypeError:
+        kind = type(image).__name__
+        raise TypeError(f"the photo is neither bytes nor a path, but of type {kind}") from None
+
+
+def _values(enum: Any, option: str, names: Sequence[str]) -> list[Any]:
+    if isinstance(names, str):
+        raise TypeError(f"{option} is a list; did you mean {option}=[{names!r}]?")
+    return [value_of(enum, name) for name in names]

@@ -6,12 +6,9 @@ This is slow compared to a GPU but needs no library.
 
 from __future__ import annotations
 
-import json
-import struct
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -27,58 +24,32 @@ AMBIENT: Final = 0.28
 
 @dataclass(frozen=True, slots=True)
 class Model3D:
-    """A mesh from a GLB file; arrays as in :class:`protome.mesh.mesh.Mesh`."""
+    """A mesh to draw.
+
+    Attributes:
+        positions: (n, 3) vertices, +Y up, +Z towards the viewer.
+        normals: (n, 3) unit vectors of the vertices.
+        triangles: (m, 3) indices of vertices, counter-clockwise from outside.
+        uv: (n, 2) texture coordinates, origin at the top left; None without a texture.
+        picture: (h, w, 3) uint8 RGB, the texture; None without one.
+        colours: (n, 3) uint8 RGB of the vertices; None if there are none.
+    """
 
     positions: F32
     normals: F32
     triangles: U32
-    uv: F32 | None
-    picture: U8 | None
+    uv: F32 | None = None
+    picture: U8 | None = None
+    colours: U8 | None = None
 
-
-def read_glb(data: bytes) -> Model3D:
-    """Read an uncompressed GLB file written by this package.
-
-    Raises:
-        ValueError: the file is not a GLB, or is compressed.
-    """
-    magic, _, _, length = struct.unpack_from("<4sIII", data)
-    if magic != b"glTF":
-        raise ValueError("not a GLB")
-    doc: dict[str, Any] = json.loads(data[20 : 20 + length])
-    blob = data[28 + length :]
-    if doc.get("extensionsRequired"):
-        raise ValueError("compressed GLBs are not supported")
-
-    def view(index: int) -> bytes:
-        v = doc["bufferViews"][index]
-        start: int = v["byteOffset"]
-        return blob[start : start + v["byteLength"]]
-
-    def accessor(index: int, dtype: str, width: int) -> npt.NDArray[Any]:
-        values = np.frombuffer(view(doc["accessors"][index]["bufferView"]), dtype)
-        return values.reshape(-1, width)
-
-    primitive = doc["meshes"][0]["primitives"][0]
-    names = primitive["attributes"]
-    picture = None
-    if "images" in doc:
-        encoded = np.frombuffer(view(doc["images"][0]["bufferView"]), np.uint8)
-        decoded = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
-        if decoded is None:
-            raise ValueError("the texture cannot be decoded")
-        picture = np.asarray(cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB), np.uint8)
-    return Model3D(
-        accessor(names["POSITION"], "<f4", 3),
-        accessor(names["NORMAL"], "<f4", 3),
-        accessor(primitive["indices"], "<u4", 3),
-        accessor(names["TEXCOORD_0"], "<f4", 2) if "TEXCOORD_0" in names else None,
-        picture,
-    )
+    @property
+    def coloured(self) -> bool:
+        """Whether there is a texture, or there are colours."""
+        return self.picture is not None or self.colours is not None
 
 
 def render(
-    model: Model3D, *, yaw: float = 0.0, pitch: float = 0.0, side: int = 384, textured: bool = False
+    model: Model3D, *, yaw: float = 0.0, pitch: float = 0.0, side: int = 384, coloured: bool = False
 ) -> U8:
     """Draw a mesh.
 
@@ -87,7 +58,7 @@ def render(
         yaw: rotation about +Y, degrees; positive turns the front to the right.
         pitch: rotation about +X, degrees; positive turns the front down.
         side: width and height of the picture, pixels.
-        textured: use the texture instead of a clay material.
+        coloured: use the texture or colours, if there are any, instead of clay.
 
     Returns:
         (side, side, 3) uint8 RGB.
@@ -115,8 +86,10 @@ def render(
     shown = triangles[triangle]
     n = np.einsum("kc,kcx->kx", weight, normals[shown])
     n /= np.maximum(np.linalg.norm(n, axis=1, keepdims=True), 1e-9)
-    if textured and model.uv is not None and model.picture is not None:
+    if coloured and model.uv is not None and model.picture is not None:
         colour = _lookup(model.picture, np.einsum("kc,kcx->kx", weight, model.uv[shown]))
+    elif coloured and model.colours is not None:
+        colour = np.einsum("kc,kcx->kx", weight, model.colours[shown].astype(np.float32))
     else:
         colour = _shade(n) * CLAY
     canvas = np.full((size * size, 3), BACKGROUND, np.float32)

@@ -13,7 +13,7 @@ from protome.errors import BrokenImage, UnsupportedFormat
 try:
     import pillow_heif
 except ImportError:
-    pillow_heif = None
+    pillow_heif = None  # type: ignore[assignment]
 
 # Names of the formats in Pillow.
 _PLUGINS: Final = {"JPEG": "JPEG", "PNG": "PNG", "WEBP": "WEBP", "AVIF": "AVIF", "HEIC": "HEIF"}

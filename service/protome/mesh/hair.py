@@ -50,11 +50,12 @@ class HairField:
         Returns:
             None if there is no hair.
         """
-        limit = np.full((1, 1, 1), ISO * STEEP, np.float32)
+        limit: F32 = np.full((1, 1, 1), ISO * STEEP, np.float32)
         for axis, cells in enumerate(hair.shape):
             place = (np.arange(cells, dtype=np.float32) + 0.5 - cells / 2) / (cells / 2 - 1)
             bulge = place * place * (3 * place * place + 1) / 4
-            limit = limit - ISO * STEEP * np.expand_dims(bulge, [a for a in range(3) if a != axis])
+            others = [a for a in range(3) if a != axis]
+            limit = np.asarray(limit - ISO * STEEP * np.expand_dims(bulge, others), np.float32)
         kept = hair * _kept(hair.shape, vertices, guard)
         values = np.minimum(kept - ISO, limit).astype(np.float32)
         return cls(values) if (values > 0).any() else None
@@ -79,8 +80,10 @@ class HairField:
         """Return the field at points, (n, 3) crop pixels."""
         places = (points[:, ::-1] / HAIR_CELL - 0.5).T
         values = self.values.astype(np.float64)
-        options = {"order": 2, "prefilter": False, "mode": "grid-constant", "cval": -ISO}
-        return np.asarray(ndimage.map_coordinates(values, places, **options))
+        sampled = ndimage.map_coordinates(
+            values, places, order=2, prefilter=False, mode="grid-constant", cval=-ISO
+        )
+        return np.asarray(sampled)
 
     def zero(self, first: F64, second: F64) -> F64:
         """Return the share of the way between points at which the field is 0, interpolated."""

@@ -10,12 +10,11 @@ from typing import Any, Final
 
 import mcubes
 import numpy as np
-from scipy import sparse
-from scipy.sparse.csgraph import connected_components
 
 from protome.geometry import F32, F64, I32, U8, U32
 
 from .hair import HAIR_CELL, HAIR_CELLS, HairField
+from .manifold import largest_piece
 from .relax import smooth, walk
 from .scan import I64, Bits, Hits, Lattice, scan_head
 
@@ -68,7 +67,7 @@ def compose(
     if not len(faces):
         return _empty()
     # PyMCubes orients triangles for (z, y, x), a left-handed order of these axes.
-    middles, faces = _largest(middles[:, ::-1], faces.astype(np.uint32)[:, ::-1])
+    middles, faces = largest_piece(middles[:, ::-1], faces.astype(np.uint32)[:, ::-1])
 
     # Each vertex is in the middle of an edge: move it to where the edge leaves head or hair.
     node = np.floor(middles).astype(np.int64)
@@ -94,7 +93,8 @@ def relax(
 ) -> Parts:
     """Space the vertices of a composed surface evenly; arguments as for :func:`compose`."""
     head, field = _PosedHead.of(vertices, triangles), HairField.of(hair, vertices, guard)
-    points, source, weights = parts[0].astype(np.float64), parts[3].copy(), parts[4].copy()
+    points, weights = parts[0].astype(np.float64), parts[4].astype(np.float64)
+    source = parts[3].astype(np.int64)
     spots = smooth(points, parts[1].astype(np.float64), parts[2], rounds)
     moved, close = points.copy(), np.zeros(len(points), np.bool_)
     skin = np.flatnonzero(source >= 0)
@@ -204,20 +204,6 @@ def _lattice(vertices: F32, field: HairField | None, step: int) -> Lattice | Non
     origin = (np.floor(low / step - 0.5).astype(np.int64) - 1) // nodes * nodes
     last = np.ceil(high / step - 0.5).astype(np.int64) + 1
     return Lattice(step, origin, last - origin + 1)
-
-
-def _largest(points: F64, triangles: U32) -> tuple[F64, U32]:
-    """Keep the piece with the most triangles; the others are islands and inner cavities."""
-    n = len(points)
-    ends = triangles[:, [1, 2]].ravel()
-    starts = np.repeat(triangles[:, 0], 2)
-    edges = sparse.coo_matrix((np.ones(len(ends), np.uint8), (starts, ends)), shape=(n, n))
-    count, labels = connected_components(edges, directed=False)
-    if count <= 1:
-        return points, triangles
-    keep = labels == np.bincount(labels[triangles[:, 0]]).argmax()
-    number = np.cumsum(keep, dtype=np.uint32) - 1
-    return points[keep], number[triangles[keep[triangles[:, 0]]]]
 
 
 def _leave_head(

@@ -16,6 +16,7 @@ from scipy.spatial import cKDTree
 
 from protome.geometry import F32, F64, U32
 
+from .manifold import is_closed, separate
 from .surface import MIN_TRIANGLES, Surface
 
 MIN_BYTES: Final = 1024
@@ -29,9 +30,6 @@ PROBES: Final = 4096
 # of nearest points to try.
 AREA: Final = 4.0
 NEAREST: Final = 3
-
-# Shares of the triangle count to try instead if the surface did not stay closed.
-LOWER: Final = (0.99, 0.97, 0.94, 0.9)
 
 W = TypeVar("W")
 
@@ -121,21 +119,16 @@ def _shrink(
 def simplify(full: Surface, triangles: int) -> Surface:
     """Simplify a surface to about this number of triangles.
 
-    If the result is not closed, a few slightly lower counts are tried: with a few hundred triangles
-    thin parts such as ears fold flat, with a few thousand small handles do. If none gives a closed
-    surface the first result is returned. Each normal is the mean of those normals of the full
-    surface whose vertices are nearest to the simplified vertex; its place on the head is that of
-    the nearest vertex of the full surface.
+    With a few hundred triangles thin parts such as ears fold flat and small handles close; what
+    touches then is separated. Each normal is the mean of those normals of the full surface whose
+    vertices are nearest to the simplified vertex; its place on the head is that of the nearest
+    vertex of the full surface.
     """
     if triangles >= len(full.triangles):
         return full
     vertices, numbers = _collapse(full, triangles)
-    for share in LOWER:
-        if _closed(numbers):
-            break
-        other = _collapse(full, int(share * triangles))
-        if _closed(other[1]):
-            vertices, numbers = other
+    if not is_closed(numbers):
+        vertices, numbers = separate(vertices, numbers)
     nearest = np.asarray(cKDTree(full.vertices).query(vertices)[1])
     return Surface(
         vertices,
@@ -155,14 +148,6 @@ def _collapse(full: Surface, triangles: int) -> tuple[F32, U32]:
     used, corners = np.unique(found, return_inverse=True)
     vertices = np.ascontiguousarray(points[used], np.float32)
     return vertices, corners.reshape(-1, 3).astype(np.uint32)
-
-
-def _closed(triangles: U32) -> bool:
-    """Return whether each edge has exactly one triangle on either side."""
-    t = triangles.astype(np.int64)
-    starts, ends = t.ravel(), t[:, [1, 2, 0]].ravel()
-    forth, back = np.sort(starts << 32 | ends), np.sort(ends << 32 | starts)
-    return bool((np.diff(forth) > 0).all() and (forth == back).all())
 
 
 def _normals(full: Surface, vertices: F32, triangles: U32) -> F32:

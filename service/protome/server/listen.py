@@ -8,13 +8,13 @@ from pathlib import Path
 
 import grpc
 from grpc_health.v1 import health, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 
 from protome.config import MIB, Config
 from protome.system import room_for
 
 from .health import Health
 from .interceptor import CallInterceptor
+from .reflection import add_reflection
 from .service import SERVICE, PhotoService
 from .tls import Certificates
 
@@ -68,8 +68,7 @@ def create_grpc_server(
     )
     server.add_generic_rpc_handlers((service.handlers(),))
     health_pb2_grpc.add_HealthServicer_to_server(health_.servicer, server)
-    names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
-    reflection.enable_server_reflection(names, server)
+    add_reflection(server, (SERVICE, health.SERVICE_NAME))
     return server
 
 

@@ -15,12 +15,14 @@ MESH_TYPES: Final[Mapping[int, str]] = {
     pb.MESH_FORMAT_PLY: "application/ply",
     pb.MESH_FORMAT_OBJ: "model/obj",
     pb.MESH_FORMAT_STL: "model/stl",
+    pb.MESH_FORMAT_OBJ_ZIP: "application/zip",
 }
 SUFFIXES: Final[Mapping[int, str]] = {
     pb.MESH_FORMAT_GLB: "glb",
     pb.MESH_FORMAT_PLY: "ply",
     pb.MESH_FORMAT_OBJ: "obj",
     pb.MESH_FORMAT_STL: "stl",
+    pb.MESH_FORMAT_OBJ_ZIP: "zip",
 }
 
 

@@ -25,14 +25,18 @@ OPTIONS: Final[Mapping[str, str]] = {
     "max_faces": "Number of faces to reconstruct, largest first; 0: the server's limit. A response "
     "that is a mesh has the largest face only.",
     "detail": "Level of detail.",
-    "formats": "Mesh formats that you can read, separated by commas; the first of GLB, PLY, OBJ, "
-    "STL that is among them is used. The media type of a mesh in Accept does the same.",
+    "formats": "Mesh formats that you can read, separated by commas; the first of GLB, "
+    "OBJ_ZIP, PLY, OBJ, STL that is among them is used. The media type of a mesh in Accept does "
+    "the same.",
     "compressions": "Compressions of GLB that you can read, separated by commas.",
     "appearance": "How meshes are coloured.",
     "preview_first": "Send a small mesh of each face first.",
-    "priority": "background photos wait until no interactive photo does.",
+    "priority": "Background photos wait until no interactive photo does.",
     "max_triangles": "Simplify each mesh to this number of triangles, at least 200; 0: do not.",
-    "max_mesh_bytes": "Simplify each mesh until its file has this size, at least 1024; 0: do not.",
+    "max_mesh_bytes": "Reduce texture and mesh until the file has this size, at least 1024; 0: do "
+    "not.",
+    "max_texture_side": "Largest width and height of a texture, 256 to 2048 pixels; 0: no limit.",
+    "turn_to_front": "Turn the heads so that they look straight into the camera.",
     "vertex_quality": "Add to each vertex whether the photo shows it, and a confidence; GLB and "
     "PLY only.",
     TIMEOUT: "Seconds after which you need no response any more, like the deadline of a gRPC call. "
@@ -72,8 +76,8 @@ def describe_api(config: Config) -> Json:
                     "parameters": [_parameter(name, config) for name in (*FIELDS, TIMEOUT)],
                     "requestBody": {
                         "required": True,
-                        "description": f"The photo: JPEG, PNG or WebP, at most "
-                        f"{config.max_image_bytes} bytes. Its Content-Type is not looked at.",
+                        "description": f"The photo: JPEG, PNG, WebP, HEIC or AVIF, at "
+                        f"most {config.max_image_bytes} bytes. Its Content-Type is not looked at.",
                         "content": {"application/octet-stream": {"schema": BINARY}},
                     },
                     "responses": {

@@ -20,7 +20,7 @@ from protome.v1 import reconstruction_pb2 as pb
 from tests.e2e.guarded import Guarded
 from tests.support import meshes
 from tests.support.photos import group, scenery
-from tests.support.service import MIB, SMALL
+from tests.support.service import MIB, SMALL, eventually
 
 from .browser import MILLISECONDS, choose, drawn, launch, pixels, settle, status, wait_for
 
@@ -31,7 +31,9 @@ FORMATS = {
     "ply": pb.MESH_FORMAT_PLY,
     "obj": pb.MESH_FORMAT_OBJ,
     "stl": pb.MESH_FORMAT_STL,
+    "zip": pb.MESH_FORMAT_OBJ_ZIP,
 }
+NAMES = {"zip": "OBJ with texture"}
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +168,8 @@ def test_each_format_is_downloaded(visit: Visit, tmp_path: Path, format_: str) -
     page.click("#sample")
     wait_for(page, "done")
     with page.expect_download(timeout=MILLISECONDS) as download:
-        page.get_by_role("button", name=format_.upper(), exact=True).click()
+        name = NAMES.get(format_, format_.upper())
+        page.get_by_role("button", name=name, exact=True).click()
     assert download.value.suggested_filename == f"sample_1.{format_}"
     file = tmp_path / "mesh"
     download.value.save_as(file)
@@ -227,7 +230,8 @@ def test_a_pasted_photo_and_one_of_the_camera(visit: Visit, sample_photo: bytes)
     wait_for(page, "done")
     page.click("#camera")
     expect(page.locator("#booth")).to_be_visible()
-    page.wait_for_function("document.getElementById('video').videoWidth > 0")
+    width = "document.getElementById('video').videoWidth"
+    eventually(lambda: bool(page.evaluate(width)), "the camera shows something")
     page.click("#shoot")
     # The fake camera shows a test picture, which has no face.
     wait_for(page, "failed")

@@ -128,7 +128,7 @@ def test_large_uploads_wait_at_their_clients(small: EmbeddedServer) -> None:
     body = bytes(19 * MIB)
     with ThreadPoolExecutor(60) as threads:
         answers = list(threads.map(lambda _: reconstruct(small.web, body), range(60)))
-    assert {answer.status for answer in answers} <= {415, 503}
+    assert {answer.status for answer in answers} <= {408, 415, 503}
     assert memory(small) < 1400 * MIB
 
 
@@ -158,7 +158,8 @@ def test_what_is_in_flight_is_finished_at_the_end(sample_photo: bytes) -> None:
 
 
 def test_idle_connections_do_not_delay_the_end() -> None:
-    with EmbeddedServer(SMALL) as server, contextlib.ExitStack() as open_:
+    flags = [*SMALL, "--drain-seconds", "3"]
+    with EmbeddedServer(flags) as server, contextlib.ExitStack() as open_:
         for _ in range(10):
             open_.enter_context(connect(server))
         upload = open_.enter_context(begin(server, 5000))
@@ -167,4 +168,4 @@ def test_idle_connections_do_not_delay_the_end() -> None:
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(60) == 0
         # The photo that never arrives is given the time that calls in flight have.
-        assert time.monotonic() - began < 45
+        assert time.monotonic() - began < 25

@@ -10,7 +10,7 @@ import pytest
 
 from protome.mesh.surface import Surface
 from protome_export.evaluation.surfaces import flat_area, roughness, silhouette
-from tests.support.shapes import balls
+from tests.support.shapes import balls, head_of
 
 SHARED = Path(__file__).parents[4] / "shared" / "eval" / "silhouette_iou.py"
 
@@ -23,6 +23,8 @@ def _surface(vertices: np.ndarray, triangles: np.ndarray) -> Surface:
         triangles.astype(np.uint32),
         np.zeros(count, np.int32),
         np.zeros((count, 2), np.float32),
+        head_of(triangles),
+        vertices.astype(np.float32),
     )
 
 

@@ -57,7 +57,7 @@ def test_regions_from_masks(head: HeadModel, tmp_path: Path) -> None:
         "scalp_face": mask(y > 0.8),
         "scalp_backhead": mask(nothing),
     }
-    np.savez(tmp_path / "masks.npz", **masks)
+    np.savez(tmp_path / "masks.npz", **masks)  # type: ignore[arg-type]
     front = replace(head, triangle_material=np.zeros_like(head.triangle_material))
     solid = build_solid(front)
     v = solid.vertices(front.neutral)

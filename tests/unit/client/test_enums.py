@@ -28,5 +28,5 @@ def test_options_have_the_names_of_the_contract(names: Any, enum: Any) -> None:
 
 
 def test_an_unknown_name_is_refused() -> None:
-    with pytest.raises(ValueError, match="FINEST"):
+    with pytest.raises(ValueError, match="finest"):
         value_of(pb.DetailLevel, "finest")

@@ -15,7 +15,6 @@ import pytest
 from PIL import Image as Pillow
 
 from protome.errors import BrokenImage, ImageTooLarge, ProtomeError, UnsupportedFormat
-from protome.image import decoders
 from protome.image.container import FORMATS, format_of
 from protome.image.decode import ImageLimits, decode
 from tests.support.shapes import seeded
@@ -154,7 +153,7 @@ def test_a_missing_decoder_is_named() -> None:
 
 
 def test_pillow_without_avif(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decoders.features, "check", lambda name: name != "avif")
+    monkeypatch.setattr("PIL.features.check", lambda name: name != "avif")
     with pytest.raises(UnsupportedFormat, match="install Pillow with AVIF support") as error:
         read(made("AVIF"))
     assert error.value.facts["format"] == "AVIF"

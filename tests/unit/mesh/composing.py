@@ -42,7 +42,7 @@ def lump(shape: tuple[int, int, int], radius: float = 0.35) -> U8:
     grid = np.indices(shape) + 0.5
     middle = np.array(shape).reshape(3, 1, 1, 1) / 2
     away = radius * min(shape) - np.sqrt(((grid - middle) ** 2).sum(axis=0))
-    return np.clip(np.round(127.5 + 100 * away), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.round(127.5 + 100 * away), 0, 255), np.uint8)
 
 
 FAR = corners((0, 0, 0), (481, 0, 0), (0, 10, 0))

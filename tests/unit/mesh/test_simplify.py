@@ -98,13 +98,26 @@ def test_out_of_reach_the_smallest_is_given() -> None:
     assert error > 0
 
 
-@pytest.mark.parametrize("triangles", [500, 1000, 3000])
-def test_thin_parts_stay_closed(triangles: int) -> None:
-    plate = trimesh.creation.cylinder(40, 6)
-    ball = trimesh.creation.icosphere(4, 25)
-    vertices = np.concatenate([plate.vertices, ball.vertices]) + CENTRE
-    faces = np.concatenate([plate.faces, ball.faces + len(plate.vertices)])
+@pytest.mark.parametrize("triangles", [200, 300, 500, 1000, 3000])
+@pytest.mark.parametrize("handle", [False, True])
+def test_thin_parts_stay_closed(triangles: int, handle: bool) -> None:
+    """As indices have it, and where programs weld vertices by place."""
+    pieces = [trimesh.creation.cylinder(40, 6), trimesh.creation.icosphere(4, 25)]
+    if handle:
+        ring = trimesh.creation.torus(9, 2.5)
+        ring.vertices = ring.vertices[:, [1, 2, 0]] + (20, 0, 20)
+        pieces.append(ring)
+    starts = np.cumsum([0] + [len(piece.vertices) for piece in pieces])
+    faces = np.concatenate([p.faces + n for p, n in zip(pieces, starts[:-1], strict=True)])
+    vertices = np.concatenate([piece.vertices for piece in pieces]) + CENTRE
     full = compose(head_of(faces), vertices.astype(np.float32), no_hair(), Level.STANDARD)
     simple = simplify(full, triangles)
     assert 0.85 * triangles <= len(simple.triangles) <= triangles
-    assert (edge_uses(simple)[0] == 2).all()
+    uses, balance = edge_uses(simple)
+    assert (uses == 2).all()
+    assert (balance == 0).all()
+    welded = as_trimesh(simple)
+    assert welded.body_count == 1
+    welded.merge_vertices()
+    assert welded.is_watertight
+    assert len(simple.source) == len(simple.weights) == len(simple.vertices)

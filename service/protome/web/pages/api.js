@@ -23,6 +23,7 @@ export class Failure extends Error {
 }
 
 function words({ reason, detail, metadata }) {
+  if (metadata?.found) return `The file is ${metadata.found}. Use a JPEG, PNG or WebP file.`;
   if (reason === "IMAGE_TOO_LARGE") return tooLarge(metadata);
   return WORDS[reason] ?? `The server could not make a mesh of this photo: ${detail}`;
 }

@@ -8,7 +8,10 @@ const element = (id) => document.getElementById(id);
 const OPTIONS = { appearance: "texture", preview_first: "true", vertex_quality: "true" };
 // A server that cannot be reached is tried again after this many seconds.
 const UNREACHABLE_SECONDS = 2;
-const TYPES = { glb: "model/gltf-binary", ply: "application/ply", obj: "model/obj", stl: "model/stl" };
+const TYPES = {
+  glb: "model/gltf-binary", ply: "application/ply", obj: "model/obj", stl: "model/stl",
+  obj_zip: "application/zip",
+};
 
 const result = new Result();
 let limits = null;
@@ -129,7 +132,7 @@ async function download(button) {
     const options = { appearance: "texture", formats: format, max_faces: index + 1 };
     let mesh = null;
     await again(abort.signal, () => {
-      say(`Making the ${format.toUpperCase()} file`, "working");
+      say(`Making the file: ${button.textContent}`, "working");
       return reconstruct(file, options, token, abort.signal, {
         mesh(face, detail, bytes) {
           if (face === index) mesh = bytes;
@@ -138,7 +141,7 @@ async function download(button) {
     });
     if (!mesh) throw new Error("This face has no mesh in that format.");
     save(mesh, format, index, file);
-    say(`The ${format.toUpperCase()} file is ready`, "done");
+    say(`The file is ready: ${button.textContent}`, "done");
   } catch (error) {
     if (!abort.signal.aborted) fail(error);
   } finally {
@@ -150,7 +153,7 @@ function save(bytes, format, index, file) {
   const link = document.createElement("a");
   link.href = URL.createObjectURL(new Blob([bytes], { type: TYPES[format] }));
   const stem = file.name.replace(/\.[^.]*$/, "") || "face";
-  link.download = `${stem}_${index + 1}.${format}`;
+  link.download = `${stem}_${index + 1}.${format.split("_").at(-1)}`;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 60000);
 }

@@ -1,0 +1,1 @@
+"""Commands of ``protome`` that call a server."""
