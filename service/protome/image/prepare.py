@@ -22,8 +22,8 @@ from .roll import Face, settle_given
 
 # Longest side in pixels that detection and crops can use.
 USEFUL_SIDE: Final = 1600
-# Sides of the portrait that a texture is made from.
-PORTRAITS: Final = (256, 512, 1024, 1536)
+# Sides of the portrait that a texture is made from; powers of two, as some readers require.
+PORTRAITS: Final = (256, 512)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class DecodePlan:
 
 
 PLAIN_PLAN: Final = DecodePlan(TWO_PASSES, 1.25 * CROP_SIDE)
-TEXTURED_PLAN: Final = DecodePlan(1280, PORTRAITS[1])
+TEXTURED_PLAN: Final = DecodePlan(1280, PORTRAITS[-1])
 
 
 def warm_up() -> None:
