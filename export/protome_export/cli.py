@@ -115,23 +115,11 @@ def _evaluate(args: argparse.Namespace) -> None:
         confidence = calibrate(model, args.holdout, args.calibrate)
         print(confidence, flush=True)
     if args.new_views:
-        _new_views(args)
+        from .evaluation.new_views import evaluate_new_views
+
+        seeds = range(args.seed, args.seed + args.new_views)
+        print(evaluate_new_views(args.model, args.head, args.data, seeds, args.other), flush=True)
     write_report(args.out, faces, synthetic, confidence, not args.no_sheets, groups)
-
-
-def _new_views(args: argparse.Namespace) -> None:
-    from protome.model.card import load_model
-    from protome.pipeline.local import LocalPipeline
-
-    from .evaluation.new_views import Make, compare, made_here, made_there, table
-    from .render.sample import Synthesizer
-
-    makers: dict[str, Make] = {"this release": made_here(LocalPipeline(load_model(args.model)))}
-    if args.other:
-        makers["other release"] = made_there(args.other)
-    synthesizer = Synthesizer.load(args.head, args.data)
-    seeds = range(args.seed, args.seed + args.new_views)
-    print(table(compare(synthesizer, seeds, makers)), flush=True)
 
 
 def _show(args: argparse.Namespace) -> None:
