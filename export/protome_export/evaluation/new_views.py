@@ -37,6 +37,7 @@ from protome_export.render.view import View
 
 TURNS = (0.0, -30.0, 30.0, -60.0, 60.0)
 _GREY = 128.0
+_FIRST = 10_000_000  # seed of the first head, beyond those of training
 _BELOW_CHIN = 2.0  # cm
 _BRIGHTNESS = 0.27  # mean linear light of the head in its photo
 # Photos show faces from about the front.
@@ -258,17 +259,18 @@ def table(results: dict[str, dict[str, float]]) -> str:
 
 
 def evaluate_new_views(
-    model: Path, head: str, data: Path | None, seeds: Sequence[int], other: str | None
+    model: Path, head: str, data: Path | None, count: int, other: str | None
 ) -> str:
     """Return the table of this release and, if there is an address, of another one's server.
 
     Args:
         model: folder with model.onnx and model.json.
         head, data: see `Synthesizer.load`.
-        seeds: of the heads.
+        count: of heads.
         other: address of the other release's server.
     """
     makers: dict[str, Make] = {"this release": made_here(LocalPipeline(load_model(model)))}
     if other:
         makers["other release"] = made_there(other)
+    seeds = range(_FIRST, _FIRST + count)
     return table(compare(Synthesizer.load(head, data), seeds, makers))
