@@ -68,7 +68,8 @@ def test_at_the_landmarks_it_is_the_faces_own(ball: Surface, error: float) -> No
     quality = rate_vertices(ball, WHOLE, expected)
     at = [near(ball, mark) for mark in expected.landmarks]
     clear = rate_vertices(ball, WHOLE).confidence[at]
-    np.testing.assert_allclose(quality.confidence[at], expected.confidence * clear, rtol=1e-3)
+    # Squared distances in float32 leave some 0.02 px.
+    np.testing.assert_allclose(quality.confidence[at], expected.confidence * clear, rtol=2e-3)
 
 
 def test_it_falls_with_the_expected_error(ball: Surface) -> None:

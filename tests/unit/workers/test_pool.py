@@ -70,7 +70,8 @@ def test_a_failing_task_leaves_its_worker_alive(kind: str, sample_photo: bytes) 
     async def errors(rig: Rig) -> None:
         with pytest.raises(UnsupportedFormat) as error:
             await rig.pool.run("prepare", PHOTO_JOB, [b"GIF89a" + bytes(50)], BEGIN)
-        assert error.value.facts == {"formats": "JPEG,PNG,WebP"}
+        assert error.value.facts["formats"] == "JPEG,PNG,WebP,HEIC,AVIF"
+        assert error.value.facts["found"] == "a GIF picture"
         with pytest.raises(NoSurface):
             await rig.build(radius=0.1)
         job = replace(PHOTO_JOB, min_score=1.1)
