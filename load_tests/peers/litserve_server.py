@@ -12,7 +12,7 @@ import argparse
 import litserve
 from fastapi import Request, Response
 
-from .stages import MAX_BATCH, Face, Predicted, Stages
+from .stages import MAX_BATCH, FaceTask, Predicted, Stages
 
 # Value of LitServe's guides, seconds; with 0 the workers would busy-wait.
 BATCH_TIMEOUT = 0.01
@@ -26,11 +26,11 @@ class Reconstruct(litserve.LitAPI):  # type: ignore[misc]
         del device
         self._stages = Stages()
 
-    def decode_request(self, request: Request) -> Face:
+    def decode_request(self, request: Request) -> FaceTask:
         """Cut out the face."""
         return self._stages.prepare(request["photo"].file.read())
 
-    def batch(self, inputs: list[Face]) -> list[Face]:
+    def batch(self, inputs: list[FaceTask]) -> list[FaceTask]:
         """Return the list as it is, because the engine stacks the crops."""
         return inputs
 
@@ -38,7 +38,7 @@ class Reconstruct(litserve.LitAPI):  # type: ignore[misc]
         """Return the list as it is: one item per photo."""
         return output
 
-    def predict(self, x: Face | list[Face]) -> Predicted | list[Predicted]:
+    def predict(self, x: FaceTask | list[FaceTask]) -> Predicted | list[Predicted]:
         """Run the network on a batch or a single face."""
         return self._stages.infer(x) if isinstance(x, list) else self._stages.infer([x])[0]
 

@@ -11,7 +11,7 @@ import argparse
 
 from mosec import Server, Worker
 
-from .stages import MAX_BATCH, Face, Predicted, Stages
+from .stages import MAX_BATCH, FaceTask, Predicted, Stages
 
 # Least possible wait for a batch, milliseconds; a longer wait gains nothing on a CPU.
 BATCH_WAIT = 1
@@ -40,7 +40,7 @@ class Prepare(Raw):
         super().__init__()
         self._stages = Stages(network=False)
 
-    def forward(self, data: bytes) -> Face:
+    def forward(self, data: bytes) -> FaceTask:
         """Process one photo."""
         return self._stages.prepare(data)
 
@@ -52,7 +52,7 @@ class Infer(Worker):  # type: ignore[misc]
         super().__init__()
         self._stages = Stages()
 
-    def forward(self, data: list[Face]) -> list[Predicted]:
+    def forward(self, data: list[FaceTask]) -> list[Predicted]:
         """Process one batch."""
         return self._stages.infer(data)
 

@@ -13,10 +13,10 @@ from typing import Any, Final
 import cv2
 
 from protome.client.requests import make_request
-from protome.geometry import U8, Frame
 from protome.image.prepare import warm_up
-from protome.mesh.build import build, pack
+from protome.model.engine import Prediction
 from protome.pipeline.local import LocalPipeline
+from protome.pipeline.photo_run import FaceTask
 from protome.server.parse_request import read_request
 
 # Options of every request.
@@ -31,11 +31,8 @@ MAX_BATCH: Final = 2
 # Printed by each process once it can process photos.
 READY: Final = "the stages are ready"
 
-# Passed to the network: the part of the crop that the photo covers, the crop, and the portrait that
-# colours are taken from.
-Face = tuple[Frame, U8, U8]
-# Passed on to the mesh: the same part, and the inputs of ``build``.
-Predicted = tuple[Frame, Sequence[U8]]
+# Passed on from the network: the face and what is predicted of it.
+Predicted = tuple[FaceTask, Prediction]
 
 
 class Stages:
@@ -58,26 +55,20 @@ class Stages:
         # Servers answer as soon as one of their processes is ready; the comparison waits for all.
         print(READY, flush=True)
 
-    def prepare(self, photo: bytes) -> Face:
+    def prepare(self, photo: bytes) -> FaceTask:
         """Decode a photo and cut out its largest face.
 
         Raises:
             ProtomeError: the picture cannot be used, or shows no face.
         """
         _, (task,) = self._pipeline.prepare(replace(self._request, image=photo))
-        return task.frame, task.crop, task.portrait
+        return task
 
-    def infer(self, faces: Sequence[Face]) -> list[Predicted]:
-        """Predict the heads of crops as one batch."""
-        predictions = self._pipeline.infer([crop for _, crop, _ in faces])
-        return [
-            (frame, pack(prediction.vertices, prediction.hair, portrait))
-            for (frame, _, portrait), prediction in zip(faces, predictions, strict=True)
-        ]
+    def infer(self, faces: Sequence[FaceTask]) -> list[Predicted]:
+        """Predict the heads of faces as one batch."""
+        predictions = self._pipeline.infer([face.crop for face in faces])
+        return list(zip(faces, predictions, strict=True))
 
     def build(self, face: Predicted) -> bytes:
         """Build the mesh of a head and encode it."""
-        frame, inputs = face
-        job = self._request.mesh_job(self._level, frame)
-        _, (mesh,) = build(self._pipeline.head, job, inputs)
-        return mesh
+        return self._pipeline.build(*face, self._level, self._request).data

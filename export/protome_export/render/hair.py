@@ -245,7 +245,8 @@ class HairShell:
         low[..., 2] += torch.sin(self.azimuth).abs() * (fall * swing[:, None])[..., None]
         # A curtain beside the face is a strand; behind the head it reaches to the neck.
         behind = torch.sigmoid((torch.rad2deg(self.azimuth).abs() - 105) / 8)
-        depth = torch.lerp(dice.uniform(1.5, 3.0)[:, None], torch.tensor(7.0), behind[None])
+        strand = dice.uniform(1.5, 3.0)[:, None]
+        depth = strand + (7.0 - strand) * behind
         under = low - (out * depth[..., None])[:, None]
         inside = torch.cat([skull - _ROOTS * self.directions, under], 1)
         return torch.cat([shell, low], 1), inside

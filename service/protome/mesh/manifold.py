@@ -166,9 +166,9 @@ def _by_angle(vertices: F32, triangles: I64, low: I64, high: I64) -> I64:
     aside /= np.linalg.norm(aside)
     up = np.cross(axis, aside)
 
-    def angles(edges: I64) -> npt.NDArray[np.float64]:
+    def angles(edges: I64) -> F64:
         apex = vertices[triangles.ravel()[edges // 3 * 3 + (edges + 2) % 3]] - begin
-        return np.arctan2(apex @ up, apex @ aside)
+        return np.asarray(np.arctan2(apex @ up, apex @ aside))
 
     # The solid begins at the triangle that has the edge in its direction, and goes on against the
     # sense of the axis until the next triangle that has it backwards.

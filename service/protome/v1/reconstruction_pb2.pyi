@@ -337,8 +337,7 @@ class ReconstructRequest(_message.Message):
     """Order of this photo when the server is busy."""
     max_triangles: _builtins.int
     """Maximum number of triangles per mesh: 0 (no limit) or at least 200. Each mesh is simplified as
-    close to it as possible; MeshSummary.triangles has the count reached. At low counts thin parts
-    and handles may collapse, so that the mesh is not closed there.
+    close to it as possible and stays closed; MeshSummary.triangles has the count reached.
     """
     max_mesh_bytes: _builtins.int
     """Maximum size of each encoded mesh with its texture, bytes: 0 (no limit) or at least 1024. The

@@ -30,16 +30,17 @@ def skin_of(cells: list[tuple[int, int, int]]) -> tuple[F32, U32]:
     filled = np.zeros((5, 5, 5), np.bool_)
     for cell in cells:
         filled[tuple(np.add(cell, 1))] = True
-    faces, points = [], []
-    for cell in np.argwhere(filled):
+    faces: list[list[int]] = []
+    points: list[np.ndarray] = []
+    for block in np.argwhere(filled):
         for axis in range(3):
             for way in (-1, 1):
-                beside = cell.copy()
+                beside = block.copy()
                 beside[axis] += way
                 if filled[tuple(beside)]:
                     continue
                 u, v = np.eye(3, dtype=int)[[(axis + 1) % 3, (axis + 2) % 3]]
-                corner = cell + np.eye(3, dtype=int)[axis] * (way > 0)
+                corner = block + np.eye(3, dtype=int)[axis] * (way > 0)
                 square = [corner, corner + u, corner + u + v, corner + v][::way]
                 faces += [[len(points) + i for i in t] for t in ((0, 1, 2), (0, 2, 3))]
                 points += square

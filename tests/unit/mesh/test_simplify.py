@@ -102,14 +102,15 @@ def test_out_of_reach_the_smallest_is_given() -> None:
 @pytest.mark.parametrize("handle", [False, True])
 def test_thin_parts_stay_closed(triangles: int, handle: bool) -> None:
     """As indices have it, and where programs weld vertices by place."""
-    plate = trimesh.creation.cylinder(40, 6)
-    ball = trimesh.creation.icosphere(4, 25)
-    ring = trimesh.creation.torus(9, 2.5)
-    ring.apply_transform(trimesh.transformations.rotation_matrix(np.pi / 2, (1, 0, 0), (0, 0, 0)))
-    ring.apply_translation((20, 0, 20))
-    both = trimesh.util.concatenate([plate, ball, ring] if handle else [plate, ball])
-    vertices = (both.vertices + CENTRE).astype(np.float32)
-    full = compose(head_of(both.faces), vertices, no_hair(), Level.STANDARD)
+    pieces = [trimesh.creation.cylinder(40, 6), trimesh.creation.icosphere(4, 25)]
+    if handle:
+        ring = trimesh.creation.torus(9, 2.5)
+        ring.vertices = ring.vertices[:, [1, 2, 0]] + (20, 0, 20)
+        pieces.append(ring)
+    starts = np.cumsum([0] + [len(piece.vertices) for piece in pieces])
+    faces = np.concatenate([p.faces + n for p, n in zip(pieces, starts[:-1], strict=True)])
+    vertices = np.concatenate([piece.vertices for piece in pieces]) + CENTRE
+    full = compose(head_of(faces), vertices.astype(np.float32), no_hair(), Level.STANDARD)
     simple = simplify(full, triangles)
     assert 0.85 * triangles <= len(simple.triangles) <= triangles
     uses, balance = edge_uses(simple)
