@@ -94,6 +94,7 @@ def _blend(args: argparse.Namespace) -> None:
 def _evaluate(args: argparse.Namespace) -> None:
     from .evaluation.confidence import calibrate
     from .evaluation.groups import evaluate_groups, group_table
+    from .evaluation.new_views import evaluate_new_views
     from .evaluation.photos import evaluate_photos
     from .evaluation.report import evaluate_holdout, table, write_report
     from .evaluation.service import Served
@@ -115,23 +116,8 @@ def _evaluate(args: argparse.Namespace) -> None:
         confidence = calibrate(model, args.holdout, args.calibrate)
         print(confidence, flush=True)
     if args.new_views:
-        _new_views(args)
+        print(evaluate_new_views(args.model, args.head, args.data, args.new_views, args.other))
     write_report(args.out, faces, synthetic, confidence, not args.no_sheets, groups)
-
-
-def _new_views(args: argparse.Namespace) -> None:
-    from protome.model.card import load_model
-    from protome.pipeline.local import LocalPipeline
-
-    from .evaluation.new_views import Make, compare, made_here, made_there, table
-    from .render.sample import Synthesizer
-
-    makers: dict[str, Make] = {"this release": made_here(LocalPipeline(load_model(args.model)))}
-    if args.other:
-        makers["other release"] = made_there(args.other)
-    synthesizer = Synthesizer.load(args.head, args.data)
-    seeds = range(args.seed, args.seed + args.new_views)
-    print(table(compare(synthesizer, seeds, makers)), flush=True)
 
 
 def _show(args: argparse.Namespace) -> None:
@@ -277,7 +263,6 @@ def build_parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--other", help="address of another release's server, to compare new views with")
     p.add_argument("--data", type=Path, help="folder with skins_ict_uv and environments")
-    p.add_argument("--seed", type=int, default=10_000_000, help="first of the new views' heads")
     p.add_argument("--no-sheets", action="store_true", help="no pictures of people written")
     p.add_argument("out", type=Path)
     p.set_defaults(command=_evaluate)

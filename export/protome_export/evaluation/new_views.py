@@ -8,8 +8,10 @@ nothing it counts as mid-grey. Cameras are orthographic, pictures have no noise.
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -17,10 +19,12 @@ import torch
 from numpy.typing import NDArray
 
 from protome.client import Client
-from protome.demo.render import Model3D, read_glb
+from protome.demo.mesh_file import read_mesh
+from protome.demo.render import Model3D
 from protome.errors import ProtomeError
 from protome.mesh.encode import Compression, Encoding, Format
 from protome.mesh.mesh import Appearance
+from protome.model.card import load_model
 from protome.pipeline.local import LocalPipeline
 from protome.pipeline.request import Request
 from protome_export.heads.model import Floats
@@ -33,6 +37,7 @@ from protome_export.render.view import View
 
 TURNS = (0.0, -30.0, 30.0, -60.0, 60.0)
 _GREY = 128.0
+_FIRST = 10_000_000  # seed of the first head, beyond those of training
 _BELOW_CHIN = 2.0  # cm
 _BRIGHTNESS = 0.27  # mean linear light of the head in its photo
 # Photos show faces from about the front.
@@ -47,7 +52,7 @@ class Views:
 
     Attributes:
         photo: (CROP, CROP, 3) uint8 RGB, with a background.
-        turns: camera of each view, the first one the photo's.
+        cameras: of each view, the first one the photo's.
         pictures: (V, CROP, CROP, 3) float32 RGB, 0 to 255.
         masks: (V, CROP, CROP) bool, the head.
         landmarks: (68, 3) cm, head frame.
@@ -136,6 +141,14 @@ def _developed(light: torch.Tensor) -> Floats:
     return np.ascontiguousarray(colours.permute(1, 2, 0).cpu().numpy(), np.float32)
 
 
+def model_of(data: bytes) -> Model3D:
+    """Read a GLB."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "face.glb"
+        file.write_bytes(data)
+        return read_mesh(file)
+
+
 def made_here(pipeline: LocalPipeline) -> Make:
     """Make meshes with this release."""
     encoding = Encoding(Format.GLB, Compression.NONE, Appearance.TEXTURE)
@@ -152,7 +165,7 @@ def made_here(pipeline: LocalPipeline) -> Make:
         assert marks is not None
         rows = np.concatenate([marks, np.ones((len(marks), 1))], axis=1)
         in_photo = (rows @ placement.crop_to_photo().T)[:, :3].astype(np.float32)
-        return Made(read_glb(faces[0].meshes[0].data), placement.mesh_to_photo(), in_photo)
+        return Made(model_of(faces[0].meshes[0].data), placement.mesh_to_photo(), in_photo)
 
     return make
 
@@ -169,7 +182,7 @@ def made_there(address: str) -> Make:
         face, summary = faces[0]
         assert face.mesh_to_photo is not None
         marks = np.array([(p.x, p.y, p.z) for p in summary.landmarks], np.float32)
-        return Made(read_glb(face.mesh), face.mesh_to_photo, marks)
+        return Made(model_of(face.mesh), face.mesh_to_photo, marks)
 
     return make
 
@@ -197,7 +210,8 @@ def picture_of(made: Made, views: Views, view: int) -> Floats:
     size = np.array(model.picture.shape[1::-1], np.float32)
     spots = np.zeros((*hit.shape, 2), np.float32)
     spots[hit] = uv * size - 0.5
-    drawn = cv2.remap(model.picture, spots, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    x, y = (np.ascontiguousarray(spots[:, :, k], np.float32) for k in (0, 1))
+    drawn = cv2.remap(model.picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     out[hit] = drawn[hit]
     return out
 
@@ -242,3 +256,21 @@ def table(results: dict[str, dict[str, float]]) -> str:
         cells = " | ".join(f"{results[name][row]:.2f}" for name in names)
         lines.append(f"| {row} | {cells} |")
     return "\n".join(lines)
+
+
+def evaluate_new_views(
+    model: Path, head: str, data: Path | None, count: int, other: str | None
+) -> str:
+    """Return the table of this release and, if there is an address, of another one's server.
+
+    Args:
+        model: folder with model.onnx and model.json.
+        head, data: see `Synthesizer.load`.
+        count: of heads.
+        other: address of the other release's server.
+    """
+    makers: dict[str, Make] = {"this release": made_here(LocalPipeline(load_model(model)))}
+    if other:
+        makers["other release"] = made_there(other)
+    seeds = range(_FIRST, _FIRST + count)
+    return table(compare(Synthesizer.load(head, data), seeds, makers))

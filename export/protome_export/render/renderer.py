@@ -132,14 +132,9 @@ class HeadRenderer:
         looks: Looks | None = None,
         shown: View | None = None,
     ) -> Layer:
-        """Render heads.
+        """Render heads with vertices (B, V, 3) cm, head frame.
 
-        Args:
-            dice: unused.
-            vertices: (B, V, 3) cm, head frame.
-            view: cameras that the light belongs to.
-            looks: of age and skin.
-            shown: cameras to draw from instead; heads and light stay as they are.
+        ``shown`` are cameras to draw from instead of ``view``; heads and light stay as they are.
         """
         landmarks = vertices[:, self.landmarks]
         hair = self.shell.sample(dice, self.noise, vertices, looks.old if looks else None)

@@ -1,9 +1,12 @@
 from typing import Final
 
-from protome.geometry import F32, I32, U8
+from protome.geometry import F32, I32, U8, U32
 
 BACKEND: Final[str]
 
 def compose(
     vertices: F32, triangles: I32, guard: F32, hair: U8, step: int, rounds: int, /
 ) -> tuple[bytearray, bytearray, bytearray, bytearray, bytearray]: ...
+def depth(vertices: F32, triangles: U32, side: int, /) -> bytearray: ...
+def trace(places: F32, spots: F32, weights: F32, triangles: U32, nodes: int, /) -> bytearray: ...
+def blend(trace: F32, plan: F32, photo: U8, side: int, /) -> bytearray: ...

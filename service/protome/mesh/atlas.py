@@ -70,10 +70,11 @@ def unwrap(surface: Surface) -> Unwrapped:
     across = _across(uv, triangles)
     number[across] += n * (uv[:, 0].take(triangles[across]) >= 0.5)
     if hairy:
-        hair = np.flatnonzero(of_hair.take(triangles).any(axis=1))
+        first, second, third = (of_hair.take(triangles[:, k]) for k in range(3))
+        hair = np.flatnonzero(first | second | third)
         number[hair] = triangles[hair] + 2 * n
     used = np.zeros(3 * n, np.bool_)
-    used[number] = True
+    used[number.ravel()] = True
     kept = np.flatnonzero(used)
     order = np.cumsum(used, dtype=np.uint32) - np.uint32(1)
     source = kept % n
@@ -83,10 +84,11 @@ def unwrap(surface: Surface) -> Unwrapped:
     height = SHARE if hairy else 1.0
     places *= np.array([1 - 2 * STRIP, height - 2 * STRIP], np.float32)
     places += np.float32(STRIP)
-    np.clip(places, 0, (1, height), out=places)
+    np.clip(places[:, 0], 0, 1, out=places[:, 0])
+    np.clip(places[:, 1], 0, height, out=places[:, 1])
     if hairy:
         places[in_hair:] = _in_disk(surface, source[in_hair:])
-    return Unwrapped(places, source.astype(np.uint32), order[number], hairy)
+    return Unwrapped(places, source.astype(np.uint32), order.take(number), hairy)
 
 
 @functools.lru_cache(maxsize=4)
@@ -99,15 +101,17 @@ def _corners(head: Head) -> F32:
 def _on_head(surface: Surface) -> F32:
     """Return each vertex's place in the head's layout, (n, 2); any on hair."""
     corner = _corners(surface.head).take(np.maximum(surface.source, 0), axis=0)
-    weights = surface.weights
-    uv = corner[:, 0] + weights[:, :1] * corner[:, 1] + weights[:, 1:] * corner[:, 2]
+    uv = corner[:, 0].copy()
+    uv += surface.weights[:, :1] * corner[:, 1]
+    uv += surface.weights[:, 1:] * corner[:, 2]
     return np.asarray(uv, np.float32)
 
 
 def _across(uv: F32, triangles: np.ndarray) -> np.ndarray:
     """Return the triangles with corners on both sides of the seam, as indices."""
-    left = (uv[:, 0] < 0.5).take(triangles)
-    mixed = np.flatnonzero(left.any(axis=1) != left.all(axis=1))
+    left = (uv[:, 0] < 0.5).astype(np.int8)
+    count = left.take(triangles[:, 0]) + left.take(triangles[:, 1]) + left.take(triangles[:, 2])
+    mixed = np.flatnonzero((count == 1) | (count == 2))
     u, v = (uv[:, k].take(triangles[mixed]) for k in (0, 1))
     near = (np.abs(v - 0.5) > 0.5 - NEAR).all(axis=1)
     return np.asarray(mixed[near | (np.ptp(u, axis=1) > LONG)])

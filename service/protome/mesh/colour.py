@@ -110,8 +110,13 @@ def _sums(trace: F32, crop: U8) -> F32:
     """Return colours times weights, and weights, of the plan's cells."""
     small = _not_finer(crop, NODES)
     spots = trace[:, :, :2] * np.float32(len(small)) - np.float32(0.5)
-    # Without weight nothing of the photo may be read.
-    colours = cv2.remap(small, spots, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    colours = cv2.remap(
+        small,
+        np.ascontiguousarray(spots[:, :, 0], np.float32),
+        np.ascontiguousarray(spots[:, :, 1], np.float32),
+        cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
     weighted = np.empty((NODES, NODES, 4), np.float32)
     np.multiply(colours, trace[:, :, 2:], out=weighted[:, :, :3])
     weighted[:, :, 3] = trace[:, :, 2]

@@ -57,16 +57,17 @@ def plan(sums: F32, head: Head, hairy: bool) -> F32:
         (CELLS, CELLS, 8) float32 as the kernel's ``blend`` takes it.
     """
     weight = sums[:, :, 3:]
-    mean = sums[:, :, :3] / np.maximum(weight, 1e-4)
+    mean = np.asarray(sums[:, :, :3] / np.maximum(weight, 1e-4), np.float32)
     groups = regions(head, hairy)
-    own = _trusted(weight) * _is_skin(mean, weight, groups)
-    other = np.ascontiguousarray(own[:, ::-1])
-    flipped = np.ascontiguousarray(mean[:, ::-1])
-    mirrored = (1 - own) * other
+    own = np.asarray(_trusted(weight) * _is_skin(mean, weight, groups), np.float32)
+    other = np.ascontiguousarray(own[:, ::-1], np.float32)
+    flipped = np.ascontiguousarray(mean[:, ::-1], np.float32)
+    mirrored = np.asarray((1 - own) * other, np.float32)
     mirrored *= mirrored > FAINT
-    seen = own * mean + mirrored * np.clip(flipped * _balance(mean, flipped, own * other), 0, 255)
-    total = own + mirrored
-    filled = seen + (1 - total) * _spread(seen, total, groups)
+    light = _balance(mean, flipped, np.asarray(own * other, np.float32))
+    seen = np.asarray(own * mean + mirrored * np.clip(flipped * light, 0, 255), np.float32)
+    total = np.asarray(own + mirrored, np.float32)
+    filled = np.asarray(seen + (1 - total) * _spread(seen, total, groups), np.float32)
     filled = _closed(filled, hairy)
     out = np.empty((CELLS, CELLS, 8), np.float32)
     out[:, :, :3] = np.clip(filled, 0, 255)
@@ -88,7 +89,7 @@ def _trusted(weight: F32) -> F32:
 def _is_skin(mean: F32, weight: F32, groups: U8) -> F32:
     """Return 0 for cells of the neck whose colour is far from the face's, 1 for others."""
     out = np.ones((CELLS, CELLS, 1), np.float32)
-    face = _mean(weight * mean, weight, groups == SKIN)
+    face = _mean(np.asarray(weight * mean, np.float32), weight, groups == SKIN)
     if face is not None:
         ratio = np.log((mean + 12) / (face + 12))
         light = ratio.mean(axis=2, keepdims=True)
@@ -96,16 +97,17 @@ def _is_skin(mean: F32, weight: F32, groups: U8) -> F32:
         ramps = [(TINT - tint) / TINT, (BRIGHTER - light) / BRIGHTER, (light + DARKER) / DARKER]
         like = np.clip(3 * np.minimum.reduce(ramps), 0, 1)
         neck = (groups == NECK)[:, :, None]
-        out = cv2.erode(np.where(neck, like, 1), np.ones((3, 3), np.uint8))[:, :, None]
-        out = np.where(neck, out, 1)
-    return out.astype(np.float32)
+        eroded = cv2.erode(np.where(neck, like, 1), np.ones((3, 3), np.uint8))[:, :, None]
+        out = np.asarray(np.where(neck, eroded, 1), np.float32)
+    return out
 
 
 def _balance(mean: F32, flipped: F32, both: F32) -> F32:
     """Return the ratio of the two sides' light, from where both are seen to everywhere."""
     ratio = np.log((mean + 12) / (flipped + 12)).mean(axis=2, keepdims=True)
     wide = cv2.GaussianBlur(np.concatenate([both * ratio, both], axis=2), (0, 0), 6)
-    return np.exp(np.clip(wide[:, :, :1] / (wide[:, :, 1:] + 0.03), -UNEVEN, UNEVEN))
+    uneven = np.clip(wide[:, :, :1] / (wide[:, :, 1:] + 0.03), -UNEVEN, UNEVEN)
+    return np.asarray(np.exp(uneven), np.float32)
 
 
 def _spread(seen: F32, total: F32, groups: U8) -> F32:
@@ -154,7 +156,8 @@ def pull_push(sums: F32) -> F32:
         coarse = sums
     else:
         half = sums.reshape(size // 2, 2, size // 2, 2, -1).sum(axis=(1, 3))
-        coarse = cv2.resize(pull_push(half), (size, size), interpolation=cv2.INTER_LINEAR)
+        large = cv2.resize(pull_push(half), (size, size), interpolation=cv2.INTER_LINEAR)
+        coarse = np.asarray(large, np.float32)
     out = np.zeros_like(sums)
     for k in range(0, sums.shape[2], 4):
         weight = sums[:, :, k + 3 : k + 4]

@@ -106,7 +106,8 @@ def blend(trace: F32, plan: F32, photo: U8, side: int, /) -> bytearray:
     fine = _large(trace, side)
     spots = fine[:, :, :2] * np.array([photo.shape[1], photo.shape[0]], np.float32)
     spots -= np.float32(0.5)
-    colours = cv2.remap(photo, spots, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    x, y = (np.ascontiguousarray(spots[:, :, k], np.float32) for k in (0, 1))
+    colours = cv2.remap(photo, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     # Half of a weight counts in full.
     detail = np.minimum(2 * fine[:, :, 2:], 1) * (colours - mean)
     out = base + own * detail + mirrored * detail[:, ::-1]

@@ -135,7 +135,7 @@ def test_wrong_arguments_are_refused() -> None:
     bad_plan[0, 0, 3] = 1.5
     bad_trace[0, 0, 0] = np.nan
     mesh = sphere(20.0)
-    wrong = [
+    wrong: list[Callable[[], object]] = [
         bent(places=places[:5]),
         bent(weights=weights * np.float32(np.nan)),
         bent(weights=weights + 1),
@@ -159,7 +159,7 @@ def test_wrong_arguments_are_refused() -> None:
     for call in wrong:
         with pytest.raises(ValueError, match=r"must|range|shape|small|contiguous"):
             call()
-    types = [
+    types: list[Callable[[], object]] = [
         bent(places=places.astype(np.float64)),
         bent(spots=spots.astype(np.float64)),
         bent(triangles=triangles.astype(np.int64)),
