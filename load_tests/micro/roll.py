@@ -67,9 +67,9 @@ def head(client: Client, photo: Image.Image, angle: float, face: int = 0) -> Hea
     picture = photo.rotate(angle, Image.Resampling.BICUBIC, expand=True, fillcolor=(127, 127, 127))
     file = io.BytesIO()
     picture.save(file, "JPEG", quality=95)
-    answer = client.reconstruct(file.getvalue(), formats=["stl"], appearance="none")
+    answer = client.reconstruct(file.getvalue(), formats=["ply"], appearance="none")
     found, summary = answer.faces[face], answer.summary.faces[face]
-    mesh = trimesh.load_mesh(io.BytesIO(found.mesh), file_type="stl")
+    mesh = trimesh.load_mesh(io.BytesIO(found.mesh), file_type="ply")
     assert found.mesh_to_photo is not None
     matrix = np.array(found.mesh_to_photo)
     middle = np.array([picture.width / 2, picture.height / 2, 0.0])

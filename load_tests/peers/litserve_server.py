@@ -12,7 +12,9 @@ import argparse
 import litserve
 from fastapi import Request, Response
 
-from .stages import MAX_BATCH, FaceTask, Predicted, Stages
+from protome.pipeline.photo_run import FaceTask
+
+from .stages import MAX_BATCH, Predicted, Stages
 
 # Value of LitServe's guides, seconds; with 0 the workers would busy-wait.
 BATCH_TIMEOUT = 0.01

@@ -11,7 +11,9 @@ import argparse
 
 from mosec import Server, Worker
 
-from .stages import MAX_BATCH, FaceTask, Predicted, Stages
+from protome.pipeline.photo_run import FaceTask
+
+from .stages import MAX_BATCH, Predicted, Stages
 
 # Least possible wait for a batch, milliseconds; a longer wait gains nothing on a CPU.
 BATCH_WAIT = 1

@@ -196,7 +196,7 @@ def test_logs_of_refused_calls_name_field_value_and_limit(
     with pytest.raises(grpc.RpcError):
         list(call)
     for line in (
-        "Reconstruct INVALID_ARGUMENT INVALID_REQUEST (field max_faces, value 99, max_faces 16)",
+        "Reconstruct INVALID_ARGUMENT INVALID_REQUEST (field max_faces, value 99, max_faces 32)",
         "Reconstruct INVALID_ARGUMENT INVALID_REQUEST (field max_triangles, value 3, least ",
         "ReconstructMany INVALID_ARGUMENT INVALID_REQUEST "
         "(field request_id, value 198 characters, max_characters 128)",

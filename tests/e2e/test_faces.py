@@ -160,4 +160,8 @@ def test_as_many_boxes_as_the_limit_are_fine_and_one_more_is_not(
     request.boxes.append(boxes(FACE)[0])
     problem = refused(stub, request)
     assert problem.code is grpc.StatusCode.INVALID_ARGUMENT
-    assert problem.metadata == {"field": "boxes", "max_faces": str(limit)}
+    assert problem.metadata == {
+        "field": "boxes",
+        "value": str(limit + 1),
+        "max_faces": str(limit),
+    }

@@ -139,8 +139,10 @@ def test_normals_are_unit_length_and_point_outwards(mesh: trimesh.Trimesh) -> No
 
 def test_nose_is_the_front_most_point(answer: Answer, mesh: trimesh.Trimesh) -> None:
     face = answer.header.faces[0]
-    tip = mesh.vertices[mesh.vertices[:, 2].argmax()]
-    x, y, _ = to_photo(face, [tip])[0]
+    points = to_photo(face, mesh.vertices)
+    # Below the brows: a fringe may stand out further.
+    face_only = points[points[:, 1] > face.box.y + 0.4 * face.box.height]
+    x, y, _ = face_only[face_only[:, 2].argmax()]
     assert abs(x - NOSE[0]) < 0.15 * face.box.width
     assert abs(y - NOSE[1]) < 0.15 * face.box.height
 
@@ -158,9 +160,11 @@ def test_mesh_lands_on_the_face_in_the_photo(answer: Answer, mesh: trimesh.Trime
     face = answer.header.faces[0]
     points = to_photo(face, mesh.vertices)[:, :2]
     low, high = points.min(axis=0), points.max(axis=0)
-    shadow = boxes((*low, *(high - low)))[0]
-    # The mesh is a head with its neck, the box a face: the box lies inside and is near half of it.
-    assert overlap(shadow, face.box) > 0.4
+    # The mesh is a head with hair and neck, the box a face: it lies inside, in the middle.
+    size = np.array([face.box.width, face.box.height])
+    assert (high - low < 2.2 * size).all()
+    middle = np.array([face.box.x, face.box.y]) + size / 2
+    assert (np.abs((low + high) / 2 - middle) < 0.25 * size).all()
     assert low[0] < face.box.x + 5
     assert high[0] > face.box.x + face.box.width - 5
     assert low[1] < face.box.y + 5
@@ -183,8 +187,12 @@ def test_vertex_colours_are_those_of_the_photo(stub: Stub, sample_photo: bytes) 
     )
     answer = ask(stub, request)
     mesh = readers.read(answer.mesh(), answer.header)
-    towards_camera = mesh.vertex_normals[:, 2] > 0.8
-    points = to_photo(answer.header.faces[0], mesh.vertices[towards_camera])
+    # Of the face: the neck behind a collar, for example, is not coloured by the photo.
+    box = answer.header.faces[0].box
+    points = to_photo(answer.header.faces[0], mesh.vertices)[:, :2]
+    inside = (points > [box.x, box.y]) & (points < [box.x + box.width, box.y + box.height])
+    towards_camera = (mesh.vertex_normals[:, 2] > 0.8) & inside.all(axis=1)
+    points = points[towards_camera]
     photo = np.asarray(Image.open(io.BytesIO(sample_photo)).convert("RGB"), np.float64)
     there = photo[points[:, 1].astype(int), points[:, 0].astype(int)]
     colours = readers.colours(mesh)[towards_camera]

@@ -182,7 +182,7 @@ def made_there(address: str) -> Make:
         face, summary = faces[0]
         assert face.mesh_to_photo is not None
         marks = np.array([(p.x, p.y, p.z) for p in summary.landmarks], np.float32)
-        return Made(model_of(face.mesh), face.mesh_to_photo, marks)
+        return Made(model_of(face.mesh), np.array(face.mesh_to_photo), marks)
 
     return make
 

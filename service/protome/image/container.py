@@ -33,7 +33,7 @@ _OTHERS: Final[tuple[tuple[re.Pattern[bytes], str], ...]] = tuple(
         (rb"\xff\x4f\xff\x51|\0\0\0\x0cjP  ", "a JPEG 2000 picture"),
         (rb"II\xbc\x01", "a JPEG XR picture"),
         (rb"8BP[SB]", "a Photoshop file"),
-        (rb"\0\0[\1\2]\0.{2}", "an ICO or CUR picture"),
+        (rb"\0\0[\1\2]\0[^\0]\0", "an ICO or CUR picture"),
         (rb"P[1-7][\s#]|P[Ff]\s", "a PNM picture"),
         (rb"qoif", "a QOI picture"),
         (rb"DDS ", "a DDS picture"),

@@ -200,6 +200,12 @@ def test_other_files_are_named(name: str) -> None:
     assert all(format_ in error.value.message for format_ in FORMATS)
 
 
+def test_a_tga_is_not_taken_for_an_icon() -> None:
+    with pytest.raises(UnsupportedFormat) as error:
+        read(save(RGB, "TGA"))
+    assert "found" not in error.value.facts
+
+
 @pytest.mark.parametrize(
     "data", [b"\0" * 4096, b"x", b"RIFF", b"\0\0\0\x18ftyp", bytes(range(256))]
 )

@@ -117,7 +117,7 @@ def test_a_picture_of_the_photo_alone_is_the_photo() -> None:
 def bent(**changes: Any) -> Callable[[], object]:
     """A call of trace with some arguments changed."""
     places, spots, weights, triangles = scattered(0)
-    args = {
+    args: dict[str, Any] = {
         "places": places,
         "spots": spots,
         "weights": weights,
