@@ -41,6 +41,8 @@ UNEVEN: Final = 0.5
 TINT: Final = 0.45
 BRIGHTER: Final = 0.5
 DARKER: Final = 1.4
+# Share of the local colour in what is filled of the hair, beside its mean.
+EVEN: Final = 0.35
 # Cells over which the two sides of the seam at the back become equal.
 SEAM: Final = 10
 
@@ -59,7 +61,7 @@ def plan(sums: F32, head: Head, hairy: bool) -> F32:
     weight = sums[:, :, 3:]
     mean = np.asarray(sums[:, :, :3] / np.maximum(weight, 1e-4), np.float32)
     groups = regions(head, hairy)
-    own = np.asarray(_trusted(weight) * _is_skin(mean, weight, groups), np.float32)
+    own = _trusted(weight, groups) * _is_skin(mean, weight, groups)
     other = np.ascontiguousarray(own[:, ::-1], np.float32)
     flipped = np.ascontiguousarray(mean[:, ::-1], np.float32)
     mirrored = np.asarray((1 - own) * other, np.float32)
@@ -78,10 +80,12 @@ def plan(sums: F32, head: Head, hairy: bool) -> F32:
     return out
 
 
-def _trusted(weight: F32) -> F32:
+def _trusted(weight: F32, groups: U8) -> F32:
     """Return the photo's share of each cell: small gaps closed, the rim off, wide and smooth."""
     square = np.ones((3, 3), np.uint8)
-    open_ = cv2.erode(cv2.dilate(weight, square), square, iterations=2)
+    closed = cv2.erode(cv2.dilate(weight, square), square)
+    # Hair is seen in narrow strips, which have no rim to lose.
+    open_ = np.where(groups == HAIR, closed, cv2.erode(closed, square))
     smooth = cv2.GaussianBlur(np.minimum(1.5 * open_, 1), (0, 0), 1.2)[:, :, None]
     return np.asarray(np.where(smooth > 1 - FAINT, 1, smooth) * (weight > 0.02), np.float32)
 
@@ -131,7 +135,8 @@ def _spread(seen: F32, total: F32, groups: U8) -> F32:
         where = groups == group
         colour = None if group == DARK else _mean(seen, total, where)
         if colour is not None and group == HAIR:
-            out[where] = pulled[where][:, 4:7]
+            # Scalp and hair lie side by side on the head, but not in the atlas.
+            out[where] = colour + EVEN * (pulled[where][:, 4:7] - colour)
         else:
             out[where] = skin * np.array(toned, np.float32) if colour is None else colour
     return np.asarray(cv2.blur(out, (3, 3)), np.float32)
