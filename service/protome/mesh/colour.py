@@ -28,6 +28,8 @@ SIDES: Final = (256, 512, 1024, 2048)
 DENSITY: Final = 1.5
 # Resolution at which texels are traced to the photo.
 NODES: Final = 256
+# Nodes over which the photo fades on either side of where it is last seen.
+FADE: Final = 5
 # Side of the texture that vertex colours are read from.
 COLOURS: Final = 512
 
@@ -83,6 +85,10 @@ def texture(surface: Surface, crop: U8, frame: Frame = WHOLE, side: int = 0) -> 
         ),
         np.float32,
     ).reshape(NODES, NODES, 3)
+    # Fade towards what is not seen, so that no edge shows there.
+    weight = trace[:, :, 2]
+    faded = np.asarray(cv2.blur(weight, (FADE, FADE)), np.float32)
+    np.minimum(weight, np.clip(2 * faded - 1, 0, 1), out=weight)
     crop = _not_finer(crop, 2 * side)
     planned = plan(_sums(trace, crop), surface.head, layout.hairy)
     picture = np.frombuffer(painter.blend(trace, planned, crop, side), np.uint8)
