@@ -17,7 +17,7 @@ import numpy as np
 from protome.geometry import CROP_SIDE, F32, U8, U32, Frame
 
 from .atlas import unwrap
-from .fill import CELLS, plan
+from .fill import CELLS, mouth_cells, plan
 from .painter import painter
 from .surface import Surface
 from .visibility import WHOLE, visibility
@@ -85,10 +85,11 @@ def texture(surface: Surface, crop: U8, frame: Frame = WHOLE, side: int = 0) -> 
         ),
         np.float32,
     ).reshape(NODES, NODES, 3)
-    # Fade towards what is not seen, so that no edge shows there.
+    # Fade towards what is not seen, so that no edge shows; not in the mouth, which is narrow.
     weight = trace[:, :, 2]
-    faded = np.asarray(cv2.blur(weight, (FADE, FADE)), np.float32)
-    np.minimum(weight, np.clip(2 * faded - 1, 0, 1), out=weight)
+    faded = np.clip(2 * np.asarray(cv2.blur(weight, (FADE, FADE)), np.float32) - 1, 0, 1)
+    mouth = cv2.resize(mouth_cells(surface.head, layout.hairy), (NODES, NODES))
+    np.minimum(weight, np.maximum(faded, mouth), out=weight)
     crop = _not_finer(crop, 2 * side)
     planned = plan(_sums(trace, crop), surface.head, layout.hairy)
     picture = np.frombuffer(painter.blend(trace, planned, crop, side), np.uint8)
