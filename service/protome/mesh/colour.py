@@ -17,7 +17,8 @@ import numpy as np
 from protome.geometry import CROP_SIDE, F32, U8, U32, Frame
 
 from .atlas import unwrap
-from .fill import CELLS, NECK, SKIN, plan, regions
+from .fill import CELLS, NECK, SKIN, mouth_cells, plan, regions
+from .head import Head
 from .painter import painter
 from .surface import Surface
 from .visibility import WHOLE, visibility
@@ -85,18 +86,23 @@ def texture(surface: Surface, crop: U8, frame: Frame = WHOLE, side: int = 0) -> 
         ),
         np.float32,
     ).reshape(NODES, NODES, 3)
-    _fade(trace[:, :, 2], regions(surface.head, layout.hairy))
+    _fade(trace[:, :, 2], surface.head, layout.hairy)
     crop = _not_finer(crop, 2 * side)
     planned = plan(_sums(trace, crop), surface.head, layout.hairy)
     picture = np.frombuffer(painter.blend(trace, planned, crop, side), np.uint8)
     return Texture(picture.reshape(side, side, 3), layout.places, layout.source, layout.triangles)
 
 
-def _fade(weight: F32, groups: U8) -> None:
-    """Fade the photo on the skin towards what is not seen, so that no edge shows there."""
+def _fade(weight: F32, head: Head, hairy: bool) -> None:
+    """Fade the photo on the skin towards what is not seen, so that no edge shows there.
+
+    Mouth and strips of hair are too narrow for it.
+    """
+    groups = regions(head, hairy)
+    skin = ((groups == SKIN) | (groups == NECK)) & (mouth_cells(head, hairy) == 0)
     faded = np.asarray(cv2.blur(weight, (FADE, FADE)), np.float32)
-    on_skin = np.kron((groups == SKIN) | (groups == NECK), np.ones((NODES // CELLS,) * 2, np.bool_))
-    np.copyto(weight, np.minimum(weight, np.clip(2 * faded - 1, 0, 1)), where=on_skin)
+    limit = np.minimum(weight, np.clip(2 * faded - 1, 0, 1))
+    np.copyto(weight, limit, where=np.kron(skin, np.ones((NODES // CELLS,) * 2, np.bool_)))
 
 
 def vertex_colours(surface: Surface, crop: U8, frame: Frame = WHOLE) -> U8:
