@@ -101,8 +101,7 @@ def _evaluate(args: argparse.Namespace) -> None:
     from .heads.load import load_head
     from .training.shape_space import Poser, ShapeSpace
 
-    model, space = Served(args.model), ShapeSpace.load(args.space)
-    faces = []
+    model, space, faces = Served(args.model), ShapeSpace.load(args.space), []
     if args.photos:
         faces = evaluate_photos(model, args.photos, args.landmarks, space, args.second, args.masks)
         print(table(faces), flush=True)
@@ -261,7 +260,7 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--new-views", type=int, default=0, help="heads drawn from views beside the photo"
     )
-    p.add_argument("--other", help="address of another release's server, to compare new views with")
+    p.add_argument("--other", help="address of another release's server, for --new-views")
     p.add_argument("--data", type=Path, help="folder with skins_ict_uv and environments")
     p.add_argument("--no-sheets", action="store_true", help="no pictures of people written")
     p.add_argument("out", type=Path)
