@@ -97,10 +97,9 @@ class ReconstructEndpoint:
             await asyncio.gather(working, gone, return_exceptions=True)
         problem = None if working.cancelled() else working.exception()
         request.ClearField("image")
-        if problem is not None:
+        if isinstance(problem, ProtomeError):
             # Its frames would keep the photo until the next garbage collection.
             problem.__traceback__ = problem.__context__ = None
-        if isinstance(problem, ProtomeError):
             # It is counted already.
             await self._fail(answer, problem)
         elif problem is not None:
