@@ -92,17 +92,6 @@ class Level(enum.IntEnum):
         return 8 >> self
 
 
-def double(values: F32, axis: int) -> F32:
-    """Double the samples along ``axis``, linearly between centres, with the border repeated."""
-    v = np.moveaxis(values, axis, 0)
-    before = np.concatenate([v[:1], v[:-1]])
-    after = np.concatenate([v[1:], v[-1:]])
-    out = np.empty((2 * len(v), *v.shape[1:]), np.float32)
-    out[0::2] = 0.75 * v + 0.25 * before
-    out[1::2] = 0.75 * v + 0.25 * after
-    return np.moveaxis(out, 0, axis)
-
-
 @dataclass(frozen=True, slots=True)
 class Box:
     """A rectangle in photo coordinates: top left corner, width and height, pixels."""

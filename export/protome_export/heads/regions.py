@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
+from protome.mesh.head import Region
+
 from .model import EYE, HEAD, MOUTH_SOCKET, OTHER, Floats, HeadModel
 from .solid import SolidHead
 
-# Values of a region.
-SKIN, LIPS, EYEBALL, INNER_MOUTH, NOSTRIL, EAR, SCALP, NECK = range(8)
+SKIN, LIPS, EYEBALL, INNER_MOUTH, NOSTRIL, EAR, SCALP, NECK = Region
 
 # Nostrils: cm around the nose's base, cm across, and cosine between their walls' normals and the
 # way across.
@@ -38,7 +39,7 @@ def regions(head: HeadModel, solid: SolidHead, masks: Path | None = None) -> NDA
         head: the head model.
         solid: its solid head.
         masks: ``masks.npz`` of ``skins_ict_uv``, for heads with the ICT topology; without it only
-            EYEBALL, INNER_MOUTH and the neck's end are told from SKIN.
+            eyes, inner mouth and neck's end are distinguished from skin.
 
     Returns:
         (N,) labels.

@@ -144,15 +144,24 @@ def skull_frame(head: Head, posed: F32) -> tuple[F32, F32]:
 
     The axes follow from the layout: its middle is the middle of the face, its top the crown.
     """
-    u, v = head.uv[: len(posed)].T
-    upper, lower, front = v < np.quantile(v, 0.3), v > np.quantile(v, 0.7), np.abs(u - 0.5) < 0.25
-    aside = _unit(np.sign(u - 0.5) @ (posed - posed[head.mirror]))
+    upper, lower, front, side = _parts(head)
+    aside = _unit(side @ (posed - posed[head.mirror]))
     up = posed[upper].mean(axis=0) - posed[lower].mean(axis=0) if lower.any() else -np.eye(3)[1]
     up = _unit(up - (up @ aside) * aside)
     back = posed[~front].mean(axis=0) - posed[front].mean(axis=0)
     back = _unit(back - (back @ aside) * aside - (back @ up) * up)
     middle = posed[upper].mean(axis=0)
     return middle.astype(np.float32), np.stack([aside, up, back], axis=1).astype(np.float32)
+
+
+@functools.lru_cache(maxsize=4)
+def _parts(head: Head) -> tuple[np.ndarray, np.ndarray, np.ndarray, F32]:
+    """Return which vertices lie in the layout's upper and lower part and in the middle, (n,), and
+    the side that each lies on, -1 to 1.
+    """
+    u, v = head.uv[: len(head.mirror)].T
+    upper, lower, front = v < np.quantile(v, 0.3), v > np.quantile(v, 0.7), np.abs(u - 0.5) < 0.25
+    return upper, lower, front, np.sign(u - 0.5)
 
 
 def _unit(vector: np.ndarray) -> np.ndarray:

@@ -8,11 +8,13 @@ Only the inside of the head's outline is read from the photo.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Final
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from protome.geometry import CROP_SIDE, F32, U8, U32, Frame
 
@@ -98,11 +100,17 @@ def _fade(weight: F32, head: Head, hairy: bool) -> None:
 
     Mouth and strips of hair are too narrow for it.
     """
-    groups = regions(head, hairy)
-    skin = ((groups == SKIN) | (groups == NECK)) & (mouth_cells(head, hairy) == 0)
     faded = np.asarray(cv2.blur(weight, (FADE, FADE)), np.float32)
     limit = np.minimum(weight, np.clip(2 * faded - 1, 0, 1))
-    np.copyto(weight, limit, where=np.kron(skin, np.ones((NODES // CELLS,) * 2, np.bool_)))
+    np.copyto(weight, limit, where=_fading(head, hairy))
+
+
+@functools.lru_cache(maxsize=4)
+def _fading(head: Head, hairy: bool) -> npt.NDArray[np.bool_]:
+    """Return the nodes on skin, away from the mouth, (NODES, NODES)."""
+    groups = regions(head, hairy)
+    skin = ((groups == SKIN) | (groups == NECK)) & (mouth_cells(head, hairy) == 0)
+    return np.kron(skin, np.ones((NODES // CELLS,) * 2, np.bool_))
 
 
 def vertex_colours(surface: Surface, crop: U8, frame: Frame = WHOLE) -> U8:

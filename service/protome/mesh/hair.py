@@ -11,13 +11,11 @@ from typing import Final
 import numpy as np
 from scipy import ndimage
 
-from protome.geometry import F32, F64, U8
+from protome.geometry import F32, F64, HAIR_CELL, U8
 
 from .scan import Lattice
 
 ISO: Final = 127.5
-# Side of a cell, crop pixels.
-HAIR_CELL: Final = 4
 # Fewest and most cells along an axis.
 HAIR_CELLS: Final = (4, 62)
 # Distance from guarded skin up to which its whole guard applies, and from which on none does,

@@ -11,10 +11,10 @@ from typing import Any, Final
 import mcubes
 import numpy as np
 
-from protome.geometry import F32, F64, I32, U8, U32
+from protome.geometry import F32, F64, HAIR_CELL, I32, U8, U32
 
-from .hair import HAIR_CELL, HAIR_CELLS, HairField
-from .manifold import largest_piece
+from .hair import HAIR_CELLS, HairField
+from .manifold import largest_piece, unit, vertex_normals
 from .relax import smooth, walk
 from .scan import I64, Bits, Hits, Lattice, scan_head
 
@@ -120,10 +120,8 @@ class _PosedHead:
 
     @classmethod
     def of(cls, vertices: F32, triangles: I32) -> _PosedHead:
-        corners = vertices[triangles].astype(np.float64)
-        facets = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-        each = [np.bincount(triangles.ravel(), np.repeat(f, 3), len(vertices)) for f in facets.T]
-        return cls(vertices.astype(np.float64), triangles, _unit(np.stack(each, axis=1)))
+        points = vertices.astype(np.float64)
+        return cls(points, triangles, vertex_normals(points, triangles))
 
     def at(self, source: I64, weights: F64) -> F64:
         """Return places on triangles."""
@@ -131,7 +129,7 @@ class _PosedHead:
 
     def normals_at(self, source: I64, weights: F64) -> F64:
         """Return interpolated normals."""
-        return _unit(_between(self.normals, self.triangles[source], weights))
+        return unit(_between(self.normals, self.triangles[source], weights))
 
 
 def _normals(
@@ -141,7 +139,7 @@ def _normals(
     skin = source >= 0
     normals[skin] = head.normals_at(source[skin], weights[skin])
     if field is not None:
-        normals[~skin] = _unit(-field.slope(points[~skin]))
+        normals[~skin] = unit(-field.slope(points[~skin]))
     return normals
 
 
@@ -231,8 +229,3 @@ def _leave_head(
             at[mine] = np.clip(hits[a].at[hit], CLEAR, 1 - CLEAR)
             source[mine], weights[mine] = hits[a].triangle[hit], hits[a].weights[hit]
     return at, source, weights
-
-
-def _unit(vectors: F64) -> F64:
-    length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.asarray(vectors / np.where(length > 0, length, 1))

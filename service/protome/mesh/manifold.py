@@ -15,7 +15,7 @@ import numpy.typing as npt
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
-from protome.geometry import F32, F64, U32
+from protome.geometry import F32, F64, I32, U32
 
 # How far vertices of sheets that touched are moved inwards, crop pixels, so that programs that weld
 # vertices by place do not join them again.
@@ -63,7 +63,7 @@ def separate(vertices: F32, triangles: U32) -> tuple[F32, U32]:
     apart = np.where(joined, APART, -APART).astype(np.float32)[source]
     apart[np.bincount(source, minlength=len(vertices))[source] == 1] = 0
     points = vertices[source]
-    points += apart[:, None] * _normals(points, fans)
+    points += apart[:, None] * vertex_normals(points, fans).astype(np.float32)
     return largest_piece(points, fans.astype(np.uint32))
 
 
@@ -104,13 +104,18 @@ def largest_piece(points: P, triangles: U32) -> tuple[P, U32]:
     return points[keep], number[triangles[keep[triangles[:, 0]]]]
 
 
-def _normals(points: F32, triangles: I64) -> F32:
+def vertex_normals(points: F32 | F64, triangles: I32 | I64) -> F64:
+    """Return the unit normal of each vertex, (n, 3), of its triangles' normals weighted by area."""
     corners = points[triangles]
     facets = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     sums = [np.bincount(triangles.ravel(), np.repeat(f, 3), len(points)) for f in facets.T]
-    normals = np.stack(sums, axis=1)
-    length = np.linalg.norm(normals, axis=1, keepdims=True)
-    return np.asarray(normals / np.maximum(length, 1e-12), np.float32)
+    return unit(np.stack(sums, axis=1))
+
+
+def unit(vectors: F64) -> F64:
+    """Return vectors, (n, 3), of length 1; those of length 0 as they are."""
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.where(length > 0, length, 1))
 
 
 def _without_pairs(triangles: I64) -> I64:

@@ -21,6 +21,7 @@ from protome.errors import NoSurface
 from protome.geometry import F32, HAIR_CELL, I32, U8, U32, Level
 
 from . import isosurface
+from .hair import ISO
 from .head import Head, Region
 
 backend: ModuleType
@@ -36,7 +37,6 @@ MIN_TRIANGLES: Final = 200
 # Share of the scalp in hair below which there is none: of 132 photos, heads that are bald or
 # closely cut have up to 0.23, others 0.34 and more.
 LEAST_SCALP: Final = 0.25
-ISO: Final = 127.5
 # Rounds of smoothing along the surface: at FINE one less is even enough.
 ROUNDS: Final = {Level.PREVIEW: 3, Level.STANDARD: 3, Level.FINE: 2}
 

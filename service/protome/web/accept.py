@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from protome.mesh import encode
 from protome.v1 import reconstruction_pb2 as pb
 
 JSON: Final = "application/json"
@@ -18,11 +19,7 @@ MESH_TYPES: Final[Mapping[int, str]] = {
     pb.MESH_FORMAT_OBJ_ZIP: "application/zip",
 }
 SUFFIXES: Final[Mapping[int, str]] = {
-    pb.MESH_FORMAT_GLB: "glb",
-    pb.MESH_FORMAT_PLY: "ply",
-    pb.MESH_FORMAT_OBJ: "obj",
-    pb.MESH_FORMAT_STL: "stl",
-    pb.MESH_FORMAT_OBJ_ZIP: "zip",
+    format_: suffix.removeprefix(".") for format_, suffix in encode.SUFFIXES.items()
 }
 
 
