@@ -6,12 +6,14 @@ import torch
 import torch.nn.functional as fn
 from torch import Tensor
 
+from protome.geometry import HAIR_CELL, HAIR_SHAPE
+
 from .hair import Hair, HairShell
 from .view import View
 
 # Cells along z, y and x, the side of one in crop px, and z of the camera's pivot.
-GRID = (60, 52, 52)
-CELL = 4.0
+GRID = (60, *HAIR_SHAPE[1:])
+CELL = float(HAIR_CELL)
 PIVOT = 112.0
 _FINE = 2  # subcells along a side of a cell
 _UP, _STEPS = 3, 26  # the shell is this much finer; steps from its inner to its outer side

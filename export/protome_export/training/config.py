@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +56,14 @@ class Config:
     borders: float = 0.25  # share of crops with black borders
     covered: float = 0.2  # share of crops with a piece of another over them
     shaded: float = 0.35  # share of crops under uneven light
+
+
+def learning_rate(config: Config, step: int, seconds: float) -> float:
+    """Return the rate of a step: a cosine over whichever of steps and minutes ends first, after a
+    linear warm-up."""
+    part = max(step / config.steps, seconds / (config.minutes * 60))
+    warm = min(1.0, (step + 1) / config.warmup)
+    return config.learning_rate * warm * (0.5 + 0.5 * math.cos(math.pi * part))
 
 
 def load_config(path: Path) -> Config:

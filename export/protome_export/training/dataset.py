@@ -15,12 +15,12 @@ import torch.nn.functional as fn
 from numpy.typing import NDArray
 from torch import Tensor
 
-from protome_export.heads.model import MIRROR68, Floats
-from protome_export.render.paint import centres, framed, window
+from protome_export.heads.model import Floats
+from protome_export.render.paint import framed, window
 from protome_export.render.random_draws import Dice
 
 from .config import Config
-from .geometry import CROP, FINDER_CORNER, umeyama
+from .geometry import CROP, FINDER_CORNER, Similarity, mirrored_landmarks, umeyama
 from .shape_space import Poser, ShapeSpace, canonical_heads
 from .shards import Shard, find_shards, read_shard
 from .trunk import INPUT
@@ -128,10 +128,7 @@ class Samples:
 
 def mirrored(s: Stored, flip: Tensor, mirror: Tensor) -> Stored:
     """Mirror the samples marked by flip (B,); mirror (K, K): see `ShapeSpace`."""
-    twins = s.landmarks[:, torch.from_numpy(MIRROR68).to(flip.device)] * torch.tensor(
-        [-1.0, 1.0, 1.0], device=flip.device
-    )
-    twins[..., 0] += CROP
+    twins = mirrored_landmarks(s.landmarks, CROP)
     return Stored(
         torch.where(flip[:, None, None, None], s.images.flip(2), s.images),
         torch.where(flip[:, None, None], twins, s.landmarks),
@@ -142,29 +139,18 @@ def mirrored(s: Stored, flip: Tensor, mirror: Tensor) -> Stored:
 def augmented(images: Tensor, landmarks: Tensor, dice: Dice, c: Config) -> tuple[Tensor, Tensor]:
     """Random similarities: images (B, 192, 192, 3) uint8 -> crops (B, 3, 96, 96) 0..1; landmarks
     (B, 68, 3) moved with them."""
-    n, device = len(images), images.device
+    device = images.device
     turned = dice.normal(0, c.rotate_degrees), dice.uniform(-90, 90)
     angle = torch.deg2rad(torch.where(dice.chance(c.any_roll), turned[1], turned[0]))
     zoom = torch.exp(dice.normal(0, c.zoom))
-    cosine, sine = torch.cos(angle) * zoom, torch.sin(angle) * zoom
-    a = torch.stack([cosine, -sine, sine, cosine], 1).view(n, 2, 2)
     middle = torch.tensor(_MIDDLE, device=device)
-    offset = middle + dice.normal(0, c.move, 2) - (a @ middle)
-    at = centres(INPUT, device) * (CROP / INPUT)
-    row, column = torch.meshgrid(at, at, indexing="ij")
-    place = torch.stack([column, row], -1).view(1, -1, 2) - offset[:, None]
-    grid = (place @ torch.linalg.inv(a).transpose(1, 2)) * (2 / CROP) - 1
+    move = Similarity.about(middle, angle, zoom, dice.normal(0, c.move, 2))
+    grid = move.grid(INPUT, CROP)
     planar = images.permute(0, 3, 1, 2).float() / 255
-    crops = fn.grid_sample(
-        planar, grid.view(n, INPUT, INPUT, 2), padding_mode="border", align_corners=False
-    )
-    outside = (grid.abs().amax(2) > 1).view(n, 1, INPUT, INPUT)
+    crops = fn.grid_sample(planar, grid, padding_mode="border", align_corners=False)
+    outside = (grid.abs().amax(3) > 1)[:, None]
     black = dice.chance(0.5)[:, None, None, None]
-    moved = torch.cat(
-        [landmarks[..., :2] @ a.transpose(1, 2) + offset[:, None],
-         landmarks[..., 2:] * zoom[:, None, None]], 2,
-    )  # fmt: skip
-    return crops.masked_fill(outside & black, 0), moved
+    return crops.masked_fill(outside & black, 0), move.points(landmarks)
 
 
 def windowed(

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 import torch
 from torch import Tensor
+
+from protome_export.heads.model import MIRROR68
+from protome_export.render.paint import centres
 
 CROP: Final = 192  # px: what the finder sees
 # That is a part of the crop: its left and top in the crop, px.
@@ -38,3 +42,50 @@ def umeyama(
     s = (x * m).sum((1, 2)) / (w * own.square()).sum((1, 2))
     t = centre - s[:, None] * (x @ middle[..., None])[..., 0]
     return x, s, t
+
+
+@dataclass(frozen=True)
+class Similarity:
+    """Move B pictures in their plane, for augmentation: x to linear x + offset, px.
+
+    Attributes:
+        linear: (B, 2, 2).
+        offset: (B, 2).
+        zoom: (B,) the scale in ``linear``.
+    """
+
+    linear: Tensor
+    offset: Tensor
+    zoom: Tensor
+
+    @classmethod
+    def about(cls, middle: Tensor, angle: Tensor, zoom: Tensor, shift: Tensor) -> Similarity:
+        """Turn by angle (B,) radians and zoom (B,) about middle (2,), then shift (B, 2)."""
+        cosine, sine = torch.cos(angle) * zoom, torch.sin(angle) * zoom
+        linear = torch.stack([cosine, -sine, sine, cosine], 1).view(-1, 2, 2)
+        return cls(linear, middle + shift - (linear @ middle), zoom)
+
+    def points(self, points: Tensor) -> Tensor:
+        """Move points (B, N, 3); z is zoomed."""
+        return torch.cat(
+            [points[..., :2] @ self.linear.transpose(1, 2) + self.offset[:, None],
+             points[..., 2:] * self.zoom[:, None, None]], 2,
+        )  # fmt: skip
+
+    def grid(self, side: int, extent: float) -> Tensor:
+        """Return the places, (B, side, side, 2) for `grid_sample`, that the moved pictures show;
+        extent: px of a side of the pictures."""
+        at = centres(side, self.offset.device) * (extent / side)
+        row, column = torch.meshgrid(at, at, indexing="ij")
+        place = torch.stack([column, row], -1).view(1, -1, 2) - self.offset[:, None]
+        back = torch.linalg.inv(self.linear).transpose(1, 2)
+        grid: Tensor = (place @ back) * (2 / extent) - 1
+        return grid.view(-1, side, side, 2)
+
+
+def mirrored_landmarks(landmarks: Tensor, side: float) -> Tensor:
+    """Return landmarks (B, 68, 3) px of the mirrored pictures, ``side`` px wide."""
+    twins = torch.from_numpy(MIRROR68).to(landmarks.device)
+    out = landmarks[:, twins] * torch.tensor([-1.0, 1.0, 1.0], device=landmarks.device)
+    out[..., 0] += side
+    return out

@@ -14,12 +14,14 @@ import torch
 import torch.nn.functional as fn
 from torch import Tensor, nn
 
+from protome.geometry import CROP_SIDE, HAIR_CELL, HAIR_SHAPE, PIXELS_PER_CM
+
 from .facemesh import WIDTHS, FaceMesh
 from .trunk import Residual, conv
 
-SIDE: Final = 208  # px of a crop
-DEPTH: Final = 168  # px
-COLUMNS, SLICES, CELL = 52, 42, 4.0
+SLICES, COLUMNS = HAIR_SHAPE[:2]
+CELL: Final = float(HAIR_CELL)
+_HALF: Final = CROP_SIDE / 2
 # The skull's ellipsoid: centre relative to the mean of the 68 landmarks, and radii; cm, canonical
 # frame (x right, y down, z away).
 _CENTRE: Final = (0.0, -3.0, 8.8)
@@ -92,8 +94,8 @@ class HairNet(nn.Module):
         f0, f1, f2, f3 = self._thinned(maps)
         guide = self._guide(middle, half, origin).to(f0.dtype)
         g1, g2 = fn.avg_pool2d(guide, 2), fn.avg_pool2d(guide, 4)
-        size = (scale * (1 / 6.2)).log()[:, None]
-        place = origin[:, :2] * (1 / 104) - 1
+        size = (scale * (1 / PIXELS_PER_CM)).log()[:, None]
+        place = origin[:, :2] * (1 / _HALF) - 1
         pose = torch.cat([rotation.flatten(1), size, place], 1).to(f0.dtype)
         code = torch.cat([self.squeeze(f3).flatten(1), pose], 1)
         whole = self.spread(fn.relu(self.code(code)))[:, :, None, None]
@@ -141,8 +143,8 @@ class HairNet(nn.Module):
 
     def _guide(self, middle: Tensor, half: Tensor, origin: Tensor) -> Tensor:
         """Return (B, 5, 52, 52): what tells each column where it lies on the posed skull."""
-        x = (self.x - origin[:, 0, None, None]) * (1 / 104)
-        y = (self.y - origin[:, 1, None, None]) * (1 / 104)
+        x = (self.x - origin[:, 0, None, None]) * (1 / _HALF)
+        y = (self.y - origin[:, 1, None, None]) * (1 / _HALF)
         front, back = (middle - half) * (1 / 80) - 1, (middle + half) * (1 / 80) - 1
         return torch.stack([x.expand_as(half), y.expand_as(half), front, back, half * (1 / 60)], 1)
 

@@ -10,15 +10,14 @@ import torch
 import torch.nn.functional as fn
 from torch import Tensor
 
-from protome_export.heads.model import MIRROR68
+from protome.geometry import CROP_SIDE
 from protome_export.render.hair_volume import CELL, GRID, PIVOT
-from protome_export.render.paint import centres
 from protome_export.render.random_draws import Dice
 
 from .config import Config
 from .dataset import degraded
-from .geometry import NEAREST, umeyama
-from .hair import COLUMNS, SIDE, SLICES
+from .geometry import NEAREST, Similarity, mirrored_landmarks, umeyama
+from .hair import COLUMNS, SLICES
 from .shape_space import ShapeSpace
 from .shards import find_shards, read_hair, read_shard
 
@@ -103,12 +102,13 @@ def assemble(
     zoom = torch.ones(n)
     if dice is not None:
         flip = dice.chance(0.5)
-        twins = landmarks[:, torch.from_numpy(MIRROR68)] * torch.tensor([-1.0, 1.0, 1.0])
-        twins[..., 0] += SIDE
+        twins = mirrored_landmarks(landmarks, CROP_SIDE)
         landmarks = torch.where(flip[:, None, None], twins, landmarks)
         crops = torch.where(flip[:, None, None, None], crops.flip(3), crops)
         volume = torch.where(flip[:, None, None, None], volume.flip(3), volume)
-        crops, landmarks, volume, zoom = _moved(crops, landmarks, volume, dice, c)
+        move = _drawn(dice, c)
+        crops, volume = _moved(crops, move, "border"), _moved(volume, move, "zeros")
+        landmarks, zoom = move.points(landmarks), move.zoom
         crops = degraded(crops, dice, generator, c)
     rotation, scale, origin, pivot = samples.pose(landmarks)
     cells = along_z(volume[:, : GRID[0]], pivot, zoom)
@@ -116,32 +116,18 @@ def assemble(
     return HairBatch(crops, rotation, scale, origin, cells, weight)
 
 
-def _moved(
-    crops: Tensor, landmarks: Tensor, volume: Tensor, dice: Dice, c: Config
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Apply random similarities in the picture's plane; return the zoom as well."""
-    n = len(crops)
+def _drawn(dice: Dice, c: Config) -> Similarity:
+    """Draw a similarity of each sample."""
     angle = torch.deg2rad(dice.normal(0, c.rotate_degrees))
     zoom = torch.exp(dice.normal(0, c.zoom))
-    cosine, sine = torch.cos(angle) * zoom, torch.sin(angle) * zoom
-    a = torch.stack([cosine, -sine, sine, cosine], 1).view(n, 2, 2)
-    middle = torch.tensor([SIDE / 2, SIDE / 2])
-    offset = middle + dice.normal(0, c.move, 2) - (a @ middle)
-    back = torch.linalg.inv(a).transpose(1, 2)
+    middle = torch.tensor([CROP_SIDE / 2, CROP_SIDE / 2])
+    return Similarity.about(middle, angle, zoom, dice.normal(0, c.move, 2))
 
-    def sampled(picture: Tensor, padding: str) -> Tensor:
-        side = picture.shape[-1]
-        at = centres(side, picture.device) * (SIDE / side)
-        row, column = torch.meshgrid(at, at, indexing="ij")
-        place = torch.stack([column, row], -1).view(1, -1, 2) - offset[:, None]
-        grid = ((place @ back) * (2 / SIDE) - 1).view(n, side, side, 2)
-        return fn.grid_sample(picture, grid, padding_mode=padding, align_corners=False)
 
-    moved = torch.cat(
-        [landmarks[..., :2] @ a.transpose(1, 2) + offset[:, None],
-         landmarks[..., 2:] * zoom[:, None, None]], 2,
-    )  # fmt: skip
-    return sampled(crops, "border"), moved, sampled(volume, "zeros"), zoom
+def _moved(pictures: Tensor, move: Similarity, padding: str) -> Tensor:
+    """Move pictures (B, C, S, S) of the crop at any resolution."""
+    grid = move.grid(pictures.shape[-1], CROP_SIDE)
+    return fn.grid_sample(pictures, grid, padding_mode=padding, align_corners=False)
 
 
 def draw_hair_batch(samples: HairSamples, generator: torch.Generator, c: Config) -> HairBatch:

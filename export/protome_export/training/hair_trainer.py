@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +13,8 @@ import torch
 import torch.nn.functional as fn
 from torch import Tensor
 
-from .config import Config, dump_config, load_config
+from .checkpoint import averages, follow, write_checkpoint
+from .config import Config, dump_config, learning_rate, load_config
 from .facemesh import FaceMesh
 from .hair import HairNet
 from .hair_data import HairBatch, HairSamples, assemble, draw_hair_batch
@@ -83,7 +83,7 @@ class HairTrainer:
         mesh = FaceMesh(Path(config.facemesh)).requires_grad_(False).eval()
         self.net = HairNet(mesh)
         if config.init:
-            self.net.load_state_dict(hair_weights(Path(config.init)))
+            self.net.load_state_dict(averages(Path(config.init))[0])
         self.ema = copy.deepcopy(self.net)
         self.samples = HairSamples(Path(config.shards), space)
         self.held = HairSamples(Path(config.holdout), space)
@@ -112,12 +112,10 @@ class HairTrainer:
         recent: list[float] = []
         while self.step < c.steps and not self._stopped:
             now = time.monotonic()
-            part = max(self.step / c.steps, (now - began) / (60 * c.minutes))
-            if part >= 1:
+            if now - began >= 60 * c.minutes:
                 break
-            rate = c.learning_rate * min(1.0, (self.step + 1) / c.warmup)
             for group in optimiser.param_groups:
-                group["lr"] = rate * (0.5 + 0.5 * math.cos(math.pi * part)) + 1e-6
+                group["lr"] = learning_rate(c, self.step, now - began) + 1e-6
             recent.append(self._advance(optimiser, generator))
             if now - looked > _REFRESH:
                 self.samples.refresh()
@@ -139,22 +137,14 @@ class HairTrainer:
         optimiser.step()
         self.step += 1
         keep = min(self.c.ema, self.step / (20 + self.step))
-        with torch.no_grad():
-            mine, theirs = self.ema.state_dict(), self.net.state_dict()
-            for name, own in mine.items():
-                if own.dtype.is_floating_point:
-                    own.lerp_(theirs[name], 1 - keep)
-                else:
-                    own.copy_(theirs[name])
+        follow(self.ema.state_dict(), self.net.state_dict(), keep)
         return float(cells.detach())
 
     def save(self) -> None:
         """Write the averaged weights, as FP16."""
         full = self.ema.state_dict()
         state = {k: v.half() if v.dtype.is_floating_point else v for k, v in full.items()}
-        scratch = self.out / ".checkpoint.pt"
-        torch.save({"ema": state, "step": self.step}, scratch)
-        scratch.rename(self.out / "checkpoint.pt")
+        write_checkpoint({"ema": state, "step": self.step}, self.out)
 
 
 def _disturbed(batch: HairBatch, generator: torch.Generator) -> Sequence[Tensor]:
@@ -168,14 +158,8 @@ def _disturbed(batch: HairBatch, generator: torch.Generator) -> Sequence[Tensor]
     return torch.matrix_exp(turn) @ batch.rotation, scale, origin
 
 
-def hair_weights(checkpoint: Path) -> dict[str, Tensor]:
-    """Read the averaged weights of a run's checkpoint, as FP32."""
-    state = torch.load(checkpoint, map_location="cpu", weights_only=True)["ema"]
-    return {k: v.float() if v.dtype.is_floating_point else v for k, v in state.items()}
-
-
 def load_hair(run: Path, mesh: FaceMesh) -> tuple[HairNet, Config]:
     """Load a run's averaged weights, in evaluation mode, over a trunk; and its settings."""
     net = HairNet(mesh)
-    net.load_state_dict(hair_weights(run / "checkpoint.pt"))
+    net.load_state_dict(averages(run / "checkpoint.pt")[0])
     return net.eval(), load_config(run / "config.toml")

@@ -18,8 +18,15 @@ from torch import Tensor
 
 from protome_export.heads.load import load_head
 
-from .checkpoint import learned, load_weights, make_network, open_space
-from .config import Config, dump_config
+from .checkpoint import (
+    follow,
+    learned,
+    load_weights,
+    make_network,
+    open_space,
+    write_checkpoint,
+)
+from .config import Config, dump_config, learning_rate
 from .dataset import Batch, Loader, Samples, draw_batch
 from .losses import Terms, losses, probes
 from .network import GuidedNet
@@ -92,9 +99,7 @@ class Trainer:
             "step": self.step,
             "spent": self.spent,
         }
-        scratch = self.out / ".checkpoint.pt"
-        torch.save(state, scratch)
-        scratch.rename(self.out / "checkpoint.pt")
+        write_checkpoint(state, self.out)
 
     def stop(self) -> None:
         """End the run after the current step and write its checkpoint."""
@@ -102,16 +107,7 @@ class Trainer:
 
     def _update_ema(self) -> None:
         keep = min(self.c.ema, (1 + self.step) / (20 + self.step))
-        pairs = zip(learned(self.ema).values(), learned(self.net).values(), strict=True)
-        mine, theirs = [], []
-        with torch.no_grad():
-            for own, new in pairs:
-                if own.dtype.is_floating_point:
-                    mine.append(own)
-                    theirs.append(new)
-                else:
-                    own.copy_(new)
-            torch._foreach_lerp_(mine, theirs, 1 - keep)
+        follow(learned(self.ema), learned(self.net), keep)
 
     def _validate(self, batches: list[Batch]) -> tuple[float, float]:
         """Return the mean landmark error (px) and rotation error (degrees) of the EMA network."""
@@ -126,12 +122,7 @@ class Trainer:
         return float(np.mean(error)), float(np.mean(degrees))
 
     def _rate(self) -> float:
-        """Return the learning rate: a cosine over whichever of steps and minutes ends first, after
-        a linear warm-up."""
-        c = self.c
-        part = max(self.step / c.steps, self.spent / (c.minutes * 60))
-        warm = min(1.0, (self.step + 1) / c.warmup)
-        return c.learning_rate * warm * (0.5 + 0.5 * math.cos(math.pi * part))
+        return learning_rate(self.c, self.step, self.spent)
 
     def _advance(self, batch: Batch, probe: Tensor) -> Terms:
         for g in self.optimiser.param_groups:

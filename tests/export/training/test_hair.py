@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from protome.geometry import CROP_SIDE
 from protome_export.cli import main
 from protome_export.heads.model import MIRROR68
 from protome_export.render.hair_volume import CELL, GRID, PIVOT
@@ -16,7 +17,7 @@ from protome_export.render.random_draws import Dice
 from protome_export.training.config import Config, dump_config
 from protome_export.training.facemesh import FaceMesh
 from protome_export.training.geometry import NEAREST
-from protome_export.training.hair import COLUMNS, SIDE, SLICES, HairNet
+from protome_export.training.hair import COLUMNS, SLICES, HairNet
 from protome_export.training.hair_data import (
     DRAWS,
     HairSamples,
@@ -56,7 +57,7 @@ def test_a_batch_is_in_the_frame_of_the_network(samples: HairSamples) -> None:
     """The nearest point of the posed mean head lies at NEAREST; cells keep their place."""
     generator = torch.Generator().manual_seed(0)
     batch = assemble(samples, [0, 1, 4], Config(), None, generator)
-    assert batch.crops.shape == (3, 3, SIDE, SIDE)
+    assert batch.crops.shape == (3, 3, CROP_SIDE, CROP_SIDE)
     assert batch.cells.shape == batch.weight.shape == (3, SLICES, COLUMNS, COLUMNS)
     posed = samples.mean @ (batch.rotation * batch.scale[:, None, None]).transpose(1, 2)
     nearest = (posed + batch.origin[:, None])[..., 2].amin(1)
