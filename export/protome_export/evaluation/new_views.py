@@ -217,7 +217,7 @@ def picture_of(made: Made, views: Views, view: int) -> Floats:
 
 
 def errors(made: Made | None, views: Views) -> Floats:
-    """Return the mean absolute colour error of each view, (V,), NaN if there is no mesh."""
+    """Compute the mean absolute colour error of each view, (V,); NaN for all without a mesh."""
     if made is None:
         return np.full(len(TURNS), np.nan, np.float32)
     out = []

@@ -141,7 +141,7 @@ def _reconstruct(client: Client, photo: Path, stem: str, args: argparse.Namespac
 
 
 def _describe(face: Face, name: str) -> str:
-    """Return the file of a face, its confidence and concerns; or why there is no mesh."""
+    """Describe a face: its file, confidence and concerns, or the outcome if it has no mesh."""
     if not face.mesh:
         return f"face {face.index} {face.outcome}"
     known = [] if face.confidence is None else [f"confidence {face.confidence:.2f}"]

@@ -69,7 +69,7 @@ class MeshFile(Answer):
         await self.reply.start(200, headers)
 
     async def _refuse(self, summary: pb.Summary) -> None:
-        """Answer that there is no mesh; the reason is the outcome of the face."""
+        """Send status 422 with the outcome of the face as the reason."""
         outcome, detail = self._header.faces[0].outcome, "the face is too small"
         if summary.faces:
             outcome, detail = summary.faces[0].outcome, summary.faces[0].message
