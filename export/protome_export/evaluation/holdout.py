@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from protome.geometry import CROP_SIDE
-from protome.mesh.surface import Surface
+from protome.mesh.shape.surface import Surface
 from protome_export.heads.model import Floats
 from protome_export.render.hair_volume import GRID
 from protome_export.render.raster import NOTHING, depth_map

@@ -22,8 +22,8 @@ from protome.client import Client
 from protome.demo.mesh_file import read_mesh
 from protome.demo.render import Model3D
 from protome.errors import ProtomeError
-from protome.mesh.encode import Compression, Encoding, Format
-from protome.mesh.mesh import Appearance
+from protome.mesh.colour.mesh import Appearance
+from protome.mesh.files.encode import Compression, Encoding, Format
 from protome.model.card import load_model
 from protome.pipeline.local import LocalPipeline
 from protome.pipeline.request import Request

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-from protome.mesh.head import Region
+from protome.mesh.shape.head import Region
 
 from .model import EYE, HEAD, MOUTH_SOCKET, OTHER, Floats, HeadModel
 from .solid import SolidHead

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from protome.mesh.head import Head
+from protome.mesh.shape.head import Head
 from protome_export.heads.layout import lay_out
 from protome_export.heads.model import HeadModel
 from protome_export.heads.regions import guard, importance, regions
@@ -39,5 +39,5 @@ def describe_head(head: HeadModel, masks: Path | None = None) -> Head:
 
 
 def write_head(head: Head, path: Path) -> None:
-    """Write what `protome.mesh.head.load_head` reads."""
+    """Write what `protome.mesh.shape.head.load_head` reads."""
     np.savez_compressed(path, **{name: getattr(head, name) for name in Head.__dataclass_fields__})

@@ -11,12 +11,8 @@ from protome.config import Config
 from protome.geometry import Level
 from protome.image.prepare import FoundFace, PreparedPhoto
 from protome.mesh.build import BuiltMesh
-from protome.mesh.encode import (
-    BEST_COMPRESSION,
-    Encoding,
-    Format,
-)
-from protome.mesh.surface import BACKEND
+from protome.mesh.files.encode import BEST_COMPRESSION, Encoding, Format
+from protome.mesh.shape.surface import BACKEND
 from protome.model.card import Model
 from protome.pipeline.assess import Assessment
 from protome.pipeline.request import Event, FaceReport, MeshPiece, Report, Request

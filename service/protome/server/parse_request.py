@@ -10,7 +10,8 @@ from google.protobuf.message import DecodeError, Message
 from protome.config import Config
 from protome.errors import InvalidRequest
 from protome.geometry import Box, Level
-from protome.mesh.encode import (
+from protome.mesh.colour.mesh import Appearance
+from protome.mesh.files.encode import (
     TEXTURE_SIDES,
     WITH_VERTEX_QUALITY,
     Compression,
@@ -18,9 +19,8 @@ from protome.mesh.encode import (
     Format,
     choose,
 )
-from protome.mesh.mesh import Appearance
-from protome.mesh.simplify import MIN_BYTES, MeshBudget
-from protome.mesh.surface import MIN_TRIANGLES
+from protome.mesh.shape.simplify import MIN_BYTES, MeshBudget
+from protome.mesh.shape.surface import MIN_TRIANGLES
 from protome.pipeline.request import Request
 from protome.v1 import reconstruction_pb2 as pb
 

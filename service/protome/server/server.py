@@ -15,7 +15,7 @@ import grpc
 
 from protome import __version__, system
 from protome.config import MIB, Config, cores
-from protome.mesh.surface import BACKEND, COMPILED
+from protome.mesh.shape.surface import BACKEND, COMPILED
 from protome.model.card import SHIPPED, Model, load_model
 from protome.model.engine import Engine
 from protome.pipeline import selftest

@@ -19,8 +19,8 @@ from protome.geometry import CROP_SIDE, U8, CropRule, Frame, Level
 from protome.image.decode import ImageLimits
 from protome.image.prepare import PhotoJob
 from protome.mesh.build import BuiltMesh, MeshJob, pack
-from protome.mesh.encode import Compression, Encoding, Format
-from protome.mesh.mesh import Appearance
+from protome.mesh.colour.mesh import Appearance
+from protome.mesh.files.encode import Compression, Encoding, Format
 from protome.scheduling.fair_queue import Turn
 from protome.workers.pool import Pool, Rank
 from tests.support.service import is_worker

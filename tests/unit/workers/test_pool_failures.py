@@ -23,7 +23,7 @@ from protome.errors import (
 from protome.geometry import HAIR_SHAPE, Level
 from protome.image.decode import ImageLimits
 from protome.mesh.build import MeshJob
-from protome.mesh.simplify import MeshBudget
+from protome.mesh.shape.simplify import MeshBudget
 from protome.workers.handle import WorkerHandle
 from protome.workers.pool import Pool
 from tests.support.shapes import seeded
