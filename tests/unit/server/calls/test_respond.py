@@ -9,7 +9,7 @@ import grpc
 import pytest
 
 from protome.errors import InvalidRequest
-from protome.server.respond import Context, respond
+from protome.server.calls.respond import Context, respond
 
 
 class Peer:

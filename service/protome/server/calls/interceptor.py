@@ -11,12 +11,12 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from protome.errors import Unauthenticated
+from protome.server.access.tokens import Tokens
 from protome.telemetry.context import CURRENT, Call, request_id
 from protome.telemetry.metrics import Metrics
 from protome.telemetry.tracing import Tracer, extract
 
 from . import status
-from .tokens import Tokens
 
 # Probes and load balancers have no token, and the health service tells nothing else.
 WITHOUT_TOKEN: Final = "/grpc.health.v1.Health/"

@@ -10,7 +10,7 @@ import pytest
 import trustme
 from cryptography.hazmat.primitives import serialization
 
-from protome.server.tls import Certificates, TlsError, TlsFiles
+from protome.server.access.tls import Certificates, TlsError, TlsFiles
 
 
 def write(folder: Path, cert: trustme.LeafCert, key: trustme.LeafCert | None = None) -> TlsFiles:
@@ -112,7 +112,7 @@ def test_unreadable_files_are_read_again_when_readable(
     files = write(tmp_path, leaves[1])
     files.key.chmod(0)
     with monkeypatch.context() as patch:
-        patch.setattr("protome.server.tls._load", _refuse)
+        patch.setattr("protome.server.access.tls._load", _refuse)
         assert certificates.current() is None
     files.key.chmod(0o600)
     assert certificates.current() is not None

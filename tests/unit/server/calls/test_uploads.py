@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from protome.errors import ClientGone, Overloaded
-from protome.server.uploads import MAX_WAITING_UPLOADS, Uploads
+from protome.server.calls.uploads import MAX_WAITING_UPLOADS, Uploads
 
 
 class Sender:

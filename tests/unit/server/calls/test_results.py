@@ -9,8 +9,8 @@ import grpc
 import pytest
 
 from protome.errors import BrokenImage, ImageTooLarge, InvalidRequest, Overloaded, ProtomeError
-from protome.server import status
-from protome.server.results import log_result, status_to_count
+from protome.server.calls import status
+from protome.server.calls.results import log_result, status_to_count
 
 INF = float("inf")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from protome.errors import OverQuota, Unauthenticated
-from protome.server.tokens import TokenFileError, Tokens, append_entry, new_token, read
+from protome.server.access.tokens import TokenFileError, Tokens, append_entry, new_token, read
 
 
 @dataclass

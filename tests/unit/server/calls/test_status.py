@@ -11,7 +11,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from protome import errors
 from protome.errors import ProtomeError
-from protome.server import status
+from protome.server.calls import status
 from protome.workers.protocol import TaskError
 
 
