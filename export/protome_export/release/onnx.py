@@ -19,7 +19,7 @@ from protome.mesh.shape.head import Head
 from protome.model.card import GEOMETRY
 from protome_export.training.facemesh import FILE, REQUIREMENT, SHA256
 from protome_export.training.geometry import LEAST, NEAREST
-from protome_export.training.hair import HairNet
+from protome_export.training.hair.network import HairNet
 from protome_export.training.joined import JoinedNet
 
 from .calibration import Calibration, Network

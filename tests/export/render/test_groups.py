@@ -12,7 +12,7 @@ from protome_export.cli import main
 from protome_export.evaluation.groups import MEASURES, evaluate_groups, group_table
 from protome_export.evaluation.service import Served
 from protome_export.heads.model import HeadModel
-from protome_export.render.assets import darkened, tone_curves
+from protome_export.render.looks.assets import darkened, tone_curves
 from protome_export.render.sample import Synthesizer
 from protome_export.training.shape_space import Poser
 from protome_export.training.shards import find_shards, read_shard

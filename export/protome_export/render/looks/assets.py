@@ -11,9 +11,8 @@ import torch
 from torch import Tensor
 
 from protome_export.heads.model import Floats, HeadModel
-
-from .images import blur, read_image, shrink, stretch
-from .paint import gamma
+from protome_export.render.drawing.images import blur, read_image, shrink, stretch
+from protome_export.render.drawing.paint import gamma
 
 TEXTURE = 256  # texels a side of the face tile
 BACK = 128  # texels a side of the back-of-head tile

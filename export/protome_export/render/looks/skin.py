@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from protome_export.heads.groups import SKINS
+from protome_export.render.drawing.noise import NoiseBank
+from protome_export.render.drawing.paint import capsules, centres, gamma, mix
+from protome_export.render.drawing.random_draws import Dice
 
 from .assets import BACK, TEXTURE, Assets
 from .hair import COLOURS, Hair
-from .noise import NoiseBank
-from .paint import capsules, centres, gamma, mix
-from .random_draws import Dice
 
 # Relative absorption of the two pigments in sRGB primaries (after Tsumura et al. 1999).
 _MELANIN = (0.55, 0.80, 1.10)

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from protome_export.heads.model import Ints
-
-from .random_draws import Dice
+from protome_export.render.drawing.random_draws import Dice
 
 _SEGMENTS = 24
 _PER_SIDE = 2 * _SEGMENTS + 5

@@ -13,12 +13,13 @@ import torch
 import torch.nn.functional as fn
 from torch import Tensor
 
-from .checkpoint import averages, follow, write_checkpoint
-from .config import Config, dump_config, learning_rate, load_config
-from .facemesh import FaceMesh
-from .hair import HairNet
-from .hair_data import HairBatch, HairSamples, assemble, draw_hair_batch
-from .shape_space import ShapeSpace
+from protome_export.training.checkpoint import averages, follow, write_checkpoint
+from protome_export.training.config import Config, dump_config, learning_rate, load_config
+from protome_export.training.facemesh import FaceMesh
+from protome_export.training.shape_space import ShapeSpace
+
+from .dataset import HairBatch, HairSamples, assemble, draw_hair_batch
+from .network import HairNet
 
 _SILHOUETTE = 0.25  # weight of the silhouettes' loss
 # Standard deviations of what the reader's pose is off by: radians, logarithm of scale, px.

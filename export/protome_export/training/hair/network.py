@@ -15,9 +15,8 @@ import torch.nn.functional as fn
 from torch import Tensor, nn
 
 from protome.geometry import CROP_SIDE, HAIR_CELL, HAIR_SHAPE, PIXELS_PER_CM
-
-from .facemesh import WIDTHS, FaceMesh
-from .trunk import Residual, conv
+from protome_export.training.facemesh import WIDTHS, FaceMesh
+from protome_export.training.trunk import Residual, conv
 
 SLICES, COLUMNS = HAIR_SHAPE[:2]
 CELL: Final = float(HAIR_CELL)

@@ -7,8 +7,16 @@ import math
 import torch
 from torch import Tensor
 
-from .paint import capsules, centres, gamma, gaussian, mix, patch, resample
-from .random_draws import Dice
+from protome_export.render.drawing.paint import (
+    capsules,
+    centres,
+    gamma,
+    gaussian,
+    mix,
+    patch,
+    resample,
+)
+from protome_export.render.drawing.random_draws import Dice
 
 _STRANDS, _KNOTS = 13, 8
 

@@ -7,9 +7,9 @@ import torch.nn.functional as fn
 from torch import Tensor
 
 from protome.geometry import HAIR_CELL, HAIR_SHAPE
+from protome_export.render.drawing.view import View
 
 from .hair import Hair, HairShell
-from .view import View
 
 # Cells along z, y and x, the side of one in crop px, and z of the camera's pivot.
 GRID = (60, *HAIR_SHAPE[1:])

@@ -11,10 +11,9 @@ import torch.nn.functional as fn
 from torch import Tensor
 
 from protome_export.heads.model import FACE, HEAD, HeadModel, Ints
-
-from .noise import NoiseBank
-from .paint import gamma, gaussian, resample, shrinking
-from .random_draws import Dice
+from protome_export.render.drawing.noise import NoiseBank
+from protome_export.render.drawing.paint import gamma, gaussian, resample, shrinking
+from protome_export.render.drawing.random_draws import Dice
 
 _COLUMNS, _ROWS, _HANGING = 72, 30, 16
 _LOWEST = -30.0  # elevation where the hanging part begins, degrees

@@ -11,15 +11,15 @@ import torch.nn.functional as fn
 from torch import Tensor
 
 from protome.geometry import CROP_SIDE
-from protome_export.render.hair_volume import CELL, GRID, PIVOT
-from protome_export.render.random_draws import Dice
+from protome_export.render.drawing.random_draws import Dice
+from protome_export.render.looks.hair_volume import CELL, GRID, PIVOT
+from protome_export.training.config import Config
+from protome_export.training.dataset import degraded
+from protome_export.training.geometry import NEAREST, Similarity, mirrored_landmarks, umeyama
+from protome_export.training.shape_space import ShapeSpace
+from protome_export.training.shards import find_shards, read_hair, read_shard
 
-from .config import Config
-from .dataset import degraded
-from .geometry import NEAREST, Similarity, mirrored_landmarks, umeyama
-from .hair import COLUMNS, SLICES
-from .shape_space import ShapeSpace
-from .shards import find_shards, read_hair, read_shard
+from .network import COLUMNS, SLICES
 
 DRAWS = 112  # random numbers a sample may use
 

@@ -7,10 +7,11 @@ import math
 import torch
 from torch import Tensor
 
+from protome_export.render.drawing.noise import NoiseBank
+from protome_export.render.drawing.paint import centres, gamma, gaussian, mix, patch, resample, taps
+from protome_export.render.drawing.random_draws import Dice
+
 from .assets import Assets
-from .noise import NoiseBank
-from .paint import centres, gamma, gaussian, mix, patch, resample, taps
-from .random_draws import Dice
 
 _PIECES = 24
 
