@@ -11,12 +11,12 @@ import numpy as np
 from protome.confidence import ExpectedError
 from protome.geometry import F32, METRES_PER_PIXEL, U8, Frame, Level
 from protome.mesh.colour.mesh import apply_appearance
+from protome.mesh.colour.vertex_quality import rate_vertices
 from protome.mesh.files.encode import EncodedMesh, Encoding, encode
 from protome.mesh.files.face_facts import FaceFacts
 from protome.mesh.shape.head import Head
 from protome.mesh.shape.simplify import UNLIMITED, MeshBudget, simplify_to_budget
 from protome.mesh.shape.surface import MIN_TRIANGLES, Surface, compose
-from protome.mesh.shape.vertex_quality import rate_vertices
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ import pytest
 
 from protome.geometry import Frame, Level
 from protome.mesh.colour.mesh import Appearance, Mesh, apply_appearance
+from protome.mesh.colour.vertex_quality import VertexQuality, rate_vertices
 from protome.mesh.shape.surface import Surface
-from protome.mesh.shape.vertex_quality import VertexQuality, rate_vertices
 from tests.support.readers import Validator, install_validator
 from tests.support.shapes import ball_surface
 from tests.unit.mesh.meshes import crop

@@ -9,9 +9,9 @@ import numpy as np
 
 from protome.geometry import F32, U8, U32, Frame, about_z, crop_to_mesh
 from protome.mesh.shape.surface import Surface
-from protome.mesh.shape.vertex_quality import VertexQuality
 
 from .texture import Texture, texture, vertex_colours
+from .vertex_quality import VertexQuality
 from .visibility import WHOLE
 
 

@@ -22,8 +22,7 @@ import numpy as np
 from protome.confidence import ExpectedError, face_size
 from protome.geometry import F32, U8, U32, Frame
 from protome.mesh.colour.visibility import OBLIQUE, visibility
-
-from .surface import Surface
+from protome.mesh.shape.surface import Surface
 
 GUESSED: Final = 0.25
 REACH: Final = 0.5

@@ -10,8 +10,8 @@ import pytest
 
 from protome.confidence import ErrorCalibration, ExpectedError
 from protome.geometry import F32, Frame
+from protome.mesh.colour.vertex_quality import GUESSED, VertexQuality, rate_vertices
 from protome.mesh.shape.surface import Surface
-from protome.mesh.shape.vertex_quality import GUESSED, VertexQuality, rate_vertices
 from tests.support.shapes import CENTRE, seeded, sphere
 
 WHOLE = Frame()
