@@ -60,10 +60,10 @@ def side_for(portrait: int, most: int = SIDES[-1]) -> int:
 
     Args:
         portrait: side of the portrait in pixels.
-        most: largest side wanted, at least ``SIDES[0]``.
+        most: side to which the texture will be reduced if it is larger; 0: it will not be.
     """
-    enough = next((side for side in SIDES if side >= DENSITY * portrait), SIDES[-1])
-    return max(side for side in SIDES if side <= max(min(enough, most), SIDES[0]))
+    enough = min(DENSITY * portrait, most or SIDES[-1])
+    return next((side for side in SIDES if side >= enough), SIDES[-1])
 
 
 def texture(surface: Surface, crop: U8, frame: Frame = WHOLE, side: int = 0) -> Texture:
