@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from protome.geometry import F64
+from protome.geometry import F64, U32
 from protome.mesh.colour.mesh import Mesh
 
 # Bits of a coordinate; the fewest that keep the surface closed are used. 12 bits across a head are
@@ -48,32 +48,42 @@ def quantise(mesh: Mesh) -> Quantised:
     columns = np.ascontiguousarray(mesh.positions.T)
     low = columns.min(axis=1).astype(np.float64)
     extent = float(np.ptp(columns, axis=1).max())
-    a, b, c = np.ascontiguousarray(mesh.triangles.T)
     for bits in BITS:
         step = extent / (2**bits - 1)
         grid = np.round((columns - low[:, None]) / step)
         x, y, z = grid.astype(np.int64)
         # One number for each point of the grid.
         cells = x << 32 | y << 16 | z
-        order = np.argsort(cells)
-        again = np.flatnonzero(np.diff(cells.take(order)) == 0)
-        crowded = np.zeros(len(cells), np.bool_)
-        crowded[order[again]] = crowded[order[again + 1]] = True
-        near = np.flatnonzero(crowded.take(a) | crowded.take(b) | crowded.take(c))
-        corners = cells[mesh.triangles[near]]
-        gone = (corners == corners[:, [1, 2, 0]]).any(axis=1)
-        if bits == BITS[-1] or not _branches(corners[~gone]):
+        count = 1 + int(np.count_nonzero(np.diff(np.sort(cells))))
+        gone = np.empty(0, np.intp)
+        if count == mesh.surface_vertices:
+            # Only those vertices coincide that a seam of the texture had split.
             break
-    triangles = mesh.triangles
-    if gone.any():
-        triangles = np.delete(triangles, near[gone], axis=0)
-    kept = replace(
-        mesh,
-        positions=np.ascontiguousarray((grid * step + low[:, None]).T, np.float32),
-        triangles=triangles,
-        surface_vertices=len(cells) - len(again),
-    )
+        gone, branches = _merged(cells, mesh.triangles)
+        if not branches:
+            break
+    triangles = np.delete(mesh.triangles, gone, axis=0) if len(gone) else mesh.triangles
+    positions = np.ascontiguousarray((grid * step + low[:, None]).T, np.float32)
+    kept = replace(mesh, positions=positions, triangles=triangles, surface_vertices=count)
     return Quantised(kept, np.ascontiguousarray(grid.T, np.uint16), low, step, bits)
+
+
+def _merged(cells: Cells, triangles: U32) -> tuple[npt.NDArray[np.intp], bool]:
+    """Return the triangles that vanish, and whether the surface branches, where vertices merge.
+
+    Args:
+        cells: (n,) number of each vertex's grid point.
+        triangles: (m, 3).
+    """
+    order = np.argsort(cells)
+    again = np.flatnonzero(np.diff(cells.take(order)) == 0)
+    crowded = np.zeros(len(cells), np.bool_)
+    crowded[order[again]] = crowded[order[again + 1]] = True
+    a, b, c = np.ascontiguousarray(triangles.T)
+    near = np.flatnonzero(crowded.take(a) | crowded.take(b) | crowded.take(c))
+    corners = cells[triangles[near]]
+    gone = (corners == corners[:, [1, 2, 0]]).any(axis=1)
+    return near[gone], _branches(corners[~gone])
 
 
 def _branches(corners: Cells) -> bool:
