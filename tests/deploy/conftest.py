@@ -13,6 +13,10 @@ import yaml
 
 DEPLOY: Final = Path(__file__).parents[2] / "deploy"
 NEEDED: Final = ("go", "python3", "apt-get", "dpkg")
+OVERLAYS: Final = sorted(path.name for path in (DEPLOY / "overlays").iterdir())
+# GPU pods that scale and speak mutual TLS, as deploy/README.md tells to combine them.
+COMBINED: Final = ("autoscale-hpa", "mtls")
+TOGETHER: Final = "gpu+" + "+".join(COMBINED)
 
 
 class Tools:
@@ -44,6 +48,27 @@ def tools() -> Tools:
     done = subprocess.run([DEPLOY / "tools" / "install"], stdout=subprocess.PIPE, check=False)
     assert done.returncode == 0, "deploy/tools/install failed"
     return Tools(Path(done.stdout.decode().strip()))
+
+
+@pytest.fixture(scope="session")
+def overlays(tools: Tools, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What kustomize builds, by overlay."""
+    found = {name: tools.build(DEPLOY / "overlays" / name) for name in OVERLAYS}
+    folder = tmp_path_factory.mktemp("combined")
+    # kustomize takes relative paths only.
+    deploy = os.path.relpath(DEPLOY, folder.resolve())
+    kustomization = {
+        "resources": [f"{deploy}/overlays/gpu"],
+        "components": [f"{deploy}/components/{part}" for part in COMBINED],
+    }
+    (folder / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
+    return {**found, TOGETHER: tools.build(folder)}
+
+
+@pytest.fixture(params=[*OVERLAYS, TOGETHER])
+def built(request: pytest.FixtureRequest, overlays: dict[str, str]) -> str:
+    """Each overlay as kustomize builds it."""
+    return overlays[request.param]
 
 
 def objects(text: str) -> list[dict[str, Any]]:
