@@ -6,6 +6,7 @@ import hashlib
 import json
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 
 import grpc
 import pytest
@@ -22,6 +23,14 @@ from protome.embedded import EmbeddedServer
 from protome.model.card import SHIPPED
 from protome.v1 import reconstruction_pb2 as pb
 from tests.support.service import SERVICE, SMALL, Stub, ask, eventually
+
+
+@pytest.fixture(scope="module")
+def own() -> Iterator[EmbeddedServer]:
+    """A server with limits of its own and a log in JSON."""
+    flags = ["--chunk-bytes", "10000", "--max-stream-photos", "3", "--min-face-pixels", "100"]
+    with EmbeddedServer([*SMALL, *flags, "--log-format", "json"]) as running:
+        yield running
 
 
 @pytest.mark.parametrize("service", ["", SERVICE])
@@ -41,15 +50,14 @@ def test_health_of_an_unknown_service(channel: grpc.Channel) -> None:
     assert caught.value.code() is grpc.StatusCode.NOT_FOUND
 
 
-def test_a_scrape_that_fails_is_a_line_of_the_log() -> None:
-    with EmbeddedServer([*SMALL, "--log-format", "json"]) as own:
-        url = f"http://{own.http}/metrics"
-        odd = urllib.request.Request(url, headers={"Accept": "text/plain; version=a.b.c"})
-        with pytest.raises(urllib.error.HTTPError) as caught:
-            urllib.request.urlopen(odd, timeout=10)
-        assert caught.value.code == 500
-        eventually(lambda: b"cannot be rendered" in own.log.read_bytes(), "it is logged")
-        assert all(json.loads(line)["time"] for line in own.log.read_text().splitlines())
+def test_a_scrape_that_fails_is_a_line_of_the_log(own: EmbeddedServer) -> None:
+    url = f"http://{own.http}/metrics"
+    odd = urllib.request.Request(url, headers={"Accept": "text/plain; version=a.b.c"})
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(odd, timeout=10)
+    assert caught.value.code == 500
+    eventually(lambda: b"cannot be rendered" in own.log.read_bytes(), "it is logged")
+    assert all(json.loads(line)["time"] for line in own.log.read_text().splitlines())
 
 
 REFLECTION = [
@@ -150,13 +158,9 @@ def test_server_info(stub: Stub) -> None:
     )
 
 
-def test_limits_are_those_of_the_flags(sample_photo: bytes) -> None:
+def test_limits_are_those_of_the_flags(own: EmbeddedServer, sample_photo: bytes) -> None:
     """Also those under which the photo of the self-test at the start would not pass."""
-    flags = ["--chunk-bytes", "10000", "--max-stream-photos", "3", "--min-face-pixels", "100"]
-    with (
-        EmbeddedServer([*SMALL, *flags]) as server,
-        grpc.insecure_channel(server.address) as channel,
-    ):
+    with grpc.insecure_channel(own.address) as channel:
         limits = Stub(channel).GetServerInfo(pb.GetServerInfoRequest()).limits
         assert (limits.chunk_bytes, limits.max_stream_photos, limits.min_face_pixels) == (
             10000,
