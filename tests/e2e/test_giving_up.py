@@ -105,7 +105,7 @@ def test_deadline_too_short(
     began = time.monotonic()
     problem = refused(stub, heavy(sample_photo), timeout=seconds)
     assert problem.code is grpc.StatusCode.DEADLINE_EXCEEDED
-    assert time.monotonic() - began < seconds + 2
+    assert time.monotonic() - began < seconds + 5
     _idle(server)
     eventually(lambda: metric(server, "protome_queue_depth_faces") == 0, "no face waits")
     _works(stub, sample_photo)
@@ -182,7 +182,8 @@ def test_client_that_stalls_for_too_long_gets_client_gone(
         began = time.monotonic()
         with pytest.raises(grpc.RpcError) as caught:
             list(iter(call))
-        assert time.monotonic() - began < 5
+        # The call itself would last for a minute.
+        assert time.monotonic() - began < 20
         problem = failure(caught.value)
         assert (problem.code, problem.reason) == (grpc.StatusCode.CANCELLED, "CLIENT_GONE")
         _works(stub, sample_photo)

@@ -48,7 +48,7 @@ def test_sigterm_says_not_serving_first_then_finishes_what_is_in_flight(
     sample_photo: bytes,
 ) -> None:
     with (
-        EmbeddedServer([*SMALL, "--drain-delay", "2"]) as server,
+        EmbeddedServer([*SMALL, "--drain-delay", "4"]) as server,
         grpc.insecure_channel(server.address, options=OPTIONS) as channel,
         ThreadPoolExecutor(2) as threads,
     ):
@@ -59,8 +59,8 @@ def test_sigterm_says_not_serving_first_then_finishes_what_is_in_flight(
         long = threads.submit(ask, stub, heavy(sample_photo, 12))
         eventually(lambda: in_flight(server) == 1, "a long request is in flight")
         server.process.send_signal(signal.SIGTERM)
-        eventually(lambda: _health(channel, SERVICE) == NOT_SERVING, "NOT_SERVING", 1.5)
-        eventually(lambda: _health(channel, "") == NOT_SERVING, "NOT_SERVING", 1.5)
+        eventually(lambda: _health(channel, SERVICE) == NOT_SERVING, "NOT_SERVING", 3)
+        eventually(lambda: _health(channel, "") == NOT_SERVING, "NOT_SERVING", 3)
         assert http_get(server, "/readyz")[0] == 503
         assert http_get(server, "/healthz")[0] == 200
         assert metric(server, "protome_ready") == 0
@@ -135,8 +135,9 @@ def test_drain_ends_after_drain_seconds_at_the_latest(sample_photo: bytes) -> No
         eventually(lambda: in_flight(server) == 1, "a photo that nobody reads is in flight")
         began = time.monotonic()
         server.process.send_signal(signal.SIGTERM)
-        assert server.process.wait(15) == 0
-        assert 1 <= time.monotonic() - began < 8
+        assert server.process.wait(20) == 0
+        # The call itself would last for a minute.
+        assert 1 <= time.monotonic() - began < 20
         with pytest.raises(grpc.RpcError) as caught:
             list(call)
         assert caught.value.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
@@ -146,7 +147,7 @@ def test_drain_ends_after_drain_seconds_at_the_latest(sample_photo: bytes) -> No
 def test_open_health_watch_does_not_hold_up_the_end() -> None:
     """Clients with client-side health checking keep a Watch open as long as they are connected."""
     with (
-        EmbeddedServer([*SMALL, "--drain-seconds", "8"]) as server,
+        EmbeddedServer([*SMALL, "--drain-seconds", "50"]) as server,
         grpc.insecure_channel(server.address, options=OPTIONS) as channel,
     ):
         request = health_pb2.HealthCheckRequest(service=SERVICE)
@@ -154,7 +155,7 @@ def test_open_health_watch_does_not_hold_up_the_end() -> None:
         assert next(watch).status == SERVING
         server.process.send_signal(signal.SIGTERM)
         assert next(watch).status == NOT_SERVING
-        assert server.process.wait(5) == 0
+        assert server.process.wait(20) == 0
 
 
 def test_idle_stream_of_photos_does_not_hold_up_the_end(sample_photo: bytes) -> None:
@@ -167,7 +168,7 @@ def test_idle_stream_of_photos_does_not_hold_up_the_end(sample_photo: bytes) -> 
         over.wait(60)
 
     with (
-        EmbeddedServer([*SMALL, "--drain-seconds", "8"]) as server,
+        EmbeddedServer([*SMALL, "--drain-seconds", "50"]) as server,
         grpc.insecure_channel(server.address, options=OPTIONS) as channel,
     ):
         call = Stub(channel).ReconstructMany(photos(), timeout=60)
@@ -176,7 +177,7 @@ def test_idle_stream_of_photos_does_not_hold_up_the_end(sample_photo: bytes) -> 
                 break
         server.process.send_signal(signal.SIGTERM)
         try:
-            assert server.process.wait(5) == 0
+            assert server.process.wait(20) == 0
         finally:
             over.set()
 
