@@ -11,7 +11,9 @@ from typing import Final
 
 import pytest
 
-from .conftest import Tools, objects, one
+from tests.support.tools import Tools
+
+from .conftest import objects, one
 from .manifests import SECOND, container, pod
 
 pytestmark = pytest.mark.timeout(1200)  # The first use of the tools may install them.

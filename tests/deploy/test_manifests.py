@@ -13,8 +13,9 @@ import yaml
 from protome.server import server
 from protome.v1 import reconstruction_pb2 as pb
 from tests.e2e.test_memory import LIMIT
+from tests.support.tools import DEPLOY, Tools
 
-from .conftest import DEPLOY, Tools, objects, one
+from .conftest import objects, one
 from .manifests import SECOND, container, pod, settings
 
 pytestmark = pytest.mark.timeout(1200)  # The first use of the tools may install them.
