@@ -23,11 +23,11 @@ SLOW: Final = {"deploy", "faults", "fuzz"}
 # Tests of these folders share what is costly to make, or a server that they disturb: one
 # process runs all tests of such a folder, one by one.
 ONE_BY_ONE: Final = {"export", "faults"}
-# Files of them whose tests do neither.
+# Files of them whose tests do neither; last, so that few faults are injected at a time.
 APART: Final = {f"tests/faults/test_{name}.py" for name in ("limits", "start", "uploads")}
 # What takes longest is begun first, so that no process is at work long after the others. Folders
 # that are not named follow.
-ORDER: Final = ("faults", "deploy", "project", "export", "e2e")
+ORDER: Final = ("faults", "deploy", "project", "export", "e2e/web", "e2e")
 _left_out: Final = pytest.StashKey[Counter[str]]()
 
 
@@ -40,8 +40,9 @@ def _folder(nodeid: str) -> str:
 
 
 def _rank(item: pytest.Item) -> int:
-    folder = _folder(item.nodeid)
-    return ORDER.index(folder) if folder in ORDER else len(ORDER)
+    file = _file(item.nodeid)
+    ranks = [rank for rank, folder in enumerate(ORDER) if file.startswith(f"tests/{folder}/")]
+    return len(ORDER) if file in APART or not ranks else ranks[0]
 
 
 class _Scheduler(LoadScopeScheduling):  # type: ignore[misc]
