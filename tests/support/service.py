@@ -25,7 +25,7 @@ from protome.v1 import reconstruction_pb2 as pb
 from protome.v1 import reconstruction_pb2_grpc as pb_grpc
 
 SERVICE: Final = "protome.v1.ReconstructionService"
-TIMEOUT: Final = 60.0
+TIMEOUT: Final = 120.0
 MIB: Final = 1 << 20
 OPTIONS: Final = [
     ("grpc.max_send_message_length", 64 * MIB),
