@@ -221,7 +221,7 @@ def test_nohup_holds(tmp_path: Path) -> None:
     quiet = subprocess.DEVNULL
     with subprocess.Popen(command, stdin=quiet, stdout=quiet, stderr=quiet) as process:
         try:
-            eventually((tmp_path / "ports").exists, "it serves", 60)
+            eventually((tmp_path / "ports").exists, "it serves")
             process.send_signal(signal.SIGHUP)
             time.sleep(1)
             assert process.poll() is None

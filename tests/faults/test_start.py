@@ -79,7 +79,7 @@ def test_a_log_that_nobody_reads(tmp_path: Path, photo: bytes) -> None:
     process = subprocess.Popen(command, stdin=pipe, stdout=subprocess.DEVNULL, stderr=pipe)
     assert process.stderr is not None
     try:
-        eventually(ports.exists, "it serves", 60)
+        eventually(ports.exists, "it serves")
         with channel_to(ports) as channel:
             for _ in range(1500):
                 assert refused(Stub(channel), pb.ReconstructRequest(image=b"no")).code is INVALID
@@ -100,7 +100,7 @@ def test_without_standard_streams(tmp_path: Path, photo: bytes) -> None:
     command = serve_command(ports, "--drain-delay", "0")
     process = subprocess.Popen(["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *command])
     try:
-        eventually(lambda: ports.exists() or process.poll() is not None, "it serves", 60)
+        eventually(lambda: ports.exists() or process.poll() is not None, "it serves")
         with channel_to(ports) as channel:
             answer = ask(Stub(channel), pb.ReconstructRequest(image=photo))
             assert answer.outcomes() == ["RECONSTRUCTED"]
@@ -151,7 +151,7 @@ def test_no_process_and_no_thread_for_a_new_worker(photo: bytes, tmp_path: Path)
             return ask(Stub(fresh), request, 20).outcomes()
 
     with serving(ports, AS_USER) as process:
-        eventually(ports.exists, "it serves", 60)
+        eventually(ports.exists, "it serves")
         limit(1)
         # Before any photo, with which parts might have started threads of theirs.
         _starting(process)[0].kill()
@@ -194,7 +194,7 @@ def test_a_worker_that_dies_while_the_server_starts_is_replaced(
     with serving(ports) as process:
         eventually(lambda: bool(_starting(process)), "a worker is starting")
         _starting(process)[0].kill()
-        eventually(lambda: ports.exists() or process.poll() is not None, "it serves", 60)
+        eventually(lambda: ports.exists() or process.poll() is not None, "it serves")
         assert process.poll() is None
         with grpc.insecure_channel(f"127.0.0.1:{ports.read_text().split()[0]}") as channel:
             answer = ask(Stub(channel), pb.ReconstructRequest(image=photo))
@@ -224,7 +224,7 @@ def test_a_killed_server_leaves_no_worker_though_it_is_stopped(
     """It hears of nothing any more: the system ends it."""
     ports = tmp_path / "ports"
     with serving(ports) as process:
-        eventually(ports.exists, "it serves", 60)
+        eventually(ports.exists, "it serves")
         children = _starting(process)
         for child in children:
             child.suspend()
