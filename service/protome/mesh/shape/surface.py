@@ -12,6 +12,7 @@ The surface is closed and one piece: smaller pieces and inner cavities are dropp
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from types import ModuleType
 from typing import Final
 
@@ -23,6 +24,7 @@ from protome.geometry import F32, HAIR_CELL, I32, U8, U32, Level
 from . import isosurface
 from .hair import ISO
 from .head import Head, Region
+from .relax import faces_of
 
 backend: ModuleType
 try:
@@ -65,6 +67,12 @@ class Surface:
     posed: F32
 
 
+@lru_cache(maxsize=4)
+def _faces(head: Head) -> I32:
+    """Return the head's triangles and their neighbours, (m, 6); the same for every pose."""
+    return faces_of(head.triangles)
+
+
 def supported(head: Head, vertices: F32, hair: U8) -> U8:
     """Return the hair, or none of it where it covers less than ``LEAST_SCALP`` of the scalp.
 
@@ -98,7 +106,7 @@ def compose(head: Head, vertices: F32, hair: U8, level: Level) -> Surface:
     try:
         parts = backend.compose(
             np.ascontiguousarray(vertices),
-            head.triangles,
+            _faces(head),
             head.guard,
             supported(head, vertices, hair),
             level.step,
