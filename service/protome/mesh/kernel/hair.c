@@ -120,6 +120,7 @@ pm_status pm_make_hair(const uint8_t *occupancy, const size_t cells[3], const pm
         hair->cells[a] = cells[a];
         hair->steps[a] = (ptrdiff_t)padded;
         padded *= cells[a] + 2 * PAD;
+        hair->limit[a] = (float)cells[a] + 2;
     }
     /* pm_hair_at reads four values where three count. */
     padded++;
@@ -145,40 +146,45 @@ void pm_free_hair(pm_hair *hair) {
     memset(hair, 0, sizeof *hair);
 }
 
-/* Weights of three control points at ``offset`` cells from the middle one; the fourth part is 0. */
-static pm_four spline(float offset) {
-    return (pm_four){(0.5F - offset) * (0.5F - offset) / 2, 0.75F - offset * offset,
-                     (0.5F + offset) * (0.5F + offset) / 2, 0};
+/* Weights of three control points at ``offset`` cells from the middle one, for each part of it. */
+static inline void spline(pm_four offset, pm_four weights[3]) {
+    const pm_four before = 0.5F - offset, after = 0.5F + offset;
+    weights[0] = before * before * 0.5F;
+    weights[1] = 0.75F - offset * offset;
+    weights[2] = after * after * 0.5F;
 }
 
 float pm_hair_at(const pm_hair *hair, pm_four point, pm_four *slope) {
-    pm_four weights[3], slopes[3], along_z[3], by_z[3];
+    const pm_four place = point * (1.0F / HAIR_CELL) + 1;
+    pm_four w[3], along_z[3], by_z[3], offset = {0};
     ptrdiff_t cell[3];
     if (slope) *slope = (pm_four){0};
     for (int a = 0; a < 3; a++) {
-        const float place = point[a] / HAIR_CELL + 1;
-        if (!(place > 0 && place < (float)hair->cells[a] + 2)) return 0;
-        cell[a] = (ptrdiff_t)place;
-        const float offset = place - (float)cell[a] - 0.5F;
-        weights[a] = spline(offset);
-        slopes[a] = (pm_four){offset - 0.5F, -2 * offset, offset + 0.5F, 0} * (1.0F / HAIR_CELL);
+        if (!(place[a] > 0 && place[a] < hair->limit[a])) return 0;
+        cell[a] = (ptrdiff_t)place[a];
+        offset[a] = place[a] - (float)cell[a] - 0.5F;
     }
-    /* First the sums along z, then those along y, then along x. */
+    /* Weights and slopes by control point, parts by axis. */
+    spline(offset, w);
+    const pm_four s[3] = {(offset - 0.5F) * (1.0F / HAIR_CELL), offset * (-2.0F / HAIR_CELL),
+                          (offset + 0.5F) * (1.0F / HAIR_CELL)};
+/* First the sums along z, then those along y, then along x. */
     const float *row = value_at(hair, cell[0] - 2, cell[1] - 2, cell[2] - 2);
     const ptrdiff_t next = hair->steps[2];
-    const pm_four *w = weights, *s = slopes;
     for (int y = 0; y < 3; y++, row += hair->steps[1]) {
         const pm_four a = four_at(row), b = four_at(row + next), c = four_at(row + 2 * next);
-        along_z[y] = w[2][0] * a + w[2][1] * b + w[2][2] * c;
-        if (slope) by_z[y] = s[2][0] * a + s[2][1] * b + s[2][2] * c;
+        along_z[y] = w[0][2] * a + w[1][2] * b + w[2][2] * c;
+        if (slope) by_z[y] = s[0][2] * a + s[1][2] * b + s[2][2] * c;
     }
-    const pm_four line = w[1][0] * along_z[0] + w[1][1] * along_z[1] + w[1][2] * along_z[2];
+    const pm_four along_x = {w[0][0], w[1][0], w[2][0], 0};
+    const pm_four line = w[0][1] * along_z[0] + w[1][1] * along_z[1] + w[2][1] * along_z[2];
     if (slope) {
-        const pm_four by_y = s[1][0] * along_z[0] + s[1][1] * along_z[1] + s[1][2] * along_z[2];
-        const pm_four tilt = w[1][0] * by_z[0] + w[1][1] * by_z[1] + w[1][2] * by_z[2];
-        *slope = (pm_four){dot3(line, s[0]), dot3(by_y, w[0]), dot3(tilt, w[0]), 0};
+        const pm_four by_x = {s[0][0], s[1][0], s[2][0], 0};
+        const pm_four by_y = s[0][1] * along_z[0] + s[1][1] * along_z[1] + s[2][1] * along_z[2];
+        const pm_four tilt = w[0][1] * by_z[0] + w[1][1] * by_z[1] + w[2][1] * by_z[2];
+        *slope = (pm_four){dot3(line, by_x), dot3(by_y, along_x), dot3(tilt, along_x), 0};
     }
-    return dot3(line, w[0]);
+    return dot3(line, along_x);
 }
 
 /* ---- on the lattice */
@@ -215,7 +221,11 @@ pm_status pm_scan_hair(const pm_hair *hair, const pm_lattice *lattice, uint64_t 
     if (!hair->values) return PM_OK;
     *bits = calloc(rows * lattice->words, sizeof **bits);
     if (!*bits) return PM_NO_MEMORY;
-    for (int p = 0; p < nodes; p++) weights[p] = spline(((float)p + 0.5F) / (float)nodes - 0.5F);
+    for (int p = 0; p < nodes; p++) {
+        pm_four at[3];
+        spline((pm_four){((float)p + 0.5F) / (float)nodes - 0.5F}, at);
+        weights[p] = (pm_four){at[0][0], at[1][0], at[2][0], 0};
+    }
     for (ptrdiff_t z = hair->low[2]; z < hair->high[2]; z++) {
         for (ptrdiff_t y = hair->low[1]; y < hair->high[1]; y++) {
             uint64_t any = 0, all = UINT64_MAX;

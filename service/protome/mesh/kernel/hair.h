@@ -16,6 +16,7 @@ typedef struct {
     uint64_t *signs;    /* bit x + 1 of row (y + 1) + (z + 1) * (cells[1] + 2): cell is positive */
     size_t cells[3];    /* x, y, z, without the padding */
     ptrdiff_t steps[3]; /* between values along x, y, z */
+    pm_four limit;      /* cells, and one more at each end */
     ptrdiff_t low[3], high[3]; /* cells that may contain inside points; high is one further */
 } pm_hair;
 
