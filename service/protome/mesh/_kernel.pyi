@@ -5,7 +5,7 @@ from protome.geometry import F32, I32, U8, U32
 BACKEND: Final[str]
 
 def compose(
-    vertices: F32, triangles: I32, guard: F32, hair: U8, step: int, rounds: int, /
+    vertices: F32, faces: I32, guard: F32, hair: U8, step: int, rounds: int, /
 ) -> tuple[bytearray, bytearray, bytearray, bytearray, bytearray]: ...
 def depth(vertices: F32, triangles: U32, side: int, /) -> bytearray: ...
 def seen(
