@@ -134,7 +134,9 @@ def parsed(text: bytes) -> tuple[dict[str, Any], list[tuple[bytes, bool]]]:
     head, _, body = text.partition(b"\r\n\r\n")
     first, *lines = head.split(b"\r\n")
     method, _, target = first.partition(b" ")
-    path, _, query = target.partition(b" ")[0].partition(b"?")
+    # H11 admits no others.
+    target = re.sub(rb"[^\x21-\x7e]", b"", target.partition(b" ")[0])
+    path, _, query = target.partition(b"?")
     headers = []
     for line in lines:
         name, _, value = line.partition(b":")

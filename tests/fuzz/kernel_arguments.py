@@ -119,7 +119,7 @@ def _side(rng: Rng, most: int = 4096) -> int:
 
 def _depth(rng: Rng) -> Arguments:
     side, count = _side(rng), int(rng.integers(40))
-    vertices = _numbers(rng, (count, 3), float(rng.choice([side, 1, 1 << 20])))
+    vertices = _numbers(rng, (count, 3), float(rng.choice([abs(side), 1, 1 << 20])))
     return vertices, _corners(rng, count, 60, np.uint32), side
 
 
