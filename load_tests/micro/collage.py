@@ -1,4 +1,4 @@
-"""Compare the processor time of a collage of 31 faces with that of a photo for each of its faces."""
+"""Compare the processor time of a collage of 31 faces with that of 31 photos of one face each."""
 
 from __future__ import annotations
 

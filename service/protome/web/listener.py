@@ -66,7 +66,9 @@ class HttpConnection(H11Protocol):
         if cycle is not None and not cycle.response_complete:
             cycle.disconnected = True
             cycle.message_event.set()
-        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+        state = self.conn.our_state
+        # Uvicorn's response has a body, which that to HEAD must not have.
+        if state is h11.IDLE or (state is h11.SEND_RESPONSE and cycle.scope["method"] != "HEAD"):
             super().send_400_response(msg)
         else:
             self.transport.close()

@@ -48,6 +48,7 @@ def exchange(*parts: bytes) -> tuple[bytes, bool]:
         ((POST % b"" + GARBAGE,), [b"400"]),
         ((POST % b"" + b"5\r\nphoto\r\n" + GARBAGE,), [b"400"]),
         ((b"GET /none HTTP/1.1\r\n" + CHUNKED + GARBAGE,), [b"400"]),
+        ((b"HEAD /none HTTP/1.1\r\n" + CHUNKED + GARBAGE,), []),
         # Behind a whole request, with it and after its answer.
         ((POST % b"" + WHOLE + GARBAGE,), [b"200", b"400"]),
         # After the application has refused the options of a photo that is on its way.
