@@ -76,8 +76,9 @@ def _train(args: argparse.Namespace) -> None:
 def _train_hair(args: argparse.Namespace) -> None:
     import signal
 
+    from protome_export.training.hair.trainer import HairTrainer
+
     from .training.config import load_config
-    from .training.hair_trainer import HairTrainer
     from .training.shape_space import ShapeSpace
 
     trainer = HairTrainer(load_config(args.config), ShapeSpace.load(args.space))
@@ -120,9 +121,10 @@ def _evaluate(args: argparse.Namespace) -> None:
 
 
 def _show(args: argparse.Namespace) -> None:
+    from protome_export.render.drawing.images import write_image
+
     from .evaluation.service import Served, crops_of
     from .evaluation.sheets import show
-    from .render.images import write_image
 
     served = Served(args.model)
     write_image(args.out, show(served, crops_of(served.model.rule, args.photos)))
@@ -133,6 +135,8 @@ def _export(args: argparse.Namespace) -> None:
 
     import numpy as np
 
+    from protome_export.training.hair.trainer import load_hair
+
     from .evaluation.service import crops_of
     from .heads.load import load_head
     from .heads.solid import build_solid
@@ -141,7 +145,6 @@ def _export(args: argparse.Namespace) -> None:
     from .release.onnx import CROP_RULE, export_model
     from .training.checkpoint import load_run
     from .training.dataset import finder_frame
-    from .training.hair_trainer import load_hair
     from .training.joined import JoinedNet
     from .training.shards import find_shards, read_shard
 

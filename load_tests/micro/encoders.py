@@ -9,9 +9,9 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from protome.mesh.encode import Compression, Encoding, Format, encode
-from protome.mesh.mesh import Appearance, Mesh, apply_appearance
-from protome.mesh.simplify import distance, simplify
+from protome.mesh.colour.mesh import Appearance, Mesh, apply_appearance
+from protome.mesh.files.encode import Compression, Encoding, Format, encode
+from protome.mesh.shape.simplify import distance, simplify
 
 from .sample_face import sample_face
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from protome.geometry import U8, Level
-from protome.mesh.encode import Compression, Encoding, Format
-from protome.mesh.mesh import Appearance
-from protome.mesh.surface import Surface, compose
+from protome.mesh.colour.mesh import Appearance
+from protome.mesh.files.encode import Compression, Encoding, Format
+from protome.mesh.shape.surface import Surface, compose
 from protome.pipeline.local import LocalPipeline
 from protome.pipeline.request import Request
 from protome.sample import SAMPLE

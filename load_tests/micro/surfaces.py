@@ -6,7 +6,7 @@ Run: ``python -m load_tests.micro.surfaces``.
 from __future__ import annotations
 
 from protome.bench.surface_speed import sample_head, surface_speed
-from protome.mesh.surface import BACKEND
+from protome.mesh.shape.surface import BACKEND
 
 
 def main() -> None:

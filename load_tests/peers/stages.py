@@ -17,7 +17,7 @@ from protome.image.prepare import warm_up
 from protome.model.engine import Prediction
 from protome.pipeline.local import LocalPipeline
 from protome.pipeline.photo_run import FaceTask
-from protome.server.parse_request import read_request
+from protome.server.calls.parse_request import read_request
 
 # Options of every request.
 OPTIONS: Final[Mapping[str, Any]] = {

@@ -18,7 +18,7 @@ from protome.client import Reconstruction, ReconstructionError
 from protome.client.enums import short_name
 from protome.embedded import EmbeddedError
 from protome.extras import ServerMissing, require_server
-from protome.server.tokens import TokenFileError, append_entry, new_token
+from protome.server.access.tokens import TokenFileError, append_entry, new_token
 from protome.v1 import reconstruction_pb2 as pb
 
 from .commands import reconstruct

@@ -12,7 +12,7 @@ import grpc
 import trustme
 
 from protome.embedded import EmbeddedServer
-from protome.server.tokens import new_token
+from protome.server.access.tokens import new_token
 from protome.v1 import reconstruction_pb2 as pb
 from tests.support.certificates import Files, issue, trusting
 from tests.support.service import (

@@ -20,7 +20,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from protome.client import Client, ReconstructionError, tls
-from protome.server.tokens import FILE_CHECK_SECONDS, new_token
+from protome.server.access.tokens import FILE_CHECK_SECONDS, new_token
 from protome.v1 import reconstruction_pb2 as pb
 from tests.e2e.guarded import Guarded, Metadata, asked, connected
 from tests.support.service import (

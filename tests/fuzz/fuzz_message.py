@@ -16,7 +16,7 @@ with atheris.instrument_imports(include=["protome"]):
     from protome.config import Config
     from protome.errors import ProtomeError
     from protome.model.card import SHIPPED, load_model
-    from protome.server.convert import Converter
+    from protome.server.calls.convert import Converter
     from protome.v1 import reconstruction_pb2 as pb
 
 WIRE = Converter(Config(), load_model(SHIPPED))

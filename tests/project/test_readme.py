@@ -7,7 +7,7 @@ from pathlib import Path
 
 from protome import web
 from protome.errors import ProtomeError
-from protome.server.status import CODES
+from protome.server.calls.status import CODES
 from protome.web.problems import http_status
 
 from .settings import PAGE, table

@@ -10,8 +10,8 @@ import trimesh
 from scipy.spatial import cKDTree
 
 from protome.geometry import CROP_DEPTH, CROP_SIDE, F32, F64, HAIR_SHAPE, U8, U32, Level
-from protome.mesh.head import Head
-from protome.mesh.surface import Surface, compose
+from protome.mesh.shape.head import Head
+from protome.mesh.shape.surface import Surface, compose
 
 Point = tuple[float, float, float]
 CENTRE: Point = (CROP_SIDE / 2, CROP_SIDE / 2, CROP_DEPTH / 2)

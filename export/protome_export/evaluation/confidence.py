@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 import torch
 
-from protome_export.render.random_draws import Dice
+from protome_export.render.drawing.random_draws import Dice
 from protome_export.training.config import Config
 from protome_export.training.dataset import DRAWS, degraded
 from protome_export.training.shards import find_shards, read_shard

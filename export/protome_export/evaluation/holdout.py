@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from protome.geometry import CROP_SIDE
-from protome.mesh.surface import Surface
+from protome.mesh.shape.surface import Surface
 from protome_export.heads.model import Floats
-from protome_export.render.hair_volume import GRID
-from protome_export.render.raster import NOTHING, depth_map
+from protome_export.render.drawing.raster import NOTHING, depth_map
+from protome_export.render.looks.hair_volume import GRID
 from protome_export.training.geometry import LEAST, NEAREST
-from protome_export.training.hair_data import along_z
+from protome_export.training.hair.dataset import along_z
 from protome_export.training.shape_space import Poser, ShapeSpace, similarity
 from protome_export.training.shards import read_hair, read_shard
 

@@ -22,18 +22,18 @@ from protome.client import Client
 from protome.demo.mesh_file import read_mesh
 from protome.demo.render import Model3D
 from protome.errors import ProtomeError
-from protome.mesh.encode import Compression, Encoding, Format
-from protome.mesh.mesh import Appearance
+from protome.mesh.colour.mesh import Appearance
+from protome.mesh.files.encode import Compression, Encoding, Format
 from protome.model.card import load_model
 from protome.pipeline.local import LocalPipeline
 from protome.pipeline.request import Request
 from protome_export.heads.model import Floats
 from protome_export.heads.pose import CENTRE, CROP, Camera, make_camera, rotation, sample_shape
-from protome_export.render.backdrop import sample_backdrops
-from protome_export.render.random_draws import Dice
-from protome_export.render.raster import gbuffer
+from protome_export.render.drawing.random_draws import Dice
+from protome_export.render.drawing.raster import gbuffer
+from protome_export.render.drawing.view import View
+from protome_export.render.looks.backdrop import sample_backdrops
 from protome_export.render.sample import Synthesizer
-from protome_export.render.view import View
 
 TURNS = (0.0, -30.0, 30.0, -60.0, 60.0)
 _GREY = 128.0

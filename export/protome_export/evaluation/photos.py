@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from protome.geometry import Level, Placement, turned
-from protome.mesh.surface import Surface
+from protome.mesh.shape.surface import Surface
 from protome_export.heads.model import Floats
 from protome_export.training.shape_space import ShapeSpace, similarity
 

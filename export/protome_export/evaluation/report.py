@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from protome_export.heads.model import Floats
-from protome_export.render.images import write_image
+from protome_export.render.drawing.images import write_image
 from protome_export.training.shape_space import Poser, ShapeSpace
 from protome_export.training.shards import find_shards
 

@@ -12,8 +12,8 @@ from protome.config import Config
 from protome.errors import NoFaceFound, NoSurface
 from protome.geometry import U8, CropRule, Level, Placement
 from protome.image.prepare import FoundFace
-from protome.mesh.head import Head
-from protome.mesh.surface import Surface, compose
+from protome.mesh.shape.head import Head
+from protome.mesh.shape.surface import Surface, compose
 from protome.model.card import load_model
 from protome.model.engine import Prediction
 from protome.pipeline.local import LocalPipeline, prepare_faces

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protome.geometry import CROP_SIDE
-from protome.mesh.surface import Surface
-from protome_export.render.images import write_image
-from protome_export.render.raster import gbuffer, vertex_normals
+from protome.mesh.shape.surface import Surface
+from protome_export.render.drawing.images import write_image
+from protome_export.render.drawing.raster import gbuffer, vertex_normals
 from protome_export.render.sample import Synthesizer
 
 from .photos import Face

@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from protome.geometry import PIXELS_PER_CM
-from protome.mesh.surface import Surface
+from protome.mesh.shape.surface import Surface
 
 # Taubin's filter (1995) as the field uses it: shares of the way to the neighbours' mean, forth and
 # back, and rounds. At STANDARD it smooths over 3 mm.

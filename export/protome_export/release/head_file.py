@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from protome.mesh.head import Head
+from protome.mesh.shape.head import Head
 from protome_export.heads.layout import lay_out
 from protome_export.heads.model import HeadModel
 from protome_export.heads.regions import guard, importance, regions
@@ -27,7 +27,8 @@ def describe_head(head: HeadModel, masks: Path | None = None) -> Head:
     vertices = solid.vertices(head.neutral)
     region, guarded = regions(head, solid, masks), guard(head, solid)
     mirror = mirror_vertices(vertices)
-    layout = lay_out(vertices, solid.triangles, importance(solid, region, guarded), mirror)
+    face = guard(head, solid, beside=0)
+    layout = lay_out(vertices, solid.triangles, importance(solid, region, face), mirror)
     return Head(
         triangles=solid.triangles,
         mirror=mirror,
@@ -39,5 +40,5 @@ def describe_head(head: HeadModel, masks: Path | None = None) -> Head:
 
 
 def write_head(head: Head, path: Path) -> None:
-    """Write what `protome.mesh.head.load_head` reads."""
+    """Write what `protome.mesh.shape.head.load_head` reads."""
     np.savez_compressed(path, **{name: getattr(head, name) for name in Head.__dataclass_fields__})

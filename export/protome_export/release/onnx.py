@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from protome.geometry import CROP_SIDE, HAIR_SHAPE, CropRule
-from protome.mesh.head import Head
+from protome.mesh.shape.head import Head
 from protome.model.card import GEOMETRY
 from protome_export.training.facemesh import FILE, REQUIREMENT, SHA256
 from protome_export.training.geometry import LEAST, NEAREST
-from protome_export.training.hair import HairNet
+from protome_export.training.hair.network import HairNet
 from protome_export.training.joined import JoinedNet
 
 from .calibration import Calibration, Network

@@ -12,7 +12,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from protome.geometry import HAIR_SHAPE
 from protome_export.training.geometry import CROP, FINDER_CORNER
-from protome_export.training.hair import HairNet
+from protome_export.training.hair.network import HairNet
 from protome_export.training.joined import JoinedNet
 
 from .calibration import Calibration, Network

@@ -8,10 +8,17 @@ import torch
 import torch.nn.functional as fn
 from torch import Tensor
 
-from .jpeg import through_jpeg
-from .noise import NoiseBank
-from .paint import capsules, centres, coarsening, framed, gaussian, resample
-from .random_draws import Dice
+from protome_export.render.drawing.jpeg import through_jpeg
+from protome_export.render.drawing.noise import NoiseBank
+from protome_export.render.drawing.paint import (
+    capsules,
+    centres,
+    coarsening,
+    framed,
+    gaussian,
+    resample,
+)
+from protome_export.render.drawing.random_draws import Dice
 
 _MOTION = 11  # px a side of the kernel
 

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from protome_export.heads.model import Floats, Ints
+from protome_export.render.drawing.raster import NOTHING
 
-from . import raster
-from .raster import NOTHING
+from .drawing import raster
 
 _TOGETHER = 32  # meshes scattered at once: bounds the memory for candidate pixels
 _STEPS = 65536  # depth levels per pixel in the scatter

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from protome_export.heads.model import Ints
+from protome_export.render.drawing.random_draws import Dice
+from protome_export.render.looks.assets import ROTATIONS, Assets
 
-from .assets import ROTATIONS, Assets
 from .gbuffer import depth_maps
-from .random_draws import Dice
 from .shading import Lights
 
 _SHADOW = 160  # texels a side of a shadow map

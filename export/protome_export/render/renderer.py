@@ -11,20 +11,26 @@ from torch import Tensor
 
 from protome_export.heads.model import HeadModel, Ints
 from protome_export.heads.pose import CROP
+from protome_export.render.drawing.noise import NoiseBank
+from protome_export.render.drawing.paint import blended, gamma, mix, resample, shrinking
+from protome_export.render.drawing.random_draws import Dice
+from protome_export.render.drawing.raster import gbuffer
+from protome_export.render.drawing.view import SIZE, View
+from protome_export.render.looks.assets import TEXTURE, Assets
+from protome_export.render.looks.eyewear import (
+    COUNT,
+    FRAME_TRIANGLES,
+    LENS_TRIANGLES,
+    Glasses,
+    sample_glasses,
+)
+from protome_export.render.looks.hair import Hair, HairShell
+from protome_export.render.looks.skin import Looks, Skin, SkinPainter
 
-from .assets import TEXTURE, Assets
-from .eyewear import COUNT, FRAME_TRIANGLES, LENS_TRIANGLES, Glasses, sample_glasses
 from .gbuffer import Cutout, GBuffer, depth_maps, draw
-from .hair import Hair, HairShell
 from .lighting import Casters, sample_lights
-from .noise import NoiseBank
-from .paint import blended, gamma, mix, resample, shrinking
-from .random_draws import Dice
-from .raster import gbuffer
 from .shading import Fragments, Lights, Materials, shade
-from .skin import Looks, Skin, SkinPainter
 from .surfaces import BACK_SKIN, FRAME, HAIR, LASH, SKIN, RenderHead
-from .view import SIZE, View
 
 _IRISES = [[.25, .14, .07], [.35, .22, .1], [.3, .4, .5], [.35, .45, .35],
            [.12, .08, .06], [.45, .5, .55]]  # fmt: skip

@@ -17,18 +17,18 @@ from protome_export.heads.groups import AGES, GROUPS, SKINS
 from protome_export.heads.load import load_head
 from protome_export.heads.model import Floats, HeadModel
 from protome_export.heads.pose import CROP, Camera, Shape, Shaper, make_camera, sample_shape
+from protome_export.render.drawing.noise import NoiseBank
+from protome_export.render.drawing.paint import centres, resample, taps
+from protome_export.render.drawing.random_draws import Dice
+from protome_export.render.drawing.view import View
+from protome_export.render.looks.assets import load_assets
+from protome_export.render.looks.backdrop import draw_shoulders, sample_backdrops
+from protome_export.render.looks.hair_volume import CELL, hair_cells
+from protome_export.render.looks.occluders import draw_hands, draw_objects, draw_strands
+from protome_export.render.looks.skin import Looks
 
-from .assets import load_assets
-from .backdrop import draw_shoulders, sample_backdrops
 from .camera import take_photos
-from .hair_volume import CELL, hair_cells
-from .noise import NoiseBank
-from .occluders import draw_hands, draw_objects, draw_strands
-from .paint import centres, resample, taps
-from .random_draws import Dice
 from .renderer import HeadRenderer, Layer
-from .skin import Looks
-from .view import View
 
 _SECOND = 0.07  # share of samples with another face in them
 _SCENE, _MAIN, _OTHER = 0, 1, 2  # streams of random numbers of one seed

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .paint import blended
+from protome_export.render.drawing.paint import blended
+
 from .surfaces import BACK_SKIN, EYEBALL, FLESH, FRAME, HAIR, LASH, SKIN, SOCKET, TOOTH
 
 

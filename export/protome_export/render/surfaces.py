@@ -17,8 +17,7 @@ from protome_export.heads.model import (
     Floats,
     HeadModel,
 )
-
-from .raster import depth_map, vertex_normals
+from protome_export.render.drawing.raster import depth_map, vertex_normals
 
 # Kinds of surface, one per triangle.
 SKIN, BACK_SKIN, FLESH, TOOTH, EYEBALL, SOCKET, LASH, HAIR, FRAME = range(9)

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from protome_export.heads.model import Floats
-from protome_export.render.paint import framed, window
-from protome_export.render.random_draws import Dice
+from protome_export.render.drawing.paint import framed, window
+from protome_export.render.drawing.random_draws import Dice
 
 from .config import Config
 from .geometry import CROP, FINDER_CORNER, Similarity, mirrored_landmarks, umeyama

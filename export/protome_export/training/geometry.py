@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from protome_export.heads.model import MIRROR68
-from protome_export.render.paint import centres
+from protome_export.render.drawing.paint import centres
 
 CROP: Final = 192  # px: what the finder sees
 # That is a part of the crop: its left and top in the crop, px.

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as fn
 from torch import Tensor
 
-from protome_export.render.paint import centres
+from protome_export.render.drawing.paint import centres
 
 from .geometry import CROP
 

@@ -23,7 +23,7 @@ import cv2
 from protome.client.requests import make_request
 from protome.pipeline.local import LocalPipeline
 from protome.pipeline.request import Request
-from protome.server.parse_request import read_request
+from protome.server.calls.parse_request import read_request
 from protome.workers.handle import WORKER_ENVIRONMENT
 
 RAMP_SECONDS: Final = 1.0

@@ -13,8 +13,8 @@ import mcubes
 import numpy as np
 
 from protome.geometry import CROP_DEPTH, CROP_SIDE, F32, U8, Level
-from protome.mesh.head import Head
-from protome.mesh.surface import Surface, compose
+from protome.mesh.shape.head import Head
+from protome.mesh.shape.surface import Surface, compose
 from protome.pipeline.local import LocalPipeline
 from protome.pipeline.request import Request
 from protome.sample import SAMPLE

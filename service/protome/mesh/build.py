@@ -10,14 +10,13 @@ import numpy as np
 
 from protome.confidence import ExpectedError
 from protome.geometry import F32, METRES_PER_PIXEL, U8, Frame, Level
-
-from .encode import EncodedMesh, Encoding, encode
-from .face_facts import FaceFacts
-from .head import Head
-from .mesh import apply_appearance
-from .simplify import UNLIMITED, MeshBudget, simplify_to_budget
-from .surface import MIN_TRIANGLES, Surface, compose
-from .vertex_quality import rate_vertices
+from protome.mesh.colour.mesh import apply_appearance
+from protome.mesh.colour.vertex_quality import rate_vertices
+from protome.mesh.files.encode import EncodedMesh, Encoding, encode
+from protome.mesh.files.face_facts import FaceFacts
+from protome.mesh.shape.head import Head
+from protome.mesh.shape.simplify import UNLIMITED, MeshBudget, simplify_to_budget
+from protome.mesh.shape.surface import MIN_TRIANGLES, Surface, compose
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +114,13 @@ def build(head: Head, job: MeshJob, inputs: Sequence[U8]) -> tuple[BuiltMesh, li
             rate_vertices(surface, job.frame, job.expected) if job.encoding.vertex_quality else None
         )
         mesh = apply_appearance(
-            surface, job.encoding.appearance, portrait, job.frame, quality, job.turn
+            surface,
+            job.encoding.appearance,
+            portrait,
+            job.frame,
+            quality,
+            job.turn,
+            job.encoding.max_texture_side,
         )
         t1 = time.perf_counter()
         written = encode(mesh, job.encoding, job.facts, max_picture_bytes=room)

@@ -52,7 +52,7 @@ class Model:
             (z, y, x) is hair, headgear or another part of the person's head outside the skin.
         vertex_count: vertices of a head.
         head: path of ``head.npz``, which has the triangles of these vertices; see
-            :class:`protome.mesh.head.Head`.
+            :class:`protome.mesh.shape.head.Head`.
         rule: from detector box to crop.
         landmarks: name of the landmarks, float32 (n, 68, 3) in crop coordinates, or None.
         pose: name of the pose, float32 (n, 3, 4), from a head's own frame (x to its left, y up,

@@ -10,7 +10,7 @@ import numpy as np
 from protome.confidence import ExpectedError
 from protome.geometry import F32, F64, Frame, angles, turned
 from protome.image.prepare import FoundFace
-from protome.mesh.face_facts import FaceFacts
+from protome.mesh.files.face_facts import FaceFacts
 from protome.model.engine import Prediction
 
 from .concerns import Concern, concerns

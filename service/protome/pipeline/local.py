@@ -21,7 +21,7 @@ from protome.errors import NoSurface
 from protome.geometry import U8, CropRule, Level
 from protome.image.prepare import PreparedPhoto, prepare, warm_up
 from protome.mesh.build import BuiltMesh, build, pack
-from protome.mesh.head import Head, load_head
+from protome.mesh.shape.head import Head, load_head
 from protome.model.card import Model, load_model
 from protome.model.engine import Engine, Prediction
 

@@ -12,9 +12,9 @@ from protome.geometry import Box, CropRule, Frame, Level
 from protome.image.decode import ImageLimits
 from protome.image.prepare import Outcome, PhotoJob, PreparedPhoto
 from protome.mesh.build import BuiltMesh, MeshJob
-from protome.mesh.encode import Compression, Encoding, Format
-from protome.mesh.mesh import Appearance
-from protome.mesh.simplify import UNLIMITED, MeshBudget
+from protome.mesh.colour.mesh import Appearance
+from protome.mesh.files.encode import Compression, Encoding, Format
+from protome.mesh.shape.simplify import UNLIMITED, MeshBudget
 from protome.scheduling.fair_queue import Turn
 
 from .assess import Assessment
@@ -65,6 +65,7 @@ class Request:
             limits=ImageLimits.of(config),
             rule=rule,
             textured=self.encoding.textured,
+            max_texture_side=self.encoding.max_texture_side,
         )
 
     def mesh_job(self, level: Level, frame: Frame, about: Assessment | None = None) -> MeshJob:

@@ -19,9 +19,9 @@ from protome.config import Config
 from protome.errors import ProtomeError
 from protome.geometry import U8, Frame, Level
 from protome.mesh.build import pack
-from protome.mesh.encode import Compression, Encoding, Format
-from protome.mesh.formats import STL_UNITS_PER_METRE
-from protome.mesh.mesh import Appearance
+from protome.mesh.colour.mesh import Appearance
+from protome.mesh.files.encode import Compression, Encoding, Format
+from protome.mesh.files.formats import STL_UNITS_PER_METRE
 from protome.model.card import SHIPPED, Model, ModelError, load_model
 from protome.model.engine import Engine
 from protome.sample import SAMPLE

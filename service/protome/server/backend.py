@@ -9,15 +9,14 @@ from typing import Protocol
 
 from protome.config import Config
 from protome.errors import Unauthenticated
+from protome.server.access.tls import Certificates
+from protome.server.access.tokens import Tokens
+from protome.server.calls.photo_call import PhotoCalls
+from protome.server.calls.uploads import Uploads
 from protome.telemetry.context import Call
 from protome.telemetry.metrics import Metrics
 from protome.telemetry.tracing import Tracer
 from protome.v1 import reconstruction_pb2 as pb
-
-from .photo_call import PhotoCalls
-from .tls import Certificates
-from .tokens import Tokens
-from .uploads import Uploads
 
 
 @dataclass(frozen=True, slots=True)

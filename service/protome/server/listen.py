@@ -10,13 +10,13 @@ import grpc
 from grpc_health.v1 import health, health_pb2_grpc
 
 from protome.config import MIB, Config
+from protome.server.access.tls import Certificates
+from protome.server.calls.interceptor import CallInterceptor
+from protome.server.calls.service import SERVICE, PhotoService
 from protome.system import room_for
 
 from .health import Health
-from .interceptor import CallInterceptor
 from .reflection import add_reflection
-from .service import SERVICE, PhotoService
-from .tls import Certificates
 
 log = logging.getLogger(__name__)
 

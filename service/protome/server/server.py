@@ -15,7 +15,7 @@ import grpc
 
 from protome import __version__, system
 from protome.config import MIB, Config, cores
-from protome.mesh.surface import BACKEND, COMPILED
+from protome.mesh.shape.surface import BACKEND, COMPILED
 from protome.model.card import SHIPPED, Model, load_model
 from protome.model.engine import Engine
 from protome.pipeline import selftest
@@ -23,6 +23,13 @@ from protome.pipeline.inference import Inference
 from protome.pipeline.pipeline import Pipeline
 from protome.scheduling.budget import Budget
 from protome.scheduling.forecast import Forecast
+from protome.server.access.tls import Certificates, TlsError, load_certificates
+from protome.server.access.tokens import TokenFileError, Tokens
+from protome.server.calls.convert import Converter
+from protome.server.calls.interceptor import CallInterceptor
+from protome.server.calls.photo_call import PhotoCalls
+from protome.server.calls.service import METHODS, SERVICE, PhotoService
+from protome.server.calls.uploads import Uploads
 from protome.telemetry.http import HttpServer
 from protome.telemetry.metrics import Metrics
 from protome.telemetry.tracing import Tracer, tracer_for
@@ -30,17 +37,10 @@ from protome.threads import run_in_thread
 from protome.workers.pool import Pool
 
 from .backend import Backend, Listener, OpenListener
-from .convert import Converter
 from .health import Health
-from .interceptor import CallInterceptor
 from .listen import StartupError, bind_port, create_grpc_server, write_port_file
-from .photo_call import PhotoCalls
-from .service import METHODS, SERVICE, PhotoService
 from .state_metrics import describe_server, watch_parts
 from .stop import stop_at_eof, stop_on_signals
-from .tls import Certificates, TlsError, load_certificates
-from .tokens import TokenFileError, Tokens
-from .uploads import Uploads
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ REQUEST_ID: Final = re.compile(r"[\x21-\x7e]{1,128}")
 
 
 class Tenant(Hashable, Protocol):
-    """A client that is known by its token; see ``protome.server.tokens.Tenant``."""
+    """A client that is known by its token; see ``protome.server.access.tokens.Tenant``."""
 
     name: str
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from protome.mesh import encode
+from protome.mesh.files import encode
 from protome.v1 import reconstruction_pb2 as pb
 
 JSON: Final = "application/json"

@@ -17,8 +17,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from protome.errors import ProtomeError
 from protome.sample import SAMPLE
-from protome.server import status
 from protome.server.backend import Backend
+from protome.server.calls import status
 
 from .accept import JSON
 from .answers import to_json

@@ -10,7 +10,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from protome import __version__
 from protome.config import Config
 from protome.errors import ProtomeError
-from protome.server.status import CODES
+from protome.server.calls.status import CODES
 from protome.v1 import reconstruction_pb2 as pb
 
 from .accept import EVENTS, JSON, MESH_TYPES, MULTIPART

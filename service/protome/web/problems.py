@@ -12,7 +12,7 @@ import grpc
 
 from protome import errors
 from protome.errors import ProtomeError
-from protome.server import status
+from protome.server.calls import status
 
 PROBLEM: Final = "application/problem+json"
 # The mapping of google.rpc.Code, but 408 for the unregistered 499.

@@ -13,8 +13,8 @@ from starlette.types import Receive, Scope, Send
 
 from protome.errors import ClientGone, InvalidRequest, ProtomeError, Unauthenticated
 from protome.image.decode import ImageLimits
-from protome.server import status
 from protome.server.backend import Backend
+from protome.server.calls import status
 from protome.telemetry.context import Call, running
 from protome.v1 import reconstruction_pb2 as pb
 

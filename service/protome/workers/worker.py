@@ -29,7 +29,7 @@ from protome import system
 from protome.errors import ProtomeError, WorkerMemory
 from protome.image.prepare import prepare, warm_up
 from protome.mesh.build import build
-from protome.mesh.head import load_head
+from protome.mesh.shape.head import load_head
 
 from .mailbox import Mailbox
 from .protocol import LENGTH, Reply, Task, TaskError

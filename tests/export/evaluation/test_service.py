@@ -11,7 +11,7 @@ from protome_export.cli import main
 from protome_export.evaluation.service import Cropped, Faces, crops_of
 from protome_export.evaluation.skin_groups import group_of
 from protome_export.release.onnx import CROP_RULE
-from protome_export.render.images import jpeg, read_image, write_image
+from protome_export.render.drawing.images import jpeg, read_image, write_image
 
 
 def _face(x: float, y: float, side: float, score: float) -> tuple[FoundFace, Cropped]:

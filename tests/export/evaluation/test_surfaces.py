@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from protome.mesh.surface import Surface
+from protome.mesh.shape.surface import Surface
 from protome_export.evaluation.surfaces import flat_area, roughness, silhouette
 from tests.support.shapes import balls, head_of
 

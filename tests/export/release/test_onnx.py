@@ -15,7 +15,7 @@ import torch
 from protome.geometry import Box, place
 from protome.image.crop import cut
 from protome.image.decode import Image
-from protome.mesh.head import Head, load_head
+from protome.mesh.shape.head import Head, load_head
 from protome_export.cli import main
 from protome_export.evaluation.photos import to_crop, to_photo
 from protome_export.evaluation.service import Served

@@ -15,7 +15,7 @@ from protome_export.release.onnx import write_onnx
 from protome_export.release.parity import parity
 from protome_export.release.served import HAIR_BIAS, ServedNet
 from protome_export.training.geometry import CROP, FINDER_CORNER
-from protome_export.training.hair import HairNet
+from protome_export.training.hair.network import HairNet
 from protome_export.training.joined import JoinedNet
 from protome_export.training.network import GuidedNet
 from protome_export.training.shape_space import ShapeSpace

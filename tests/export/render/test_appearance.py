@@ -7,15 +7,20 @@ import pytest
 import torch
 
 from protome_export.heads.model import HeadModel
-from protome_export.render.backdrop import draw_shoulders, sample_backdrops
 from protome_export.render.camera import take_photos
-from protome_export.render.eyewear import COUNT, FRAME_TRIANGLES, LENS_TRIANGLES, sample_glasses
-from protome_export.render.hair import Hair
+from protome_export.render.drawing.noise import NoiseBank
+from protome_export.render.drawing.random_draws import Dice
+from protome_export.render.drawing.raster import NOTHING
 from protome_export.render.lighting import Casters, sample_lights
-from protome_export.render.noise import NoiseBank
-from protome_export.render.occluders import draw_hands, draw_objects, draw_strands
-from protome_export.render.random_draws import Dice
-from protome_export.render.raster import NOTHING
+from protome_export.render.looks.backdrop import draw_shoulders, sample_backdrops
+from protome_export.render.looks.eyewear import (
+    COUNT,
+    FRAME_TRIANGLES,
+    LENS_TRIANGLES,
+    sample_glasses,
+)
+from protome_export.render.looks.hair import Hair
+from protome_export.render.looks.occluders import draw_hands, draw_objects, draw_strands
 from protome_export.render.sample import Synthesizer
 
 CPU = torch.device("cpu")

@@ -3,7 +3,7 @@ import torch
 
 from protome_export.heads.model import HeadModel
 from protome_export.heads.pose import rotation
-from protome_export.render import raster
+from protome_export.render.drawing import raster
 from protome_export.render.gbuffer import Cutout, GBuffer, depth_maps, draw, scattered
 
 

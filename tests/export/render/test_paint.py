@@ -3,9 +3,9 @@ import numpy as np
 import pytest
 import torch
 
-from protome_export.render.images import blur, jpeg, shrink, stretch
-from protome_export.render.jpeg import through_jpeg
-from protome_export.render.paint import (
+from protome_export.render.drawing.images import blur, jpeg, shrink, stretch
+from protome_export.render.drawing.jpeg import through_jpeg
+from protome_export.render.drawing.paint import (
     area,
     blended,
     capsules,

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from protome_export.render.random_draws import Dice
+from protome_export.render.drawing.random_draws import Dice
 
 CPU = torch.device("cpu")
 

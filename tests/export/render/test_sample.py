@@ -7,10 +7,10 @@ import torch
 from protome_export.cli import main
 from protome_export.heads.model import MIRROR68, HeadModel
 from protome_export.heads.pose import make_camera, sample_shape
+from protome_export.render.drawing.random_draws import Dice
+from protome_export.render.drawing.view import View
 from protome_export.render.gbuffer import scattered
-from protome_export.render.random_draws import Dice
 from protome_export.render.sample import Synthesizer
-from protome_export.render.view import View
 from protome_export.training.shards import find_shards, read_shard, write_shard
 
 

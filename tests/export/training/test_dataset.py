@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from protome_export.render.random_draws import Dice
+from protome_export.render.drawing.random_draws import Dice
 from protome_export.render.sample import Synthesizer
 from protome_export.training.config import Config
 from protome_export.training.dataset import Samples, Stored, augmented, draw_batch, mirrored

@@ -12,19 +12,14 @@ import torch
 from protome.geometry import CROP_SIDE
 from protome_export.cli import main
 from protome_export.heads.model import MIRROR68
-from protome_export.render.hair_volume import CELL, GRID, PIVOT
-from protome_export.render.random_draws import Dice
+from protome_export.render.drawing.random_draws import Dice
+from protome_export.render.looks.hair_volume import CELL, GRID, PIVOT
 from protome_export.training.config import Config, dump_config
 from protome_export.training.facemesh import FaceMesh
 from protome_export.training.geometry import NEAREST
-from protome_export.training.hair import COLUMNS, SLICES, HairNet
-from protome_export.training.hair_data import (
-    DRAWS,
-    HairSamples,
-    assemble,
-    draw_hair_batch,
-)
-from protome_export.training.hair_trainer import HairTrainer, evaluate_hair, hair_losses, load_hair
+from protome_export.training.hair.dataset import DRAWS, HairSamples, assemble, draw_hair_batch
+from protome_export.training.hair.network import COLUMNS, SLICES, HairNet
+from protome_export.training.hair.trainer import HairTrainer, evaluate_hair, hair_losses, load_hair
 from protome_export.training.shape_space import ShapeSpace
 from protome_export.training.shards import find_shards, read_hair, read_shard
 from tests.export.runs import space_of

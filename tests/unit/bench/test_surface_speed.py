@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from protome.bench.surface_speed import PosedHead, surface_speed
-from protome.mesh.surface import BACKEND
+from protome.mesh.shape.surface import BACKEND
 from tests.support.shapes import CENTRE, balls, no_hair
 
 

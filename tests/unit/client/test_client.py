@@ -15,7 +15,7 @@ import pytest
 
 from protome import errors
 from protome.client import AsyncClient, Client, ReconstructionError, make_request
-from protome.server import status
+from protome.server.calls import status
 from protome.v1 import reconstruction_pb2 as pb
 
 SERVICE = pb.DESCRIPTOR.services_by_name["ReconstructionService"].full_name

@@ -19,8 +19,8 @@ from protome.geometry import (
 )
 from protome.image.crop import cut
 from protome.image.decode import Image
-from protome.mesh.colour import vertex_colours
-from protome.mesh.mesh import Appearance, apply_appearance
+from protome.mesh.colour.mesh import Appearance, apply_appearance
+from protome.mesh.colour.texture import vertex_colours
 from tests.support.shapes import seeded, sphere
 
 RULE = CropRule(side=2.3, drop=0.1, anchor=110.0)

@@ -15,8 +15,8 @@ from protome.demo.preview import SIDE, preview, sides
 from protome.demo.render import BACKGROUND, render
 from protome.demo.view import show
 from protome.geometry import CROP_SIDE, U8
-from protome.mesh.encode import Compression, Encoding, Format, encode
-from protome.mesh.mesh import Appearance, apply_appearance
+from protome.mesh.colour.mesh import Appearance, apply_appearance
+from protome.mesh.files.encode import Compression, Encoding, Format, encode
 from tests.support.photos import turned
 from tests.support.shapes import sphere
 

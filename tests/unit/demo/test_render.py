@@ -7,7 +7,7 @@ import pytest
 
 from protome.demo.render import BACKGROUND, Model3D, render
 from protome.geometry import CROP_SIDE, U8
-from protome.mesh.mesh import Appearance, Mesh, apply_appearance
+from protome.mesh.colour.mesh import Appearance, Mesh, apply_appearance
 from tests.support.shapes import CENTRE, ball_surface, sphere
 
 RED, BLUE = (200, 30, 30), (30, 30, 200)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from protome.geometry import Frame, Level
-from protome.mesh.mesh import Appearance, Mesh, apply_appearance
-from protome.mesh.surface import Surface
-from protome.mesh.vertex_quality import VertexQuality, rate_vertices
+from protome.mesh.colour.mesh import Appearance, Mesh, apply_appearance
+from protome.mesh.colour.vertex_quality import VertexQuality, rate_vertices
+from protome.mesh.shape.surface import Surface
 from tests.support.readers import Validator, install_validator
 from tests.support.shapes import ball_surface
 from tests.unit.mesh.meshes import crop

@@ -8,8 +8,8 @@ from typing import Final
 import numpy as np
 
 from protome.geometry import CROP_SIDE, U8
-from protome.mesh.encode import Compression, Encoding, Format, encode
-from protome.mesh.mesh import Appearance, Mesh
+from protome.mesh.colour.mesh import Appearance, Mesh
+from protome.mesh.files.encode import Compression, Encoding, Format, encode
 
 NONE, DRACO, MESHOPT = Compression.NONE, Compression.DRACO, Compression.MESHOPT
 # Sixteen thousandths of a millimetre: below what the formats round to.

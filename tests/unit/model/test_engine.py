@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pytest
 
 from protome.geometry import CROP_SIDE, HAIR_SHAPE, METRES_PER_PIXEL, U8
-from protome.mesh.head import load_head
+from protome.mesh.shape.head import load_head
 from protome.model.card import Model, ModelError
 from protome.model.engine import Engine
 from tests.unit.model.outputs import Feeds, assert_same, heads

@@ -11,9 +11,9 @@ from PIL import Image
 
 from protome.errors import NoFaceFound
 from protome.geometry import Box, Level
-from protome.mesh.encode import Compression, Encoding, Format
-from protome.mesh.mesh import Appearance
-from protome.mesh.simplify import MeshBudget
+from protome.mesh.colour.mesh import Appearance
+from protome.mesh.files.encode import Compression, Encoding, Format
+from protome.mesh.shape.simplify import MeshBudget
 from protome.model.card import SHIPPED
 from protome.pipeline.local import LocalPipeline
 from protome.pipeline.request import Request

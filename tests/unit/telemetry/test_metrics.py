@@ -15,7 +15,7 @@ from protome import __version__
 from protome.model.card import Model
 from protome.scheduling.batcher import BatchFacts, Reason
 from protome.scheduling.learned_times import Affine
-from protome.server import status
+from protome.server.calls import status
 from protome.server.state_metrics import describe_server, watch_parts
 from protome.telemetry.metrics import METHODS, STAGES, Metrics
 

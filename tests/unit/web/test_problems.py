@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from protome import errors
-from protome.server.status import CODES
+from protome.server.calls.status import CODES
 from protome.web.problems import EXACT, PROBLEM, describe, http_status, plain_problem, problem
 
 

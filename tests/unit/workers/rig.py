@@ -19,8 +19,8 @@ from protome.geometry import CROP_SIDE, U8, CropRule, Frame, Level
 from protome.image.decode import ImageLimits
 from protome.image.prepare import PhotoJob
 from protome.mesh.build import BuiltMesh, MeshJob, pack
-from protome.mesh.encode import Compression, Encoding, Format
-from protome.mesh.mesh import Appearance
+from protome.mesh.colour.mesh import Appearance
+from protome.mesh.files.encode import Compression, Encoding, Format
 from protome.scheduling.fair_queue import Turn
 from protome.workers.pool import Pool, Rank
 from tests.support.service import is_worker
@@ -98,7 +98,7 @@ async def running(count: int, task_seconds: float, **options: Any) -> AsyncItera
     rig = Rig(count, task_seconds, **options)
     await rig.pool.start()
     try:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(120):
             yield rig
     finally:
         for pid in pids():
@@ -123,7 +123,7 @@ def assert_ball(mesh: BuiltMesh) -> None:
 
 async def until(condition: Callable[[], bool]) -> None:
     """Poll: processes that start or end send no event."""
-    for _ in range(1000):
+    for _ in range(3000):
         if condition():
             return
         await asyncio.sleep(0.02)

@@ -1,0 +1,1 @@
+"""Draw pixels: triangles, paint, noise, JPEG."""

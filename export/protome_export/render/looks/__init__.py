@@ -1,0 +1,1 @@
+"""Give synthetic heads skin, hair, glasses and surroundings."""

@@ -1,0 +1,155 @@
+"""The hair network: crop and pose of the head -> occupancy of hair and headgear.
+
+Frozen maps of Face Mesh (`facemesh.FaceMesh`) are decoded to one column of cells per 4 x 4 crop px.
+A column's logits are a slab between two depths, predicted relative to an ellipsoid around the posed
+skull, plus a free part per cell: the slab keeps the surface smooth, the rest lets hair hang beside
+a face.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import torch
+import torch.nn.functional as fn
+from torch import Tensor, nn
+
+from protome.geometry import CROP_SIDE, HAIR_CELL, HAIR_SHAPE, PIXELS_PER_CM
+from protome_export.training.facemesh import WIDTHS, FaceMesh
+from protome_export.training.trunk import Residual, conv
+
+SLICES, COLUMNS = HAIR_SHAPE[:2]
+CELL: Final = float(HAIR_CELL)
+_HALF: Final = CROP_SIDE / 2
+# The skull's ellipsoid: centre relative to the mean of the 68 landmarks, and radii; cm, canonical
+# frame (x right, y down, z away).
+_CENTRE: Final = (0.0, -3.0, 8.8)
+_RADII: Final = (7.8, 10.3, 10.2)
+_SOFT: Final = 3.0  # px over which a slab's logit changes by one
+_MOST: Final = 5.0  # largest logit of a slab
+_ROUND: Final = 8.0  # px over which a slab's two sides meet, so that there is no crease
+_W13, _W26, _W52 = 64, 48, 40
+# In training: the share of channels dropped of each map, finest first, and of samples without the
+# finest.
+_DROPPED: Final = (0.3, 0.2, 0.1, 0.1)
+_WITHOUT_FINEST: Final = 0.3
+
+
+class HairNet(nn.Module):
+    """Map crops (B, 3, 208, 208) in 0..1 and poses to logits (B, 42, 52, 52) along z, y, x.
+
+    Args:
+        mesh: the trunk; not trained, and not part of this module's state.
+    """
+
+    x: Tensor
+    y: Tensor
+    z: Tensor
+    centre: Tensor
+    radii: Tensor
+
+    def __init__(self, mesh: FaceMesh) -> None:
+        super().__init__()
+        self._trunk = [mesh]  # in a list: not a child, whose weights would be saved
+        self.dtype = torch.float32  # of the convolutions
+        m0, m1, m2, m3 = WIDTHS
+        extra = 5
+        self.squeeze = conv(m3, 24, 1)
+        self.code = nn.Linear(24 * 36 + 12, 128)
+        self.spread = nn.Linear(128, _W13)
+        self.k3 = conv(m3, _W13, 1, act=False)
+        self.k2 = conv(m2 + extra, _W13, 1, act=False)
+        self.d2 = Residual(_W13)
+        self.u2, self.k1 = conv(_W13, _W26, 1, act=False), conv(m1 + extra, _W26, 1, act=False)
+        self.d1 = Residual(_W26)
+        self.u1, self.k0 = conv(_W26, _W52, 1, act=False), conv(m0 + extra, _W52, 1, act=False)
+        self.d0 = conv(_W52, _W52)
+        self.out = nn.Conv2d(_W52, SLICES + 2, 1)
+        nn.init.zeros_(self.out.weight)
+        assert self.out.bias is not None
+        nn.init.zeros_(self.out.bias)
+        at = (torch.arange(COLUMNS) + 0.5) * CELL
+        self.register_buffer("x", at[None, None, :], persistent=False)
+        self.register_buffer("y", at[None, :, None], persistent=False)
+        z = (torch.arange(SLICES) + 0.5) * CELL
+        self.register_buffer("z", z[None, :, None, None], persistent=False)
+        self.register_buffer("centre", torch.tensor(_CENTRE), persistent=False)
+        self.register_buffer("radii", torch.tensor(_RADII), persistent=False)
+
+    def forward(self, crops: Tensor, rotation: Tensor, scale: Tensor, origin: Tensor) -> Tensor:
+        """Compute logits.
+
+        Args:
+            crops: (B, 3, 208, 208) in 0..1.
+            rotation: (B, 3, 3), scale (B,) px per cm, origin (B, 3) px: the pose, from the
+                canonical frame to the crop frame.
+        """
+        maps = self._trunk[0].maps(crops.to(self.dtype))
+        return self.decode(maps, rotation, scale, origin)
+
+    def decode(self, maps: list[Tensor], rotation: Tensor, scale: Tensor, origin: Tensor) -> Tensor:
+        """Compute the same from the trunk's maps."""
+        middle, half = self._skull(rotation, scale, origin)
+        f0, f1, f2, f3 = self._thinned(maps)
+        guide = self._guide(middle, half, origin).to(f0.dtype)
+        g1, g2 = fn.avg_pool2d(guide, 2), fn.avg_pool2d(guide, 4)
+        size = (scale * (1 / PIXELS_PER_CM)).log()[:, None]
+        place = origin[:, :2] * (1 / _HALF) - 1
+        pose = torch.cat([rotation.flatten(1), size, place], 1).to(f0.dtype)
+        code = torch.cat([self.squeeze(f3).flatten(1), pose], 1)
+        whole = self.spread(fn.relu(self.code(code)))[:, :, None, None]
+        near = fn.interpolate(self.k3(f3), size=(13, 13), mode="bilinear", align_corners=False)
+        h = self.d2(fn.relu(near + self.k2(torch.cat([f2, g2], 1)) + whole))
+        h = fn.interpolate(self.u2(h), scale_factor=2.0, mode="nearest")
+        h = self.d1(fn.relu(h + self.k1(torch.cat([f1, g1], 1))))
+        h = fn.interpolate(self.u1(h), scale_factor=2.0, mode="nearest")
+        h = self.d0(fn.relu(h + self.k0(torch.cat([f0, guide], 1))))
+        out = self.out(h).float()
+        half = half + 4 * (out[:, SLICES] + out[:, SLICES + 1])
+        middle = middle + 4 * (out[:, SLICES + 1] - out[:, SLICES])
+        away = ((self.z - middle[:, None]).square() + _ROUND**2).sqrt()
+        slab = (half[:, None] + _ROUND - away) * (1 / _SOFT)
+        return _smoothed(slab.clamp(-_MOST, _MOST) + out[:, :SLICES])
+
+    def _thinned(self, maps: list[Tensor]) -> list[Tensor]:
+        """Drop maps at random in training, the finest ones most: renders and photographs differ
+        in fine texture, so shapes are to be read from the coarse ones."""
+        if not self.training:
+            return maps
+        out = [fn.dropout2d(f, p) for f, p in zip(maps, _DROPPED, strict=True)]
+        keep = torch.rand(len(maps[0]), 1, 1, 1, device=maps[0].device) > _WITHOUT_FINEST
+        out[0] = out[0] * keep
+        return out
+
+    def _skull(self, rotation: Tensor, scale: Tensor, origin: Tensor) -> tuple[Tensor, Tensor]:
+        """Return middle and half of the way through the ellipsoid, (B, 52, 52) px; beside it half
+        is negative."""
+        inverse = rotation.transpose(1, 2) / (self.radii[:, None] * scale[:, None, None])
+        along = inverse[:, :, 2]  # of a px of z, in radii
+        x, y = self.x - origin[:, 0, None, None], self.y - origin[:, 1, None, None]
+        i, j, k = (
+            inverse[:, n, 0, None, None] * x
+            + inverse[:, n, 1, None, None] * y
+            - self.centre[n] / self.radii[n]
+            for n in range(3)
+        )
+        a = along.square().sum(1)[:, None, None]
+        b = along[:, 0, None, None] * i + along[:, 1, None, None] * j + along[:, 2, None, None] * k
+        c = i.square() + j.square() + k.square() - 1
+        inside = (b.square() - a * c) / a.square()
+        half = inside.clamp(min=0).sqrt() - (-inside).clamp(min=0, max=2e4).sqrt()
+        return origin[:, 2, None, None] - b / a, half
+
+    def _guide(self, middle: Tensor, half: Tensor, origin: Tensor) -> Tensor:
+        """Return (B, 5, 52, 52): what tells each column where it lies on the posed skull."""
+        x = (self.x - origin[:, 0, None, None]) * (1 / _HALF)
+        y = (self.y - origin[:, 1, None, None]) * (1 / _HALF)
+        front, back = (middle - half) * (1 / 80) - 1, (middle + half) * (1 / 80) - 1
+        return torch.stack([x.expand_as(half), y.expand_as(half), front, back, half * (1 / 60)], 1)
+
+
+def _smoothed(logits: Tensor) -> Tensor:
+    """Smooth by 1 2 1 along each axis: the surface shall not show the cells."""
+    z = torch.cat([logits[:, :1], logits, logits[:, -1:]], 1)
+    z = 0.25 * (z[:, :-2] + z[:, 2:]) + 0.5 * logits
+    return fn.avg_pool2d(fn.avg_pool2d(fn.pad(z, (1, 1, 1, 1), mode="replicate"), 2, 1), 2, 1)

@@ -1,0 +1,1 @@
+"""Colour a surface from its photo."""

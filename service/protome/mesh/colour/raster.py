@@ -1,0 +1,214 @@
+"""Do with NumPy what ``kernel/texture.c`` does where there is a compiler, more slowly.
+
+The functions take and return the same; the docstrings of the compiled ones say what.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import cv2
+import numpy as np
+
+from protome.geometry import F32, I32, U8, U32
+
+# As in texture.c.
+BRIDGE: Final = 1 / 32
+BORDER: Final = 1e-4
+INSIDE: Final = -1e-5
+LEAST: Final = 1e-6
+# Cosine of the angle between normal and camera direction: below OBLIQUE the photo is not used,
+# above FACING it is used alone.
+OBLIQUE: Final = 0.15
+FACING: Final = 0.5
+# Depth tolerance of the visibility test, cells; what lies so much nearer within EDGE cells hides a
+# point as well. Width of the strip along the outline that is not used.
+SLACK: Final = 3.0
+EDGE: Final = 2
+OUTLINE: Final = 1.5
+# The same along the photo's border.
+RIM: Final = 2.0
+# As in layout.c.
+LONG: Final = 0.5
+NEAR: Final = 0.06
+
+
+def lay_out(
+    corners: F32, source: I32, weights: F32, triangles: U32, strip: float, share: float, /
+) -> tuple[bytearray, bytearray, bytearray, int, bool]:
+    """Lay a surface out in the head's atlas."""
+    n = len(source)
+    numbers = triangles.astype(np.intp)
+    at = corners[np.maximum(source, 0)]
+    uv = at[:, 0] + weights[:, :1] * at[:, 1] + weights[:, 1:] * at[:, 2]
+    # Each vertex has up to three places: on the head, beyond the seam, in the hair.
+    across = _across(uv, numbers)
+    number = numbers.copy()
+    number[across] += n * (uv[numbers[across], 0] >= 0.5)
+    hair = (source < 0)[numbers].any(axis=1)
+    number[hair] = numbers[hair] + 2 * n
+    kept, inverse = np.unique(number, return_inverse=True)
+    beyond, in_hair = np.searchsorted(kept, (n, 2 * n))
+    places = uv[kept % max(n, 1)]
+    places[beyond:in_hair] = _beyond_seam(places[beyond:in_hair])
+    height = share if (source < 0).any() else 1.0
+    scale = np.array([1 - 2 * strip, height - 2 * strip], np.float32)
+    places = np.clip(places * scale + np.float32(strip), 0, np.array([1, height], np.float32))
+    return (
+        bytearray(places.astype(np.float32).tobytes()),
+        bytearray((kept % max(n, 1)).astype(np.uint32).tobytes()),
+        bytearray(inverse.astype(np.uint32).tobytes()),
+        int(in_hair),
+        bool((source < 0).any()),
+    )
+
+
+def _across(uv: F32, triangles: np.ndarray) -> np.ndarray:
+    """Return whether each triangle has corners on both sides of the seam."""
+    u, v = uv[triangles, 0], uv[triangles, 1]
+    count = (u < 0.5).sum(axis=1)
+    near = (np.abs(v - 0.5) > 0.5 - NEAR).all(axis=1)
+    return np.asarray((count % 3 > 0) & (near | (np.ptp(u, axis=1) > LONG)))
+
+
+def _beyond_seam(uv: F32) -> F32:
+    """Continue the layout's left half across the seam: places of the right half, seen from it."""
+    u, v = 1 - uv[:, 0], uv[:, 1]
+    aside = u < np.minimum(v, 1 - v)
+    above = np.where(v < 0.5, -v, 2 - v)
+    return np.stack([np.where(aside, -u, u), np.where(aside, v, above)], axis=1)
+
+
+def seen(
+    vertices: F32, normals: F32, nearest: F32, around: F32, inside: F32, sides: F32, /
+) -> bytearray:
+    """Determine how well each vertex is visible."""
+    side = len(nearest)
+    x, y = np.clip(vertices[:, :2].T, 0, side - 1).astype(np.intp)
+    z, cosine = vertices[:, 2], np.clip(-normals[:, 2], OBLIQUE, 1)
+    # A steep surface spans this much depth within a cell.
+    slope = np.sqrt(1 - cosine**2) / cosine
+    shown = -normals[:, 2] > OBLIQUE
+    shown &= z - nearest[y, x] <= SLACK + 1.5 * slope
+    shown &= z - around[y, x] <= 3 * SLACK + (EDGE + 2) * slope
+    weight = np.minimum((cosine - OBLIQUE) / (FACING - OBLIQUE), 1)
+    weight *= np.clip(inside[y, x] / OUTLINE - 1, 0, 1)
+    border = (vertices[:, :2] @ sides[:, :2].T + sides[:, 2]).min(axis=1)
+    weight *= np.clip(border / RIM - 1, 0, 1)
+    return bytearray((shown * weight).astype(np.float32).tobytes())
+
+
+def depth(vertices: F32, triangles: U32, side: int, /) -> bytearray:
+    """Draw the depth map of a mesh."""
+    corners = vertices[triangles.astype(np.intp)]
+    first, second = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+    towards = first[:, 0] * second[:, 1] <= second[:, 0] * first[:, 1]
+    which, cell, weights = _cells(corners[towards, :, :2], side)
+    out = np.full(side * side, np.inf, np.float32)
+    values = (weights * corners[towards][which, :, 2]).sum(axis=1)
+    np.minimum.at(out, cell, values.astype(np.float32))
+    return bytearray(out.tobytes())
+
+
+def trace(places: F32, spots: F32, weights: F32, triangles: U32, nodes: int, /) -> bytearray:
+    """Find which point of a photo each part of an atlas shows."""
+    numbers = triangles.astype(np.intp)
+    numbers = numbers[(weights[numbers] > 0).any(axis=1)]
+    corners = places[numbers] * np.float32(nodes)
+    bridge = (np.ptp(corners, axis=1) > BRIDGE * nodes).any(axis=1)
+    values = np.concatenate([spots, weights[:, None]], axis=1)
+    out = np.zeros((nodes * nodes, 3), np.float32)
+    # The first of the bridges, under the last of the others.
+    for some in (np.flatnonzero(bridge)[::-1], np.flatnonzero(~bridge)):
+        which, cell, share = _cells(corners[some], nodes)
+        shown = (share[:, :, None] * values[numbers[some][which]]).sum(axis=1)
+        out[cell] = np.maximum(shown, (-np.inf, -np.inf, LEAST))
+    return bytearray(_extended(out.reshape(nodes, nodes, 3)).tobytes())
+
+
+def _cells(corners: F32, side: int) -> tuple[np.ndarray, np.ndarray, F32]:
+    """Return the cells whose centres lie in triangles, triangle by triangle.
+
+    Args:
+        corners: (m, 3, 2), in cells.
+        side: of the grid.
+
+    Returns:
+        Triangle, cell and the weights of the corners, (k,), (k,) and (k, 3).
+    """
+    low, high = (
+        np.clip(np.ceil(bound - 0.5), 0, side).astype(np.int64)
+        for bound in (corners.min(axis=1) - BORDER, corners.max(axis=1) + BORDER)
+    )
+    size = np.maximum(high - low, 0)
+    count = size.prod(axis=1)
+    which = np.repeat(np.arange(len(corners)), count)
+    local = np.arange(len(which)) - np.repeat(np.cumsum(count) - count, count)
+    x, y = low[which, 0] + local % size[which, 0], low[which, 1] + local // size[which, 0]
+    a, b, c = (corners[:, k].astype(np.float64) for k in range(3))
+    u, v = b - a, c - a
+    with np.errstate(divide="ignore", invalid="ignore"):
+        inverse = 1 / (u[:, 0] * v[:, 1] - v[:, 0] * u[:, 1])
+        dx, dy = x + 0.5 - a[which, 0], y + 0.5 - a[which, 1]
+        second = (dx * v[which, 1] - dy * v[which, 0]) * inverse[which]
+        third = (dy * u[which, 0] - dx * u[which, 1]) * inverse[which]
+        inside = (second >= INSIDE) & (third >= INSIDE) & (second + third <= 1 - INSIDE)
+    second, third = second[inside], third[inside]
+    shares = np.stack([1 - second - third, second, third], axis=1)
+    return which[inside], (y * side + x)[inside], shares.astype(np.float32)
+
+
+def _extended(drawn: F32) -> F32:
+    """Give nodes beside drawn ones the points that follow from the two next to them."""
+    nodes = len(drawn)
+    inner = slice(2, nodes - 2)
+    total = np.zeros((nodes - 4, nodes - 4, 3), np.float32)
+
+    def moved(y: int, x: int) -> F32:
+        return drawn[2 + y : nodes - 2 + y, 2 + x : nodes - 2 + x]
+
+    for y, x in ((0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (1, -1), (-1, 1), (-1, -1)):
+        near, further = moved(y, x), moved(2 * y, 2 * x)
+        there = near[:, :, 2:] > 0
+        step = (near[:, :, :2] - further[:, :, :2]) * (further[:, :, 2:] > 0)
+        total[:, :, :2] += np.where(there, near[:, :, :2] + step, 0)
+        total[:, :, 2:] += there
+    empty = (drawn[inner, inner, 2] <= 0) & (total[:, :, 2] > 0)
+    out = drawn.copy()
+    out[inner, inner, :2][empty] = total[empty][:, :2] / total[empty][:, 2:]
+    return out
+
+
+def gather(trace: F32, photo: U8, cells: int, /) -> bytearray:
+    """Average the colours that an atlas shows."""
+    weighted = np.concatenate([_photo_at(trace, photo) * trace[:, :, 2:], trace[:, :, 2:]], axis=2)
+    block = len(trace) // cells
+    means = weighted.reshape(cells, block, cells, block, 4).mean(axis=(1, 3))
+    return bytearray(means.astype(np.float32).tobytes())
+
+
+def blend(trace: F32, plan: F32, photo: U8, picture: U8, /) -> None:
+    """Add detail to an atlas."""
+    mean, own, mirrored = np.split(_large(plan, len(picture)), (3, 4), axis=2)
+    fine = _large(trace, len(picture))
+    # Half of a weight counts in full.
+    detail = np.minimum(2 * fine[:, :, 2:], 1) * (_photo_at(fine, photo) - mean)
+    out = picture + own * detail + mirrored * detail[:, ::-1]
+    picture[:] = np.clip(np.round(out), 0, 255)
+
+
+def _photo_at(trace: F32, photo: U8) -> F32:
+    """Return the photo's colours at the spots of a trace."""
+    spots = trace[:, :, :2] * np.array([photo.shape[1], photo.shape[0]], np.float32)
+    spots -= np.float32(0.5)
+    x, y = (np.ascontiguousarray(spots[:, :, k], np.float32) for k in (0, 1))
+    colours = cv2.remap(photo, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(colours, np.float32)
+
+
+def _large(values: F32, side: int) -> F32:
+    channels = [
+        cv2.resize(np.ascontiguousarray(values[:, :, k]), (side, side))
+        for k in range(values.shape[2])
+    ]
+    return np.stack(channels, axis=2)

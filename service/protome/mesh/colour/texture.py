@@ -1,0 +1,132 @@
+"""Colour a surface from the photo of its head.
+
+The texture is one atlas in the head's own layout (``atlas``). Each of its texels shows the point of
+the photo that the surface's visible triangles lead to, unless the surface is not well visible
+there (``visibility``); then it takes colours of the mirrored place or of its region (``fill``).
+Only the inside of the head's outline is read from the photo.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import Final
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from protome.geometry import CROP_SIDE, F32, U8, U32, Frame
+from protome.mesh.shape.head import Head
+from protome.mesh.shape.surface import Surface
+
+from .atlas import CELLS, unwrap
+from .fill import NECK, SKIN, mouth_cells, plan, regions
+from .painter import painter
+from .visibility import WHOLE, visibility
+
+# Sides that a texture may have; powers of two, as some readers require.
+SIDES: Final = (256, 512, 1024, 2048)
+# Texels along a side for each of the portrait's pixels: the face has a part of the atlas only.
+DENSITY: Final = 1.5
+# Resolution at which texels are traced to the photo.
+NODES: Final = 256
+# Nodes over which the photo fades on either side of where it is last seen.
+FADE: Final = 5
+# Side of the texture that vertex colours are read from.
+COLOURS: Final = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Texture:
+    """A picture and the position of each vertex in it.
+
+    Attributes:
+        picture: (side, side, 3) uint8 RGB.
+        uv: (n, 2) float32, glTF convention: (0, 0) top left, 1 across.
+        source: (n,) uint32, index of the surface's vertex that each textured vertex comes from;
+            vertices on a seam occur twice.
+        triangles: (m, 3) uint32 into the textured vertices.
+    """
+
+    picture: U8
+    uv: F32
+    source: U32
+    triangles: U32
+
+
+def side_for(portrait: int, most: int = SIDES[-1]) -> int:
+    """Return the side of the texture that keeps what a portrait of this side shows.
+
+    Args:
+        portrait: side of the portrait in pixels.
+        most: side to which the texture will be reduced if it is larger; 0: it will not be.
+    """
+    enough = min(DENSITY * portrait, most or SIDES[-1])
+    return next((side for side in SIDES if side >= enough), SIDES[-1])
+
+
+def texture(surface: Surface, crop: U8, frame: Frame = WHOLE, side: int = 0) -> Texture:
+    """Make a texture for the surface from the photo.
+
+    Args:
+        surface: in crop coordinates.
+        crop: (s, s, 3) uint8 RGB, the crop at any resolution.
+        frame: the part of the crop that the photo covers.
+        side: of the picture, one of ``SIDES``; 0: :func:`side_for` the crop.
+    """
+    side = side or side_for(len(crop))
+    layout = unwrap(surface)
+    spots = surface.vertices[:, :2] / np.float32(CROP_SIDE)
+    trace = np.frombuffer(
+        painter.trace(
+            layout.places,
+            np.clip(spots, -1, 2)[layout.source],
+            visibility(surface, frame)[layout.source],
+            layout.triangles,
+            NODES,
+        ),
+        np.float32,
+    ).reshape(NODES, NODES, 3)
+    _fade(trace[:, :, 2], surface.head, layout.hairy)
+    crop = _not_finer(crop, 2 * side)
+    sums = np.frombuffer(painter.gather(trace, _not_finer(crop, NODES), CELLS), np.float32)
+    base, planned = plan(sums.reshape(CELLS, CELLS, 4), surface, layout.hairy)
+    picture = np.asarray(cv2.resize(base, (side, side), interpolation=cv2.INTER_LINEAR), np.uint8)
+    painter.blend(trace, planned, crop, picture)
+    return Texture(picture, layout.places, layout.source, layout.triangles)
+
+
+def _fade(weight: F32, head: Head, hairy: bool) -> None:
+    """Fade the photo on the skin towards what is not seen, so that no edge shows there.
+
+    Mouth and strips of hair are too narrow for it.
+    """
+    faded = np.asarray(cv2.blur(weight, (FADE, FADE)), np.float32)
+    limit = np.minimum(weight, np.clip(2 * faded - 1, 0, 1))
+    np.copyto(weight, limit, where=_fading(head, hairy))
+
+
+@functools.lru_cache(maxsize=4)
+def _fading(head: Head, hairy: bool) -> npt.NDArray[np.bool_]:
+    """Return the nodes on skin, away from the mouth, (NODES, NODES)."""
+    groups = regions(head, hairy)
+    skin = ((groups == SKIN) | (groups == NECK)) & (mouth_cells(head, hairy) == 0)
+    return np.kron(skin, np.ones((NODES // CELLS,) * 2, np.bool_))
+
+
+def vertex_colours(surface: Surface, crop: U8, frame: Frame = WHOLE) -> U8:
+    """Return a colour for each vertex, (n, 3) uint8 sRGB; arguments as :func:`texture`."""
+    made = texture(surface, _not_finer(crop, COLOURS), frame, COLOURS)
+    x, y = np.minimum((made.uv * COLOURS).T.astype(np.int32), COLOURS - 1)
+    colours = np.empty((len(surface.vertices), 3), np.uint8)
+    colours[made.source] = made.picture[y, x]
+    return colours
+
+
+def _not_finer(crop: U8, side: int) -> U8:
+    """Return the crop with at most ``side`` pixels a side, and at least 3."""
+    if 3 <= len(crop) <= side:
+        return np.ascontiguousarray(crop)
+    side = max(min(len(crop), side), 3)
+    return np.asarray(cv2.resize(crop, (side, side), interpolation=cv2.INTER_AREA), np.uint8)

@@ -1,0 +1,1 @@
+"""Write coloured meshes in the formats of the contract."""

@@ -1,0 +1,1 @@
+"""Make the closed surface of a head with hair."""

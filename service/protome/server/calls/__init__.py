@@ -1,0 +1,1 @@
+"""Take calls, read their photos and send the answers."""
