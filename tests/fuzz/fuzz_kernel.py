@@ -26,7 +26,7 @@ from typing import Final
 
 import numpy as np
 
-from .kernel_arguments import check, draw_call
+from .kernel_arguments import check, draw_call, results
 
 ROOT: Final = Path(__file__).parents[2]
 KERNEL: Final = ROOT / "service" / "protome" / "mesh" / "kernel"
@@ -112,13 +112,13 @@ def fuzz(kernel: ModuleType, seed: int, runs: int, seconds: float) -> None:
             digest.update(type(error).__name__.encode())
         else:
             check(name, arguments, result)
-            for part in result if isinstance(result, tuple) else (result,):
+            for part in results(name, arguments, result):
                 digest.update(part)
             answered += 1
         slowest = max(slowest, time.process_time() - start)
         done += 1
         for given, kept in zip(arguments, before, strict=True):
-            if isinstance(given, np.ndarray):
+            if isinstance(given, np.ndarray) and not (name == "blend" and given is arguments[-1]):
                 assert given.tobytes() == kept.tobytes(), f"{name} wrote to its arguments"
     print(f"Done {done} runs, {answered} answered, slowest {slowest:.2f} s, {digest.hexdigest()}")
 

@@ -102,12 +102,31 @@ def _compose(rng: Rng) -> Arguments:
     else:
         vertices = _numbers(rng, (int(rng.integers(20)), 3), scale)
         triangles = _corners(rng, len(vertices), 40)
+    faces = np.concatenate([triangles, _neighbours(rng, triangles)], axis=1)
     guard = rng.choice([0, 0.5, 1], len(vertices)).astype(np.float32)
     if rng.random() < 0.1:
         guard = _numbers(rng, (len(vertices),), 2)
     step = step if rng.random() < 0.98 else int(rng.choice([-1, 0, 3, 1 << 30]))
     rounds = int(rng.integers(9)) if rng.random() < 0.98 else int(rng.choice([-1, 9, 1 << 30]))
-    return vertices, np.ascontiguousarray(triangles), guard, hair, step, rounds
+    return vertices, np.ascontiguousarray(faces, np.int32), guard, hair, step, rounds
+
+
+def _neighbours(rng: Rng, triangles: Array) -> Array:
+    """The triangles beyond each edge, -1 where there is none; sometimes any, rarely impossible."""
+    if len(triangles) and rng.random() < 0.2:
+        return np.asarray(rng.integers(-1, len(triangles), triangles.shape))
+    edges = {}
+    for number, corners in enumerate(triangles.tolist()):
+        for k in range(3):
+            edges[corners[k], corners[(k + 1) % 3]] = number
+    rows = [
+        [edges.get((corners[(k + 1) % 3], corners[k]), -1) for k in range(3)]
+        for corners in triangles.tolist()
+    ]
+    found = np.array(rows, np.int64).reshape(-1, 3)
+    if found.size and rng.random() < 0.05:
+        found.flat[rng.integers(found.size)] = rng.choice([len(triangles), -2, 1 << 30])
+    return found
 
 
 def _side(rng: Rng, most: int = 4096) -> int:
@@ -134,30 +153,69 @@ def _trace(rng: Rng) -> Arguments:
     return _shares(rng, count), _shares(rng, count), weights, triangles, _side(rng)
 
 
-def _blend(rng: Rng) -> Arguments:
-    cells = int(rng.integers(1, 9))
-    nodes = cells * int(rng.integers(1, 9))
-    side = nodes * int(rng.integers(1, 5))
-    if rng.random() < 0.1:
-        cells, nodes, side = (int(rng.integers(0, 70)) for _ in range(3))
-    elif rng.random() < 0.01:
-        side = _side(rng)
-    trace = _numbers(rng, (nodes, nodes, 3), float(rng.choice([1, 4])))
-    plan = rng.uniform(0, 1, (cells, cells, 8)).astype(np.float32)
-    plan[..., [0, 1, 2, 4, 5, 6]] *= 255
-    if rng.random() < 0.2 and plan.size:
-        plan.flat[rng.integers(plan.size)] = rng.choice([255, 256, -1, 0, *ABSURD])
+def _photo(rng: Rng) -> Array:
     shape = tuple(rng.integers(2 if rng.random() < 0.1 else 3, 50, 2).tolist())
     if rng.random() < 0.01:
         shape = (3, int(rng.choice([4096, 4097])))
-    return trace, plan, rng.integers(0, 256, (*shape, 3)).astype(np.uint8), side
+    return rng.integers(0, 256, (*shape, 3)).astype(np.uint8)
+
+
+def _nodes(rng: Rng, cells: int) -> int:
+    """A multiple of the cells, rarely any number."""
+    return int(rng.integers(70)) if rng.random() < 0.05 else cells * int(rng.integers(1, 9))
+
+
+def _gather(rng: Rng) -> Arguments:
+    cells = int(rng.integers(1, 9)) if rng.random() < 0.95 else int(rng.choice([-1, 0, 1 << 30]))
+    nodes = _nodes(rng, max(cells, 1) % 64)
+    return _numbers(rng, (nodes, nodes, 3), float(rng.choice([1, 4]))), _photo(rng), cells
+
+
+def _blend(rng: Rng) -> Arguments:
+    cells = int(rng.integers(1, 9))
+    nodes = _nodes(rng, cells)
+    side = nodes * int(rng.integers(1, 5)) if rng.random() < 0.95 else int(rng.integers(70))
+    trace = _numbers(rng, (nodes, nodes, 3), float(rng.choice([1, 4])))
+    plan = rng.uniform(0, 1, (cells, cells, 5)).astype(np.float32)
+    plan[..., :3] *= 255
+    if rng.random() < 0.2 and plan.size:
+        plan.flat[rng.integers(plan.size)] = rng.choice([255, 256, -1, 0, *ABSURD])
+    return trace, plan, _photo(rng), rng.integers(0, 256, (side, side, 3)).astype(np.uint8)
+
+
+def _seen(rng: Rng) -> Arguments:
+    side, count = int(rng.integers(1, 24)), int(rng.integers(60))
+    maps = [_numbers(rng, (side, side), float(rng.choice([side, 1e5]))) for _ in range(3)]
+    for one in maps:
+        one[rng.random(one.shape) < 0.2] = math.inf
+    if rng.random() < 0.03:
+        maps[int(rng.integers(3))] = np.zeros((int(rng.integers(3)), side), np.float32)
+    vertices = _numbers(rng, (count, 3), float(rng.choice([side, 4 * side, 1 << 20])))
+    normals = _numbers(rng, (count, 3), 1)
+    return vertices, normals, *maps, _numbers(rng, (int(rng.integers(6)), 3), 10)
+
+
+def _lay_out(rng: Rng) -> Arguments:
+    known, count = int(rng.integers(30)), int(rng.integers(60))
+    corners = _numbers(rng, (known, 3, 2), float(rng.choice([1, 4, 1e-3])))
+    source = rng.integers(-2, max(known, 1), count).astype(np.int32)
+    if count and rng.random() < 0.05:
+        source[rng.integers(count)] = rng.choice([known, -(1 << 31), (1 << 31) - 1])
+    weights = _numbers(rng, (count, 2), float(rng.choice([1, 4])))
+    strip, share = (float(v) for v in rng.uniform(0, 1, 2))
+    if rng.random() < 0.1:
+        strip, share = (float(v) for v in rng.choice([*ABSURD, 0.0, 1.0, -1.0], 2))
+    return corners, source, weights, _corners(rng, count, 90, np.uint32), strip, share
 
 
 CALLS: Final[dict[str, Callable[[Rng], Arguments]]] = {
     "compose": _compose,
     "depth": _depth,
+    "seen": _seen,
     "trace": _trace,
+    "gather": _gather,
     "blend": _blend,
+    "lay_out": _lay_out,
 }
 """The functions of the kernel, and what makes arguments for each."""
 
@@ -196,23 +254,56 @@ def draw_call(rng: Rng) -> tuple[str, Arguments]:
     return name, tuple(arguments)
 
 
+def results(name: str, arguments: Arguments, result: Any) -> tuple[bytes, ...]:
+    """What a call returned or wrote, as bytes."""
+    if name == "blend":
+        return (arguments[3].tobytes(),)
+    parts = result if isinstance(result, tuple) else (result,)
+    return tuple(repr(part).encode() if isinstance(part, int) else bytes(part) for part in parts)
+
+
 def check(name: str, arguments: Arguments, result: Any) -> None:
     """Check that a result is what the function's documentation says."""
     if name == "compose":
         _check_mesh(arguments, result)
-        return
-    floats = np.frombuffer(result, np.uint8 if name == "blend" else np.float32)
-    side = arguments[-1]
+    elif name == "lay_out":
+        _check_layout(arguments, result)
+    elif name == "blend":
+        assert result is None
+    else:
+        _check_floats(name, arguments, np.frombuffer(result, np.float32))
+
+
+def _check_floats(name: str, arguments: Arguments, floats: Array) -> None:
     if name == "depth":
-        assert len(floats) == side * side
+        assert len(floats) == arguments[-1] ** 2
         assert not np.isnan(floats).any()
-        return
-    assert len(floats) == 3 * side * side
-    if name == "trace":
+    elif name == "seen":
+        assert len(floats) == len(arguments[0])
+        if all(np.isfinite(arguments[k]).all() for k in (1, 5)):
+            assert not ((floats < 0) | (floats > 1)).any()
+    elif name == "trace":
+        assert len(floats) == 3 * arguments[-1] ** 2
         assert np.isfinite(floats).all()
-        weights = floats.reshape(-1, 3)[:, 2]
+        weights = floats[2::3]
         assert weights.min() >= 0
         assert weights.max() <= 1 + 1e-6  # An interpolated 1 is rounded.
+    else:
+        assert len(floats) == 4 * arguments[-1] ** 2
+        assert np.isfinite(floats).all()
+
+
+def _check_layout(arguments: Arguments, result: Any) -> None:
+    places, source, triangles, in_hair, _ = result
+    count = len(source) // 4
+    assert len(places) == 8 * count
+    assert len(triangles) == 12 * len(arguments[3])
+    assert 0 <= in_hair <= count
+    numbers, owners = np.frombuffer(triangles, np.uint32), np.frombuffer(source, np.uint32)
+    assert not len(numbers) or int(numbers.max()) < count
+    assert not count or int(owners.max()) < len(arguments[1])
+    assert (owners[numbers].reshape(-1, 3) == arguments[3]).all()
+    assert np.isfinite(np.frombuffer(places, np.float32)).all()
 
 
 def _check_mesh(arguments: Arguments, result: Any) -> None:
