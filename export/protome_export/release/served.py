@@ -7,13 +7,15 @@ import copy
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.spatial import ConvexHull
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from protome.geometry import HAIR_SHAPE
-from protome_export.training.geometry import CROP, FINDER_CORNER
+from protome_export.training.geometry import CROP, FINDER_CORNER, LEAST, NEAREST
 from protome_export.training.hair.network import HairNet
 from protome_export.training.joined import JoinedNet
+from protome_export.training.network import Output
 
 from .calibration import Calibration, Network
 
@@ -52,12 +54,13 @@ class ServedNet(nn.Module):
         served: (68,) vertices returned as landmarks.
         calibration: what was measured of it.
         hair: the hair network, over the trunk of ``net``; None: no hair.
-        half: compute convolutions in FP16. Pose and vertices stay FP32, because FP16 resolves only
-            0.125 px at the far side of the crop.
     """
 
     served: Tensor
     corner: Tensor
+    mean: Tensor
+    modes: Tensor
+    hull: Tensor
 
     def __init__(
         self,
@@ -65,44 +68,42 @@ class ServedNet(nn.Module):
         served: NDArray[np.int32],
         calibration: Calibration,
         hair: HairNet | None = None,
-        half: bool = False,
     ) -> None:
         super().__init__()
         self.register_buffer("served", torch.from_numpy(served.astype(np.int64)))
         self.register_buffer("corner", torch.tensor([*map(float, FINDER_CORNER), 0.0]))
-        own: Network
         # Together, so that they go on sharing the trunk.
+        own: Network
         own, volume = copy.deepcopy((net, hair))
-        own.float().eval()
+        self.net: Network = own.float().eval()
         fold_batch_norm(own)
-        parts = [own.finder, own.reader] if isinstance(own, JoinedNet) else [own]
-        dtype = torch.float16 if half else torch.float32
-        for part in parts:
-            part.amp, part.dtype = False, dtype
-            for convolutions in (part.trunk, part.landmarks.mix, part.landmarks.maps):
-                convolutions.to(dtype)
+        head = own.reader if isinstance(own, JoinedNet) else own
+        head.amp = False
+        self.hair = volume
         if volume is not None:
             fold_batch_norm(volume.float().eval())
-            volume.dtype = dtype
-            for child in volume.children():  # its buffers stay FP32
-                child.to(dtype)
-        self.net: Network = own
-        self.hair = volume
         self.calibration = calibration
         if isinstance(own, JoinedNet) and calibration.offsets is not None:
             own.offsets.copy_(torch.from_numpy(calibration.offsets))
+        # Axis by axis: adding to (n, N, 3) is slow, three numbers at a time.
+        mean, modes = head.mean, head.modes
+        self.register_buffer("mean", mean.T.reshape(-1))
+        by_axis = modes.view(len(modes), -1, 3).transpose(1, 2)
+        self.register_buffer("modes", by_axis.reshape(len(modes), -1))
+        # The nearest point of a head in any pose is one of its convex hull.
+        corners = ConvexHull(mean.numpy().astype(np.float64)).vertices
+        self.register_buffer("hull", mean[torch.from_numpy(corners).long()].T.contiguous())
 
     def forward(self, crops: Tensor) -> tuple[Tensor, ...]:
         pixels = crops.permute(0, 3, 1, 2).float() * (1 / 255)
         left, top = FINDER_CORNER
         out = self.net(pixels[:, :, top : top + CROP, left : left + CROP])
-        vertices, origin = self.net.placed(out)
-        vertices, origin = vertices + self.corner, origin + self.corner + out.translation
+        scaled = out.rotation * out.scale[:, None, None]
+        vertices, origin = self._placed(out, scaled)
         # Vertices of the posed head instead of the heatmaps' points: they follow the face's shape.
         landmarks = vertices[:, self.served]
         if isinstance(self.net, JoinedNet):
             landmarks = landmarks + self.net.annotated(out)
-        scaled = out.rotation * out.scale[:, None, None]
         forward = scaled * torch.tensor([1.0, -1.0, -1.0])  # canonical axes to the head's own
         pose = torch.cat([forward, origin[:, :, None]], 2)
         if self.hair is None:
@@ -113,3 +114,15 @@ class ServedNet(nn.Module):
         c = self.calibration
         error = (out.width * c.factor + c.constant).clamp(min=0.5)
         return vertices, hair, landmarks, pose, error
+
+    def _placed(self, out: Output, scaled: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute `GuidedNet.placed` in the whole crop, and the place (n, 3) of the landmarks'
+        mean there."""
+        own = torch.addmm(self.mean, out.coefficients, self.modes).view(
+            -1, 3, self.net.vertex_count
+        )
+        turned = scaled @ own
+        front = (scaled[:, 2:] @ self.hull).amin(2)
+        z = torch.maximum(NEAREST - front, LEAST - turned[:, 2:].amin(2))
+        origin = torch.cat([out.translation[:, :2], z], 1) + self.corner
+        return (turned + origin[:, :, None]).transpose(1, 2), origin

@@ -160,7 +160,9 @@ class FaceMesh(nn.Module):
                         pad = kernel.shape[-1] // 2
                 v = fn.conv2d(v, kernel, getattr(self, f"b{index}"), stride, pad, 1, groups)
             elif kind == "prelu":
-                v = fn.prelu(v, getattr(self, f"a{index}").to(v.dtype))
+                # In two linear parts: ONNX Runtime's PRelu takes far longer on a CPU.
+                slope = getattr(self, f"a{index}")[:, None, None]
+                v = fn.relu(v) * (1 - slope) + v * slope
             elif kind == "add":
                 v = v + values[more[0]]
             elif kind == "pool":

@@ -57,12 +57,13 @@ class JoinedNet(nn.Module):
 
     def forward(self, crops: Tensor) -> Output:
         window = around(*self.finder.find(crops), self.size)
-        maps, points, presence = self.mesh(window.cut(crops).to(self.reader.dtype))
+        maps, points, presence = self.mesh(window.cut(crops))
         assert isinstance(self.reader.trunk, FaceMeshTrunk)
         own = self.reader.read(*self.reader.trunk.decode(maps))
+        rotation, scale = window.rotated(own.rotation), own.scale * window.zoom
         landmarks = window.to_crop(own.landmarks)
-        second = window.to_crop(points.float()[:, self.points])
-        landmarks = self._heard(landmarks, second, presence.float())
+        second = window.to_crop(points[:, self.points])
+        landmarks = self._heard(landmarks, rotation, scale, second, presence)
         width = own.width * window.zoom[:, None]
         pose = self.reader.pose(landmarks, own.coefficients, width)
         return Output(landmarks, *pose, own.coefficients, width)
@@ -70,13 +71,14 @@ class JoinedNet(nn.Module):
     def second_opinion(self, crops: Tensor) -> tuple[Tensor, Tensor]:
         """Return Face Mesh's own landmarks (B, 68, 3), crop px, and presence score (B,)."""
         window = around(*self.finder.find(crops), self.size)
-        _, points, presence = self.mesh(window.cut(crops).to(self.reader.dtype))
-        return window.to_crop(points.float()[:, self.points]), presence.float()
+        _, points, presence = self.mesh(window.cut(crops))
+        return window.to_crop(points[:, self.points]), presence
 
-    def _heard(self, landmarks: Tensor, second: Tensor, presence: Tensor) -> Tensor:
-        """Move landmarks (B, 68, 3), crop px, towards those of Face Mesh, from which the offsets
-        are taken and whose depth gets our mean."""
-        rotation, scale, _ = umeyama(landmarks, self.reader.canonical68)
+    def _heard(
+        self, landmarks: Tensor, rotation: Tensor, scale: Tensor, second: Tensor, presence: Tensor
+    ) -> Tensor:
+        """Move landmarks (B, 68, 3), crop px, of the mean head in this pose towards those of Face
+        Mesh, from which the offsets are taken and whose depth gets our mean."""
         second = second - scale[:, None, None] * (self.offsets @ rotation.transpose(1, 2))
         depth = landmarks[..., 2].mean(1, keepdim=True) - second[..., 2].mean(1, keepdim=True)
         second = torch.cat([second[..., :2], second[..., 2:] + depth[..., None]], -1)

@@ -25,6 +25,19 @@ _HALF = CROP / 2  # landmarks inside the network are px / 96 from the crop's cen
 
 
 @dataclass
+class Reading:
+    """What the heads say of a picture: landmarks (B, 68, 3) px, z about their mean; rotation
+    (B, 3, 3) and scale (B,) px per cm of the mean head's pose; coefficients (B, K) of the shape
+    space; width (B, 68) px: standard deviation of the heat."""
+
+    landmarks: Tensor
+    rotation: Tensor
+    scale: Tensor
+    coefficients: Tensor
+    width: Tensor
+
+
+@dataclass
 class Output:
     """landmarks (B, 68, 3) crop px, z about their mean; pose R (B, 3, 3), s (B,), t (B, 3);
     coefficients (B, K) of the shape space; width (B, 68) px: standard deviation of the heat."""
@@ -67,17 +80,17 @@ class LandmarkHead(nn.Module):
         out: Tensor = self.maps(self.mix(features))
         return out
 
-    def width(self, heat: Tensor, xy: Tensor) -> Tensor:
-        """-> (B, 68) standard deviation of heat (B, 68, 24*24) about xy (B, 68, 2); px / 96."""
-        second = heat @ (self.gx.square() + self.gy.square())
-        return (second - xy.square().sum(-1)).clamp(min=1e-6).sqrt()
-
-    def read(self, maps: Tensor) -> tuple[Tensor, Tensor]:
-        """-> landmarks (B, 68, 3) in px / 96 from the centre, heat (B, 68, 24*24); float32."""
+    def read(self, maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """-> landmarks (B, 68, 3) in px / 96 from the centre, heat (B, 68, 24*24) and its standard
+        deviation about them (B, 68), px / 96; float32."""
         maps = maps.float().flatten(2)
         heat = fn.softmax(maps[:, :68] + self.bias, -1)
-        z = (heat * maps[:, 68:]).sum(-1)
-        return torch.stack([heat @ self.gx, heat @ self.gy, z], -1), heat
+        z = (heat * maps[:, 68:]).sum(-1, keepdim=True)
+        moments = torch.stack([self.gx, self.gy, self.gx.square() + self.gy.square()], -1)
+        found = heat @ moments
+        xy, second = found[..., :2], found[..., 2]
+        width = (second - xy.square().sum(-1)).clamp(min=1e-6).sqrt()
+        return torch.cat([xy, z], -1), heat, width
 
 
 class ShapeHead(nn.Module):
@@ -123,7 +136,6 @@ class GuidedNet(nn.Module):
     ) -> None:
         super().__init__()
         self.amp = amp  # bfloat16 in the convolutions; geometry stays float32
-        self.dtype = torch.float32  # of the convolutions without it
         canonical = torch.from_numpy(space.canonical68)
         self.trunk: Trunk | FaceMeshTrunk
         scale, drop = 6.2, 0.07
@@ -142,26 +154,26 @@ class GuidedNet(nn.Module):
         self.register_buffer("modes68", modes68, persistent=False)
 
     def forward(self, crops: Tensor) -> Output:
-        if self.amp:
-            with torch.autocast(crops.device.type, torch.bfloat16):
-                return self.read(*self.trunk(crops))
-        return self.read(*self.trunk(crops.to(self.dtype)))
+        with torch.autocast(crops.device.type, torch.bfloat16, enabled=self.amp):
+            own = self.read(*self.trunk(crops))
+        with torch.autocast(crops.device.type, enabled=False):
+            pose = self.pose(own.landmarks, own.coefficients, own.width)
+        return Output(own.landmarks, *pose, own.coefficients, own.width)
 
     def find(self, crops: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return landmarks (B, 68, 3) px, rotation (B, 3, 3) and scale (B,) px per cm of the mean
         head's pose."""
-        features, _ = self.trunk(crops.to(self.dtype))
-        raw, _ = self.landmarks.read(self.landmarks(features))
-        landmarks = self._in_crop(raw)
+        features, _ = self.trunk(crops)
+        landmarks = self._in_crop(self.landmarks.read(self.landmarks(features))[0])
         rotation, scale, _ = umeyama(landmarks, self.canonical68)
         return landmarks, rotation, scale
 
     def _in_crop(self, raw: Tensor) -> Tensor:
         return raw * _HALF + torch.tensor([_HALF, _HALF, 0.0], device=raw.device)
 
-    def read(self, features: Tensor, code: Tensor) -> Output:
+    def read(self, features: Tensor, code: Tensor) -> Reading:
         """Apply the heads to a trunk's features (B, C, 24, 24) and code (B, Q)."""
-        raw, heat = self.landmarks.read(self.landmarks(features))
+        raw, heat, width = self.landmarks.read(self.landmarks(features))
         # Geometry is float32 whatever the convolutions are.
         with torch.autocast(raw.device.type, enabled=False):
             features, code = features.float(), code.float()
@@ -170,9 +182,7 @@ class GuidedNet(nn.Module):
             canonical = ((landmarks - t[:, None]) @ r) / s[:, None, None]
             local = heat @ features.flatten(2).transpose(1, 2)
             coefficients = self.shape(code, local, canonical - self.canonical68)
-            width = self.landmarks.width(heat, raw[..., :2]) * _HALF
-            pose = self.pose(landmarks, coefficients, width)
-        return Output(landmarks, *pose, coefficients, width)
+            return Reading(landmarks, r, s, coefficients, width * _HALF)
 
     def pose(
         self, landmarks: Tensor, coefficients: Tensor, width: Tensor

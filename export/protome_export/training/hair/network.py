@@ -42,8 +42,7 @@ class HairNet(nn.Module):
         mesh: the trunk; not trained, and not part of this module's state.
     """
 
-    x: Tensor
-    y: Tensor
+    place: Tensor
     z: Tensor
     centre: Tensor
     radii: Tensor
@@ -51,7 +50,6 @@ class HairNet(nn.Module):
     def __init__(self, mesh: FaceMesh) -> None:
         super().__init__()
         self._trunk = [mesh]  # in a list: not a child, whose weights would be saved
-        self.dtype = torch.float32  # of the convolutions
         m0, m1, m2, m3 = WIDTHS
         extra = 5
         self.squeeze = conv(m3, 24, 1)
@@ -69,8 +67,9 @@ class HairNet(nn.Module):
         assert self.out.bias is not None
         nn.init.zeros_(self.out.bias)
         at = (torch.arange(COLUMNS) + 0.5) * CELL
-        self.register_buffer("x", at[None, None, :], persistent=False)
-        self.register_buffer("y", at[None, :, None], persistent=False)
+        y, x = torch.meshgrid(at, at, indexing="ij")
+        place = torch.stack([x, y, torch.ones_like(x)]).flatten(1)
+        self.register_buffer("place", place, persistent=False)
         z = (torch.arange(SLICES) + 0.5) * CELL
         self.register_buffer("z", z[None, :, None, None], persistent=False)
         self.register_buffer("centre", torch.tensor(_CENTRE), persistent=False)
@@ -84,18 +83,17 @@ class HairNet(nn.Module):
             rotation: (B, 3, 3), scale (B,) px per cm, origin (B, 3) px: the pose, from the
                 canonical frame to the crop frame.
         """
-        maps = self._trunk[0].maps(crops.to(self.dtype))
-        return self.decode(maps, rotation, scale, origin)
+        return self.decode(self._trunk[0].maps(crops), rotation, scale, origin)
 
     def decode(self, maps: list[Tensor], rotation: Tensor, scale: Tensor, origin: Tensor) -> Tensor:
         """Compute the same from the trunk's maps."""
         middle, half = self._skull(rotation, scale, origin)
         f0, f1, f2, f3 = self._thinned(maps)
-        guide = self._guide(middle, half, origin).to(f0.dtype)
+        guide = self._guide(middle, half, origin)
         g1, g2 = fn.avg_pool2d(guide, 2), fn.avg_pool2d(guide, 4)
         size = (scale * (1 / PIXELS_PER_CM)).log()[:, None]
         place = origin[:, :2] * (1 / _HALF) - 1
-        pose = torch.cat([rotation.flatten(1), size, place], 1).to(f0.dtype)
+        pose = torch.cat([rotation.flatten(1), size, place], 1)
         code = torch.cat([self.squeeze(f3).flatten(1), pose], 1)
         whole = self.spread(fn.relu(self.code(code)))[:, :, None, None]
         near = fn.interpolate(self.k3(f3), size=(13, 13), mode="bilinear", align_corners=False)
@@ -104,7 +102,7 @@ class HairNet(nn.Module):
         h = self.d1(fn.relu(h + self.k1(torch.cat([f1, g1], 1))))
         h = fn.interpolate(self.u1(h), scale_factor=2.0, mode="nearest")
         h = self.d0(fn.relu(h + self.k0(torch.cat([f0, guide], 1))))
-        out = self.out(h).float()
+        out: Tensor = self.out(h)
         half = half + 4 * (out[:, SLICES] + out[:, SLICES + 1])
         middle = middle + 4 * (out[:, SLICES + 1] - out[:, SLICES])
         away = ((self.z - middle[:, None]).square() + _ROUND**2).sqrt()
@@ -125,27 +123,24 @@ class HairNet(nn.Module):
         """Return middle and half of the way through the ellipsoid, (B, 52, 52) px; beside it half
         is negative."""
         inverse = rotation.transpose(1, 2) / (self.radii[:, None] * scale[:, None, None])
-        along = inverse[:, :, 2]  # of a px of z, in radii
-        x, y = self.x - origin[:, 0, None, None], self.y - origin[:, 1, None, None]
-        i, j, k = (
-            inverse[:, n, 0, None, None] * x
-            + inverse[:, n, 1, None, None] * y
-            - self.centre[n] / self.radii[n]
-            for n in range(3)
-        )
-        a = along.square().sum(1)[:, None, None]
-        b = along[:, 0, None, None] * i + along[:, 1, None, None] * j + along[:, 2, None, None] * k
-        c = i.square() + j.square() + k.square() - 1
+        # Where the columns enter the unit sphere's frame, and their direction there.
+        start = -inverse[:, :, :2] @ origin[:, :2, None] - (self.centre / self.radii)[:, None]
+        at = torch.cat([inverse[:, :, :2], start], 2) @ self.place
+        along = inverse[:, :, 2:]
+        a = along.square().sum(1, keepdim=True)
+        b = along.transpose(1, 2) @ at
+        c = at.square().sum(1, keepdim=True) - 1
         inside = (b.square() - a * c) / a.square()
         half = inside.clamp(min=0).sqrt() - (-inside).clamp(min=0, max=2e4).sqrt()
-        return origin[:, 2, None, None] - b / a, half
+        middle = origin[:, 2:, None] - b / a
+        return middle.view(-1, COLUMNS, COLUMNS), half.view(-1, COLUMNS, COLUMNS)
 
     def _guide(self, middle: Tensor, half: Tensor, origin: Tensor) -> Tensor:
         """Return (B, 5, 52, 52): what tells each column where it lies on the posed skull."""
-        x = (self.x - origin[:, 0, None, None]) * (1 / _HALF)
-        y = (self.y - origin[:, 1, None, None]) * (1 / _HALF)
+        xy = (self.place[:2] - origin[:, :2, None]) * (1 / _HALF)
         front, back = (middle - half) * (1 / 80) - 1, (middle + half) * (1 / 80) - 1
-        return torch.stack([x.expand_as(half), y.expand_as(half), front, back, half * (1 / 60)], 1)
+        skull = torch.stack([front, back, half * (1 / 60)], 1)
+        return torch.cat([xy.view(-1, 2, COLUMNS, COLUMNS), skull], 1)
 
 
 def _smoothed(logits: Tensor) -> Tensor:
