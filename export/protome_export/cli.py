@@ -18,7 +18,7 @@ def _generate(args: argparse.Namespace) -> None:
 
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    synthesizer = Synthesizer.load(args.head, args.data, args.device, args.group)
+    synthesizer = Synthesizer.load(args.head, args.data, args.device, args.group, args.covered)
     there, began = 0, time.time()
     for start in range(0, args.count, args.shard):
         if (args.out / "STOP").exists():
@@ -43,7 +43,7 @@ def _preview(args: argparse.Namespace) -> None:
     from .evaluation.sheets import contact_sheet
     from .render.sample import Synthesizer
 
-    synthesizer = Synthesizer.load(args.head, args.data, args.device, args.group)
+    synthesizer = Synthesizer.load(args.head, args.data, args.device, args.group, args.covered)
     contact_sheet(synthesizer, args.seed, args.count, args.out)
 
 
@@ -84,6 +84,18 @@ def _train_hair(args: argparse.Namespace) -> None:
     trainer = HairTrainer(load_config(args.config), ShapeSpace.load(args.space))
     signal.signal(signal.SIGTERM, lambda *_: trainer.stop())
     print(trainer.run())
+
+
+def _train_covered(args: argparse.Namespace) -> None:
+    import signal
+
+    from .training.config import load_config
+    from .training.cover.trainer import CoverTrainer
+    from .training.shape_space import ShapeSpace
+
+    trainer = CoverTrainer(load_config(args.config), ShapeSpace.load(args.space))
+    signal.signal(signal.SIGTERM, lambda *_: trainer.stop())
+    print(*trainer.run(), sep="\n")
 
 
 def _blend(args: argparse.Namespace) -> None:
@@ -200,6 +212,7 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu", help="where to render: cpu, cuda")
     parser.add_argument("--group", choices=GROUPS, help="people of this group only")
+    parser.add_argument("--covered", action="store_true", help="cover two of three faces")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -241,6 +254,11 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("config", type=Path)
     p.add_argument("--space", type=Path, required=True, help="space.npz of the reader")
     p.set_defaults(command=_train_hair)
+
+    p = commands.add_parser("train-covered", help="train the cover network of a config")
+    p.add_argument("config", type=Path)
+    p.add_argument("--space", type=Path, required=True, help="space.npz of the reader")
+    p.set_defaults(command=_train_covered)
 
     p = commands.add_parser("blend", help="weights between a run and what it started from")
     p.add_argument("run", type=Path)

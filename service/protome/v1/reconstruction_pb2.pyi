@@ -246,6 +246,10 @@ class _ConcernEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Concern.Value
     """The face is blurred."""
     CONCERN_LOW_CONFIDENCE: _Concern.ValueType  # 5
     """FaceSummary.confidence is below 0.5."""
+    CONCERN_COVERED: _Concern.ValueType  # 6
+    """A mask, dark glasses, a hand or something else hides part of eyes, nose or mouth, so that part
+    of the mesh is a guess. Hair, beards and clear glasses do not count.
+    """
 
 class Concern(_Concern, metaclass=_ConcernEnumTypeWrapper):
     """Reason to distrust the mesh of a face."""
@@ -262,6 +266,10 @@ CONCERN_BLURRED: Concern.ValueType  # 4
 """The face is blurred."""
 CONCERN_LOW_CONFIDENCE: Concern.ValueType  # 5
 """FaceSummary.confidence is below 0.5."""
+CONCERN_COVERED: Concern.ValueType  # 6
+"""A mask, dark glasses, a hand or something else hides part of eyes, nose or mouth, so that part
+of the mesh is a guess. Hair, beards and clear glasses do not count.
+"""
 Global___Concern: _TypeAlias = Concern  # noqa: Y015
 
 @_typing.final
