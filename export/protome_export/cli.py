@@ -132,6 +132,14 @@ def _evaluate(args: argparse.Namespace) -> None:
     write_report(args.out, faces, synthetic, confidence, not args.no_sheets, groups)
 
 
+def _evaluate_covers(args: argparse.Namespace) -> None:
+    from .evaluation.covers import cover_table, evaluate_covers
+    from .evaluation.service import Served
+
+    served = Served(args.model)
+    print(cover_table([row for folder in args.photos for row in evaluate_covers(served, folder)]))
+
+
 def _show(args: argparse.Namespace) -> None:
     from protome_export.render.drawing.images import write_image
 
@@ -286,6 +294,11 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("--no-sheets", action="store_true", help="no pictures of people written")
     p.add_argument("out", type=Path)
     p.set_defaults(command=_evaluate)
+
+    p = commands.add_parser("evaluate-covers", help="covered faces: drawn on photos, and not")
+    p.add_argument("model", type=Path, help="folder with model.onnx and model.json")
+    p.add_argument("photos", type=Path, nargs="+", help="folders of pictures")
+    p.set_defaults(command=_evaluate_covers)
 
     p = commands.add_parser("show", help="contact sheet of a model on a folder of pictures")
     p.add_argument("model", type=Path, help="folder with model.onnx and model.json")

@@ -11,8 +11,10 @@ from .suggest import did_you_mean
 
 
 def short_name(enum: Any, value: int) -> str:
-    """Return the short name of a value of a protobuf enum, such as ``pb.DetailLevel``; the number of
-    one that only newer servers know."""
+    """Return the short name of a value of a protobuf enum, such as ``pb.DetailLevel``.
+
+    A value that only newer servers know is its number.
+    """
     if value not in enum.values():
         return str(value)
     name: str = enum.Name(value)

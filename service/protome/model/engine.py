@@ -34,7 +34,8 @@ class Prediction:
         landmarks: (68, 3) float32 in crop coordinates, or None.
         pose: (3, 4) float32 from the head's own frame to crop coordinates, or None.
         landmark_error: (68,) float32 expected error of each landmark, crop pixels, or None.
-        covered: (3,) float32 shares of eyes, nose, and mouth with chin that something hides, or None.
+        covered: (3,) float32 shares of eyes, nose, and mouth with chin that something hides, or
+            None.
         sound: whether all that it says are numbers that can be meant: finite, no axis of length 0,
             no negative error.
     """

@@ -34,6 +34,7 @@ def judged(**changes: object) -> list[Concern]:
         "landmarks": landmarks(),
         "pose": POSE,
         "confidence": 0.9,
+        "covered": False,
     }
     return concerns(**{**facts, **changes})  # type: ignore[arg-type]
 
@@ -53,6 +54,7 @@ def test_a_good_face_raises_no_concern() -> None:
         ({"frame": Frame(0, 0, 120, CROP_SIDE)}, Concern.CUT_BY_BORDER),
         ({"blur": 0.81}, Concern.BLURRED),
         ({"confidence": 0.3}, Concern.LOW_CONFIDENCE),
+        ({"covered": True}, Concern.COVERED),
     ],
 )
 def test_each_concern(changes: dict[str, object], concern: Concern) -> None:

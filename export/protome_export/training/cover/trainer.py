@@ -75,9 +75,7 @@ def shares_of(
     return np.concatenate(true), np.concatenate(found)
 
 
-def score(
-    true: NDArray[np.float32], found: NDArray[np.float32], threshold: float
-) -> CoverScore:
+def score(true: NDArray[np.float32], found: NDArray[np.float32], threshold: float) -> CoverScore:
     """Score predictions (n,) of the hidden share of inner faces against the truth (n,)."""
     over = found > threshold
     error = float(np.abs(true - found).mean())
