@@ -50,9 +50,10 @@ def cover_photo(
 ) -> tuple[U8, float]:
     """Cover the face of a photo (h, w, 3) RGB by one of `KINDS`; return it and `hidden_share`."""
     shown, alpha = KINDS[kind](photo, points, scale, rng)
-    alpha = cv2.GaussianBlur(alpha.astype(np.float32), (0, 0), max(0.04 * scale, 0.5))[..., None]
-    out = photo * (1 - alpha) + shown * alpha
-    return out.clip(0, 255).astype(np.uint8), hidden_share(alpha[..., 0], points, scale)
+    soft = cv2.GaussianBlur(alpha.astype(np.float32), (0, 0), max(0.04 * scale, 0.5))
+    cover = np.asarray(soft, np.float32)
+    out = photo * (1 - cover[..., None]) + shown * cover[..., None]
+    return out.clip(0, 255).astype(np.uint8), hidden_share(cover, points, scale)
 
 
 def _filled(photo: U8, outline: Floats) -> Floats:
@@ -69,7 +70,7 @@ def _light(photo: U8, points: Floats) -> float:
     return float(near.mean() / 255) if near.size else 0.5
 
 
-def _shaded(photo: U8, colour: Floats, points: Floats, rng: np.random.Generator) -> Floats:
+def _shaded(photo: U8, colour: np.ndarray, points: Floats, rng: np.random.Generator) -> Floats:
     """Return a sheet of a colour in the light of the face, darker to one side, with grain."""
     height, width = photo.shape[:2]
     left, right = points[:, 0].min(), points[:, 0].max()
@@ -179,8 +180,8 @@ def _scarf(
                         start + along * half + down * 14 * scale,
                         start - along * half + down * 14 * scale])  # fmt: skip
     noise = rng.normal(0, 1, photo.shape[:2]).astype(np.float32)
-    noise = cv2.GaussianBlur(noise, (0, 0), 0.5 * scale)
-    some = (noise > noise.mean())[..., None]
+    blobs = np.asarray(cv2.GaussianBlur(noise, (0, 0), 0.5 * scale))
+    some = (blobs > blobs.mean())[..., None]
     first, second = (_shaded(photo, rng.uniform(20, 230, 3), points, rng) for _ in range(2))
     return np.where(some, first, second), _filled(photo, outline.astype(np.float32))
 

@@ -150,15 +150,14 @@ class Synthesizer:
             inner = torch.zeros(n, 0, CROP, CROP, device=self.device)
         shares = torch.cat([layer.face[:n, None], hidden[:, None], inner[:n]], 1)
         cells = (fn.avg_pool2d(shares, int(CELL)).clamp(0, 1) * 255).round().to(torch.uint8)
-        # The heads of others come after.
-        rows = zip(
-            images, landmarks, shapes, cameras, skins, hair.cpu().numpy(), skull.cpu().numpy(),
-            cells.cpu().numpy(), strict=False
-        )  # fmt: skip
+        grids = [hair.cpu().numpy(), skull.cpu().numpy(), cells.cpu().numpy()]
         return [
-            Sample(i, c.project(p), s, c, *rest, part[0], part[2:], part[1])
-            for i, p, s, c, *rest, part in rows
-        ]
+            Sample(
+                images[k], cameras[k].project(landmarks[k]), shapes[k], cameras[k], skins[k],
+                grids[0][k], grids[1][k], grids[2][k, 0], grids[2][k, 2:], grids[2][k, 1],
+            )
+            for k in range(n)
+        ]  # fmt: skip
 
     def _looks(self, shapes: list[Shape]) -> Looks | None:
         if not self.wide:

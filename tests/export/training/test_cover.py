@@ -17,7 +17,7 @@ from protome_export.training.cover.dataset import (
     CoverBatch,
     CoverSamples,
     assemble,
-    draw_cover_batch,
+    examples,
 )
 from protome_export.training.cover.network import CELLS, CoverNet
 from protome_export.training.cover.trainer import CoverTrainer, load_cover, score
@@ -49,10 +49,10 @@ def samples(run: Path, shards: Path) -> CoverSamples:
     return out
 
 
-def settings(run: Path, shards: Path, mesh: Path, out: Path) -> Config:
+def settings(shards: Path, mesh: Path, out: Path) -> Config:
     return Config(
         shards=str(shards), holdout=str(shards), out=str(out), facemesh=str(mesh), batch=4,
-        steps=12, warmup=1, learning_rate=3e-3, save_every=100,
+        steps=12, warmup=1, learning_rate=3e-3, fresh=10,
     )  # fmt: skip
 
 
@@ -66,12 +66,11 @@ def test_the_share_of_a_region_is_that_of_its_cells() -> None:
     assert batch.seen[0].tolist() == [True, True, False]
 
 
-def test_the_network_reads_the_same_shares_from_its_cells(mesh: Path) -> None:
-    net = CoverNet(FaceMesh(mesh))
+def test_the_network_reads_the_same_shares_from_its_cells() -> None:
     cells = torch.full((1, 4, CELLS, CELLS), -20.0)
     cells[0, 0, 2, 2:6], cells[0, 1, 5, 5] = 20, 20
     cells[0, 3, 2, 2], cells[0, 3, 5, 5] = 20, 0
-    assert net.shares(cells)[0, :2].tolist() == pytest.approx([0.25, 0.5], abs=0.01)
+    assert CoverNet().shares(cells)[0, :2].tolist() == pytest.approx([0.25, 0.5], abs=0.01)
 
 
 def test_augmentation_moves_pictures_and_cells_together(samples: CoverSamples) -> None:
@@ -92,13 +91,29 @@ def test_augmentation_moves_pictures_and_cells_together(samples: CoverSamples) -
 
 
 def test_what_training_puts_over_windows_is_in_the_truth(samples: CoverSamples) -> None:
-    c = Config(batch=6, covered=1.0)
-    more = draw_cover_batch(samples, torch.Generator().manual_seed(1), c)
-    none = draw_cover_batch(samples, torch.Generator().manual_seed(1), replace(c, covered=0.0))
+    def drawn(share: float) -> CoverBatch:
+        generator = torch.Generator().manual_seed(1)
+        dice = Dice.thrown(generator, 6, DRAWS)
+        return assemble(samples, list(range(6)), Config(covered=share), dice, generator)
+
+    more, none = drawn(1.0), drawn(0.0)
     assert torch.equal(more.inner, none.inner)
     added = (more.hidden - none.hidden).sum((1, 2))
     assert (added >= 0).all()
     assert (added > 1).sum() >= 3
+
+
+def test_maps_are_those_of_the_windows(samples: CoverSamples, mesh: Path) -> None:
+    trunk = FaceMesh(mesh).eval()
+    found = examples(samples, trunk, Config(), 6, None)
+    batch = assemble(samples, list(range(6)), Config(), None, torch.Generator())
+    with torch.no_grad():
+        wanted = trunk.maps(batch.windows)[1:]
+    maps, truth = found.rows(torch.tensor([4, 1]))
+    for mine, own in zip(maps, wanted, strict=True):
+        assert torch.allclose(mine, own[[4, 1]], atol=0.01, rtol=0.01)
+    assert torch.allclose(truth.shares, batch.shares[[4, 1]], atol=0.01)
+    assert len(examples(samples, trunk, Config(), 10, 3)) == 10  # each in turn, augmented
 
 
 def test_scores() -> None:
@@ -111,34 +126,29 @@ def test_scores() -> None:
 def test_training_brings_the_loss_down_and_keeps_the_weights(
     run: Path, shards: Path, mesh: Path, tmp_path: Path
 ) -> None:
-    config = settings(run, shards, mesh, tmp_path / "cover")
+    config = settings(shards, mesh, tmp_path / "cover")
     trainer = CoverTrainer(config, space_of(run))
-    trainer.samples.refresh()
-
-    def loss() -> float:
-        generator = torch.Generator().manual_seed(5)
-        trainer.kept.clear()
-        trainer.step = 0
-        return float(trainer.losses(generator)[0])
-
-    before = loss()
-    trainer.run()
-    assert loss() < before
-    again = load_cover(tmp_path / "cover", FaceMesh(mesh))
-    windows = draw_cover_batch(trainer.samples, torch.Generator(), config).windows
+    rows = torch.arange(10)
+    before = float(trainer.loss(rows).detach())
+    assert len(trainer.run()) == 4
+    assert float(trainer.loss(rows).detach()) < before
+    again, (maps, _) = load_cover(tmp_path / "cover"), trainer.held.rows(slice(None))
     with torch.no_grad():
-        assert (again(windows) - trainer.ema.eval()(windows)).abs().max() < 0.01  # FP16
+        assert (again(maps) - trainer.ema(maps)).abs().max() < 0.01  # FP16
 
 
 def test_the_command_trains(run: Path, shards: Path, mesh: Path, tmp_path: Path) -> None:
-    config = replace(settings(run, shards, mesh, tmp_path / "cover"), steps=1)
+    config = replace(settings(shards, mesh, tmp_path / "cover"), steps=1)
     dump_config(config, tmp_path / "cover.toml")
     space = str(run / "run" / "space.npz")
     main(["train-covered", str(tmp_path / "cover.toml"), "--space", space])
     assert (tmp_path / "cover" / "checkpoint.pt").exists()
 
 
-def test_shards_without_covers_are_refused(run: Path, mesh: Path, tmp_path: Path) -> None:
-    config = settings(run, run / "shards", mesh, tmp_path)
+@pytest.mark.parametrize("folder", ["shards", "run"])
+def test_shards_without_covers_are_refused(
+    run: Path, mesh: Path, tmp_path: Path, folder: str
+) -> None:
+    config = settings(run / folder, mesh, tmp_path)
     with pytest.raises(FileNotFoundError):
-        CoverTrainer(config, ShapeSpace.load(run / "run" / "space.npz")).run()
+        CoverTrainer(config, ShapeSpace.load(run / "run" / "space.npz"))

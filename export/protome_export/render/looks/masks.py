@@ -126,7 +126,7 @@ class MaskShell:
         return gamma(out * (folds[:, None, :, None] + weave[:, None]))
 
 
-def _outermost(neutral: Floats, azimuth: Floats, height: Floats, axis: float) -> Ints:
+def _outermost(neutral: Floats, azimuth: np.ndarray, height: np.ndarray, axis: float) -> np.ndarray:
     """Return for each node, row by row, the vertex that lies furthest out near it."""
     x, z = neutral[:, 0], neutral[:, 2] - axis
     around, far = np.arctan2(x, z), np.hypot(x, z)

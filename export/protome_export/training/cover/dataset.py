@@ -14,6 +14,7 @@ from protome_export.render.drawing.random_draws import Dice
 from protome_export.render.looks.hair_volume import CELL
 from protome_export.training.config import Config
 from protome_export.training.dataset import covered, degraded, finder_frame
+from protome_export.training.facemesh import FaceMesh
 from protome_export.training.geometry import CROP, FINDER_CORNER, mirrored_landmarks, umeyama
 from protome_export.training.shape_space import ShapeSpace
 from protome_export.training.shards import find_shards, read_covers, read_shard
@@ -22,6 +23,7 @@ from protome_export.training.window import SIDE, around, face_size
 from .network import CELLS
 
 DRAWS = 112  # random numbers a sample may use
+_BATCH = 32
 _LEAST = 0.15  # cells of a region, below which its share is not known
 
 
@@ -69,8 +71,8 @@ class CoverSamples:
                 inner, hidden = read_covers(path)
                 cells = np.concatenate([inner, hidden[:, None]], 1)
                 cells = cells[:, :, top : top + side, left : left + side]
-                arrays = (np.array(images), landmarks, np.ascontiguousarray(cells))
-                self.parts.append(tuple(map(torch.from_numpy, arrays)))
+                marks, grid = torch.from_numpy(landmarks), torch.from_numpy(cells.copy())
+                self.parts.append((torch.from_numpy(np.array(images)), marks, grid))
                 self.seen.add(path)
         return len(self)
 
@@ -113,8 +115,48 @@ def assemble(
     return CoverBatch(windows, inner, hidden)
 
 
-def draw_cover_batch(samples: CoverSamples, generator: torch.Generator, c: Config) -> CoverBatch:
-    """Draw one augmented batch."""
-    dice = Dice.thrown(generator, c.batch, DRAWS)
-    rows = dice.pick(len(samples)).tolist()
-    return assemble(samples, rows, c, dice, generator)
+@dataclass(frozen=True)
+class Examples:
+    """Hold n windows as the network learns from them, in FP16: maps (n, 64, 24, 24),
+    (n, 128, 12, 12) and (n, 128, 6, 6); inner (n, 3, 12, 12) and hidden (n, 12, 12), see
+    `CoverBatch`."""
+
+    f1: Tensor
+    f2: Tensor
+    f3: Tensor
+    inner: Tensor
+    hidden: Tensor
+
+    def __len__(self) -> int:
+        return len(self.hidden)
+
+    def rows(self, rows: Tensor | slice) -> tuple[list[Tensor], CoverBatch]:
+        """Return maps and truth of some, as FP32; the windows are gone."""
+        f1, f2, f3, inner, hidden = (part[rows].float() for part in vars(self).values())
+        return [f1, f2, f3], CoverBatch(hidden[:, :0], inner, hidden)
+
+
+def examples(
+    samples: CoverSamples, mesh: FaceMesh, c: Config, count: int, seed: int | None
+) -> Examples:
+    """Compute the maps of ``count`` windows, all samples in turn: augmented, or as they are if
+    there is no seed.
+
+    Raises:
+        FileNotFoundError: there are no shards.
+    """
+    if not samples.refresh():
+        raise FileNotFoundError(f"no shards in {samples.folder}")
+    generator = torch.Generator().manual_seed(seed or 0)
+    order = torch.arange(len(samples))
+    if seed is not None:
+        order = order[torch.randperm(len(samples), generator=generator)]
+    parts = []
+    for start in range(0, count, _BATCH):
+        rows = order[torch.arange(start, min(start + _BATCH, count)) % len(samples)].tolist()
+        dice = None if seed is None else Dice.thrown(generator, len(rows), DRAWS)
+        batch = assemble(samples, rows, c, dice, generator)
+        with torch.no_grad():
+            maps = mesh.maps(batch.windows)[1:]
+        parts.append([part.half() for part in (*maps, batch.inner, batch.hidden)])
+    return Examples(*(torch.cat(part) for part in zip(*parts, strict=True)))

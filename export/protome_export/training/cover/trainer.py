@@ -1,8 +1,9 @@
-"""Train the cover network: what is hidden of each region; averaged weights."""
+"""Train the cover network on maps that were computed once; averaged weights."""
 
 from __future__ import annotations
 
-from collections import deque
+import copy
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,24 +13,21 @@ import torch.nn.functional as fn
 from numpy.typing import NDArray
 from torch import Tensor
 
-from protome_export.training.checkpoint import averages
-from protome_export.training.config import Config
-from protome_export.training.decoder_trainer import DecoderTrainer
+from protome_export.training.checkpoint import averages, follow, write_checkpoint
+from protome_export.training.config import Config, dump_config, learning_rate
 from protome_export.training.facemesh import FaceMesh
 from protome_export.training.shape_space import ShapeSpace
 
-from .dataset import CoverBatch, CoverSamples, assemble, draw_cover_batch
+from .dataset import CoverBatch, CoverSamples, Examples, examples
 from .network import CoverNet
 
-_CELLS, _SHARES = 1.0, 1.0  # weights of the losses of cells and of whole regions
-# The trunk is most of the work: its maps are kept, and each is trained on several times.
-_KEPT = 20_000  # samples
-_REPLAYED = 6  # steps for each new batch
+_REGIONS = 4.0  # weight of the regions' loss
+_LARGE, _NONE = 0.25, 0.02  # hidden shares of the inner face from which it is covered, and is not
 
 
-def cover_losses(net: CoverNet, cells: Tensor, batch: CoverBatch) -> tuple[Tensor, Tensor]:
-    """Return the loss of logits (B, 4, 12, 12), see `CoverNet.cells`: cross entropies of regions
-    and of what is hidden in them; and that of the regions' shares."""
+def cover_losses(net: CoverNet, cells: Tensor, batch: CoverBatch) -> Tensor:
+    """Return the loss of logits (B, 4, 12, 12), see `CoverNet.cells`: cross entropies of regions,
+    of what is hidden in them, and of the regions' shares."""
     regions = fn.binary_cross_entropy_with_logits(cells[:, :-1], batch.inner)
     area = batch.inner.sum(1)
     each = fn.binary_cross_entropy_with_logits(cells[:, -1], batch.hidden, reduction="none")
@@ -37,100 +35,116 @@ def cover_losses(net: CoverNet, cells: Tensor, batch: CoverBatch) -> tuple[Tenso
     found = net.shares(cells).clamp(1e-4, 1 - 1e-4)
     off = fn.binary_cross_entropy(found, batch.shares.clamp(0, 1), reduction="none")
     shares = (off * batch.seen).sum() / batch.seen.sum().clamp(min=1)
-    return 4 * regions + _CELLS * hidden + _SHARES * shares, shares
+    return _REGIONS * regions + hidden + shares
 
 
 @dataclass(frozen=True)
 class CoverScore:
-    """Scores on samples outside of the training set.
+    """Scores outside of the training set, of the mean of the regions' shares.
 
     Attributes:
-        error: mean absolute error of the share of the inner face.
-        recall: share found of the faces of which more than a quarter is hidden, at the threshold.
-        false_alarms: share of the faces of which at most 2 % are hidden, at the threshold.
+        error: its mean absolute error.
+        threshold: of it, from which a face is called covered.
+        recall: share called covered of the faces of which over a quarter is hidden.
+        false_alarms: share called covered of those of which at most a fiftieth is hidden.
     """
 
     error: float
+    threshold: float
     recall: float
     false_alarms: float
-    threshold: float
-
-
-def shares_of(
-    net: CoverNet, samples: CoverSamples, config: Config
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the true and the predicted share of the inner face that is hidden, (n,) each: the mean
-    of the regions that the head itself does not hide."""
-    net.eval()
-    true, found = [], []
-    for start in range(0, len(samples), 32):
-        rows = list(range(start, min(start + 32, len(samples))))
-        batch = assemble(samples, rows, config, None, torch.Generator())
-        with torch.no_grad():
-            shares = net(batch.windows)
-        seen = batch.seen
-        count = seen.sum(1).clamp(min=1)
-        true.append(((batch.shares * seen).sum(1) / count).numpy())
-        found.append(shares.mean(1).numpy())
-    return np.concatenate(true), np.concatenate(found)
 
 
 def score(true: NDArray[np.float32], found: NDArray[np.float32], threshold: float) -> CoverScore:
     """Score predictions (n,) of the hidden share of inner faces against the truth (n,)."""
-    over = found > threshold
-    error = float(np.abs(true - found).mean())
-    recall, false_alarms = float(over[true > 0.25].mean()), float(over[true <= 0.02].mean())
-    return CoverScore(error, recall, false_alarms, threshold)
+    over = found >= threshold
+    recall, false_alarms = float(over[true > _LARGE].mean()), float(over[true <= _NONE].mean())
+    return CoverScore(float(np.abs(true - found).mean()), threshold, recall, false_alarms)
 
 
-class CoverTrainer(DecoderTrainer[CoverNet]):
-    """Train one run of the cover network.
+def evaluate_cover(net: CoverNet, held: Examples) -> list[CoverScore]:
+    """Score a network at several thresholds."""
+    net.eval()
+    true, found = [], []
+    for start in range(0, len(held), 64):
+        maps, batch = held.rows(slice(start, start + 64))
+        with torch.no_grad():
+            found.append(net(maps).mean(1))
+        seen = batch.seen  # what the head itself hides does not count
+        true.append((batch.shares * seen).sum(1) / seen.sum(1).clamp(min=1))
+    both = torch.cat(true).numpy(), torch.cat(found).numpy()
+    return [score(*both, threshold) for threshold in (0.15, 0.2, 0.25, 0.3)]
+
+
+class CoverTrainer:
+    """Train one run in config.out: checkpoint.pt (averaged weights), config.toml.
 
     Args:
-        config: see `DecoderTrainer`; ``facemesh`` is needed.
+        config: batch, rates, steps, augmentation, and as ``fresh`` how many windows are augmented.
         space: the shape space of the reader, for windows.
-    """
 
-    samples: CoverSamples
+    Raises:
+        FileNotFoundError: there are no shards, or they were generated without covered faces.
+    """
 
     def __init__(self, config: Config, space: ShapeSpace) -> None:
         torch.set_num_threads(config.threads)
         torch.manual_seed(config.seed)
+        self.c, self.out = config, Path(config.out)
+        self.out.mkdir(parents=True, exist_ok=True)
+        dump_config(config, self.out / "config.toml")
         mesh = FaceMesh(Path(config.facemesh)).requires_grad_(False).eval()
-        super().__init__(config, CoverNet(mesh), CoverSamples(Path(config.shards), space))
-        self.held = CoverSamples(Path(config.holdout), space)
-        self.kept: deque[tuple[Tensor, ...]] = deque(maxlen=_KEPT // config.batch)
+        held = CoverSamples(Path(config.holdout), space)
+        self.held = examples(held, mesh, config, held.refresh(), None)
+        samples = CoverSamples(Path(config.shards), space)
+        self.train = examples(samples, mesh, config, config.fresh, config.seed)
+        self.net = CoverNet()
+        self.ema = copy.deepcopy(self.net)
+        self.step = 0
+        self._stopped = False
+
+    def stop(self) -> None:
+        """End the run after the current step and write its checkpoint."""
+        self._stopped = True
 
     def run(self) -> list[CoverScore]:
-        """Train until the run is over; return scores on the hold-out at several thresholds.
-
-        Raises:
-            FileNotFoundError: there are no shards.
-        """
-        self.held.refresh()
-        self.train()
-        true, found = shares_of(self.ema, self.held, self.c)
-        return [score(true, found, t) for t in (0.1, 0.15, 0.2, 0.25)]
-
-    def losses(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Return the loss on kept maps, of which one batch in `_REPLAYED` is new; and the shares'
-        part of it."""
-        if self.step % _REPLAYED == 0:
-            batch = draw_cover_batch(self.samples, generator, self.c)
-            maps = self.net.maps(batch.windows)
-            parts = (*maps, batch.inner, batch.hidden)
-            self.kept.append(tuple(part.half() for part in parts))
+        """Train until the run is over; return scores on the hold-out at several thresholds."""
+        c, began = self.c, time.monotonic()
+        optimiser = torch.optim.AdamW(
+            self.net.parameters(), lr=c.learning_rate, weight_decay=c.weight_decay
+        )
+        generator = torch.Generator().manual_seed(c.seed)
         self.net.train()
-        which = torch.randint(len(self.kept), (2 * self.c.batch,), generator=generator).tolist()
-        row = torch.randint(self.c.batch, (2 * self.c.batch,), generator=generator).tolist()
-        rows = [[part[r] for part in self.kept[k]] for k, r in zip(which, row, strict=True)]
-        f2, f3, inner, hidden = (torch.stack(p).float() for p in zip(*rows, strict=True))
-        truth = CoverBatch(torch.empty(0), inner, hidden)
-        return cover_losses(self.net, self.net.cells(f2, f3), truth)
+        while self.step < c.steps and not self._stopped:
+            spent = time.monotonic() - began
+            if spent >= 60 * c.minutes:
+                break
+            for group in optimiser.param_groups:
+                group["lr"] = learning_rate(c, self.step, spent) + 1e-6
+            rows = torch.randint(len(self.train), (c.batch,), generator=generator)
+            loss = self.loss(rows)
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
+            optimiser.step()
+            self.step += 1
+            keep = min(c.ema, self.step / (20 + self.step))
+            follow(self.ema.state_dict(), self.net.state_dict(), keep)
+            if self.step % 100 == 0:
+                print(self.step, f"{float(loss.detach()):.4f}", flush=True)
+        full = self.ema.state_dict()
+        state = {k: v.half() if v.dtype.is_floating_point else v for k, v in full.items()}
+        write_checkpoint({"ema": state, "step": self.step}, self.out)
+        return evaluate_cover(self.ema, self.held)
+
+    def loss(self, rows: Tensor) -> Tensor:
+        """Return the loss of some of the training windows."""
+        maps, batch = self.train.rows(rows)
+        return cover_losses(self.net, self.net.cells(maps), batch)
 
 
-def load_cover(run: Path, mesh: FaceMesh) -> CoverNet:
-    """Load a run's averaged weights, in evaluation mode, over a trunk."""
-    net = CoverNet(mesh)
+def load_cover(run: Path) -> CoverNet:
+    """Load a run's averaged weights, in evaluation mode."""
+    net = CoverNet()
     net.load_state_dict(averages(run / "checkpoint.pt")[0])
     return net.eval()
