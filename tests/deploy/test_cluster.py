@@ -14,8 +14,7 @@ from load_tests.cluster.nodes import Cluster
 from load_tests.cluster.rollout import rollout
 from protome.client import SERVICE_CONFIG
 from protome.v1 import reconstruction_pb2 as pb
-
-from .conftest import Tools
+from tests.support.tools import Tools
 
 pytestmark = pytest.mark.timeout(1200)  # The first use of the tools may install them.
 

@@ -11,8 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from load_tests.ghz.run import Ghz
 from load_tests.ghz.scenarios import STREAM_PHOTOS, closed, opened, stream
 from protome.embedded import EmbeddedServer
-
-from .conftest import Tools
+from tests.support.tools import Tools
 
 
 def answered(http: str) -> dict[tuple[str, str], float]:

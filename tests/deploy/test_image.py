@@ -22,8 +22,9 @@ from packaging.utils import canonicalize_name
 from load_tests.cluster.nodes import eventually, free_port
 from protome import __version__
 from protome.client import Client
+from tests.support.tools import DEPLOY, Tools
 
-from .conftest import DEPLOY, Tools, one
+from .conftest import one
 from .image import Builder, Image, allowed, instructions, start
 
 ROOT: Final = DEPLOY.parent

@@ -16,8 +16,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from protome.client import Client
 from protome.embedded import EmbeddedServer
+from tests.support.tools import DEPLOY, Tools
 
-from .conftest import DEPLOY, Tools, one
+from .conftest import one
 
 # Labels that Prometheus itself adds to what it scrapes.
 TARGET_LABELS: Final = {"namespace", "pod", "le"}

@@ -17,13 +17,13 @@ import pytest
 from protome.client import Client
 from protome.embedded import EmbeddedServer
 from tests.support.photos import group
+from tests.support.tools import installed
 
 ROOT: Final = Path(__file__).parents[2]
 PAGE: Final = ROOT / "service" / "protome" / "client" / "README.md"
-PROGRAMS: Final = (
-    "github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.3",
-    "github.com/bojand/ghz/cmd/ghz@v0.121.0",
-)
+GRPCURL: Final = "github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.3"
+# As deploy/tools/install builds, so that what it has compiled is used again.
+BUILD: Final = {"GOFLAGS": "-trimpath", "CGO_ENABLED": "0"}
 SECONDS: Final = 1500.0
 
 
@@ -104,7 +104,7 @@ def test_go(server: EmbeddedServer, folder: Path, sample_photo: bytes) -> None:
     protoc.chmod(0o755)
     (folder / "main.go").write_text(*blocks("Go", "go", server))
     (commands,) = blocks("Go", "sh", server)
-    env = {"GOBIN": str(programs), "PATH": f"{programs}:{os.environ['PATH']}"}
+    env = {**BUILD, "GOBIN": str(programs), "PATH": f"{programs}:{os.environ['PATH']}"}
     printed = run("sh", "-ec", commands, folder=folder, env=env)
     assert re.search(r"^face_0\.glb 0\.9\d+ \[\]$", printed, re.MULTILINE)
     assert same_mesh(folder, server, sample_photo)
@@ -114,9 +114,9 @@ def test_go(server: EmbeddedServer, folder: Path, sample_photo: bytes) -> None:
 @pytest.mark.timeout(1800)
 def test_grpcurl_and_ghz(server: EmbeddedServer, folder: Path, sample_photo: bytes) -> None:
     need("go", "jq")
-    for program in PROGRAMS:
-        run("go", "install", program, folder=folder, env={"GOBIN": str(folder)})
-    env = {"PATH": f"{folder}:{os.environ['PATH']}"}
+    ghz = installed().root / "bin"
+    run("go", "install", GRPCURL, folder=folder, env={**BUILD, "GOBIN": str(folder)})
+    env = {"PATH": f"{folder}:{ghz}:{os.environ['PATH']}"}
     save, look = blocks("grpcurl and ghz", "sh", server)
     run("sh", "-ec", save, folder=folder, env=env)
     assert same_mesh(folder, server, sample_photo)

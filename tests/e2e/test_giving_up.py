@@ -105,7 +105,7 @@ def test_deadline_too_short(
     began = time.monotonic()
     problem = refused(stub, heavy(sample_photo), timeout=seconds)
     assert problem.code is grpc.StatusCode.DEADLINE_EXCEEDED
-    assert time.monotonic() - began < seconds + 2
+    assert time.monotonic() - began < seconds + 5
     _idle(server)
     eventually(lambda: metric(server, "protome_queue_depth_faces") == 0, "no face waits")
     _works(stub, sample_photo)
@@ -156,15 +156,21 @@ def test_client_that_never_reads_does_not_block_others(
     _idle(server)
 
 
+@pytest.fixture(scope="module")
+def impatient() -> Iterator[EmbeddedServer]:
+    """A server that waits a second for a client to read."""
+    with EmbeddedServer(["--send-seconds", "1"]) as running:
+        yield running
+
+
 @pytest.mark.parametrize("many", [False, True], ids=["Reconstruct", "ReconstructMany"])
-def test_client_that_stalls_for_too_long_gets_client_gone(sample_photo: bytes, many: bool) -> None:
+def test_client_that_stalls_for_too_long_gets_client_gone(
+    impatient: EmbeddedServer, sample_photo: bytes, many: bool
+) -> None:
     """Not that all is well, with answers missing."""
     request = heavy(sample_photo, 2)
     photos = [pb.ReconstructManyRequest(request_id=str(i), request=request) for i in range(3)]
-    with (
-        EmbeddedServer(["--send-seconds", "0.5"]) as server,
-        grpc.insecure_channel(server.address) as channel,
-    ):
+    with grpc.insecure_channel(impatient.address) as channel:
         stub = Stub(channel)
         call = (
             stub.ReconstructMany(iter(photos), timeout=TIMEOUT)
@@ -172,11 +178,12 @@ def test_client_that_stalls_for_too_long_gets_client_gone(sample_photo: bytes, m
             else stub.Reconstruct(request, timeout=TIMEOUT)
         )
         next(iter(call))
-        _idle(server)
+        _idle(impatient)
         began = time.monotonic()
         with pytest.raises(grpc.RpcError) as caught:
             list(iter(call))
-        assert time.monotonic() - began < 5
+        # The call itself would last for two minutes.
+        assert time.monotonic() - began < 20
         problem = failure(caught.value)
         assert (problem.code, problem.reason) == (grpc.StatusCode.CANCELLED, "CLIENT_GONE")
         _works(stub, sample_photo)
@@ -216,6 +223,7 @@ def test_clients_that_never_read_do_not_fill_the_memory(sample_photo: bytes) -> 
             now = metric(server, "protome_mesh_size_bytes_count")
             if now != built:
                 built, settled = now, time.monotonic()
+            time.sleep(0.05)
         for call in silent:
             cancel(call)
         assert peak < 1500 * MIB, f"{peak / MIB:.0f} MiB after {built:.0f} meshes"

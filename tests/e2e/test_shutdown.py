@@ -22,6 +22,7 @@ from tests.support.service import (
     OPTIONS,
     SERVICE,
     SMALL,
+    TIMEOUT,
     Stub,
     ask,
     eventually,
@@ -36,6 +37,8 @@ from tests.support.service import (
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+# For calls in flight to finish on a busy machine too.
+PATIENT = [*SMALL, "--drain-seconds", "100"]
 
 
 def _health(channel: grpc.Channel, service: str) -> int:
@@ -48,7 +51,7 @@ def test_sigterm_says_not_serving_first_then_finishes_what_is_in_flight(
     sample_photo: bytes,
 ) -> None:
     with (
-        EmbeddedServer([*SMALL, "--drain-delay", "2"]) as server,
+        EmbeddedServer([*PATIENT, "--drain-delay", "4"]) as server,
         grpc.insecure_channel(server.address, options=OPTIONS) as channel,
         ThreadPoolExecutor(2) as threads,
     ):
@@ -59,8 +62,8 @@ def test_sigterm_says_not_serving_first_then_finishes_what_is_in_flight(
         long = threads.submit(ask, stub, heavy(sample_photo, 12))
         eventually(lambda: in_flight(server) == 1, "a long request is in flight")
         server.process.send_signal(signal.SIGTERM)
-        eventually(lambda: _health(channel, SERVICE) == NOT_SERVING, "NOT_SERVING", 1.5)
-        eventually(lambda: _health(channel, "") == NOT_SERVING, "NOT_SERVING", 1.5)
+        eventually(lambda: _health(channel, SERVICE) == NOT_SERVING, "NOT_SERVING", 3)
+        eventually(lambda: _health(channel, "") == NOT_SERVING, "NOT_SERVING", 3)
         assert http_get(server, "/readyz")[0] == 503
         assert http_get(server, "/healthz")[0] == 200
         assert metric(server, "protome_ready") == 0
@@ -75,11 +78,11 @@ def test_sigterm_says_not_serving_first_then_finishes_what_is_in_flight(
 
 def test_new_photos_are_turned_away_while_the_old_ones_finish(sample_photo: bytes) -> None:
     with (
-        EmbeddedServer(SMALL) as server,
+        EmbeddedServer(PATIENT) as server,
         grpc.insecure_channel(server.address, options=OPTIONS) as channel,
     ):
         stub = Stub(channel)
-        never_read = stub.Reconstruct(heavy(sample_photo, 4), timeout=60)
+        never_read = stub.Reconstruct(heavy(sample_photo, 4), timeout=TIMEOUT)
         eventually(lambda: in_flight(server) == 1, "a photo is in flight")
         server.process.send_signal(signal.SIGTERM)
         eventually(lambda: "draining" in server.log.read_text(), "it drains")
@@ -107,7 +110,7 @@ def test_photo_still_on_its_way_at_the_drain_is_answered(sample_photo: bytes) ->
         yield pb.ReconstructRequest(image=sample_photo)
 
     with (
-        EmbeddedServer(SMALL) as server,
+        EmbeddedServer(PATIENT) as server,
         grpc.insecure_channel(server.address, options=OPTIONS) as channel,
     ):
         method = channel.stream_stream(
@@ -115,7 +118,7 @@ def test_photo_still_on_its_way_at_the_drain_is_answered(sample_photo: bytes) ->
             pb.ReconstructRequest.SerializeToString,
             pb.ReconstructResponse.FromString,
         )
-        call = method(late(), timeout=60)
+        call = method(late(), timeout=TIMEOUT)
         time.sleep(0.5)  # Its headers arrive.
         server.process.send_signal(signal.SIGTERM)
         eventually(lambda: "draining" in server.log.read_text(), "it drains")
@@ -131,12 +134,13 @@ def test_drain_ends_after_drain_seconds_at_the_latest(sample_photo: bytes) -> No
         grpc.insecure_channel(server.address, options=OPTIONS) as channel,
     ):
         children = workers(server)
-        call = Stub(channel).Reconstruct(heavy(sample_photo, 8), timeout=60)
+        call = Stub(channel).Reconstruct(heavy(sample_photo, 8), timeout=TIMEOUT)
         eventually(lambda: in_flight(server) == 1, "a photo that nobody reads is in flight")
         began = time.monotonic()
         server.process.send_signal(signal.SIGTERM)
-        assert server.process.wait(15) == 0
-        assert 1 <= time.monotonic() - began < 8
+        assert server.process.wait(20) == 0
+        # The call itself would last for two minutes.
+        assert 1 <= time.monotonic() - began < 20
         with pytest.raises(grpc.RpcError) as caught:
             list(call)
         assert caught.value.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
@@ -146,15 +150,15 @@ def test_drain_ends_after_drain_seconds_at_the_latest(sample_photo: bytes) -> No
 def test_open_health_watch_does_not_hold_up_the_end() -> None:
     """Clients with client-side health checking keep a Watch open as long as they are connected."""
     with (
-        EmbeddedServer([*SMALL, "--drain-seconds", "8"]) as server,
+        EmbeddedServer(PATIENT) as server,
         grpc.insecure_channel(server.address, options=OPTIONS) as channel,
     ):
         request = health_pb2.HealthCheckRequest(service=SERVICE)
-        watch = health_pb2_grpc.HealthStub(channel).Watch(request, timeout=60)
+        watch = health_pb2_grpc.HealthStub(channel).Watch(request, timeout=TIMEOUT)
         assert next(watch).status == SERVING
         server.process.send_signal(signal.SIGTERM)
         assert next(watch).status == NOT_SERVING
-        assert server.process.wait(5) == 0
+        assert server.process.wait(20) == 0
 
 
 def test_idle_stream_of_photos_does_not_hold_up_the_end(sample_photo: bytes) -> None:
@@ -167,30 +171,30 @@ def test_idle_stream_of_photos_does_not_hold_up_the_end(sample_photo: bytes) -> 
         over.wait(60)
 
     with (
-        EmbeddedServer([*SMALL, "--drain-seconds", "8"]) as server,
+        EmbeddedServer(PATIENT) as server,
         grpc.insecure_channel(server.address, options=OPTIONS) as channel,
     ):
-        call = Stub(channel).ReconstructMany(photos(), timeout=60)
+        call = Stub(channel).ReconstructMany(photos(), timeout=TIMEOUT)
         for event in call:
             if event.HasField("summary"):
                 break
         server.process.send_signal(signal.SIGTERM)
         try:
-            assert server.process.wait(5) == 0
+            assert server.process.wait(20) == 0
         finally:
             over.set()
 
 
 def test_stream_in_work_is_answered_before_the_end(sample_photo: bytes) -> None:
     with (
-        EmbeddedServer([*SMALL, "--max-stream-photos", "3"]) as server,
+        EmbeddedServer([*PATIENT, "--max-stream-photos", "3"]) as server,
         grpc.insecure_channel(server.address, options=OPTIONS) as channel,
     ):
         photos = [
             pb.ReconstructManyRequest(request_id=str(number), request=heavy(sample_photo, 3))
             for number in range(3)
         ]
-        call = Stub(channel).ReconstructMany(iter(photos), timeout=60)
+        call = Stub(channel).ReconstructMany(iter(photos), timeout=TIMEOUT)
         eventually(lambda: in_flight(server) == 3, "three photos are in flight")
         server.process.send_signal(signal.SIGTERM)
         assert sum(event.HasField("summary") for event in call) == 3
@@ -217,7 +221,7 @@ def test_nohup_holds(tmp_path: Path) -> None:
     quiet = subprocess.DEVNULL
     with subprocess.Popen(command, stdin=quiet, stdout=quiet, stderr=quiet) as process:
         try:
-            eventually((tmp_path / "ports").exists, "it serves", 60)
+            eventually((tmp_path / "ports").exists, "it serves")
             process.send_signal(signal.SIGHUP)
             time.sleep(1)
             assert process.poll() is None

@@ -102,7 +102,7 @@ def test_sigterm_ends_the_first_process_of_a_container_while_it_imports(tmp_path
         try:
             eventually(imports_grpc, "it imports gRPC")
             first[0].terminate()
-            assert outer.wait(5) == 128 + signal.SIGTERM
+            assert outer.wait(20) == 128 + signal.SIGTERM
         finally:
             for process in first:
                 with contextlib.suppress(psutil.NoSuchProcess):

@@ -39,6 +39,11 @@ HEALED: Final = 10.0
 SETTLED: Final = 30.0
 
 
+def connect(server: EmbeddedServer) -> grpc.Channel:
+    """A connection of its own."""
+    return grpc.insecure_channel(server.address, options=OPTIONS)
+
+
 def sound(answer: Answer) -> bool:
     """Whether every face has its mesh, whole and in order, and the end came once."""
     if answer.events.count("header") != 1 or answer.events.count("summary") != 1:
@@ -119,7 +124,7 @@ class Load:
             self._sent += 1
 
     def _alone(self) -> None:
-        with grpc.insecure_channel(self.server.address, options=OPTIONS) as channel:
+        with connect(self.server) as channel:
             stub = Stub(channel)
             while not self._stop.is_set():
                 self._send()
@@ -146,7 +151,7 @@ class Load:
                 waiting[str(number)] = Answer()
                 yield pb.ReconstructManyRequest(request_id=str(number), request=self._request)
 
-        with grpc.insecure_channel(self.server.address, options=OPTIONS) as channel:
+        with connect(self.server) as channel:
             for event in Stub(channel).ReconstructMany(photos()):
                 if event.request_id not in waiting:
                     self._count("wrong: answered twice")
@@ -182,7 +187,7 @@ class Rest:
 
 def heals(server: EmbeddedServer, photo: bytes, before: Rest, room: int = 64 * MIB) -> None:
     """The server soon does what it did, and takes up no more than ``before``."""
-    with grpc.insecure_channel(server.address, options=OPTIONS) as channel:
+    with connect(server) as channel:
 
         def works() -> bool:
             try:

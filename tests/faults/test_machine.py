@@ -1,27 +1,18 @@
-"""A full disk, a clock that jumps, a network's file that is damaged."""
+"""A clock that jumps, a machine that sleeps."""
 
 from __future__ import annotations
 
 import ast
-import json
-import shutil
-import subprocess
 import time
 from pathlib import Path
 
-import grpc
 import psutil
-import pytest
 
-from protome.embedded import EmbeddedError, EmbeddedServer
-from protome.model.card import SHIPPED
-from protome.v1 import reconstruction_pb2 as pb
-from tests.support.service import SMALL, Stub, ask, channel_to, eventually, refused, serve_command
+from protome.embedded import EmbeddedServer
 
-from .conftest import Fault, faulty
+from .conftest import Fault
 from .load import Load, Rest, heals
 
-INVALID = grpc.StatusCode.INVALID_ARGUMENT
 SERVICE = Path(__file__).parents[2] / "service" / "protome"
 # Reads of the wall clock: what they decide moves when it jumps.
 WALL_CLOCK = {"time", "time_ns", "localtime", "now", "utcnow", "today"}
@@ -67,98 +58,3 @@ def test_only_spans_read_the_wall_clock() -> None:
                 if isinstance(owner, ast.Name) and owner.id in ("time", "datetime", "date"):
                     readers |= {path.stem} if node.func.attr in WALL_CLOCK else set()
     assert readers == {"tracing"}
-
-
-def test_a_server_whose_grpc_ended_ends_too(tmp_path: Path) -> None:
-    """It would be ready and answer no call."""
-    with faulty(tmp_path / "fault"), EmbeddedServer(SMALL) as ending:
-        (tmp_path / "fault").write_text("end")
-        assert ending.process.wait(20) == 0
-        assert b"gRPC ended unexpectedly" in ending.log.read_bytes()
-
-
-def test_a_full_disk_under_the_log(tmp_path: Path, photo: bytes) -> None:
-    """Every write to /dev/full fails as on a full disk."""
-    ports = tmp_path / "ports"
-    command = serve_command(ports, "--until-eof", "--log-format", "json")
-    with Path("/dev/full").open("w") as full:
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=full, stderr=full)
-    try:
-        limit = time.monotonic() + 60
-        while not ports.exists():
-            assert process.poll() is None
-            assert time.monotonic() < limit
-            time.sleep(0.05)
-        with channel_to(ports) as channel:
-            for _ in range(3):
-                answer = ask(Stub(channel), pb.ReconstructRequest(image=photo))
-                assert answer.outcomes() == ["RECONSTRUCTED"]
-    finally:
-        process.terminate()
-        process.wait(40)
-    assert process.returncode == 0
-
-
-def test_a_log_that_nobody_reads(tmp_path: Path, photo: bytes) -> None:
-    """A pipe holds 64 KiB, which these photos fill many times over; then its reader is gone."""
-    ports = tmp_path / "ports"
-    command = serve_command(ports, "--until-eof", "--drain-delay", "0")
-    pipe = subprocess.PIPE
-    process = subprocess.Popen(command, stdin=pipe, stdout=subprocess.DEVNULL, stderr=pipe)
-    assert process.stderr is not None
-    try:
-        eventually(ports.exists, "it serves", 60)
-        with channel_to(ports) as channel:
-            for _ in range(1500):
-                assert refused(Stub(channel), pb.ReconstructRequest(image=b"no")).code is INVALID
-            answer = ask(Stub(channel), pb.ReconstructRequest(image=photo), timeout=20)
-            assert answer.outcomes() == ["RECONSTRUCTED"]
-            process.stderr.close()
-            answer = ask(Stub(channel), pb.ReconstructRequest(image=photo), timeout=20)
-            assert answer.outcomes() == ["RECONSTRUCTED"]
-    finally:
-        process.terminate()
-        process.wait(40)
-    assert process.returncode == 0
-
-
-def test_without_standard_streams(tmp_path: Path, photo: bytes) -> None:
-    """What it opens first then gets their descriptors."""
-    ports = tmp_path / "ports"
-    command = serve_command(ports, "--drain-delay", "0")
-    process = subprocess.Popen(["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *command])
-    try:
-        eventually(lambda: ports.exists() or process.poll() is not None, "it serves", 60)
-        with channel_to(ports) as channel:
-            answer = ask(Stub(channel), pb.ReconstructRequest(image=photo))
-            assert answer.outcomes() == ["RECONSTRUCTED"]
-    finally:
-        process.terminate()
-        process.wait(40)
-    assert process.returncode == 0
-
-
-@pytest.mark.parametrize("share", [0.5, 0.999])
-def test_a_network_cut_short_is_not_served(tmp_path: Path, share: float) -> None:
-    folder = tmp_path / "model"
-    shutil.copytree(SHIPPED, folder)
-    data = (folder / "model.onnx").read_bytes()
-    (folder / "model.onnx").write_bytes(data[: int(share * len(data))])
-    with (
-        pytest.raises(EmbeddedError, match="has SHA-256"),
-        EmbeddedServer([*SMALL, "--model-dir", str(folder)]),
-    ):
-        pass
-
-
-def test_a_card_with_another_digest_is_not_served(tmp_path: Path) -> None:
-    folder = tmp_path / "model"
-    shutil.copytree(SHIPPED, folder)
-    card = json.loads((folder / "model.json").read_text())
-    card["digest"] = "0" * 64
-    (folder / "model.json").write_text(json.dumps(card))
-    with (
-        pytest.raises(EmbeddedError, match="has SHA-256"),
-        EmbeddedServer([*SMALL, "--model-dir", str(folder)]),
-    ):
-        pass

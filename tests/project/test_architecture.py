@@ -48,7 +48,7 @@ FREE: Final = {"cli", "__main__", "commands", "demo", "bench"}
 PACKAGES: Final = {
     "asyncio": {"core", "telemetry", "workers", "pipeline", "server", "client", "web"},
     "grpc": {"server", "client", "v1", "web"},
-    "onnxruntime": {"model", "release"},
+    "onnxruntime": {"image", "model", "release"},
     "opentelemetry": {"telemetry"},
     "prometheus_client": {"telemetry"},
     "starlette": {"web"},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 import json
 import math
@@ -17,17 +16,15 @@ import pytest
 from google.protobuf import json_format
 from google.protobuf.proto import parse_length_prefixed
 
-from load_tests import fairness, first_byte, machine
+from load_tests import first_byte, machine
 from load_tests.ghz import run as ghz
 from load_tests.ghz.payload import as_json, delimited, many, requests
 from load_tests.ghz.report import PERCENTILES, Result, best, markdown, plot, row
 from load_tests.ghz.scenarios import OVERLOAD, Scenario, closed, opened, steps, stream
-from load_tests.peers.stages import OPTIONS, Stages
+from load_tests.peers.stages import Stages
 from load_tests.peers.table import Point
 from load_tests.peers.table import markdown as peers_markdown
 from protome.bench.load import Tally
-from protome.client import Client
-from protome.embedded import EmbeddedServer
 from protome.sample import SAMPLE
 from protome.v1 import reconstruction_pb2 as pb
 
@@ -228,24 +225,6 @@ def test_quantiles_are_nearest_ranks() -> None:
     assert math.isnan(first_byte.quantile([], 0.5))
 
 
-def test_the_first_byte_comes_before_the_last() -> None:
-    with EmbeddedServer(["--log-level", "error"]) as server:
-        tally = first_byte.measure(server.address, 1, first_byte.PREVIEW, 2.0)
-        with Client(server.address) as client:
-            photo = SAMPLE.read_bytes()
-            mesh = client.reconstruct(photo, **OPTIONS).faces[0].mesh
-    assert tally.good == len(tally.latencies) == len(tally.first_bytes)
-    assert tally.good > 0
-    assert tally.calls > 0
-    assert not tally.codes
-    pairs = zip(tally.first_bytes, tally.latencies, strict=True)
-    assert all(0 < first < whole for first, whole in pairs)
-    # What stands behind the peers makes the same bytes.
-    stages = Stages()
-    (face,) = stages.infer([stages.prepare(photo)])
-    assert stages.build(face) == mesh
-
-
 def test_a_batch_of_the_peers_keeps_its_order() -> None:
     stages = Stages()
     face = stages.prepare(SAMPLE.read_bytes())
@@ -278,19 +257,3 @@ def test_points_of_peers_stand_together_by_load() -> None:
     assert lines[1] == (
         "| one | A | 5.0 | 100 | 500 | 500 | 90 | DEADLINE_EXCEEDED 2 | 100 | 0.25 |"
     )
-
-
-def test_one_client_is_served_beside_a_stream_that_is_always_full() -> None:
-    with EmbeddedServer(["--log-level", "error"]) as server:
-        stream = fairness.Stream(server.address, fairness.MOST)
-        latencies, rate = asyncio.run(fairness.beside(server.address, [stream], 2.0))
-    # First come, first served, the stream would have eight photos done for each of the client's.
-    assert latencies
-    assert 0 < rate * 2.0 < fairness.MOST * (len(latencies) + 1)
-
-
-def test_a_stream_that_fails_ends_the_measurement() -> None:
-    with EmbeddedServer(["--log-level", "error", "--max-image-bytes", "1024"]) as server:
-        stream = fairness.Stream(server.address, fairness.MOST)
-        with pytest.raises(ExceptionGroup):
-            asyncio.run(fairness.beside(server.address, [stream], 1.0))

@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from cyclonedx.schema import SchemaVersion
-from cyclonedx.validation.json import JsonStrictValidator
 from packaging.requirements import Requirement
 
 ROOT: Final = Path(__file__).parents[2]
@@ -69,6 +67,10 @@ def audit(
 def test_the_bill_of_materials_lists_what_is_locked(
     audit: tuple[Path, subprocess.CompletedProcess[str]],
 ) -> None:
+    # Here, since it takes seconds and every process imports this module.
+    from cyclonedx.schema import SchemaVersion
+    from cyclonedx.validation.json import JsonStrictValidator
+
     text = audit[0].read_text(encoding="utf-8")
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
     listed = {(normal(c["name"]), c["version"]) for c in json.loads(text)["components"]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import struct
 import zlib
 from collections.abc import Callable
@@ -98,8 +99,13 @@ def several(format_: str) -> bytes:
 ICC: Final = b"ICC_PROFILE\0"
 XMP: Final = b"http://ns.adobe.com/xap/1.0/\0"
 XMP_MORE: Final = b"http://ns.adobe.com/xmp/extension/\0"
-BOMB: Final = zlib.compress(bytes(100_000_000), 9)
-SMALL_BOMB: Final = zlib.compress(bytes(1_000_000), 9)
+
+
+@functools.cache
+def bomb(size: int) -> bytes:
+    """So many zeros, compressed."""
+    return zlib.compress(bytes(size), 9)
+
 
 # What is to become of each: "ok", or the reason of the error.
 FILES: Final[dict[str, tuple[str, Callable[[], bytes]]]] = {
@@ -121,16 +127,19 @@ FILES: Final[dict[str, tuple[str, Callable[[], bytes]]]] = {
     "JPEG magic then PNG": ("BROKEN_IMAGE", lambda: JPEG[:4] + PNG),
     "PNG magic then JPEG": ("BROKEN_IMAGE", lambda: PNG[:8] + JPEG),
     # Metadata that would unpack to much, or never end: it is never unpacked.
-    "profile bomb": ("ok", lambda: in_png(chunk(b"iCCP", b"x\0\0" + BOMB))),
-    "text bomb": ("ok", lambda: in_png(chunk(b"zTXt", b"x\0\0" + BOMB))),
-    "international text bomb": ("ok", lambda: in_png(chunk(b"iTXt", b"x\0\1\0\0\0" + BOMB))),
+    "profile bomb": ("ok", lambda: in_png(chunk(b"iCCP", b"x\0\0" + bomb(100_000_000)))),
+    "text bomb": ("ok", lambda: in_png(chunk(b"zTXt", b"x\0\0" + bomb(100_000_000)))),
+    "international text bomb": (
+        "ok",
+        lambda: in_png(chunk(b"iTXt", b"x\0\1\0\0\0" + bomb(100_000_000))),
+    ),
     "thousands of profile bombs": (
         "ok",
-        lambda: filled(in_png, chunk(b"iCCP", b"x\0\0" + SMALL_BOMB)),
+        lambda: filled(in_png, chunk(b"iCCP", b"x\0\0" + bomb(1_000_000))),
     ),
     "thousands of text bombs": (
         "ok",
-        lambda: filled(in_png, chunk(b"zTXt", b"x\0\0" + SMALL_BOMB)),
+        lambda: filled(in_png, chunk(b"zTXt", b"x\0\0" + bomb(1_000_000))),
     ),
     "EXIF that points to itself": ("ok", lambda: in_jpeg(exif((0x8769, 4, 1, 8), following=8))),
     "EXIF of directories in a ring": (

@@ -25,7 +25,7 @@ from protome.v1 import reconstruction_pb2 as pb
 from protome.v1 import reconstruction_pb2_grpc as pb_grpc
 
 SERVICE: Final = "protome.v1.ReconstructionService"
-TIMEOUT: Final = 60.0
+TIMEOUT: Final = 120.0
 MIB: Final = 1 << 20
 OPTIONS: Final = [
     ("grpc.max_send_message_length", 64 * MIB),
@@ -118,7 +118,7 @@ def failure(error: grpc.RpcError) -> Failure:
     return Failure(call.code(), call.details() or "", reason, domain, metadata, retry)
 
 
-def eventually(condition: Callable[[], bool], what: str, seconds: float = 20.0) -> None:
+def eventually(condition: Callable[[], bool], what: str, seconds: float = TIMEOUT) -> None:
     """Wait until ``condition`` holds; ``what`` it is about goes into the failure."""
     limit = time.monotonic() + seconds
     while not condition():
@@ -190,7 +190,7 @@ def workers(server: EmbeddedServer) -> list[psutil.Process]:
     return sorted(filter(is_worker, children), key=psutil.Process.create_time)
 
 
-def whole(server: EmbeddedServer, count: int, seconds: float = 20.0) -> None:
+def whole(server: EmbeddedServer, count: int, seconds: float = TIMEOUT) -> None:
     """Wait until so many workers are ready: one that is starting only has a process."""
     eventually(
         lambda: metric(server, "protome_workers") == count, f"{count} workers are ready", seconds

@@ -27,7 +27,8 @@ def describe_head(head: HeadModel, masks: Path | None = None) -> Head:
     vertices = solid.vertices(head.neutral)
     region, guarded = regions(head, solid, masks), guard(head, solid)
     mirror = mirror_vertices(vertices)
-    layout = lay_out(vertices, solid.triangles, importance(solid, region, guarded), mirror)
+    face = guard(head, solid, beside=0)
+    layout = lay_out(vertices, solid.triangles, importance(solid, region, face), mirror)
     return Head(
         triangles=solid.triangles,
         mirror=mirror,

@@ -201,7 +201,9 @@ def _to_rgb(photo: Pillow.Image, reduce: int, profile: bytes) -> U8:
         info, photo = photo.info, photo.reduce(reduce)
         photo.info = info
     if not clear:
-        return np.asarray(to_srgb(photo, profile).convert("RGB"))
+        photo = to_srgb(photo, profile)
+        # convert() would copy a picture that is RGB.
+        return np.asarray(photo if photo.mode == "RGB" else photo.convert("RGB"))
     rgba = photo.convert("RGBA")
     flat = Pillow.new("RGB", photo.size, BACKDROP)
     colours = photo.convert("L" if photo.mode in ("L", "LA") else "RGB")

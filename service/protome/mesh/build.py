@@ -114,7 +114,13 @@ def build(head: Head, job: MeshJob, inputs: Sequence[U8]) -> tuple[BuiltMesh, li
             rate_vertices(surface, job.frame, job.expected) if job.encoding.vertex_quality else None
         )
         mesh = apply_appearance(
-            surface, job.encoding.appearance, portrait, job.frame, quality, job.turn
+            surface,
+            job.encoding.appearance,
+            portrait,
+            job.frame,
+            quality,
+            job.turn,
+            job.encoding.max_texture_side,
         )
         t1 = time.perf_counter()
         written = encode(mesh, job.encoding, job.facts, max_picture_bytes=room)

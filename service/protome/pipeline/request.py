@@ -65,6 +65,7 @@ class Request:
             limits=ImageLimits.of(config),
             rule=rule,
             textured=self.encoding.textured,
+            max_texture_side=self.encoding.max_texture_side,
         )
 
     def mesh_job(self, level: Level, frame: Frame, about: Assessment | None = None) -> MeshJob:

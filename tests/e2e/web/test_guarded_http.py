@@ -155,12 +155,12 @@ def test_a_replaced_certificate_is_used_by_the_next_connection(
     assert call(strict.server.web, "/", tls=trusting(before)).status == 200
 
 
-def test_mutual_tls_holds_for_http(guarded: Guarded) -> None:
+def test_mutual_tls_holds_for_http(strict: Guarded) -> None:
     """A port of its own: the shared one asks for no certificates of clients."""
-    files = guarded.files
+    files = strict.files
     flags = ["--tls-cert", str(files.cert), "--tls-key", str(files.key)]
     with EmbeddedServer([*SMALL, *flags, "--tls-client-ca", str(files.ca)]) as server:
-        context = trusting(guarded.authority)
+        context = trusting(strict.authority)
         with pytest.raises(OSError, match=r"(?i)certificate|reset|closed|EOF"):
             call(server.web, "/v1/info", tls=context)
         context.load_cert_chain(files.cert, files.key)

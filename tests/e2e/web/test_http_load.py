@@ -18,8 +18,8 @@ from tests.support.service import Stub, ask
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 CLIENTS = 8
-PHOTOS = 48
-ROUNDS = 6
+PHOTOS = 24
+ROUNDS = 10
 LEAST_RATIO = 0.9
 
 

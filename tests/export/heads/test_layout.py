@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.sparse.linalg import MatrixRankWarning
 
 from protome_export.heads.layout import Layout, lay_out
 from protome_export.heads.model import HeadModel
@@ -89,5 +90,5 @@ def test_what_is_important_gets_more_area(laid: Laid) -> None:
 
 def test_refuses_what_cannot_be_laid_out(laid: Laid) -> None:
     solid, v, _ = laid
-    with pytest.raises(ValueError, match="over"):
+    with pytest.raises(ValueError, match="over"), pytest.warns(MatrixRankWarning):
         lay_out(v, solid.triangles, np.full(len(v), np.nan, np.float32), mirror_vertices(v))

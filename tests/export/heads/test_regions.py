@@ -31,6 +31,9 @@ def test_guard_is_on_the_face_alone(head: HeadModel) -> None:
     inner = solid.landmarks[[30, 33, 36, 39, 42, 45, 48, 51, 54, 57]]  # nose, eyes, mouth
     assert (g[inner] == 1).all()
     assert (g[v[:, 2] < 0] == 0).all()
+    jaw = solid.landmarks[:17]
+    assert (g[jaw[[0, 1, 15, 16]]] > 0.5).all()  # hair hangs beside them, not in front
+    assert (guard(head, solid, beside=0)[jaw] < 0.1).all()
     brow = head.landmarks_neutral[17:27, 1].max()
     assert (g[v[:, 1] > brow + 2] == 0).all()
     assert ((g > 0.05) & (g < 0.95)).any()  # it falls, and does not drop

@@ -39,7 +39,7 @@ def test_dark_women_are_added_after_the_painted_skins(synthesizer: Synthesizer) 
 def test_seeds_give_the_samples_they_gave(synthesizer: Synthesizer) -> None:
     samples = synthesizer.samples([0, 1, 2])
     assert [float(s.image.mean()) for s in samples] == pytest.approx(
-        [161.958, 167.926, 130.158], abs=0.02
+        [119.298, 172.833, 147.763], abs=0.02
     )
     tips = [s.landmarks[30] for s in samples]
     want = [[130.601, 107.371, -25.774], [142.352, 122.282, 7.611], [102.874, 121.532, -21.478]]

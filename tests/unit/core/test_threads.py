@@ -22,8 +22,9 @@ def test_a_call_in_a_thread_returns_or_raises() -> None:
 
 def test_processes_are_watched_without_threads() -> None:
     async def main() -> None:
+        before = set(threading.enumerate())  # those of earlier tests may not have ended yet
         process = await asyncio.create_subprocess_exec(sys.executable, "-c", "input()", stdin=-1)
-        names = [thread.name for thread in threading.enumerate()]
+        names = [thread.name for thread in set(threading.enumerate()) - before]
         assert not [name for name in names if "waitpid" in name]
         process.kill()
         assert await process.wait() == -9

@@ -88,12 +88,12 @@ def test_a_huge_size_is_refused_from_the_header_alone(data: bytes) -> None:
         read(data)  # Warms the decoder up.
     process, errors = psutil.Process(), []
     tracemalloc.start()
-    before, began = process.memory_info().rss, time.perf_counter()
+    before, began = process.memory_info().rss, time.process_time()
     for _ in range(5):
         with pytest.raises((ImageTooLarge, BrokenImage)) as error:
             read(data)
         errors.append(error.value)
-    seconds, grown = time.perf_counter() - began, process.memory_info().rss - before
+    seconds, grown = time.process_time() - began, process.memory_info().rss - before
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert seconds < 1
@@ -181,13 +181,13 @@ def test_corrupted_files_give_a_picture_or_our_error(name: str) -> None:
     rng = seeded(len(name))
     for _ in range(80):
         data = corrupt(ORIGINALS[name], rng)
-        began = time.perf_counter()
+        began = time.process_time()
         with contextlib.suppress(ProtomeError):
             got = read(data, max_pixels=4_000_000)
             assert got.pixels.shape[2] == 3
             assert got.pixels.dtype == np.uint8
             assert got.width * got.height <= 4_000_000
-        assert time.perf_counter() - began < 5
+        assert time.process_time() - began < 5
 
 
 def fix_png_checksums(data: bytes) -> bytes:

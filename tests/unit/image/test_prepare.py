@@ -15,7 +15,14 @@ from protome.geometry import U8, Box
 from protome.image import prepare as prepare_module
 from protome.image.decode import Image, ImageLimits
 from protome.image.decode import decode as real_decode
-from protome.image.prepare import USEFUL_SIDE, DecodePlan, PhotoJob, PreparedPhoto, prepare
+from protome.image.prepare import (
+    PORTRAITS,
+    USEFUL_SIDE,
+    DecodePlan,
+    PhotoJob,
+    PreparedPhoto,
+    prepare,
+)
 from protome.model.card import load_model
 
 JOB = PhotoJob(
@@ -109,20 +116,48 @@ def test_a_small_face_gets_the_whole_photo(
     assert np.abs(pictures[0].astype(int) - others[0].astype(int)).mean() < 6
 
 
-@pytest.mark.parametrize(("side", "steps"), [(2400, [1]), (2560, [2]), (3000, [2])])
-def test_a_texture_is_as_sharp_as_it_can_be(
-    sample_photo: bytes,
-    looks: Looks,
-    side: int,
-    steps: list[int],
+@pytest.mark.parametrize(("side", "steps"), [(2400, [1]), (2560, [2, 1]), (3000, [2, 1])])
+def test_a_texture_is_as_sharp_as_the_photo(
+    sample_photo: bytes, looks: Looks, side: int, steps: list[int]
 ) -> None:
     picture = Pillow.open(io.BytesIO(sample_photo)).convert("RGB").resize((side, side))
     data, job = jpeg(picture), replace(JOB, textured=True)
-    _, (_, portrait) = prepare(job, [data])
+    photo, (_, portrait) = prepare(job, [data])
     assert looks.steps == steps
+    place = photo.faces[0].placement
+    assert place is not None
+    assert len(portrait) == next(s for s in PORTRAITS if s >= 208 * place.pixel)
     _, (_, sharp) = whole(job, data)
-    assert portrait.shape == sharp.shape == (512, 512, 3)
+    assert portrait.shape == sharp.shape
     assert np.abs(portrait.astype(int) - sharp.astype(int)).mean() < 4
+
+
+def test_a_face_of_500_pixels_in_a_photo_of_12_megapixels_keeps_them(
+    sample_photo: bytes, looks: Looks
+) -> None:
+    photo = Pillow.new("RGB", (4000, 3000), (90, 100, 110))
+    picture = Pillow.open(io.BytesIO(sample_photo)).convert("RGB").resize((2900, 2900))
+    photo.paste(picture, (500, 50))
+    made, (_, portrait) = prepare(replace(JOB, textured=True), [jpeg(photo)])
+    assert 400 < made.faces[0].face.box.width < 600
+    assert looks.steps == [2, 1]
+    assert len(portrait) == 1365
+
+
+def test_a_small_texture_needs_no_more_of_the_photo(picture: Pillow.Image, looks: Looks) -> None:
+    data = jpeg(picture.resize((3000, 3000)))
+    _, (_, portrait) = prepare(replace(JOB, textured=True, max_texture_side=512), [data])
+    assert looks.steps == [2]
+    assert portrait.shape == (341, 341, 3)
+
+
+def test_the_portraits_of_many_faces_are_smaller(picture: Pillow.Image) -> None:
+    boxes = tuple(Box(800 + k, 300, 900, 1100) for k in range(20))
+    job = replace(JOB, boxes=boxes, max_faces=20, textured=True)
+    _, pictures = prepare(job, [jpeg(picture)])
+    sides = {len(portrait) for portrait in pictures[1::2]}
+    assert sides == {682}
+    assert sum(portrait.nbytes for portrait in pictures) < 64 << 20
 
 
 def test_a_photo_without_a_face_is_looked_at_whole(looks: Looks) -> None:

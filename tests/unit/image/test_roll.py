@@ -12,7 +12,7 @@ from PIL import Image as Pillow
 from protome.geometry import U8, Box
 from protome.image import faces, roll
 from protome.image.decode import Image
-from protome.image.detector import run_detector
+from protome.image.detector import Detection, run_detector
 from protome.image.faces import _unturned, detect
 from protome.image.roll import Face, settle_given
 
@@ -31,7 +31,7 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
     """The shape of every picture that the detector was given."""
     shapes: list[tuple[int, ...]] = []
 
-    def counted(rgb: U8) -> list[tuple[int, int, int, int, int]]:
+    def counted(rgb: U8) -> list[Detection]:
         shapes.append(rgb.shape)
         return run_detector(rgb)
 

@@ -222,12 +222,15 @@ def test_draining_holds_nothing_back() -> None:
 
 
 def test_closing_ends_the_engines_thread() -> None:
+    before = set(threading.enumerate())
+
     async def scenario() -> None:
         async with bench() as b:
             asked = await b.ask(1)
             b.release()
             await asked
-        assert not any(thread.name.startswith("engine") for thread in threading.enumerate())
+        left = set(threading.enumerate()) - before
+        assert not any(thread.name.startswith("engine") for thread in left)
 
     asyncio.run(scenario())
 

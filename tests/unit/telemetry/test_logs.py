@@ -78,7 +78,7 @@ def test_a_reader_that_does_not_read_blocks_no_caller() -> None:
     for number in range(3000):
         handler.emit(record("line %s " + str(number) + " of some length" * 8))
     handler.flush()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20
     seen = b""
     while b"log lines were dropped" not in seen:
         seen += os.read(reader, 1 << 16)

@@ -98,7 +98,7 @@ async def running(count: int, task_seconds: float, **options: Any) -> AsyncItera
     rig = Rig(count, task_seconds, **options)
     await rig.pool.start()
     try:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(120):
             yield rig
     finally:
         for pid in pids():
@@ -123,7 +123,7 @@ def assert_ball(mesh: BuiltMesh) -> None:
 
 async def until(condition: Callable[[], bool]) -> None:
     """Poll: processes that start or end send no event."""
-    for _ in range(1000):
+    for _ in range(3000):
         if condition():
             return
         await asyncio.sleep(0.02)

@@ -137,7 +137,8 @@ def test_a_successor_that_hangs_while_it_starts_leaves_its_place_to_another() ->
         os.kill(hanging, signal.SIGSTOP)
         began = time.monotonic()
         await until(lambda: rig.restarts >= 2)
-        assert time.monotonic() - began < 5
+        # Ten seconds unless told otherwise.
+        assert time.monotonic() - began < 9
         await until(lambda: rig.pool.ready == 1)
         assert hanging not in pids()
         assert_ball(await rig.build())
@@ -154,7 +155,7 @@ def test_a_hanging_worker_is_replaced_and_only_its_task_lost() -> None:
         began = time.monotonic()
         with pytest.raises(WorkerDied) as error:
             await hanging
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 20
         assert error.value.facts["limit_seconds"] == "1.0"
         assert_ball(await waiting)
         await healed(rig, [victim], count=1)

@@ -12,20 +12,16 @@ from torch import Tensor
 
 from protome_export.heads.model import FACE, HEAD, HeadModel, Ints
 from protome_export.render.drawing.noise import NoiseBank
-from protome_export.render.drawing.paint import gamma, gaussian, resample, shrinking
+from protome_export.render.drawing.paint import gaussian, resample, shrinking
 from protome_export.render.drawing.random_draws import Dice
+
+from .hair_style import Style, draw_colour, draw_hairline, draw_style, draw_texture
 
 _COLUMNS, _ROWS, _HANGING = 72, 30, 16
 _LOWEST = -30.0  # elevation where the hanging part begins, degrees
 _ALPHA = 4  # alpha rows per shell row
 _AZIMUTHS = 256
 _ROOTS = 1.5  # cm that hair is taken to reach into the skull
-_BAND = slice(60, 72)  # alpha rows of a hat's band
-
-COLOURS = [[.05, .04, .04], [.10, .07, .05], [.18, .11, .07], [.30, .19, .11], [.45, .31, .18],
-           [.65, .50, .30], [.80, .68, .48], [.50, .22, .10], [.55, .54, .53], [.85, .84, .83],
-           [.35, .34, .33]]  # fmt: skip
-_GREYS = 8  # the first grey of them
 
 
 @dataclass
@@ -55,17 +51,6 @@ class Hair:
     bald: Tensor
     hat: Tensor
     long: Tensor
-
-
-@dataclass
-class _Style:
-    """Kind of hair of each of B heads; all attributes are (B,)."""
-
-    hat: Tensor
-    long: Tensor
-    afro: Tensor
-    faded: Tensor  # short back and sides
-    bun: Tensor
 
 
 def _fixed_blur(size: int, sigma: float, device: torch.device) -> Tensor:
@@ -142,24 +127,12 @@ class HairShell:
         self, dice: Dice, noise: NoiseBank, vertices: Tensor, old: Tensor | None = None
     ) -> Hair:
         """Draw hair for heads with vertices (B, V, 3) cm, head frame."""
-        covers = dice.chance(0.86)
-        hat = covers & dice.chance(0.13)
-        long = covers & (~hat | dice.chance(0.3)) & dice.chance(0.45)
-        bald = covers & ~hat & dice.chance(0.1)
-        short = covers & ~hat & ~long & ~bald
-        afro = short & dice.chance(0.13)
-        faded = short & ~afro & dice.chance(0.35)
-        bun = covers & ~hat & ~bald & ~afro & dice.chance(0.16)
-        style = _Style(hat, long, afro, faded, bun)
-        colours = torch.tensor(COLOURS, device=dice.device)
-        which = dice.pick(len(COLOURS))
-        if old is not None:  # three of four are grey
-            which = torch.where(old & (which % 4 > 0), _GREYS + which % 3, which)
-        tone = colours[which] * dice.uniform(0.6, 1.3)[:, None]
-        colour = gamma((tone + dice.normal(0, 0.02, 3)).clamp(0.02, 0.95))
+        style = draw_style(dice)
+        hat = style.hat
+        colour = draw_colour(dice, old)
         points, inner = self._shell(dice, noise, vertices, style)
         azimuth = torch.linspace(-180, 180, _AZIMUTHS, device=dice.device)
-        line = self._hairline(dice, azimuth, style)
+        line = draw_hairline(dice, azimuth, style)
         brim = self._brim(dice, line) * (hat & dice.chance(0.7))[:, None, None]
         push = self.directions * torch.tensor([1, 0.1, 1], device=dice.device)
         points[:, :_ROWS] += push * brim[..., None]
@@ -171,30 +144,17 @@ class HairShell:
         streak = noise.draw(dice, "fine", 8)[:, None]
         streak = fn.interpolate(streak, size, mode="bicubic")[:, 0]
         waves = fn.interpolate(medium[:, None], size, mode="bilinear")[:, 0]
-        texture = self._texture(dice, hat, colour, streak, waves)
-        alpha = self._alpha(dice, style, bald, line, azimuth, streak)
+        texture = draw_texture(dice, hat, colour, streak, waves)
+        alpha = self._alpha(dice, style, line, azimuth, streak)
         air = resample(alpha, *self.coarse).flatten(1)
-        shown = (air[:, self.corners].amax(2) > -6) & covers[:, None]
+        shown = (air[:, self.corners].amax(2) > -6) & style.covers[:, None]
         return Hair(points.flatten(1, 2), inner.flatten(1, 2), alpha.contiguous(), texture, shown,
-                    line, colour, covers, bald, hat, long)  # fmt: skip
-
-    def _texture(
-        self, dice: Dice, hat: Tensor, colour: Tensor, streak: Tensor, waves: Tensor
-    ) -> Tensor:
-        grey = dice.uniform()[:, None].expand(-1, 3)
-        cloth = gamma(torch.where(dice.chance(0.6)[:, None], dice.uniform(0, 1, 3), grey))
-        woven = (1 + 0.12 * waves).clamp(0.2, 2)[:, None] * cloth[:, :, None, None]
-        band, banded = gamma(dice.uniform(0, 1, 3)), dice.chance(0.4)[:, None, None, None]
-        woven[:, :, _BAND] = torch.where(banded, band[:, :, None, None], woven[:, :, _BAND])
-        strands = (0.85 + 0.28 * streak + 0.22 * waves).clamp(0.15, 2.2)
-        strands = strands[:, None] * colour[:, :, None, None]
-        return torch.where(hat[:, None, None, None], woven, strands)
+                    line, colour, style.covers, style.bald, hat, style.long)  # fmt: skip
 
     def _alpha(
         self,
         dice: Dice,
-        style: _Style,
-        bald: Tensor,
+        style: Style,
         line: Tensor,
         azimuth: Tensor,
         streak: Tensor,
@@ -206,19 +166,22 @@ class HairShell:
         alpha = elevation - line[:, None]
         crown = 8 * (azimuth.abs() - 60).clamp(0, 60) / 60
         top = dice.uniform(20, 50)[:, None, None] + crown - elevation
-        alpha = torch.where(bald[:, None, None], torch.minimum(alpha, top), alpha)
+        alpha = torch.where(style.bald[:, None, None], torch.minimum(alpha, top), alpha)
         rough = (dice.uniform(0, 6) * ~style.hat)[:, None, None]
         alpha = alpha + streak * rough
         tips = elevation - (_LOWEST - 4 * _HANGING) + streak * 8
         return torch.where(style.long[:, None, None], torch.minimum(alpha, tips), alpha)
 
     def _shell(
-        self, dice: Dice, noise: NoiseBank, vertices: Tensor, style: _Style
+        self, dice: Dice, noise: NoiseBank, vertices: Tensor, style: Style
     ) -> tuple[Tensor, Tensor]:
         """Return the shell and where the hair below it ends, (B, rows, columns, 3) cm each."""
         n = len(dice)
         thick = torch.where(style.hat, dice.uniform(0.6, 1.8), dice.uniform(0.15, 2.6))
         thick = torch.where(style.afro, dice.uniform(2.2, 7.5), thick)
+        thick = torch.where(style.full, dice.uniform(1.5, 6.5), thick)
+        # Full hair is often combed or blown to one side.
+        swept = torch.sin(self.azimuth) * (dice.uniform(-0.8, 0.8) * style.full)[:, None]
         bumps = noise.draw(dice, "smooth", _ROWS + _HANGING, _COLUMNS + 1)
         bumps = resample(bumps * dice.uniform(0.05, 0.5)[:, None, None], *self.blurs[2:])
         bumps = bumps * thick.clamp(max=1.2)[:, None, None]
@@ -228,7 +191,8 @@ class HairShell:
         skull = self.base + moved.permute(0, 2, 3, 1)
         top = torch.sin(self.elevation).clamp(0, 1) * dice.uniform(0, 2)[:, None]
         top = top * ((thick > 0.5) & ~style.afro)[:, None]
-        out = (thick[:, None] * self._profile(dice, style) + top)[..., None] + bumps[:, :_ROWS]
+        out = (thick[:, None] * self._profile(dice, style))[..., None] * (1 + swept)[:, None]
+        out = out + top[..., None] + bumps[:, :_ROWS]
         out = out + self._knots(dice, style)
         shell = skull + self.directions * out[..., None]
         length = torch.where(style.long, dice.uniform(3, 22), dice.uniform(0.5, 4))[:, None]
@@ -236,31 +200,36 @@ class HairShell:
         out = (last - self.centre) * torch.tensor([1.0, 0.0, 1.0], device=dice.device)
         out = out / (out.norm(dim=-1, keepdim=True) + 1e-6)
         fall = torch.arange(1, _HANGING + 1, device=dice.device) / _HANGING
-        spread = dice.normal(0.08, 0.15)[:, None] * fall * length
+        spread = dice.normal(0.08, 0.15) + dice.uniform(0, 0.5) * style.full
+        spread = spread[:, None] * fall * length
         spread = (spread + 0.6 * bumps[:, _ROWS:].mean(2))[..., None] + bumps[:, _ROWS:]
+        spread = spread + (fall * length)[..., None] * (0.4 * swept)[:, None]
         low = last[:, None] + out[:, None] * spread[..., None]
         low[..., 1] -= (fall * length)[..., None]
         swing = dice.uniform(-1, 2) * style.long
         low[..., 2] += torch.sin(self.azimuth).abs() * (fall * swing[:, None])[..., None]
         # A curtain beside the face is a strand; behind the head it reaches to the neck.
         behind = torch.sigmoid((torch.rad2deg(self.azimuth).abs() - 105) / 8)
-        strand = dice.uniform(1.5, 3.0)[:, None]
+        strand = torch.where(style.full, 1.5 + 0.7 * thick, dice.uniform(1.5, 3.0))[:, None]
         depth = strand + (7.0 - strand) * behind
         under = low - (out * depth[..., None])[:, None]
         inside = torch.cat([skull - _ROOTS * self.directions, under], 1)
         return torch.cat([shell, low], 1), inside
 
-    def _profile(self, dice: Dice, style: _Style) -> Tensor:
+    def _profile(self, dice: Dice, style: Style) -> Tensor:
         """Return the share of the thickness at each row of the skull, (B, rows)."""
         elevation = torch.rad2deg(self.elevation)
         edge = dice.uniform(5, 40)[:, None]
         sides = dice.uniform(0.05, 0.3)[:, None]
         faded = sides + (1 - sides) * torch.sigmoid((elevation - edge) / 5)
         round_ = 0.35 + 0.65 * ((elevation + 30) / 40).clamp(0, 1)
+        # From the crown to the ears.
+        hanging = 1 - torch.sin(self.elevation).clamp(0, 1) * dice.uniform(0.4, 0.9)[:, None]
         share = torch.where(style.faded[:, None], faded, torch.ones_like(faded))
+        share = torch.where(style.full[:, None], hanging, share)
         return torch.where(style.afro[:, None], round_.expand_as(share), share)
 
-    def _knots(self, dice: Dice, style: _Style) -> Tensor:
+    def _knots(self, dice: Dice, style: Style) -> Tensor:
         """Return how far buns stand out, (B, rows, columns) cm: one at the back or on top, or one
         on each side."""
         two = dice.chance(0.2)
@@ -279,28 +248,6 @@ class HairShell:
         )
         angle = torch.arccos(near.clamp(-1, 1)) / width[:, None, None]
         return height[:, None, None] * (1 - angle.square()).clamp(min=0).sqrt()
-
-    def _hairline(self, dice: Dice, azimuth: Tensor, style: _Style) -> Tensor:
-        hat, long = style.hat, style.long
-        a = azimuth.abs()
-        front = torch.where(hat, dice.uniform(18, 36), dice.uniform(20, 52))
-        fringe = dice.uniform(8, 24)  # over the brows
-        front = torch.where(~hat & dice.chance(0.25), fringe, front)[:, None]
-        side = torch.where(long, -200.0, dice.uniform(-2, 16))[:, None]
-        nape = torch.where(long, -200.0, dice.uniform(-60, -20))[:, None]
-        opening = torch.where(long, dice.uniform(42, 88), dice.uniform(38, 62))
-        curtain = long & dice.chance(0.4)  # falls across one cheek or eye
-        opening = torch.where(curtain, dice.uniform(18, 45), opening)[:, None]
-        fallen = curtain[:, None] & (torch.sign(azimuth) != dice.sign()[:, None])
-        shifted = torch.where(fallen, a * 0.55, a)
-        w = torch.sigmoid((shifted - opening) / dice.uniform(2, 7)[:, None])
-        line = torch.lerp(front.expand_as(w), side.expand_as(w), w)
-        w = torch.sigmoid((a - dice.uniform(98, 112)[:, None]) / 4)
-        line = torch.lerp(line, nape.expand_as(w), w)
-        slope = (dice.uniform(5, 18)[:, None] - front) * ((a - 30) / 100).clamp(0, 1)
-        covered = torch.where(long[:, None], torch.minimum(line, front), front + slope)
-        line = torch.where(hat[:, None], covered, line)
-        return line + dice.normal(0, 0.14)[:, None] * azimuth * (a < 70)
 
     def _brim(self, dice: Dice, line: Tensor) -> Tensor:
         """Return how far a brim stands out, (B, rows, columns) cm."""

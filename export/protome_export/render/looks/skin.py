@@ -13,7 +13,8 @@ from protome_export.render.drawing.paint import capsules, centres, gamma, mix
 from protome_export.render.drawing.random_draws import Dice
 
 from .assets import BACK, TEXTURE, Assets
-from .hair import COLOURS, Hair
+from .hair import Hair
+from .hair_style import COLOURS
 
 # Relative absorption of the two pigments in sRGB primaries (after Tsumura et al. 1999).
 _MELANIN = (0.55, 0.80, 1.10)

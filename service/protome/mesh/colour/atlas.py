@@ -21,6 +21,10 @@ from protome.geometry import F32, U32
 from protome.mesh.shape.head import Head
 from protome.mesh.shape.surface import Surface
 
+from .painter import painter
+
+# Cells that the atlas is planned in, along each side.
+CELLS: Final = 64
 # Width of the strips around the head's island that repeat what is across the seam, and the part of
 # the height that the island has when there is hair, both shares of the atlas' side.
 STRIP: Final = 1 / 64
@@ -30,10 +34,6 @@ SHARE: Final = 32 / 64
 REACH: Final = np.radians(165.0)
 TILT: Final = np.radians(25.0)
 RADII: Final = (0.5 - STRIP, (1 - SHARE - STRIP) / 2)
-# Triangles with corners in both halves are across the seam if they are longer than this, or lie
-# this near to the square's upper or lower side.
-LONG: Final = 0.5
-NEAR: Final = 0.06
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,35 +59,16 @@ def unwrap(surface: Surface) -> Unwrapped:
     Args:
         surface: in crop coordinates.
     """
-    n = len(surface.vertices)
-    triangles = surface.triangles.astype(np.intp)
-    of_hair = surface.source < 0
-    hairy = bool(of_hair.any())
-    uv = _on_head(surface)
-    # Each vertex has up to three places: on the head, beyond the seam, in the hair.
-    number = triangles.copy()
-    across = _across(uv, triangles)
-    number[across] += n * (uv[:, 0].take(triangles[across]) >= 0.5)
+    places_, source, triangles, in_hair, hairy = painter.lay_out(
+        _corners(surface.head), surface.source, surface.weights, surface.triangles, STRIP, SHARE
+    )
+    places = np.frombuffer(places_, np.float32).reshape(-1, 2)
+    vertices = np.frombuffer(source, np.uint32)
     if hairy:
-        first, second, third = (of_hair.take(triangles[:, k]) for k in range(3))
-        hair = np.flatnonzero(first | second | third)
-        number[hair] = triangles[hair] + 2 * n
-    used = np.zeros(3 * n, np.bool_)
-    used[number.ravel()] = True
-    kept = np.flatnonzero(used)
-    order = np.cumsum(used, dtype=np.uint32) - np.uint32(1)
-    source = kept % n
-    beyond, in_hair = np.searchsorted(kept, (n, 2 * n))
-    places = uv[source]
-    places[beyond:in_hair] = _beyond_seam(places[beyond:in_hair])
-    height = SHARE if hairy else 1.0
-    places *= np.array([1 - 2 * STRIP, height - 2 * STRIP], np.float32)
-    places += np.float32(STRIP)
-    np.clip(places[:, 0], 0, 1, out=places[:, 0])
-    np.clip(places[:, 1], 0, height, out=places[:, 1])
-    if hairy:
-        places[in_hair:] = _in_disk(surface, source[in_hair:])
-    return Unwrapped(places, source.astype(np.uint32), order.take(number), hairy)
+        places[in_hair:] = _in_disk(surface, vertices[in_hair:])
+    return Unwrapped(
+        places, vertices, np.frombuffer(triangles, np.uint32).reshape(-1, 3), bool(hairy)
+    )
 
 
 @functools.lru_cache(maxsize=4)
@@ -97,40 +78,9 @@ def _corners(head: Head) -> F32:
     return np.ascontiguousarray(np.stack([first, second - first, third - first], axis=1))
 
 
-def _on_head(surface: Surface) -> F32:
-    """Return each vertex's place in the head's layout, (n, 2); any on hair."""
-    corner = _corners(surface.head).take(np.maximum(surface.source, 0), axis=0)
-    uv = corner[:, 0].copy()
-    uv += surface.weights[:, :1] * corner[:, 1]
-    uv += surface.weights[:, 1:] * corner[:, 2]
-    return np.asarray(uv, np.float32)
-
-
-def _across(uv: F32, triangles: np.ndarray) -> np.ndarray:
-    """Return the triangles with corners on both sides of the seam, as indices."""
-    left = (uv[:, 0] < 0.5).astype(np.int8)
-    count = left.take(triangles[:, 0]) + left.take(triangles[:, 1]) + left.take(triangles[:, 2])
-    mixed = np.flatnonzero((count == 1) | (count == 2))
-    u, v = (uv[:, k].take(triangles[mixed]) for k in (0, 1))
-    near = (np.abs(v - 0.5) > 0.5 - NEAR).all(axis=1)
-    return np.asarray(mixed[near | (np.ptp(u, axis=1) > LONG)])
-
-
-def _beyond_seam(uv: F32) -> F32:
-    """Continue the layout's left half across the seam: places of the right half, seen from it."""
-    mirrored = uv * np.array([-1, 1], np.float32) + np.array([1, 0], np.float32)
-    u, v = mirrored.T
-    aside = u < np.minimum(v, 1 - v)
-    return np.stack(
-        [np.where(aside, -u, u), np.where(aside, v, np.where(v < 0.5, -v, 2 - v))], axis=1
-    ).astype(np.float32)
-
-
 def _in_disk(surface: Surface, vertices: np.ndarray) -> F32:
     middle, axes = skull_frame(surface.head, surface.posed)
-    cos, sin = np.cos(TILT), np.sin(TILT)
-    tilted = axes @ np.array([[1, 0, 0], [0, cos, sin], [0, -sin, cos]], np.float32)
-    x, y, z = ((surface.vertices[vertices] - middle) @ tilted).T
+    x, y, z = ((surface.vertices[vertices] - middle) @ axes @ _tilt()).T
     across = np.hypot(x, z)
     radius = np.minimum(np.arctan2(across, y) / REACH, 1) / np.maximum(across, 1e-6)
     return np.stack(
@@ -138,30 +88,65 @@ def _in_disk(surface: Surface, vertices: np.ndarray) -> F32:
     ).astype(np.float32)
 
 
+def _tilt() -> F32:
+    """Return the disk's axes in the skull's frame, as columns."""
+    cos, sin = np.cos(TILT), np.sin(TILT)
+    return np.array([[1, 0, 0], [0, cos, sin], [0, -sin, cos]], np.float32)
+
+
+def middles() -> tuple[F32, F32]:
+    """Return the middles of the cells in the atlas, x and y, (CELLS, CELLS)."""
+    y, x = (np.indices((CELLS, CELLS), np.float32) + np.float32(0.5)) / np.float32(CELLS)
+    return x, y
+
+
+def in_layout(hairy: bool) -> F32:
+    """Return the middles of the cells in the head's layout, (CELLS, CELLS, 2)."""
+    x, y = middles()
+    height = SHARE if hairy else 1.0
+    return np.stack([(x - STRIP) / (1 - 2 * STRIP), (y - STRIP) / (height - 2 * STRIP)], axis=2)
+
+
+@functools.cache
+def directions() -> tuple[np.ndarray, F32]:
+    """Return which cells lie in the hair's island, (CELLS, CELLS), and where they lie as seen from
+    the skull's middle, unit vectors in its frame, (c, 3).
+    """
+    x, y = middles()
+    hair = y > SHARE
+    x, z = (x[hair] - 0.5) / RADII[0], ((1 + SHARE) / 2 - y[hair]) / RADII[1]
+    radius = np.hypot(x, z)
+    angle = np.minimum(radius, 1) * REACH
+    out = np.stack([np.sin(angle) * x, np.cos(angle) * radius, np.sin(angle) * z], axis=1)
+    return hair, np.asarray(out / np.maximum(radius, 1e-6)[:, None] @ _tilt().T, np.float32)
+
+
 def skull_frame(head: Head, posed: F32) -> tuple[F32, F32]:
     """Return the middle of the posed skull, (3,), and its axes: to its left, up, back, as columns.
 
     The axes follow from the layout: its middle is the middle of the face, its top the crown.
     """
-    upper, lower, front, side = _parts(head)
-    aside = _unit(side @ (posed - posed[head.mirror]))
-    up = posed[upper].mean(axis=0) - posed[lower].mean(axis=0) if lower.any() else -np.eye(3)[1]
+    middle, aside, up, back = _averages(head) @ posed
+    aside = _unit(aside)
     up = _unit(up - (up @ aside) * aside)
-    back = posed[~front].mean(axis=0) - posed[front].mean(axis=0)
     back = _unit(back - (back @ aside) * aside - (back @ up) * up)
-    middle = posed[upper].mean(axis=0)
-    return middle.astype(np.float32), np.stack([aside, up, back], axis=1).astype(np.float32)
+    return middle, np.stack([aside, up, back], axis=1)
 
 
 @functools.lru_cache(maxsize=4)
-def _parts(head: Head) -> tuple[np.ndarray, np.ndarray, np.ndarray, F32]:
-    """Return which vertices lie in the layout's upper and lower part and in the middle, (n,), and
-    the side that each lies on, -1 to 1.
-    """
-    u, v = head.uv[: len(head.mirror)].T
+def _averages(head: Head) -> F32:
+    """Return the weights of the posed vertices in the skull's middle and its rough axes, (4, n)."""
+    n = len(head.mirror)
+    u, v = head.uv[:n].T
     upper, lower, front = v < np.quantile(v, 0.3), v > np.quantile(v, 0.7), np.abs(u - 0.5) < 0.25
-    return upper, lower, front, np.sign(u - 0.5)
+    side = np.sign(u - 0.5)
+    across = side.copy()
+    np.subtract.at(across, head.mirror, side)
+    crown = upper / max(upper.sum(), 1)
+    up = crown - lower / max(lower.sum(), 1)
+    back = ~front / max((~front).sum(), 1) - front / max(front.sum(), 1)
+    return np.stack([crown, across, up, back]).astype(np.float32)
 
 
-def _unit(vector: np.ndarray) -> np.ndarray:
+def _unit(vector: F32) -> F32:
     return vector / max(float(np.linalg.norm(vector)), 1e-6)

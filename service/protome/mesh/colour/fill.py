@@ -18,10 +18,11 @@ from scipy.spatial import cKDTree
 
 from protome.geometry import F32, U8
 from protome.mesh.shape.head import Head
+from protome.mesh.shape.surface import Surface
 
-from .atlas import SHARE, STRIP
+from .atlas import CELLS, SHARE, STRIP, in_layout, middles
+from .light import FLOOR, shade
 
-CELLS: Final = 64
 # Groups of regions that are filled each from its own: skin with ears, neck, hair with scalp, lips,
 # eyes; the neck and behind the jaw from the skin, mouth and nostrils with a dark tone of it.
 SKIN, NECK, HAIR, LIPS, EYES, DARK = range(6)
@@ -47,40 +48,41 @@ EVEN: Final = 0.35
 SEAM: Final = 10
 
 
-def plan(sums: F32, head: Head, hairy: bool) -> F32:
+def plan(sums: F32, surface: Surface, hairy: bool) -> tuple[U8, F32]:
     """Plan an atlas.
 
     Args:
         sums: (CELLS, CELLS, 4), the photo's colours times their weights, and the weights, 0 to 1.
-        head: its layout.
+        surface: what is painted; of it the head and its pose count.
         hairy: whether the atlas has the hair's island.
 
     Returns:
-        (CELLS, CELLS, 8) float32 as the kernel's ``blend`` takes it.
+        The base colours, (CELLS, CELLS, 3) uint8, and the plan as the kernel's ``blend`` takes it,
+        (CELLS, CELLS, 5) float32.
     """
     weight = sums[:, :, 3:]
     mean = np.asarray(sums[:, :, :3] / np.maximum(weight, 1e-4), np.float32)
-    groups = regions(head, hairy)
+    groups = regions(surface.head, hairy)
     trusted = _trusted(weight, groups)
     # The mouth is narrow: nothing of it is taken off, so that teeth stay.
-    trusted = np.maximum(trusted, mouth_cells(head, hairy)[:, :, None] * np.minimum(2 * weight, 1))
+    mouth = mouth_cells(surface.head, hairy)[:, :, None]
+    trusted = np.maximum(trusted, mouth * np.minimum(2 * weight, 1))
     own = np.asarray(trusted * _is_skin(mean, weight, groups), np.float32)
-    other = np.ascontiguousarray(own[:, ::-1], np.float32)
-    flipped = np.ascontiguousarray(mean[:, ::-1], np.float32)
-    mirrored = np.asarray((1 - own) * other, np.float32)
+    # Colours of other places are taken without their light, and lit as the place is.
+    light = shade(surface, hairy, mean, (groups == SKIN) & (own[:, :, 0] > 0.5))
+    plain = (mean + FLOOR) / light
+    flipped = np.ascontiguousarray(plain[:, ::-1])
+    other = np.ascontiguousarray(own[:, ::-1])
+    mirrored = (1 - own) * other
     mirrored *= mirrored > FAINT
-    light = _balance(mean, flipped, np.asarray(own * other, np.float32))
-    seen = np.asarray(own * mean + mirrored * np.clip(flipped * light, 0, 255), np.float32)
-    total = np.asarray(own + mirrored, np.float32)
-    filled = np.asarray(seen + (1 - total) * _spread(seen, total, groups), np.float32)
-    filled = _closed(filled, hairy)
-    out = np.empty((CELLS, CELLS, 8), np.float32)
-    out[:, :, :3] = np.clip(filled, 0, 255)
+    seen = own * plain + mirrored * flipped * _balance(plain, flipped, own * other)
+    total = own + mirrored
+    filled = (seen + (1 - total) * _spread(seen, total, groups)) * light - FLOOR
+    filled = np.clip(_closed(filled, hairy), 0, 255)
+    base = np.round(filled).astype(np.uint8)
     sure = np.minimum(8 * weight, 1)
-    out[:, :, 4:7] = np.clip(sure * mean + (1 - sure) * filled, 0, 255)
-    out[:, :, 3:4] = own
-    out[:, :, 7:8] = mirrored
-    return out
+    local = np.clip(sure * mean + (1 - sure) * filled, 0, 255)
+    return base, np.concatenate([local, own, mirrored], axis=2).astype(np.float32)
 
 
 @functools.lru_cache(4)
@@ -105,7 +107,7 @@ def _is_skin(mean: F32, weight: F32, groups: U8) -> F32:
     out = np.ones((CELLS, CELLS, 1), np.float32)
     face = _mean(np.asarray(weight * mean, np.float32), weight, groups == SKIN)
     if face is not None:
-        ratio = np.log((mean + 12) / (face + 12))
+        ratio = np.log((mean + FLOOR) / (face + FLOOR))
         light = ratio.mean(axis=2, keepdims=True)
         tint = np.abs(ratio - light).max(axis=2, keepdims=True)
         ramps = [(TINT - tint) / TINT, (BRIGHTER - light) / BRIGHTER, (light + DARKER) / DARKER]
@@ -116,9 +118,9 @@ def _is_skin(mean: F32, weight: F32, groups: U8) -> F32:
     return out
 
 
-def _balance(mean: F32, flipped: F32, both: F32) -> F32:
+def _balance(plain: F32, flipped: F32, both: F32) -> F32:
     """Return the ratio of the two sides' light, from where both are seen to everywhere."""
-    ratio = np.log((mean + 12) / (flipped + 12)).mean(axis=2, keepdims=True)
+    ratio = np.log(plain / flipped).mean(axis=2, keepdims=True)
     wide = cv2.GaussianBlur(np.concatenate([both * ratio, both], axis=2), (0, 0), 6)
     uneven = np.clip(wide[:, :, :1] / (wide[:, :, 1:] + 0.03), -UNEVEN, UNEVEN)
     return np.asarray(np.exp(uneven), np.float32)
@@ -138,7 +140,7 @@ def _spread(seen: F32, total: F32, groups: U8) -> F32:
     if skin is None:
         skin = _mean(seen, total, everywhere)
     if skin is None:
-        skin = np.full(3, 128, np.float32)
+        skin = np.full(3, 128 + FLOOR, np.float32)
     out = np.empty_like(seen)
     out[:] = pulled[:, :, :3] if total[on_skin].any() else skin
     for group, toned in TONES.items():
@@ -198,15 +200,13 @@ def _closed(filled: F32, hairy: bool) -> F32:
 @functools.lru_cache(maxsize=4)
 def regions(head: Head, hairy: bool) -> U8:
     """Return the group of each cell, (CELLS, CELLS) uint8."""
-    height = SHARE if hairy else 1.0
-    x, y = np.meshgrid(*2 * ((np.arange(CELLS) + 0.5) / CELLS,))
-    u, v = (x - STRIP) / (1 - 2 * STRIP), (y - STRIP) / (height - 2 * STRIP)
     vertex = np.zeros(len(head.uv), np.intp)
     vertex[head.uv_triangles.ravel()] = head.triangles.ravel()
-    nearest = np.asarray(cKDTree(head.uv).query(np.stack([u, v], axis=2))[1])
+    nearest = np.asarray(cKDTree(head.uv).query(in_layout(hairy))[1])
     groups = GROUPS[head.region[vertex[nearest]]]
     # Behind the jaw as well the photo may show what is not the head.
-    unsure = (head.guard[vertex[nearest]] < 0.5) & (v > 0.5)
+    unsure = (head.guard[vertex[nearest]] < 0.5) & (in_layout(hairy)[:, :, 1] > 0.5)
     groups[unsure & (groups == SKIN)] = NECK
-    groups[y > height] = HAIR
+    if hairy:
+        groups[middles()[1] > SHARE] = HAIR
     return groups.astype(np.uint8)

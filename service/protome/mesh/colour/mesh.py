@@ -10,7 +10,7 @@ import numpy as np
 from protome.geometry import F32, U8, U32, Frame, about_z, crop_to_mesh
 from protome.mesh.shape.surface import Surface
 
-from .texture import Texture, texture, vertex_colours
+from .texture import Texture, side_for, texture, vertex_colours
 from .vertex_quality import VertexQuality
 from .visibility import WHOLE
 
@@ -55,6 +55,7 @@ def apply_appearance(
     frame: Frame = WHOLE,
     quality: VertexQuality | None = None,
     turn: F32 | None = None,
+    max_texture_side: int = 0,
 ) -> Mesh:
     """Transform a surface to mesh coordinates and add colours.
 
@@ -65,6 +66,8 @@ def apply_appearance(
         frame: the part of the crop that the photo covers.
         quality: reliability of the surface's vertices, if the mesh is to carry it.
         turn: (3, 3) rotation about the origin to apply to the finished mesh, or None.
+        max_texture_side: side to which the texture will be reduced if it is larger, pixels; 0: it
+            will not be.
     """
     to_mesh = crop_to_mesh().astype(np.float32)
     positions = surface.vertices @ to_mesh[:3, :3].T + to_mesh[:3, 3]
@@ -77,7 +80,7 @@ def apply_appearance(
         positions, normals = positions @ turn.T, normals @ turn.T
     n = len(positions)
     if appearance is Appearance.TEXTURE:
-        skin: Texture = texture(surface, crop, frame)
+        skin: Texture = texture(surface, crop, frame, side_for(len(crop), max_texture_side))
         source = skin.source
         return Mesh(
             positions[source],

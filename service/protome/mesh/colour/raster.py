@@ -1,4 +1,4 @@
-"""Draw with NumPy what ``kernel/texture.c`` draws where there is a compiler, more slowly.
+"""Do with NumPy what ``kernel/texture.c`` does where there is a compiler, more slowly.
 
 The functions take and return the same; the docstrings of the compiled ones say what.
 """
@@ -10,13 +10,92 @@ from typing import Final
 import cv2
 import numpy as np
 
-from protome.geometry import F32, U8, U32
+from protome.geometry import F32, I32, U8, U32
 
 # As in texture.c.
 BRIDGE: Final = 1 / 32
-SLACK: Final = 1e-4
+BORDER: Final = 1e-4
 INSIDE: Final = -1e-5
 LEAST: Final = 1e-6
+# Cosine of the angle between normal and camera direction: below OBLIQUE the photo is not used,
+# above FACING it is used alone.
+OBLIQUE: Final = 0.15
+FACING: Final = 0.5
+# Depth tolerance of the visibility test, cells; what lies so much nearer within EDGE cells hides a
+# point as well. Width of the strip along the outline that is not used.
+SLACK: Final = 3.0
+EDGE: Final = 2
+OUTLINE: Final = 1.5
+# The same along the photo's border.
+RIM: Final = 2.0
+# As in layout.c.
+LONG: Final = 0.5
+NEAR: Final = 0.06
+
+
+def lay_out(
+    corners: F32, source: I32, weights: F32, triangles: U32, strip: float, share: float, /
+) -> tuple[bytearray, bytearray, bytearray, int, bool]:
+    """Lay a surface out in the head's atlas."""
+    n = len(source)
+    numbers = triangles.astype(np.intp)
+    at = corners[np.maximum(source, 0)]
+    uv = at[:, 0] + weights[:, :1] * at[:, 1] + weights[:, 1:] * at[:, 2]
+    # Each vertex has up to three places: on the head, beyond the seam, in the hair.
+    across = _across(uv, numbers)
+    number = numbers.copy()
+    number[across] += n * (uv[numbers[across], 0] >= 0.5)
+    hair = (source < 0)[numbers].any(axis=1)
+    number[hair] = numbers[hair] + 2 * n
+    kept, inverse = np.unique(number, return_inverse=True)
+    beyond, in_hair = np.searchsorted(kept, (n, 2 * n))
+    places = uv[kept % max(n, 1)]
+    places[beyond:in_hair] = _beyond_seam(places[beyond:in_hair])
+    height = share if (source < 0).any() else 1.0
+    scale = np.array([1 - 2 * strip, height - 2 * strip], np.float32)
+    places = np.clip(places * scale + np.float32(strip), 0, np.array([1, height], np.float32))
+    return (
+        bytearray(places.astype(np.float32).tobytes()),
+        bytearray((kept % max(n, 1)).astype(np.uint32).tobytes()),
+        bytearray(inverse.astype(np.uint32).tobytes()),
+        int(in_hair),
+        bool((source < 0).any()),
+    )
+
+
+def _across(uv: F32, triangles: np.ndarray) -> np.ndarray:
+    """Return whether each triangle has corners on both sides of the seam."""
+    u, v = uv[triangles, 0], uv[triangles, 1]
+    count = (u < 0.5).sum(axis=1)
+    near = (np.abs(v - 0.5) > 0.5 - NEAR).all(axis=1)
+    return np.asarray((count % 3 > 0) & (near | (np.ptp(u, axis=1) > LONG)))
+
+
+def _beyond_seam(uv: F32) -> F32:
+    """Continue the layout's left half across the seam: places of the right half, seen from it."""
+    u, v = 1 - uv[:, 0], uv[:, 1]
+    aside = u < np.minimum(v, 1 - v)
+    above = np.where(v < 0.5, -v, 2 - v)
+    return np.stack([np.where(aside, -u, u), np.where(aside, v, above)], axis=1)
+
+
+def seen(
+    vertices: F32, normals: F32, nearest: F32, around: F32, inside: F32, sides: F32, /
+) -> bytearray:
+    """Determine how well each vertex is visible."""
+    side = len(nearest)
+    x, y = np.clip(vertices[:, :2].T, 0, side - 1).astype(np.intp)
+    z, cosine = vertices[:, 2], np.clip(-normals[:, 2], OBLIQUE, 1)
+    # A steep surface spans this much depth within a cell.
+    slope = np.sqrt(1 - cosine**2) / cosine
+    shown = -normals[:, 2] > OBLIQUE
+    shown &= z - nearest[y, x] <= SLACK + 1.5 * slope
+    shown &= z - around[y, x] <= 3 * SLACK + (EDGE + 2) * slope
+    weight = np.minimum((cosine - OBLIQUE) / (FACING - OBLIQUE), 1)
+    weight *= np.clip(inside[y, x] / OUTLINE - 1, 0, 1)
+    border = (vertices[:, :2] @ sides[:, :2].T + sides[:, 2]).min(axis=1)
+    weight *= np.clip(border / RIM - 1, 0, 1)
+    return bytearray((shown * weight).astype(np.float32).tobytes())
 
 
 def depth(vertices: F32, triangles: U32, side: int, /) -> bytearray:
@@ -59,7 +138,7 @@ def _cells(corners: F32, side: int) -> tuple[np.ndarray, np.ndarray, F32]:
     """
     low, high = (
         np.clip(np.ceil(bound - 0.5), 0, side).astype(np.int64)
-        for bound in (corners.min(axis=1) - SLACK, corners.max(axis=1) + SLACK)
+        for bound in (corners.min(axis=1) - BORDER, corners.max(axis=1) + BORDER)
     )
     size = np.maximum(high - low, 0)
     count = size.prod(axis=1)
@@ -100,18 +179,31 @@ def _extended(drawn: F32) -> F32:
     return out
 
 
-def blend(trace: F32, plan: F32, photo: U8, side: int, /) -> bytearray:
-    """Draw an atlas."""
-    base, own, mean, mirrored = np.split(_large(plan, side), (3, 4, 7), axis=2)
-    fine = _large(trace, side)
-    spots = fine[:, :, :2] * np.array([photo.shape[1], photo.shape[0]], np.float32)
+def gather(trace: F32, photo: U8, cells: int, /) -> bytearray:
+    """Average the colours that an atlas shows."""
+    weighted = np.concatenate([_photo_at(trace, photo) * trace[:, :, 2:], trace[:, :, 2:]], axis=2)
+    block = len(trace) // cells
+    means = weighted.reshape(cells, block, cells, block, 4).mean(axis=(1, 3))
+    return bytearray(means.astype(np.float32).tobytes())
+
+
+def blend(trace: F32, plan: F32, photo: U8, picture: U8, /) -> None:
+    """Add detail to an atlas."""
+    mean, own, mirrored = np.split(_large(plan, len(picture)), (3, 4), axis=2)
+    fine = _large(trace, len(picture))
+    # Half of a weight counts in full.
+    detail = np.minimum(2 * fine[:, :, 2:], 1) * (_photo_at(fine, photo) - mean)
+    out = picture + own * detail + mirrored * detail[:, ::-1]
+    picture[:] = np.clip(np.round(out), 0, 255)
+
+
+def _photo_at(trace: F32, photo: U8) -> F32:
+    """Return the photo's colours at the spots of a trace."""
+    spots = trace[:, :, :2] * np.array([photo.shape[1], photo.shape[0]], np.float32)
     spots -= np.float32(0.5)
     x, y = (np.ascontiguousarray(spots[:, :, k], np.float32) for k in (0, 1))
     colours = cv2.remap(photo, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    # Half of a weight counts in full.
-    detail = np.minimum(2 * fine[:, :, 2:], 1) * (colours - mean)
-    out = base + own * detail + mirrored * detail[:, ::-1]
-    return bytearray(np.clip(np.round(out), 0, 255).astype(np.uint8).tobytes())
+    return np.asarray(colours, np.float32)
 
 
 def _large(values: F32, side: int) -> F32:

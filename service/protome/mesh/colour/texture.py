@@ -20,8 +20,8 @@ from protome.geometry import CROP_SIDE, F32, U8, U32, Frame
 from protome.mesh.shape.head import Head
 from protome.mesh.shape.surface import Surface
 
-from .atlas import unwrap
-from .fill import CELLS, NECK, SKIN, mouth_cells, plan, regions
+from .atlas import CELLS, unwrap
+from .fill import NECK, SKIN, mouth_cells, plan, regions
 from .painter import painter
 from .visibility import WHOLE, visibility
 
@@ -60,10 +60,10 @@ def side_for(portrait: int, most: int = SIDES[-1]) -> int:
 
     Args:
         portrait: side of the portrait in pixels.
-        most: largest side wanted, at least ``SIDES[0]``.
+        most: side to which the texture will be reduced if it is larger; 0: it will not be.
     """
-    enough = next((side for side in SIDES if side >= DENSITY * portrait), SIDES[-1])
-    return max(side for side in SIDES if side <= max(min(enough, most), SIDES[0]))
+    enough = min(DENSITY * portrait, most or SIDES[-1])
+    return next((side for side in SIDES if side >= enough), SIDES[-1])
 
 
 def texture(surface: Surface, crop: U8, frame: Frame = WHOLE, side: int = 0) -> Texture:
@@ -90,9 +90,11 @@ def texture(surface: Surface, crop: U8, frame: Frame = WHOLE, side: int = 0) -> 
     ).reshape(NODES, NODES, 3)
     _fade(trace[:, :, 2], surface.head, layout.hairy)
     crop = _not_finer(crop, 2 * side)
-    planned = plan(_sums(trace, crop), surface.head, layout.hairy)
-    picture = np.frombuffer(painter.blend(trace, planned, crop, side), np.uint8)
-    return Texture(picture.reshape(side, side, 3), layout.places, layout.source, layout.triangles)
+    sums = np.frombuffer(painter.gather(trace, _not_finer(crop, NODES), CELLS), np.float32)
+    base, planned = plan(sums.reshape(CELLS, CELLS, 4), surface, layout.hairy)
+    picture = np.asarray(cv2.resize(base, (side, side), interpolation=cv2.INTER_LINEAR), np.uint8)
+    painter.blend(trace, planned, crop, picture)
+    return Texture(picture, layout.places, layout.source, layout.triangles)
 
 
 def _fade(weight: F32, head: Head, hairy: bool) -> None:
@@ -128,22 +130,3 @@ def _not_finer(crop: U8, side: int) -> U8:
         return np.ascontiguousarray(crop)
     side = max(min(len(crop), side), 3)
     return np.asarray(cv2.resize(crop, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
-
-
-def _sums(trace: F32, crop: U8) -> F32:
-    """Return colours times weights, and weights, of the plan's cells."""
-    small = _not_finer(crop, NODES)
-    spots = trace[:, :, :2] * np.float32(len(small)) - np.float32(0.5)
-    colours = cv2.remap(
-        small,
-        np.ascontiguousarray(spots[:, :, 0], np.float32),
-        np.ascontiguousarray(spots[:, :, 1], np.float32),
-        cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_REPLICATE,
-    )
-    weighted = np.empty((NODES, NODES, 4), np.float32)
-    np.multiply(colours, trace[:, :, 2:], out=weighted[:, :, :3])
-    weighted[:, :, 3] = trace[:, :, 2]
-    return np.asarray(
-        cv2.resize(weighted, (CELLS, CELLS), interpolation=cv2.INTER_AREA), np.float32
-    )

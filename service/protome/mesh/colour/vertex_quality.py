@@ -21,7 +21,8 @@ import numpy as np
 
 from protome.confidence import ExpectedError, face_size
 from protome.geometry import F32, U8, U32, Frame
-from protome.mesh.colour.visibility import OBLIQUE, visibility
+from protome.mesh.colour.raster import OBLIQUE
+from protome.mesh.colour.visibility import visibility
 from protome.mesh.shape.surface import Surface
 
 GUESSED: Final = 0.25

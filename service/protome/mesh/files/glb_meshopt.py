@@ -34,7 +34,9 @@ def meshopt_primitive(glb: Glb, quantised: Quantised) -> Json:
     # Marching cubes leaves the triangles in a good order: reordering them for the codec would take
     # twice the time of the rest and save an eighth of the bytes.
     indices, remap, used = meshopt.reorder_mesh(mesh.triangles, triangles=False, optsize=False)
-    order = np.argsort(remap)[:used]
+    kept = np.flatnonzero(remap < used)
+    order = np.empty(used, np.intp)
+    order[remap[kept]] = kept
     glb.json["nodes"][0].update(translation=low.tolist(), scale=[step] * 3)
     fallback = 0
     attributes = {}
@@ -53,21 +55,22 @@ def meshopt_primitive(glb: Glb, quantised: Quantised) -> Json:
         )
 
     positions = np.zeros((used, 4), np.uint16)
-    positions[:, :3] = quantised.points[order]
+    # take() is several times faster than an index of rows.
+    positions[:, :3] = quantised.points.take(order, axis=0)
     add("POSITION", positions, U_SHORT, "VEC3", **bounds(positions[:, :3]))
     normals = np.zeros((used, 4), np.float32)
-    normals[:, :3] = mesh.normals[order]
+    normals[:, :3] = mesh.normals.take(order, axis=0)
     encoded = meshopt.encode_filter_oct(normals, stride=4, bits=8)
     add("NORMAL", encoded, BYTE, "VEC3", normalized=True)
     if mesh.colours is not None:
-        add("COLOR_0", linear(mesh.colours)[order], U_SHORT, "VEC4", normalized=True)
+        add("COLOR_0", linear(mesh.colours.take(order, axis=0)), U_SHORT, "VEC4", normalized=True)
     if mesh.uv is not None:
-        uv = np.round(mesh.uv[order] * 65535).astype(np.uint16)
+        uv = np.round(mesh.uv.take(order, axis=0) * 65535).astype(np.uint16)
         add("TEXCOORD_0", uv, U_SHORT, "VEC2", normalized=True)
     for name, values in quality_of(mesh):
         # The codec and attributes need rows of 4 bytes; the padding compresses to nothing.
         rows = np.zeros((used, 4), np.uint8)
-        rows[:, 0] = as_bytes(values)[order]
+        rows[:, 0] = as_bytes(values.take(order))
         add(name, rows, U_BYTE, "SCALAR", normalized=True)
     data = meshopt.encode_gltf_buffer(indices, "TRIANGLES")
     view = _view(glb, data, fallback, 4, indices.size, "TRIANGLES")

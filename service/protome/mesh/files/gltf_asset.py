@@ -113,7 +113,9 @@ def as_bytes(values: F32) -> U8:
 
 def bounds(values: npt.NDArray[Any]) -> Json:
     """Return minimum and maximum of each column, as accessors of positions need them."""
-    return {"min": values.min(axis=0).tolist(), "max": values.max(axis=0).tolist()}
+    # See quantise().
+    columns = np.ascontiguousarray(values.T)
+    return {"min": columns.min(axis=1).tolist(), "max": columns.max(axis=1).tolist()}
 
 
 def linear(colours: U8) -> npt.NDArray[np.uint16]:

@@ -13,8 +13,8 @@
 
 /* The surface; all arrays are NULL when it is empty. */
 typedef struct {
-    float *vertices;     /* (vertex_count, 3): x, y, z in crop pixels */
-    float *normals;      /* (vertex_count, 3): unit, outwards */
+    pm_four *places;     /* (vertex_count): x, y, z in crop pixels, and nothing */
+    pm_four *normals;    /* (vertex_count): unit, outwards */
     int32_t *source;     /* (vertex_count): triangle of the head, -1 on hair */
     float *weights;      /* (vertex_count, 2): barycentric, of its second and third corner */
     uint32_t *triangles; /* (triangle_count, 3): counter-clockwise seen from outside */

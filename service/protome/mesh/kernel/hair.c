@@ -11,15 +11,11 @@
 static const float ISO = 127.5F;
 /* Cells around the grid, empty: an edge of the lattice next to it reaches that far. */
 #define PAD 2
-/* Distance from guarded skin up to which its whole guard applies, and from which on none does,
- * in cells. */
-static const float NEAR_SKIN = 2, FAR_FROM_SKIN = 3;
+/* Cells around those inside whose values count: edges of the lattice, and vertices that move, end
+ * up to two cells from there, and the spline takes one more. */
+#define REACH 4
 /* How steeply occupancy is limited towards the sides of the grid. */
 static const float STEEP = 4;
-
-static ptrdiff_t cell_of(ptrdiff_t node, int nodes) {
-    return node >= 0 ? node / nodes : -((nodes - 1 - node) / nodes);
-}
 
 static float *value_at(const pm_hair *hair, ptrdiff_t x, ptrdiff_t y, ptrdiff_t z) {
     return hair->values + (x + PAD) + (y + PAD) * hair->steps[1] + (z + PAD) * hair->steps[2];
@@ -27,67 +23,48 @@ static float *value_at(const pm_hair *hair, ptrdiff_t x, ptrdiff_t y, ptrdiff_t 
 
 /* ---- the field */
 
-typedef struct {
-    float sum[3], guard; /* of vertices: places in cells, guard */
-    uint32_t count;
-} patch; /* skin within a cell */
-
-/* Take occupancy away from the cells around a patch: ``kept`` is what share of it stays. */
-static void free_patch(const size_t cells[3], const patch *skin, float *kept) {
-    const float far = FAR_FROM_SKIN * FAR_FROM_SKIN, near = NEAR_SKIN * NEAR_SKIN;
-    const float guard = skin->guard / (float)skin->count;
-    ptrdiff_t low[3], high[3];
-    float centre[3];
-    for (int a = 0; a < 3; a++) {
-        centre[a] = skin->sum[a] / (float)skin->count - 0.5F;
-        low[a] = (ptrdiff_t)ceilf(centre[a] - FAR_FROM_SKIN);
-        high[a] = (ptrdiff_t)floorf(centre[a] + FAR_FROM_SKIN) + 1;
-        if (low[a] < 0) low[a] = 0;
-        if (high[a] > (ptrdiff_t)cells[a]) high[a] = (ptrdiff_t)cells[a];
+/* Find the rows' cells that are inside: bit x of row y + z * cells[1]. 0: there are none. */
+static int find_inside(const uint8_t *occupancy, const size_t cells[3], uint64_t *inside) {
+    uint64_t found = 0;
+    for (size_t r = 0; r < cells[1] * cells[2]; r++, occupancy += cells[0]) {
+        uint8_t any = 0;
+        inside[r] = 0;
+        for (size_t x = 0; x < cells[0]; x++) any |= occupancy[x];
+        if (any < 128) continue;
+        for (size_t x = 0; x < cells[0]; x++) inside[r] |= (uint64_t)(occupancy[x] >> 7) << x;
+        found |= inside[r];
     }
-    for (ptrdiff_t z = low[2]; z < high[2]; z++) {
-        for (ptrdiff_t y = low[1]; y < high[1]; y++) {
-            float *row = kept + ((size_t)z * cells[1] + (size_t)y) * cells[0];
-            const float dz = (float)z - centre[2], dy = (float)y - centre[1];
-            for (ptrdiff_t x = low[0]; x < high[0]; x++) {
-                const float dx = (float)x - centre[0];
-                float share = (far - dx * dx - dy * dy - dz * dz) / (far - near);
-                share = 1 - guard * (share < 0 ? 0 : share > 1 ? 1 : share);
-                if (share < row[x]) row[x] = share;
+    return found != 0;
+}
+
+/* Widen the bits by REACH cells along each axis, in place; ``line`` has room for a line of rows. */
+static void widen(const size_t cells[3], uint64_t *bits, uint64_t *line) {
+    const size_t strides[2] = {1, cells[1]};
+    for (int a = 0; a < 2; a++) {
+        const size_t n = cells[1 + a];
+        for (size_t other = 0; other < cells[2 - a]; other++) {
+            uint64_t *row = bits + other * strides[1 - a];
+            for (size_t i = 0; i < n; i++) {
+                const size_t first = i < REACH ? 0 : i - REACH;
+                const size_t last = i + REACH < n ? i + REACH : n - 1;
+                line[i] = 0;
+                for (size_t k = first; k <= last; k++) line[i] |= row[k * strides[a]];
             }
+            for (size_t i = 0; i < n; i++) row[i * strides[a]] = line[i];
         }
+    }
+    const uint64_t whole = ((uint64_t)1 << cells[0]) - 1;
+    for (size_t r = 0; r < cells[1] * cells[2]; r++) {
+        for (int k = 0; k < REACH; k++) bits[r] |= bits[r] << 1 | bits[r] >> 1;
+        bits[r] &= whole;
     }
 }
 
-/* The share of each cell's occupancy that the guarded skin leaves, (z, y, x). */
-static int find_kept(const size_t cells[3], const pm_head *head, const float *guard, float *kept) {
-    const size_t count = cells[0] * cells[1] * cells[2];
-    patch *patches = calloc(count, sizeof *patches);
-    if (!patches) return 0;
-    for (size_t c = 0; c < count; c++) kept[c] = 1;
-    for (size_t v = 0; v < head->vertex_count; v++) {
-        float place[3];
-        int within = 1;
-        for (int a = 0; a < 3; a++) {
-            place[a] = head->vertices[3 * v + a] / HAIR_CELL;
-            within &= place[a] >= 0 && place[a] < (float)cells[a];
-        }
-        if (!within) continue;
-        const size_t c = ((size_t)place[2] * cells[1] + (size_t)place[1]) * cells[0];
-        patch *skin = patches + c + (size_t)place[0];
-        for (int a = 0; a < 3; a++) skin->sum[a] += place[a];
-        skin->guard += guard[v] < 0 ? 0 : guard[v] > 1 ? 1 : guard[v];
-        skin->count++;
-    }
-    for (size_t c = 0; c < count; c++)
-        if (patches[c].guard > 0) free_patch(cells, patches + c, kept);
-    free(patches);
-    return 1;
-}
-
-/* Fill the values; the grid's outermost cells become negative, so that the surface is round there,
- * between a superellipsoid of the fourth power and an ellipsoid: the former alone has flat sides. */
-static void fill(pm_hair *hair, const uint8_t *occupancy, const float *kept) {
+/* Fill the rows of ``near``; the grid's outermost cells become negative, so that the surface is
+ * round there, between a superellipsoid of the fourth power and an ellipsoid: the former alone has
+ * flat sides. */
+static void fill(pm_hair *hair, const uint8_t *occupancy, const uint64_t *near,
+                 const float *kept) {
     const size_t *cells = hair->cells;
     float bulge[3][MOST_HAIR_CELLS];
     for (int a = 0; a < 3; a++) {
@@ -101,25 +78,27 @@ static void fill(pm_hair *hair, const uint8_t *occupancy, const float *kept) {
     }
     for (size_t z = 0; z < cells[2]; z++) {
         for (size_t y = 0; y < cells[1]; y++) {
-            const size_t row = (z * cells[1] + y) * cells[0];
+            const size_t number = z * cells[1] + y;
+            if (!near[number]) continue;
+            const uint8_t *full = occupancy + number * cells[0];
+            const float *share = kept + number * cells[0];
             float *values = value_at(hair, 0, (ptrdiff_t)y, (ptrdiff_t)z);
             const float limit = ISO * STEEP * (1 - bulge[1][y] - bulge[2][z]);
-            float most = 0;
+            uint64_t sign = 0;
             for (size_t x = 0; x < cells[0]; x++) {
-                const float value = (float)occupancy[row + x] * kept[row + x] - ISO;
+                const float value = (float)full[x] * share[x] - ISO;
                 const float highest = limit - ISO * STEEP * bulge[0][x];
                 values[x] = value < highest ? value : highest;
-                most = values[x] > most ? values[x] : most;
             }
-            if (most <= 0) continue;
-            ptrdiff_t first = 0, last = (ptrdiff_t)cells[0] - 1;
-            while (values[first] <= 0) first++;
-            while (values[last] <= 0) last--;
-            const ptrdiff_t from[3] = {first, (ptrdiff_t)y, (ptrdiff_t)z};
-            const ptrdiff_t to[3] = {last, (ptrdiff_t)y, (ptrdiff_t)z};
+            for (size_t x = 0; x < cells[0]; x++) sign |= (uint64_t)(values[x] > 0) << x;
+            if (!sign) continue;
+            hair->signs[(z + 1) * (cells[1] + 2) + y + 1] = sign << 1;
+            const ptrdiff_t at[3] = {0, (ptrdiff_t)y, (ptrdiff_t)z};
             for (int a = 0; a < 3; a++) {
-                if (from[a] - 1 < hair->low[a]) hair->low[a] = from[a] - 1;
-                if (to[a] + 2 > hair->high[a]) hair->high[a] = to[a] + 2;
+                const ptrdiff_t first = a ? at[a] : lowest_bit(sign);
+                const ptrdiff_t last = a ? at[a] : 63 - __builtin_clzll(sign);
+                if (first - 1 < hair->low[a]) hair->low[a] = first - 1;
+                if (last + 2 > hair->high[a]) hair->high[a] = last + 2;
             }
         }
     }
@@ -127,111 +106,131 @@ static void fill(pm_hair *hair, const uint8_t *occupancy, const float *kept) {
 
 pm_status pm_make_hair(const uint8_t *occupancy, const size_t cells[3], const pm_head *head,
                        const float *guard, pm_hair *hair) {
-    const size_t count = cells[0] * cells[1] * cells[2];
-    size_t any = 0;
-    memset(hair, 0, sizeof *hair);
-    for (size_t c = 0; c < count; c++) any += occupancy[c] >> 7;
-    if (!any) return PM_OK;
+    const size_t rows = cells[1] * cells[2];
     size_t padded = 1;
+    memset(hair, 0, sizeof *hair);
+    uint64_t *near = malloc((rows + MOST_HAIR_CELLS) * sizeof *near);
+    if (!near) return PM_NO_MEMORY;
+    if (!find_inside(occupancy, cells, near)) {
+        free(near);
+        return PM_OK;
+    }
+    widen(cells, near, near + rows);
     for (int a = 0; a < 3; a++) {
         hair->cells[a] = cells[a];
         hair->steps[a] = (ptrdiff_t)padded;
         padded *= cells[a] + 2 * PAD;
+        hair->limit[a] = (float)cells[a] + 2;
     }
-    float *kept = malloc(count * sizeof *kept);
+    /* pm_hair_at reads four values where three count. */
+    padded++;
+    float *kept = malloc(rows * cells[0] * sizeof *kept);
     hair->values = malloc(padded * sizeof *hair->values);
+    hair->signs = calloc((cells[1] + 2) * (cells[2] + 2), sizeof *hair->signs);
     pm_status status = PM_NO_MEMORY;
-    if (kept && hair->values && find_kept(cells, head, guard, kept)) {
-        status = PM_OK;
+    if (kept && hair->values && hair->signs)
+        status = pm_find_kept(cells, near, head, guard, kept);
+    if (status == PM_OK) {
         for (size_t c = 0; c < padded; c++) hair->values[c] = -ISO;
-        fill(hair, occupancy, kept);
+        fill(hair, occupancy, near, kept);
     }
     free(kept);
+    free(near);
     if (status != PM_OK || hair->high[0] == 0) pm_free_hair(hair);
     return status;
 }
 
 void pm_free_hair(pm_hair *hair) {
     free(hair->values);
+    free(hair->signs);
     memset(hair, 0, sizeof *hair);
+}
+
+/* Weights of three control points at ``offset`` cells from the middle one, for each part of it. */
+static inline void spline(pm_four offset, pm_four weights[3]) {
+    const pm_four before = 0.5F - offset, after = 0.5F + offset;
+    weights[0] = before * before * 0.5F;
+    weights[1] = 0.75F - offset * offset;
+    weights[2] = after * after * 0.5F;
+}
+
+float pm_hair_at(const pm_hair *hair, pm_four point, pm_four *slope) {
+    const pm_four place = point * (1.0F / HAIR_CELL) + 1;
+    pm_four w[3], along_z[3], by_z[3], offset = {0};
+    ptrdiff_t cell[3];
+    if (slope) *slope = (pm_four){0};
+    for (int a = 0; a < 3; a++) {
+        if (!(place[a] > 0 && place[a] < hair->limit[a])) return 0;
+        cell[a] = (ptrdiff_t)place[a];
+        offset[a] = place[a] - (float)cell[a] - 0.5F;
+    }
+    /* Weights and slopes by control point, parts by axis. */
+    spline(offset, w);
+    const pm_four s[3] = {(offset - 0.5F) * (1.0F / HAIR_CELL), offset * (-2.0F / HAIR_CELL),
+                          (offset + 0.5F) * (1.0F / HAIR_CELL)};
+/* First the sums along z, then those along y, then along x. */
+    const float *row = value_at(hair, cell[0] - 2, cell[1] - 2, cell[2] - 2);
+    const ptrdiff_t next = hair->steps[2];
+    for (int y = 0; y < 3; y++, row += hair->steps[1]) {
+        const pm_four a = four_at(row), b = four_at(row + next), c = four_at(row + 2 * next);
+        along_z[y] = w[0][2] * a + w[1][2] * b + w[2][2] * c;
+        if (slope) by_z[y] = s[0][2] * a + s[1][2] * b + s[2][2] * c;
+    }
+    const pm_four along_x = {w[0][0], w[1][0], w[2][0], 0};
+    const pm_four line = w[0][1] * along_z[0] + w[1][1] * along_z[1] + w[2][1] * along_z[2];
+    if (slope) {
+        const pm_four by_x = {s[0][0], s[1][0], s[2][0], 0};
+        const pm_four by_y = s[0][1] * along_z[0] + s[1][1] * along_z[1] + s[2][1] * along_z[2];
+        const pm_four tilt = w[0][1] * by_z[0] + w[1][1] * by_z[1] + w[2][1] * by_z[2];
+        *slope = (pm_four){dot3(line, by_x), dot3(by_y, along_x), dot3(tilt, along_x), 0};
+    }
+    return dot3(line, along_x);
 }
 
 /* ---- on the lattice */
 
-/* Weights of three control points at ``offset`` cells from the middle one, and their slopes. */
-static void spline(float offset, float weights[3], float slopes[3]) {
-    weights[0] = (0.5F - offset) * (0.5F - offset) / 2;
-    weights[1] = 0.75F - offset * offset;
-    weights[2] = (0.5F + offset) * (0.5F + offset) / 2;
-    slopes[0] = offset - 0.5F;
-    slopes[1] = -2 * offset;
-    slopes[2] = offset + 0.5F;
-}
-
-/* Bit i + 1 of word (y + 1) + (z + 1) * (cells y + 2): cell (i, y, z) is positive. */
-static void pack_signs(const pm_hair *hair, uint64_t *signs) {
-    const ptrdiff_t ny = (ptrdiff_t)hair->cells[1], nz = (ptrdiff_t)hair->cells[2];
-    for (ptrdiff_t z = -1; z <= nz; z++) {
-        for (ptrdiff_t y = -1; y <= ny; y++, signs++) {
-            const float *row = value_at(hair, -1, y, z);
-            *signs = 0;
-            for (size_t x = 0; x < hair->cells[0] + 2; x++) *signs |= (uint64_t)(row[x] > 0) << x;
-        }
-    }
-}
-
 /* Rows of bits of the ``nodes`` to the power of three nodes of a cell; node p of an axis has the
  * weights[p] of the values around it. */
 static void scan_cell(const float *middle, const ptrdiff_t steps[3], int nodes,
-                      const float weights[HAIR_CELL][3], uint64_t rows[HAIR_CELL][HAIR_CELL]) {
-    float flat[HAIR_CELL][3][3];
-    for (int y = 0; y < 3; y++) {
-        for (int x = 0; x < 3; x++) {
-            const float *value = middle + (y - 1) * steps[1] + (x - 1);
-            const float a = value[-steps[2]], b = value[0], c = value[steps[2]];
-            for (int p = 0; p < nodes; p++)
-                flat[p][y][x] = weights[p][0] * a + weights[p][1] * b + weights[p][2] * c;
-        }
-    }
+                      const pm_four weights[HAIR_CELL], uint64_t rows[HAIR_CELL][HAIR_CELL]) {
+    const float *corner = middle - steps[2] - steps[1] - 1;
     for (int p = 0; p < nodes; p++) {
+        pm_four flat[3];
+        for (int y = 0; y < 3; y++) {
+            const float *row = corner + y * steps[1];
+            flat[y] = weights[p][0] * four_at(row) + weights[p][1] * four_at(row + steps[2]) +
+                      weights[p][2] * four_at(row + 2 * steps[2]);
+        }
         for (int q = 0; q < nodes; q++) {
-            const float *w = weights[q];
-            float line[3];
+            const pm_four line =
+                weights[q][0] * flat[0] + weights[q][1] * flat[1] + weights[q][2] * flat[2];
             rows[p][q] = 0;
-            for (int x = 0; x < 3; x++)
-                line[x] = w[0] * flat[p][0][x] + w[1] * flat[p][1][x] + w[2] * flat[p][2][x];
-            for (int r = 0; r < nodes; r++) {
-                const float *v = weights[r];
-                const float value = v[0] * line[0] + v[1] * line[1] + v[2] * line[2];
-                rows[p][q] |= (uint64_t)(value > 0) << r;
-            }
+            for (int r = 0; r < nodes; r++)
+                rows[p][q] |= (uint64_t)(dot3(line, weights[r]) > 0) << r;
         }
     }
 }
 
 pm_status pm_scan_hair(const pm_hair *hair, const pm_lattice *lattice, uint64_t **bits) {
-    const size_t rows = lattice->size[1] * lattice->size[2], across = hair->cells[1] + 2;
+    const size_t rows = lattice->size[1] * lattice->size[2];
+    const ptrdiff_t across = (ptrdiff_t)hair->cells[1] + 2;
     const int nodes = HAIR_CELL / lattice->step;
     const uint64_t whole = ((uint64_t)1 << nodes) - 1;
-    float weights[HAIR_CELL][3], slopes[3];
+    pm_four weights[HAIR_CELL];
     *bits = NULL;
     if (!hair->values) return PM_OK;
-    uint64_t *signs = malloc(across * (hair->cells[2] + 2) * sizeof *signs);
     *bits = calloc(rows * lattice->words, sizeof **bits);
-    if (!signs || !*bits) {
-        free(signs);
-        free(*bits);
-        *bits = NULL;
-        return PM_NO_MEMORY;
+    if (!*bits) return PM_NO_MEMORY;
+    for (int p = 0; p < nodes; p++) {
+        pm_four at[3];
+        spline((pm_four){((float)p + 0.5F) / (float)nodes - 0.5F}, at);
+        weights[p] = (pm_four){at[0][0], at[1][0], at[2][0], 0};
     }
-    pack_signs(hair, signs);
-    for (int p = 0; p < nodes; p++)
-        spline(((float)p + 0.5F) / (float)nodes - 0.5F, weights[p], slopes);
     for (ptrdiff_t z = hair->low[2]; z < hair->high[2]; z++) {
         for (ptrdiff_t y = hair->low[1]; y < hair->high[1]; y++) {
             uint64_t any = 0, all = UINT64_MAX;
             for (int n = 0; n < 9; n++) {
-                const uint64_t row = signs[(z + n / 3) * (ptrdiff_t)across + y + n % 3];
+                const uint64_t row = hair->signs[(z + n / 3) * across + y + n % 3];
                 any |= row | row >> 1 | row >> 2;
                 all &= row & row >> 1 & row >> 2;
             }
@@ -247,8 +246,7 @@ pm_status pm_scan_hair(const pm_hair *hair, const pm_lattice *lattice, uint64_t 
                 if (all >> x & 1)
                     for (int n = 0; n < nodes * nodes; n++) inside[n / nodes][n % nodes] = whole;
                 else
-                    scan_cell(value_at(hair, x, y, z), hair->steps, nodes,
-                              (const float(*)[3])weights, inside);
+                    scan_cell(value_at(hair, x, y, z), hair->steps, nodes, weights, inside);
                 for (int p = 0; p < nodes; p++)
                     for (int q = 0; q < nodes; q++)
                         out[((size_t)p * lattice->size[1] + (size_t)q) * lattice->words] |=
@@ -256,87 +254,5 @@ pm_status pm_scan_hair(const pm_hair *hair, const pm_lattice *lattice, uint64_t 
             }
         }
     }
-    free(signs);
     return PM_OK;
-}
-
-float pm_cross_hair(const pm_hair *hair, const pm_lattice *lattice, const size_t node[3], int axis,
-                    float normal[3]) {
-    const int nodes = HAIR_CELL / lattice->step, au = (axis + 1) % 3, av = (axis + 2) % 3;
-    ptrdiff_t cell[3];
-    float weights[3][3], slopes[3][3], offset[3], values[4], by_u[4], by_v[4], ends[2];
-    for (int a = 0; a < 3; a++) {
-        const ptrdiff_t global = lattice->origin[a] + (ptrdiff_t)node[a];
-        cell[a] = cell_of(global, nodes);
-        offset[a] = ((float)(global - cell[a] * nodes) + 0.5F) / (float)nodes - 0.5F;
-        spline(offset[a], weights[a], slopes[a]);
-    }
-    const float *middle = value_at(hair, cell[0], cell[1], cell[2]);
-    const float pace = 1 / (float)nodes;
-    /* Four values along the edge, with the other axes summed up. */
-    for (int m = 0; m < 4; m++) {
-        const float *plane = middle + (m - 1) * hair->steps[axis];
-        values[m] = by_u[m] = by_v[m] = 0;
-        for (int q = 0; q < 3; q++) {
-            const float *row = plane + (q - 1) * hair->steps[av];
-            const float a = row[-hair->steps[au]], b = row[0], c = row[hair->steps[au]];
-            const float sum = weights[au][0] * a + weights[au][1] * b + weights[au][2] * c;
-            values[m] += weights[av][q] * sum;
-            by_v[m] += slopes[av][q] * sum;
-            by_u[m] += weights[av][q] *
-                       (slopes[au][0] * a + slopes[au][1] * b + slopes[au][2] * c);
-        }
-    }
-    float w[3], s[3], at = 0;
-    for (int end = 0; end < 3; end++) {
-        /* The ends, then the crossing. */
-        float place = offset[axis] + (end == 2 ? at : (float)end) * pace;
-        const int over = place > 0.5F;
-        spline(place - (float)over, w, s);
-        const float *v = values + over;
-        if (end < 2) {
-            ends[end] = w[0] * v[0] + w[1] * v[1] + w[2] * v[2];
-            if (end == 1) at = ends[0] == ends[1] ? 0.5F : ends[0] / (ends[0] - ends[1]);
-            if (!(at >= 0)) at = 0;
-            if (at > 1) at = 1;
-            continue;
-        }
-        normal[axis] = -(s[0] * v[0] + s[1] * v[1] + s[2] * v[2]);
-        v = by_u + over;
-        normal[au] = -(w[0] * v[0] + w[1] * v[1] + w[2] * v[2]);
-        v = by_v + over;
-        normal[av] = -(w[0] * v[0] + w[1] * v[1] + w[2] * v[2]);
-    }
-    const float square =
-        normal[0] * normal[0] + normal[1] * normal[1] + normal[2] * normal[2];
-    const float scale = square > 0 ? 1 / sqrtf(square) : 0;
-    for (int a = 0; a < 3; a++) normal[a] *= scale;
-    if (!scale) normal[axis] = ends[0] > ends[1] ? 1.0F : -1.0F;
-    return at;
-}
-
-float pm_hair_at(const pm_hair *hair, const float point[3], float slope[3]) {
-    float weights[3][3], slopes[3][3], value = 0;
-    ptrdiff_t cell[3];
-    slope[0] = slope[1] = slope[2] = 0;
-    for (int a = 0; a < 3; a++) {
-        const float place = point[a] / HAIR_CELL;
-        if (!(place > 0 && place < (float)hair->cells[a])) return 0;
-        cell[a] = (ptrdiff_t)place;
-        spline(place - (float)cell[a] - 0.5F, weights[a], slopes[a]);
-    }
-    for (int z = 0; z < 3; z++) {
-        for (int y = 0; y < 3; y++) {
-            const float *row = value_at(hair, cell[0], cell[1] + y - 1, cell[2] + z - 1);
-            const float a = row[-1], b = row[0], c = row[1];
-            const float line = weights[0][0] * a + weights[0][1] * b + weights[0][2] * c;
-            const float tilt = slopes[0][0] * a + slopes[0][1] * b + slopes[0][2] * c;
-            value += weights[1][y] * weights[2][z] * line;
-            slope[0] += weights[1][y] * weights[2][z] * tilt;
-            slope[1] += slopes[1][y] * weights[2][z] * line;
-            slope[2] += weights[1][y] * slopes[2][z] * line;
-        }
-    }
-    for (int a = 0; a < 3; a++) slope[a] /= HAIR_CELL;
-    return value;
 }

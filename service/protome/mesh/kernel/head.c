@@ -21,7 +21,7 @@
 #define MOST_WORK 40000000L
 
 typedef struct {
-    int32_t at[3];   /* relative to node (0, 0, 0) */
+    int32_t at[3];   /* relative to node (0, 0, 0), positive */
     int32_t next[3]; /* number of the first node that is not before it */
 } vertex;
 
@@ -33,128 +33,123 @@ typedef struct {
 
 static int sign(int64_t value) { return (value > 0) - (value < 0); }
 
-static int32_t quotient_up(int32_t value, int32_t by) {
-    return value / by + (value % by > 0);
-}
-
 static void round_vertices(const pm_head *head, const pm_lattice *lattice, vertex *out) {
+    /* Nodes are FIXED times 1, 2 or 4 apart. */
+    const int shift = 10 + lattice->step / 2;
+    double zero[3];
+    for (int a = 0; a < 3; a++) zero[a] = ((double)lattice->origin[a] + 0.5) * lattice->step;
     for (size_t v = 0; v < head->vertex_count; v++) {
         for (int a = 0; a < 3; a++) {
-            const double zero = ((double)lattice->origin[a] + 0.5) * lattice->step;
-            out[v].at[a] = (int32_t)floor((head->vertices[3 * v + a] - zero) * FIXED + 0.5);
-            out[v].next[a] = quotient_up(out[v].at[a], lattice->step * FIXED);
+            out[v].at[a] = (int32_t)((head->vertices[3 * v + a] - zero[a]) * FIXED + 0.5);
+            out[v].next[a] = (out[v].at[a] + (1 << shift) - 1) >> shift;
         }
     }
 }
 
-/* Which side of the line from p to q the point (u, v) lies on, twice the signed area. */
-static int64_t area(const int32_t *p, const int32_t *q, int au, int av, int64_t u, int64_t v) {
-    return (q[au] - p[au]) * (v - p[av]) - (q[av] - p[av]) * (u - p[au]);
-}
-
-/* The sign of ``area`` with (u, v) moved; ``v_first``: the move along v is the larger one. */
-static int side(int64_t value, const int32_t *p, const int32_t *q, int au, int av, int v_first) {
-    if (value) return sign(value);
-    const int by_u = sign((int64_t)p[av] - q[av]), by_v = sign((int64_t)q[au] - p[au]);
-    return v_first ? (by_v ? by_v : by_u) : (by_u ? by_u : by_v);
-}
-
-static pm_hit *new_hit(pm_scan *scan) {
-    if (scan->count == scan->room) {
-        const size_t larger = scan->room + scan->room / 2;
-        pm_hit *moved = realloc(scan->hits, larger * sizeof *moved);
+static pm_hit *new_hit(pm_scan *scan, int axis) {
+    if (scan->count[axis] == scan->room[axis]) {
+        const size_t larger = scan->room[axis] + scan->room[axis] / 2 + 1024;
+        pm_hit *moved = realloc(scan->hits[axis], larger * sizeof *moved);
         if (!moved) return NULL;
-        scan->hits = moved;
-        scan->room = larger;
+        scan->hits[axis] = moved;
+        scan->room[axis] = larger;
     }
-    return scan->hits + scan->count++;
+    return scan->hits[axis] + scan->count[axis]++;
 }
 
 /* Number of the first node of a line that is beyond the triangle; ``*at`` gets the place of the hit
  * in nodes. The line's other coordinates give ``others``, their part of the plane's equation. */
-static int32_t first_beyond(const triangle *t, int axis, int64_t others, int32_t spacing,
-                            double *at) {
+static inline int32_t first_beyond(const triangle *t, int axis, int64_t others, int32_t spacing,
+                                   double *at) {
     const int64_t slope = t->normal[axis], start = t->corner[0]->at[axis];
     *at = ((double)start - (double)others / (double)slope) / spacing;
-    const double nearest = floor(*at + 0.5);
-    if (fabs(*at - nearest) > 1e-6) return (int32_t)ceil(*at);
+    const int32_t nearest = (int32_t)(*at + 0.5);
+    const double off = *at - nearest;
+    if (fabs(off) > 1e-6) return nearest + (off > 0);
     int over = sign(slope * ((int64_t)nearest * spacing - start) + others);
     for (int a = 0; !over; a++) over = sign(t->normal[a]);
-    return (int32_t)nearest + (over != sign(slope));
+    return nearest + (over != sign(slope));
 }
 
-/* Put a hit into the lists; ``work`` counts the comparisons. */
-static void file_hit(pm_scan *scan, const pm_lattice *lattice, int axis, uint32_t hit,
-                     long *work) {
-    pm_hit *hits = scan->hits;
-    const size_t row = hits[hit].node / lattice->stride;
-    uint32_t *list = axis ? scan->planes[axis - 1] + row / lattice->size[1] : scan->rows + row;
-    if (axis == 0) {
-        for (; *list && hits[*list].node < hits[hit].node; ++*work) list = &hits[*list].next;
-    }
-    hits[hit].next = *list;
-    *list = hit;
-}
+static inline int32_t least(int32_t a, int32_t b) { return a < b ? a : b; }
+static inline int32_t most(int32_t a, int32_t b) { return a > b ? a : b; }
 
-static pm_status scan_triangle(pm_scan *scan, const pm_lattice *lattice, const triangle *t,
-                               int axis, long *work) {
+/* Whether a line that meets the side from p to q, or its continuation, counts as to the left of it:
+ * the first of the moves of the nodes that is not along the side decides. */
+static int is_left(const vertex *p, const vertex *q, int axis) {
     const int au = (axis + 1) % 3, av = (axis + 2) % 3;
-    const int32_t spacing = lattice->step * FIXED;
-    const size_t steps[3] = {1, lattice->stride, lattice->stride * lattice->size[1]};
-    const int32_t *p[3];
-    int32_t low[3], high[3];
-    const int front = sign(t->normal[axis]);
-    if (!front) return PM_OK;
-    for (int i = 0; i < 3; i++) {
-        const int a = i == 0 ? au : av;
-        const int32_t x = t->corner[0]->next[a], y = t->corner[1]->next[a],
-                      z = t->corner[2]->next[a];
-        p[i] = t->corner[i]->at;
-        low[i] = x < y ? (x < z ? x : z) : (y < z ? y : z);
-        high[i] = x > y ? (x > z ? x : z) : (y > z ? y : z);
-    }
-    *work += (long)(high[0] - low[0]) * (high[1] - low[1]);
+    const int by_u = p->at[av] - q->at[av], by_v = q->at[au] - p->at[au];
+    const int first = axis == 1 ? by_v : by_u, second = axis == 1 ? by_u : by_v;
+    return (first ? first : second) > 0;
+}
+
+/* Add the hits of the lines along ``axis`` that pass through a triangle: they lie on the same side
+ * of its three sides. Twice the area of the triangle of a side and the line grows evenly. */
+static inline __attribute__((always_inline)) pm_status scan_axis(
+    pm_scan *scan, const size_t steps[3], const triangle *t, const int axis,
+    const int32_t spacing, long *work) {
+    const int au = (axis + 1) % 3, av = (axis + 2) % 3;
+    const vertex *const *p = t->corner;
+    const int64_t whole = t->normal[axis], turn = whole >> 63; /* -1 if seen from behind, else 0 */
+    if (!whole) return PM_OK;
+    const int32_t first = least(p[0]->next[au], least(p[1]->next[au], p[2]->next[au]));
+    const int32_t end = most(p[0]->next[au], most(p[1]->next[au], p[2]->next[au]));
+    const int32_t low = least(p[0]->next[av], least(p[1]->next[av], p[2]->next[av]));
+    const int32_t high = most(p[0]->next[av], most(p[1]->next[av], p[2]->next[av]));
+    *work += (long)(end - first) * (high - low);
     if (*work > MOST_WORK) return PM_BAD_SHAPE;
-    for (int32_t v = low[1]; v < high[1]; v++) {
-        for (int32_t u = low[0]; u < high[0]; u++) {
-            const int64_t pu = (int64_t)u * spacing, pv = (int64_t)v * spacing;
-            int64_t areas[3];
-            int within = 1;
-            for (int i = 0; i < 3 && within; i++) {
-                const int32_t *from = p[(i + 1) % 3], *to = p[(i + 2) % 3];
-                areas[i] = area(from, to, au, av, pu, pv);
-                within = side(areas[i], from, to, au, av, axis == 1) == front;
+    int64_t begin[3], by_u[3], by_v[3];
+    for (int i = 0; i < 3; i++) {
+        const int32_t *from = p[(i + 1) % 3]->at, *to = p[(i + 2) % 3]->at;
+        const int64_t du = ((to[au] - from[au]) ^ turn) - turn;
+        const int64_t dv = ((to[av] - from[av]) ^ turn) - turn;
+        by_u[i] = -dv * spacing;
+        by_v[i] = du * spacing;
+        begin[i] = du * (low * spacing - from[av]) - dv * (first * spacing - from[au]);
+    }
+    for (int32_t v = low; v < high; v++) {
+        int64_t area[3] = {begin[0], begin[1], begin[2]};
+        for (int32_t u = first; u < end; u++) {
+            int within = (area[0] | area[1] | area[2]) >= 0;
+            for (int i = 0; within && i < 3; i++)
+                if (!area[i]) within = is_left(p[(i + 1) % 3], p[(i + 2) % 3], axis) == !turn;
+            if (within) {
+                const int64_t others = t->normal[au] * (u * spacing - p[0]->at[au]) +
+                                       t->normal[av] * (v * spacing - p[0]->at[av]);
+                const double share = 1 / (double)((whole ^ turn) - turn);
+                double at;
+                const int32_t beyond = first_beyond(t, axis, others, spacing, &at);
+                pm_hit *hit = new_hit(scan, axis);
+                if (!hit) return PM_NO_MEMORY;
+                hit->node = (uint32_t)((size_t)(beyond - 1) * steps[axis] +
+                                       (size_t)u * steps[au] + (size_t)v * steps[av]);
+                hit->triangle = t->index ^ (int32_t)turn;
+                hit->at = (float)(at - (beyond - 1));
+                hit->weights[0] = (float)((double)area[1] * share);
+                hit->weights[1] = (float)((double)area[2] * share);
             }
-            if (!within) continue;
-            const int64_t others =
-                t->normal[au] * (pu - p[0][au]) + t->normal[av] * (pv - p[0][av]);
-            double at;
-            const int32_t beyond = first_beyond(t, axis, others, spacing, &at);
-            pm_hit *hit = new_hit(scan);
-            if (!hit) return PM_NO_MEMORY;
-            const double whole = (double)t->normal[axis];
-            hit->node = (uint32_t)((size_t)(beyond - 1) * steps[axis] + (size_t)u * steps[au] +
-                                   (size_t)v * steps[av]);
-            hit->triangle = front > 0 ? t->index : ~t->index;
-            hit->at = (float)(at - (beyond - 1));
-            hit->weights[0] = (float)((double)areas[1] / whole);
-            hit->weights[1] = (float)((double)areas[2] / whole);
-            file_hit(scan, lattice, axis, (uint32_t)(scan->count - 1), work);
+            for (int i = 0; i < 3; i++) area[i] += by_u[i];
         }
+        for (int i = 0; i < 3; i++) begin[i] += by_v[i];
     }
     return PM_OK;
 }
 
 static pm_status scan_triangles(const pm_head *head, const pm_lattice *lattice,
                                 const vertex *vertices, pm_scan *scan) {
+    const size_t steps[3] = {1, lattice->stride, lattice->stride * lattice->size[1]};
+    const int32_t spacing = lattice->step * FIXED;
     long work = 0;
     pm_status status = PM_OK;
-    for (size_t k = 0; k < head->triangle_count; k++) {
+    for (size_t k = 0; k < head->triangle_count && status == PM_OK; k++) {
         triangle t = {.index = (int32_t)k};
-        const int32_t *corners = head->triangles + 3 * k;
+        const int32_t *corners = head->faces[k].corners;
         for (int i = 0; i < 3; i++) t.corner[i] = vertices + corners[i];
-        const int32_t *a = t.corner[0]->next, *b = t.corner[1]->next, *c = t.corner[2]->next;
-        int crossed[3]; /* by planes of nodes across the axis */
+        const int32_t *p = t.corner[0]->next, *q = t.corner[1]->next, *r = t.corner[2]->next;
+        /* Whether planes of nodes across the axis pass through it. */
+        const int x = (p[0] != q[0]) | (p[0] != r[0]), y = (p[1] != q[1]) | (p[1] != r[1]),
+                  z = (p[2] != q[2]) | (p[2] != r[2]);
+        if (x + y + z < 2) continue;
         for (int i = 0; i < 3; i++) {
             const int j = (i + 1) % 3, l = (i + 2) % 3;
             const int64_t jb = t.corner[1]->at[j] - t.corner[0]->at[j];
@@ -162,25 +157,28 @@ static pm_status scan_triangles(const pm_head *head, const pm_lattice *lattice,
             const int64_t lb = t.corner[1]->at[l] - t.corner[0]->at[l];
             const int64_t lc = t.corner[2]->at[l] - t.corner[0]->at[l];
             t.normal[i] = jb * lc - lb * jc;
-            crossed[i] = a[i] != b[i] || a[i] != c[i];
         }
-        for (int i = 0; i < 3; i++)
-            for (int n = 0; n < 3; n++)
-                scan->normals[3 * (size_t)corners[n] + i] += (float)t.normal[i];
-        for (int axis = 0; axis < 3 && status == PM_OK; axis++)
-            if (crossed[(axis + 1) % 3] && crossed[(axis + 2) % 3])
-                status = scan_triangle(scan, lattice, &t, axis, &work);
-        if (status != PM_OK) return status;
+        if (y && z) status = scan_axis(scan, steps, &t, 0, spacing, &work);
+        if (status == PM_OK && z && x) status = scan_axis(scan, steps, &t, 1, spacing, &work);
+        if (status == PM_OK && x && y) status = scan_axis(scan, steps, &t, 2, spacing, &work);
     }
-    return PM_OK;
+    return status;
 }
 
-static void unit_normals(float *normals, size_t count) {
-    for (size_t v = 0; v < count; v++) {
-        float *n = normals + 3 * v;
-        const float square = n[0] * n[0] + n[1] * n[1] + n[2] * n[2];
-        const float scale = square > 0 ? 1 / sqrtf(square) : 0;
-        for (int a = 0; a < 3; a++) n[a] *= scale;
+static void find_normals(const pm_head *head, pm_point *points) {
+    for (size_t v = 0; v < head->vertex_count; v++) {
+        const float *place = head->vertices + 3 * v;
+        points[v] = (pm_point){.place = {place[0], place[1], place[2]}};
+    }
+    for (size_t k = 0; k < head->triangle_count; k++) {
+        const int32_t *corners = head->faces[k].corners;
+        const pm_four start = points[corners[0]].place;
+        const pm_four normal = cross(points[corners[1]].place - start, points[corners[2]].place - start);
+        for (int i = 0; i < 3; i++) points[corners[i]].normal += normal;
+    }
+    for (size_t v = 0; v < head->vertex_count; v++) {
+        const float square = dot3(points[v].normal, points[v].normal);
+        points[v].normal *= square > 0 ? 1 / sqrtf(square) : 0;
     }
 }
 
@@ -193,40 +191,47 @@ static void set_bits(uint64_t *row, size_t from, size_t to) {
     }
 }
 
-/* Set the bits of the nodes whose winding number is positive. */
-static void fill(const pm_lattice *lattice, pm_scan *scan) {
-    for (size_t row = 0; row < lattice->size[1] * lattice->size[2]; row++) {
+/* Set the bits of the nodes whose winding number is positive, from the hits along x. */
+static pm_status fill(const pm_lattice *lattice, pm_scan *scan) {
+    const size_t rows = lattice->size[1] * lattice->size[2], count = scan->count[0];
+    const pm_hit *hits = scan->hits[0];
+    long work = 0;
+    /* Lists of the hits of each row in order, as numbers from 1. */
+    uint32_t *firsts = calloc(rows + count + 1, sizeof *firsts), *next = firsts + rows;
+    if (!firsts) return PM_NO_MEMORY;
+    for (size_t h = 1; h <= count && work <= MOST_WORK; h++) {
+        uint32_t *list = firsts + hits[h - 1].node / lattice->stride;
+        for (; *list && hits[*list - 1].node < hits[h - 1].node; work++) list = next + *list;
+        next[h] = *list;
+        *list = (uint32_t)h;
+    }
+    for (size_t row = 0; row < rows && work <= MOST_WORK; row++) {
         long winding = 0;
         size_t entered = 0;
-        for (uint32_t h = scan->rows[row]; h; h = scan->hits[h].next) {
+        for (uint32_t h = firsts[row]; h; h = next[h]) {
             const long before = winding;
-            const size_t first = scan->hits[h].node % lattice->stride + 1;
-            winding += scan->hits[h].triangle < 0 ? 1 : -1;
+            const size_t first = hits[h - 1].node % lattice->stride + 1;
+            winding += hits[h - 1].triangle < 0 ? 1 : -1;
             if (before <= 0 && winding > 0) entered = first;
             if (before > 0 && winding <= 0)
                 set_bits(scan->bits + row * lattice->words, entered, first);
         }
     }
+    free(firsts);
+    return work > MOST_WORK ? PM_BAD_SHAPE : PM_OK;
 }
 
 pm_status pm_scan_head(const pm_head *head, const pm_lattice *lattice, pm_scan *scan) {
-    const size_t rows = lattice->size[1] * lattice->size[2];
     vertex *vertices = malloc((head->vertex_count + 1) * sizeof *vertices);
     memset(scan, 0, sizeof *scan);
-    scan->room = 4 * rows + 64;
-    scan->count = 1;
-    scan->hits = calloc(scan->room, sizeof *scan->hits);
-    scan->rows = calloc(rows + 2 * lattice->size[2], sizeof *scan->rows);
-    scan->bits = calloc(rows * lattice->words, sizeof *scan->bits);
-    scan->normals = calloc(head->vertex_count + 1, 3 * sizeof *scan->normals);
+    scan->bits = calloc(lattice->size[1] * lattice->size[2] * lattice->words, sizeof *scan->bits);
+    scan->points = malloc((head->vertex_count + 1) * sizeof *scan->points);
     pm_status status = PM_NO_MEMORY;
-    if (vertices && scan->hits && scan->rows && scan->bits && scan->normals) {
-        for (int a = 0; a < 2; a++)
-            scan->planes[a] = scan->rows + rows + (size_t)a * lattice->size[2];
+    if (vertices && scan->bits && scan->points) {
+        find_normals(head, scan->points);
         round_vertices(head, lattice, vertices);
         status = scan_triangles(head, lattice, vertices, scan);
-        unit_normals(scan->normals, head->vertex_count);
-        if (status == PM_OK) fill(lattice, scan);
+        if (status == PM_OK) status = fill(lattice, scan);
     }
     free(vertices);
     if (status != PM_OK) pm_free_scan(scan);
@@ -234,9 +239,8 @@ pm_status pm_scan_head(const pm_head *head, const pm_lattice *lattice, pm_scan *
 }
 
 void pm_free_scan(pm_scan *scan) {
-    free(scan->hits);
-    free(scan->rows);
+    for (int a = 0; a < 3; a++) free(scan->hits[a]);
     free(scan->bits);
-    free(scan->normals);
+    free(scan->points);
     memset(scan, 0, sizeof *scan);
 }

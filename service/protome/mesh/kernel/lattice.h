@@ -9,10 +9,14 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 typedef enum { PM_OK, PM_NO_MEMORY, PM_BAD_SHAPE } pm_status;
 
 enum { LANES = 64 }; /* nodes a word of bits */
+
+/* Four floats in one register: x, y, z and one more. GCC and Clang, any processor. */
+typedef float pm_four __attribute__((vector_size(16)));
 
 typedef struct {
     int step;            /* crop pixels between nodes: 1, 2 or 4 */
@@ -22,27 +26,40 @@ typedef struct {
     size_t stride;       /* nodes a row has room for, 64 words */
 } pm_lattice;
 
-static inline size_t node_of(const pm_lattice *lattice, size_t i, size_t j, size_t k) {
-    return (k * lattice->size[1] + j) * lattice->stride + i;
-}
-
 static inline int bit_at(const uint64_t *bits, size_t node) {
     return (int)(bits[node / LANES] >> node % LANES & 1);
 }
 
-static inline int lowest_bit(uint64_t word) {
-#if defined(__GNUC__)
-    return __builtin_ctzll(word);
-#else
-    int n = 0;
-    while (!(word >> n & 1)) n++;
-    return n;
-#endif
+static inline int lowest_bit(uint64_t word) { return __builtin_ctzll(word); }
+
+/* Number of bits that are set. The builtin is a call of a function on processors of 2003. */
+static inline uint32_t count_bits(uint64_t word) {
+    word -= word >> 1 & 0x5555555555555555U;
+    word = (word & 0x3333333333333333U) + (word >> 2 & 0x3333333333333333U);
+    word = (word + (word >> 4)) & 0x0f0f0f0f0f0f0f0fU;
+    return (uint32_t)(word * 0x0101010101010101U >> 56);
 }
 
 /* The word whose bit i is the node after node i. */
 static inline uint64_t shifted(const uint64_t *row, size_t w, size_t words) {
     return row[w] >> 1 | (w + 1 < words ? row[w + 1] << 63 : 0);
+}
+
+static inline pm_four four_at(const float *values) {
+    pm_four four;
+    memcpy(&four, values, sizeof four);
+    return four;
+}
+
+/* The product of the first three parts. */
+static inline float dot3(pm_four a, pm_four b) {
+    const pm_four product = a * b;
+    return product[0] + product[1] + product[2];
+}
+
+static inline pm_four cross(pm_four a, pm_four b) {
+    return (pm_four){a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2],
+                     a[0] * b[1] - a[1] * b[0], 0};
 }
 
 #endif

@@ -11,11 +11,12 @@
 #include "texture_module.h"
 
 PyDoc_STRVAR(compose_doc,
-             "compose(vertices, triangles, guard, hair, step, rounds, /)\n--\n\n"
+             "compose(vertices, faces, guard, hair, step, rounds, /)\n--\n\n"
              "Compose the surface of a posed head and its hair, without the interpreter's lock.\n\n"
              "Args:\n"
              "    vertices: (n, 3) float32, of the posed head in crop pixels.\n"
-             "    triangles: (m, 3) int32, closed, counter-clockwise seen from outside.\n"
+             "    faces: (m, 6) int32, triangles, closed, counter-clockwise seen from outside, and the\n"
+             "        triangle on the other side of the edge from each corner to the next; -1: none.\n"
              "    guard: (n,) float32, 1 where hair must not cover the skin, 0 where it may.\n"
              "    hair: (depth, height, width) uint8, 255 inside, cells of 4 px.\n"
              "    step: distance of the lattice's nodes, 1, 2 or 4 px.\n"
@@ -28,19 +29,22 @@ PyDoc_STRVAR(compose_doc,
              "    empty where there is nothing.\n\n"
              "Raises:\n"
              "    TypeError: an argument has the wrong type.\n"
-             "    ValueError: a shape, the step or the rounds are wrong, or a triangle has a corner\n"
-             "        that is no vertex.\n"
+             "    ValueError: a shape, the step or the rounds are wrong, or a face has a corner\n"
+             "        that is no vertex or a neighbour that is no face.\n"
              "    OverflowError: a vertex is not finite, or head and hair are over 480 px long.\n");
 
 enum { MOST_ROUNDS = 8 };
 /* Arguments that are arrays. */
-enum { VERTICES, TRIANGLES, GUARD, HAIR, ARRAYS };
+enum { VERTICES, FACES, GUARD, HAIR, ARRAYS };
 static const struct {
     const char *name, *format;
     int dimensions;
     Py_ssize_t width; /* of the last dimension, 0: any */
 } expected[ARRAYS] = {
-    {"vertices", "f", 2, 3}, {"triangles", "i", 2, 3}, {"guard", "f", 1, 0}, {"hair", "B", 3, 0}};
+    {"vertices", "f", 2, 3},
+    {"faces", "i", 2, 6},
+    {"guard", "f", 1, 0},
+    {"hair", "B", 3, 0}};
 
 static int get_array(PyObject *object, int which, Py_buffer *view) {
     const char *name = expected[which].name;
@@ -69,18 +73,26 @@ static const char *what_is_wrong(const Py_buffer *views, int step, int rounds) {
         if (views[HAIR].shape[a] < 4 || views[HAIR].shape[a] > MOST_HAIR_CELLS)
             return "hair has the wrong shape";
     if (views[GUARD].shape[0] != views[VERTICES].shape[0]) return "guard has the wrong shape";
-    if (views[VERTICES].shape[0] > INT32_MAX || views[TRIANGLES].shape[0] > INT32_MAX)
+    if (views[VERTICES].shape[0] > INT32_MAX || views[FACES].shape[0] > INT32_MAX)
         return "the head has too many vertices or triangles";
-    const int32_t *corners = views[TRIANGLES].buf;
-    const uint32_t count = (uint32_t)views[VERTICES].shape[0];
-    for (Py_ssize_t i = 0; i < 3 * views[TRIANGLES].shape[0]; i++)
-        if ((uint32_t)corners[i] >= count) return "triangles have corners that are no vertices";
-    return NULL;
+    const pm_face *faces = views[FACES].buf;
+    const int32_t n = (int32_t)views[VERTICES].shape[0], m = (int32_t)views[FACES].shape[0];
+    int wrong = 0;
+    for (int32_t t = 0; t < m; t++)
+        for (int i = 0; i < 3; i++)
+            wrong |= (faces[t].corners[i] < 0) | (faces[t].corners[i] >= n) |
+                     (faces[t].next[i] < -1) | (faces[t].next[i] >= m);
+    return wrong ? "faces have corners that are no vertices or neighbours that are no faces" : NULL;
+}
+
+/* Three of four. */
+static void pack(const pm_four *from, size_t count, char *to) {
+    for (size_t i = 0; i < count; i++) memcpy(to + 12 * i, from + i, 12);
 }
 
 static PyObject *as_tuple(const pm_mesh *mesh) {
     const size_t n = mesh->vertex_count;
-    const void *parts[5] = {mesh->vertices, mesh->normals, mesh->triangles, mesh->source,
+    const void *parts[5] = {mesh->places, mesh->normals, mesh->triangles, mesh->source,
                             mesh->weights};
     const size_t sizes[5] = {12 * n, 12 * n, 12 * mesh->triangle_count, 4 * n, 8 * n};
     PyObject *arrays[5], *result = NULL;
@@ -88,7 +100,9 @@ static PyObject *as_tuple(const pm_mesh *mesh) {
     for (; made < 5; made++) {
         arrays[made] = PyByteArray_FromStringAndSize(NULL, (Py_ssize_t)sizes[made]);
         if (!arrays[made]) break;
-        if (sizes[made]) memcpy(PyByteArray_AsString(arrays[made]), parts[made], sizes[made]);
+        char *to = PyByteArray_AsString(arrays[made]);
+        if (made < 2) pack(parts[made], n, to);
+        else if (sizes[made]) memcpy(to, parts[made], sizes[made]);
     }
     if (made == 5)
         result = PyTuple_Pack(5, arrays[0], arrays[1], arrays[2], arrays[3], arrays[4]);
@@ -103,8 +117,8 @@ static PyObject *compose_views(const Py_buffer *views, int step, int rounds) {
         return NULL;
     }
     const pm_input input = {
-        .head = {views[VERTICES].buf, views[TRIANGLES].buf, (size_t)views[VERTICES].shape[0],
-                 (size_t)views[TRIANGLES].shape[0]},
+        .head = {views[VERTICES].buf, views[FACES].buf, (size_t)views[VERTICES].shape[0],
+                 (size_t)views[FACES].shape[0]},
         .guard = views[GUARD].buf,
         .hair = views[HAIR].buf,
         .cells = {(size_t)views[HAIR].shape[2], (size_t)views[HAIR].shape[1],
@@ -145,7 +159,6 @@ static PyMethodDef methods[] = {
 
 static int prepare(PyObject *module) {
     mc_prepare();
-    tx_prepare();
     tx_prepare();
     return PyModule_AddStringConstant(module, "BACKEND", "compiled marching cubes");
 }

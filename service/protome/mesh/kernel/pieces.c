@@ -14,52 +14,63 @@ static uint32_t root_of(uint32_t *parent, uint32_t v) {
 }
 
 static void join(uint32_t *parent, uint32_t a, uint32_t b) {
+    if (parent[a] == parent[b]) return;
     a = root_of(parent, a);
     b = root_of(parent, b);
     if (a < b) parent[b] = a;
     else parent[a] = b;
 }
 
-pm_status pm_keep_largest(pm_mesh *mesh) {
-    const size_t n = mesh->vertex_count, m = mesh->triangle_count;
-    uint32_t *parent = malloc(n * sizeof *parent), *size = calloc(n, sizeof *size);
-    pm_status status = PM_NO_MEMORY;
-    if (parent && size) {
-        status = PM_OK;
-        uint32_t *t = mesh->triangles, best = 0;
-        for (size_t v = 0; v < n; v++) parent[v] = (uint32_t)v;
-        for (size_t k = 0; k < m; k++) {
-            join(parent, t[3 * k], t[3 * k + 1]);
-            join(parent, t[3 * k], t[3 * k + 2]);
-        }
-        for (size_t k = 0; k < m; k++) size[root_of(parent, t[3 * k])]++;
-        for (size_t v = 1; v < n; v++)
-            if (size[v] > size[best]) best = (uint32_t)v;
-        if (size[best] < m) {
-            size_t kept = 0;
-            /* ``size`` becomes the new numbers. */
-            for (size_t v = 0; v < n; v++) {
-                if (root_of(parent, (uint32_t)v) != best) {
-                    size[v] = UINT32_MAX;
-                    continue;
-                }
-                memmove(mesh->vertices + 3 * kept, mesh->vertices + 3 * v, 3 * sizeof(float));
-                memmove(mesh->normals + 3 * kept, mesh->normals + 3 * v, 3 * sizeof(float));
-                memmove(mesh->weights + 2 * kept, mesh->weights + 2 * v, 2 * sizeof(float));
-                mesh->source[kept] = mesh->source[v];
-                size[v] = (uint32_t)kept++;
-            }
-            mesh->vertex_count = kept;
-            kept = 0;
-            for (size_t k = 0; k < m; k++) {
-                if (size[t[3 * k]] == UINT32_MAX) continue;
-                for (int i = 0; i < 3; i++) t[3 * kept + i] = size[t[3 * k + i]];
-                kept++;
-            }
-            mesh->triangle_count = kept;
-        }
+/* Give each vertex the first vertex of its piece. */
+static void find_pieces(const pm_mesh *mesh, uint32_t *piece) {
+    for (size_t v = 0; v < mesh->vertex_count; v++) piece[v] = (uint32_t)v;
+    for (size_t k = 0; k < mesh->triangle_count; k++) {
+        const uint32_t *t = mesh->triangles + 3 * k;
+        /* In a fan the triangle before has joined the first two. */
+        if (!k || t[0] != t[-3] || t[1] != t[-1]) join(piece, t[0], t[1]);
+        join(piece, t[0], t[2]);
     }
-    free(parent);
+    /* A parent is before its children. */
+    for (size_t v = 0; v < mesh->vertex_count; v++) piece[v] = piece[piece[v]];
+}
+
+/* Keep the vertices and triangles of the piece whose first vertex is ``kept``. */
+static void keep(pm_mesh *mesh, uint32_t kept, uint32_t *piece) {
+    size_t n = 0, m = 0;
+    /* ``piece`` becomes the new numbers. */
+    for (size_t v = 0; v < mesh->vertex_count; v++) {
+        if (piece[v] != kept) {
+            piece[v] = UINT32_MAX;
+            continue;
+        }
+        mesh->places[n] = mesh->places[v];
+        mesh->normals[n] = mesh->normals[v];
+        mesh->source[n] = mesh->source[v];
+        memmove(mesh->weights + 2 * n, mesh->weights + 2 * v, 2 * sizeof(float));
+        piece[v] = (uint32_t)n++;
+    }
+    for (size_t k = 0; k < mesh->triangle_count; k++) {
+        const uint32_t *t = mesh->triangles + 3 * k;
+        if (piece[t[0]] == UINT32_MAX) continue;
+        for (int i = 0; i < 3; i++) mesh->triangles[3 * m + (size_t)i] = piece[t[i]];
+        m++;
+    }
+    mesh->vertex_count = n;
+    mesh->triangle_count = m;
+}
+
+pm_status pm_keep_largest(pm_mesh *mesh) {
+    uint32_t *piece = malloc(mesh->vertex_count * sizeof *piece), best = 0;
+    uint32_t *size = calloc(mesh->vertex_count, sizeof *size);
+    if (piece && size) {
+        find_pieces(mesh, piece);
+        for (size_t k = 0; k < mesh->triangle_count; k++) size[piece[mesh->triangles[3 * k]]]++;
+        for (size_t v = 1; v < mesh->vertex_count; v++)
+            if (size[v] > size[best]) best = (uint32_t)v;
+        if (size[best] < mesh->triangle_count) keep(mesh, best, piece);
+    }
+    const pm_status status = piece && size ? PM_OK : PM_NO_MEMORY;
+    free(piece);
     free(size);
     return status;
 }

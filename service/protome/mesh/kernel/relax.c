@@ -15,111 +15,53 @@ static const float PACE = 0.8F;
 /* Most triangles that a vertex walks over. */
 #define MOST_STEPS 12
 
-static float dot(const float *a, const float *b) { return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]; }
-
-static void cross(const float *a, const float *b, float *out) {
-    out[0] = a[1] * b[2] - a[2] * b[1];
-    out[1] = a[2] * b[0] - a[0] * b[2];
-    out[2] = a[0] * b[1] - a[1] * b[0];
-}
-
-/* ---- smoothing */
-
-/* Count the neighbours of each vertex: each is the end of one directed edge, as the mesh is closed. */
-static void find_degree(const pm_mesh *mesh, uint32_t *degree) {
-    for (size_t c = 0; c < 3 * mesh->triangle_count; c++) degree[mesh->triangles[c]]++;
-}
-
-/* One round: ``spots`` move in the planes across the mesh's normals. */
-static void smooth(const pm_mesh *mesh, const uint32_t *degree, float *sums, float *spots) {
-    memset(sums, 0, 3 * mesh->vertex_count * sizeof *sums);
+/* One round: ``spots`` move in the planes across the mesh's normals. The fourth part of a spot is 1,
+ * so that of a sum is the number of neighbours: each is the end of one directed edge, as the mesh is
+ * closed. ``sums`` are 0 before and after. */
+static void smooth(const pm_mesh *mesh, pm_four *sums, pm_four *spots) {
     for (size_t k = 0; k < mesh->triangle_count; k++) {
-        const uint32_t *corners = mesh->triangles + 3 * k;
-        for (int c = 0; c < 3; c++) {
-            float *sum = sums + 3 * (size_t)corners[c];
-            const float *spot = spots + 3 * (size_t)corners[c == 2 ? 0 : c + 1];
-            for (int i = 0; i < 3; i++) sum[i] += spot[i];
-        }
+        const uint32_t *t = mesh->triangles + 3 * k;
+        const pm_four a = spots[t[0]], b = spots[t[1]], c = spots[t[2]];
+        sums[t[0]] += b;
+        sums[t[1]] += c;
+        sums[t[2]] += a;
     }
     for (size_t v = 0; v < mesh->vertex_count; v++) {
-        const float *normal = mesh->normals + 3 * v;
-        float *spot = spots + 3 * v, way[3];
-        for (int i = 0; i < 3; i++) way[i] = sums[3 * v + i] / (float)degree[v] - spot[i];
-        const float up = dot(way, normal);
-        for (int i = 0; i < 3; i++) spot[i] += PACE * (way[i] - up * normal[i]);
+        const pm_four normal = mesh->normals[v], way = sums[v] / sums[v][3] - spots[v];
+        spots[v] += PACE * (way - dot3(way, normal) * normal);
+        sums[v] = (pm_four){0};
     }
 }
 
 /* ---- on the head */
 
-typedef struct {
-    const pm_head *head;
-    uint32_t *first; /* (vertex_count + 1): of the edges that begin at a vertex */
-    uint32_t *edges; /* (3 triangle_count): 3 t + i is the edge from corner i of t to the next */
-} rings;
-
-static int make_rings(const pm_head *head, rings *rings) {
-    const size_t n = head->vertex_count, edges = 3 * head->triangle_count;
-    rings->head = head;
-    rings->first = calloc(n + 2, sizeof *rings->first);
-    rings->edges = malloc((edges + 1) * sizeof *rings->edges);
-    if (!rings->first || !rings->edges) return 0;
-    uint32_t *next = rings->first + 1;
-    for (size_t e = 0; e < edges; e++) next[head->triangles[e] + 1]++;
-    for (size_t v = 0; v < n; v++) next[v + 1] += next[v];
-    for (size_t e = 0; e < edges; e++) rings->edges[next[head->triangles[e]]++] = (uint32_t)e;
-    return 1;
-}
-
-/* The triangle on the other side of the edge from corner ``i`` of ``t`` to the next; -1: none. */
-static int32_t neighbour(const rings *rings, int32_t t, int i) {
-    const int32_t *corners = rings->head->triangles;
-    const int32_t a = corners[3 * (size_t)t + (size_t)i];
-    const int32_t b = corners[3 * (size_t)t + (size_t)(i + 1) % 3];
-    for (uint32_t n = rings->first[b]; n < rings->first[b + 1]; n++) {
-        const uint32_t e = rings->edges[n];
-        if (corners[e % 3 == 2 ? e - 2 : e + 1] == a) return (int32_t)(e / 3);
-    }
-    return -1;
-}
-
 /* Walk from triangle ``*t`` to the one below a point; ``weights`` get the barycentric weights of
  * the nearest place found. 0: none. */
-static int walk(const rings *rings, const float point[3], int32_t *t, float weights[3]) {
+static int walk(const pm_face *faces, const pm_point *points, pm_four point, int32_t *t,
+                float weights[3]) {
     int32_t before = -1;
     for (int n = 0; n < MOST_STEPS; n++) {
-        const int32_t *corners = rings->head->triangles + 3 * (size_t)*t;
-        const float *p[3];
-        float along[3], aside[3], to[3], normal[3], part[3];
-        for (int i = 0; i < 3; i++) p[i] = rings->head->vertices + 3 * (size_t)corners[i];
-        for (int a = 0; a < 3; a++) {
-            along[a] = p[1][a] - p[0][a];
-            aside[a] = p[2][a] - p[0][a];
-            to[a] = point[a] - p[0][a];
-        }
-        cross(along, aside, normal);
-        const float square = dot(normal, normal);
+        const pm_face *face = faces + *t;
+        const pm_four start = points[face->corners[0]].place, to = point - start;
+        const pm_four along = points[face->corners[1]].place - start;
+        const pm_four aside = points[face->corners[2]].place - start;
+        const float aa = dot3(along, along), ab = dot3(along, aside), bb = dot3(aside, aside);
+        const float ta = dot3(to, along), tb = dot3(to, aside), square = aa * bb - ab * ab;
         if (!(square > 0)) return 0;
-        cross(to, aside, part);
-        weights[1] = dot(part, normal) / square;
-        cross(along, to, part);
-        weights[2] = dot(part, normal) / square;
+        weights[1] = (bb * ta - ab * tb) / square;
+        weights[2] = (aa * tb - ab * ta) / square;
         weights[0] = 1 - weights[1] - weights[2];
-        int worst = 0;
-        for (int i = 1; i < 3; i++)
-            if (weights[i] < weights[worst]) worst = i;
+        int worst = weights[1] < weights[0] ? 1 : 0;
+        if (weights[2] < weights[worst]) worst = 2;
         if (!(weights[worst] < 0)) return 1;
         const int from = (worst + 1) % 3, end = (worst + 2) % 3;
-        const int32_t over = neighbour(rings, *t, from);
+        const int32_t over = face->next[from];
         if (over < 0) return 0;
         if (over == before) {
             /* The point is beyond the ridge between the two: the nearest place is on it. */
-            float ridge[3], way[3];
-            for (int a = 0; a < 3; a++) {
-                ridge[a] = p[end][a] - p[from][a];
-                way[a] = point[a] - p[from][a];
-            }
-            const float share = dot(way, ridge) / dot(ridge, ridge);
+            const pm_four base = points[face->corners[from]].place;
+            const pm_four ridge = points[face->corners[end]].place - base;
+            const float share = dot3(point - base, ridge) / dot3(ridge, ridge);
             weights[worst] = 0;
             weights[end] = share < 0 ? 0 : share > 1 ? 1 : share;
             weights[from] = 1 - weights[end];
@@ -131,71 +73,59 @@ static int walk(const rings *rings, const float point[3], int32_t *t, float weig
     return 0;
 }
 
-static void return_to_head(const rings *rings, const float *normals, int step, const float *spot,
+static int is_near(pm_four place, pm_four other, int step) {
+    const pm_four way = place - other;
+    return dot3(way, way) < (float)(step * step);
+}
+
+static void return_to_head(const pm_face *faces, const pm_point *points, int step, pm_four spot,
                            pm_mesh *mesh, size_t v) {
     int32_t t = mesh->source[v];
-    float weights[3], *old = mesh->vertices + 3 * v;
-    float place[3] = {0, 0, 0}, normal[3] = {0, 0, 0}, moved = 0;
-    if (!walk(rings, spot, &t, weights)) return;
-    for (int i = 0; i < 3; i++) {
-        const size_t corner = 3 * (size_t)rings->head->triangles[3 * (size_t)t + (size_t)i];
-        for (int a = 0; a < 3; a++) {
-            place[a] += weights[i] * rings->head->vertices[corner + (size_t)a];
-            normal[a] += weights[i] * normals[corner + (size_t)a];
-        }
-    }
-    for (int a = 0; a < 3; a++) moved += (place[a] - old[a]) * (place[a] - old[a]);
-    const float square = dot(normal, normal);
-    if (!(moved < (float)(step * step)) || !(square > 0)) return;
+    float weights[3];
+    if (!walk(faces, points, spot, &t, weights)) return;
+    const int32_t *corners = faces[t].corners;
+    const pm_point *a = points + corners[0], *b = points + corners[1], *c = points + corners[2];
+    const pm_four place = weights[0] * a->place + weights[1] * b->place + weights[2] * c->place;
+    const pm_four normal = weights[0] * a->normal + weights[1] * b->normal + weights[2] * c->normal;
+    const float square = dot3(normal, normal);
+    if (!is_near(place, mesh->places[v], step) || !(square > 0)) return;
     mesh->source[v] = t;
-    mesh->weights[2 * v] = weights[1];
-    mesh->weights[2 * v + 1] = weights[2];
-    for (int a = 0; a < 3; a++) {
-        old[a] = place[a];
-        mesh->normals[3 * v + (size_t)a] = normal[a] / sqrtf(square);
-    }
+    memcpy(mesh->weights + 2 * v, weights + 1, 2 * sizeof *weights);
+    mesh->places[v] = place;
+    mesh->normals[v] = normal / sqrtf(square);
 }
 
 /* ---- on the hair */
 
-static void return_to_hair(const pm_hair *hair, int step, const float *spot, pm_mesh *mesh,
-                           size_t v) {
-    float slope[3], *old = mesh->vertices + 3 * v;
-    float place[3], moved = 0;
-    const float value = pm_hair_at(hair, spot, slope), square = dot(slope, slope);
+static void return_to_hair(const pm_hair *hair, int step, pm_four spot, pm_mesh *mesh, size_t v) {
+    pm_four slope;
+    const float value = pm_hair_at(hair, spot, &slope), square = dot3(slope, slope);
     if (!(square > 0)) return;
-    for (int a = 0; a < 3; a++) {
-        place[a] = spot[a] - value * slope[a] / square;
-        moved += (place[a] - old[a]) * (place[a] - old[a]);
-    }
-    if (!(moved < (float)(step * step))) return;
-    for (int a = 0; a < 3; a++) {
-        old[a] = place[a];
-        mesh->normals[3 * v + (size_t)a] = -slope[a] / sqrtf(square);
-    }
+    const pm_four place = spot - value / square * slope;
+    if (!is_near(place, mesh->places[v], step)) return;
+    mesh->places[v] = place;
+    mesh->normals[v] = slope / -sqrtf(square);
 }
 
-pm_status pm_relax(const pm_head *head, const float *normals, const pm_hair *hair, int step,
+pm_status pm_relax(const pm_head *head, const pm_scan *scan, const pm_hair *hair, int step,
                    int rounds, pm_mesh *mesh) {
     const size_t n = mesh->vertex_count;
-    rings rings = {0};
-    pm_status status = PM_NO_MEMORY;
-    float *room = malloc((6 * n + 1) * sizeof *room);
-    uint32_t *degree = calloc(n + 1, sizeof *degree);
-    if (room && degree && make_rings(head, &rings)) {
-        float *spots = room, *sums = room + 3 * n;
-        status = PM_OK;
-        memcpy(spots, mesh->vertices, 3 * n * sizeof *spots);
-        find_degree(mesh, degree);
-        for (int r = 0; r < rounds; r++) smooth(mesh, degree, sums, spots);
+    pm_four *spots = malloc((n + 1) * sizeof *spots), *sums = calloc(n + 1, sizeof *sums);
+    const pm_status status = spots && sums ? PM_OK : PM_NO_MEMORY;
+    if (status == PM_OK) {
         for (size_t v = 0; v < n; v++) {
-            if (mesh->source[v] < 0) return_to_hair(hair, step, spots + 3 * v, mesh, v);
-            else return_to_head(&rings, normals, step, spots + 3 * v, mesh, v);
+            spots[v] = mesh->places[v];
+            spots[v][3] = 1;
+        }
+        for (int r = 0; r < rounds; r++) smooth(mesh, sums, spots);
+        for (size_t v = 0; v < n; v++) {
+            if (mesh->source[v] >= 0)
+                return_to_head(head->faces, scan->points, step, spots[v], mesh, v);
+            else if (hair->values)
+                return_to_hair(hair, step, spots[v], mesh, v);
         }
     }
-    free(rings.first);
-    free(rings.edges);
-    free(degree);
-    free(room);
+    free(spots);
+    free(sums);
     return status;
 }

@@ -7,10 +7,9 @@
 
 /* Moves each vertex along the surface towards the middle of its neighbours, ``rounds`` times.
  *
- * normals: of the head's vertices. The vertices stay on the head's triangles or on the hair's
- * surface.
+ * The vertices stay on the head's triangles or on the hair's surface.
  */
-pm_status pm_relax(const pm_head *head, const float *normals, const pm_hair *hair, int step,
+pm_status pm_relax(const pm_head *head, const pm_scan *scan, const pm_hair *hair, int step,
                    int rounds, pm_mesh *mesh);
 
 #endif

@@ -9,9 +9,28 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Channels of a plan's cell: base colour (3), share of the photo's detail, mean of the photo (3),
-   share of the detail of the mirrored place. */
-enum { TX_OWN = 3, TX_MIRRORED = 7, TX_PLAN = 8 };
+/* Channels of a plan's cell: mean of the photo (3), share of the photo's detail, share of the
+   detail of the mirrored place. */
+enum { TX_OWN = 3, TX_MIRRORED = 4, TX_PLAN = 5 };
+
+/* What a surface of the head has in the head's layout. */
+typedef struct {
+    const float *corners;      /* (T, 3, 2) of each of the head's triangles: a corner and its edges */
+    const int32_t *source;     /* (n,) the triangle that each vertex lies on; below 0: on hair */
+    const float *weights;      /* (n, 2) of the second and third corner */
+    const uint32_t *triangles; /* (m, 3) */
+    size_t vertex_count, triangle_count;
+    float strip, share; /* of the atlas: width of the strip around the head's island, its height */
+} tx_surface;
+
+/* Places of a surface in the atlas; free it with tx_free_layout. */
+typedef struct {
+    float *uv;       /* (n, 2) in the head's layout */
+    uint32_t *order; /* (3 n) number of each vertex on the head, beyond the seam, in the hair */
+    uint8_t *where;  /* (m) how the triangle lies */
+    size_t beyond, in_hair, count; /* numbers of the first beyond the seam and in hair; of all */
+    int hairy;
+} tx_layout;
 
 typedef struct {
     const float *places;       /* (n, 2) in the atlas, shares of its sides */
@@ -21,24 +40,51 @@ typedef struct {
     size_t triangle_count;
 } tx_mesh;
 
+/* What hides points: least depth, least depth within EDGE cells and distance to the outline, of
+   side x side cells each; and the lines of the photo's border, (side_count, 3). */
+typedef struct {
+    const float *nearest, *around, *inside;
+    size_t side;
+    const float *sides; /* distance inside: dot product with (x, y, 1) */
+    size_t side_count;
+} tx_depths;
+
 typedef struct {
     const uint8_t *pixels; /* height x width x 3, at least 3 x 3 */
     size_t height, width;
 } tx_photo;
 
-/* Fills a table; call it once before tx_blend. */
+/* Fills a table; call it once before tx_gather and tx_blend. */
 void tx_prepare(void);
+
+/* Number the places of a surface. Returns 0 without memory. */
+int tx_lay_out(const tx_surface *surface, tx_layout *layout);
+
+/* Write ``count`` places, (count, 2), and sources, and the triangles, (m, 3). Places in the hair
+   are left to the caller. */
+void tx_write_layout(const tx_surface *surface, const tx_layout *layout, float *places,
+                     uint32_t *source, uint32_t *triangles);
+
+void tx_free_layout(tx_layout *layout);
 
 /* Least z of triangles at the centre of each cell of side x side, infinite where there is none.
    vertices: (n, 3), x and y in cells. */
 void tx_depth(const float *vertices, const uint32_t *triangles, size_t triangle_count, size_t side,
               float *depth);
 
+/* How well each vertex is visible, (count,), 0 to 1. */
+void tx_seen(const float *vertices, const float *normals, size_t count, const tx_depths *depths,
+             float *seen);
+
 /* Draw the trace of the triangles that have a corner of weight above 0. Triangles that bridge
    places far apart are drawn below the others. */
 void tx_trace(const tx_mesh *mesh, size_t nodes, float *trace);
 
-/* Draw the atlas: base + share (photo - mean), and the same of the texel mirrored left to right.
+/* Mean of colour times weight, and of weight, (cells, cells, 4), of each cell's nodes. cells
+   divides nodes. */
+void tx_gather(const float *trace, size_t nodes, const tx_photo *photo, size_t cells, float *sums);
+
+/* Add detail to an atlas: share (photo - mean), and the same of the texel mirrored left to right.
    cells divides nodes, and nodes divides side. Returns 0 without memory. */
 int tx_blend(const float *trace, size_t nodes, const float *plan, size_t cells,
              const tx_photo *photo, size_t side, uint8_t *picture);

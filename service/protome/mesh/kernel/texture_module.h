@@ -1,4 +1,4 @@
-/* Python wrappers of texture.c, for the table of methods in module.c. */
+/* Python wrappers of texture.c, blend.c and layout.c, for the table of methods in module.c. */
 
 #ifndef PROTOME_TEXTURE_MODULE_H
 #define PROTOME_TEXTURE_MODULE_H
@@ -6,16 +6,26 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
-extern const char py_depth_doc[], py_trace_doc[], py_blend_doc[];
+/* Pixels are counted in 16.16; MOST_SHARE times MOST_PHOTO stays below 2^15. */
+enum { MOST_SIDE = 4096, MOST_PHOTO = 4096, MOST_SHARE = 4, MOST_DEPTH = 1 << 20 };
+
+extern const char py_depth_doc[], py_seen_doc[], py_trace_doc[];
+extern const char py_gather_doc[], py_blend_doc[], py_lay_out_doc[];
 PyObject *py_depth(PyObject *module, PyObject *args);
+PyObject *py_seen(PyObject *module, PyObject *args);
 PyObject *py_trace(PyObject *module, PyObject *args);
+PyObject *py_gather(PyObject *module, PyObject *args);
 PyObject *py_blend(PyObject *module, PyObject *args);
+PyObject *py_lay_out(PyObject *module, PyObject *args);
 
 /* Entries of the module's table of methods. */
 #define TEXTURE_METHODS                                                                           \
     {"depth", py_depth, METH_VARARGS, py_depth_doc},                                              \
-        {"trace", py_trace, METH_VARARGS, py_trace_doc}, {                                        \
-        "blend", py_blend, METH_VARARGS, py_blend_doc                                             \
+        {"seen", py_seen, METH_VARARGS, py_seen_doc},                                             \
+        {"trace", py_trace, METH_VARARGS, py_trace_doc},                                          \
+        {"gather", py_gather, METH_VARARGS, py_gather_doc},                                       \
+        {"blend", py_blend, METH_VARARGS, py_blend_doc}, {                                        \
+        "lay_out", py_lay_out, METH_VARARGS, py_lay_out_doc                                       \
     }
 
 #endif

@@ -29,14 +29,13 @@ MOST_ROUNDS: Final = 8
 Parts = tuple[F32, F32, U32, I32, F32]
 
 
-def compose(
-    vertices: F32, triangles: I32, guard: F32, hair: U8, step: int, rounds: int, /
-) -> Parts:
+def compose(vertices: F32, faces: I32, guard: F32, hair: U8, step: int, rounds: int, /) -> Parts:
     """Compose the surface of a posed head and its hair.
 
     Args:
         vertices: (n, 3) float32, of the posed head in crop pixels.
-        triangles: (m, 3) int32, closed, counter-clockwise seen from outside.
+        faces: (m, 6) int32, triangles, closed, counter-clockwise seen from outside, and the
+            triangle on the other side of the edge from each corner to the next; -1: none.
         guard: (n,) float32, 1 where hair must not cover the skin, 0 where it may.
         hair: (depth, height, width) uint8, 255 inside, cells of 4 px.
         step: distance of the lattice's nodes, 1, 2 or 4 px.
@@ -49,11 +48,12 @@ def compose(
 
     Raises:
         TypeError: an argument has the wrong type.
-        ValueError: a shape, the step or the rounds are wrong, or a triangle has a corner that is no
-            vertex.
+        ValueError: a shape, the step or the rounds are wrong, or a face has a corner that is no
+            vertex or a neighbour that is no face.
         OverflowError: a vertex is not finite, or head and hair are over ``LONGEST_BOX`` px long.
     """
-    _check(vertices, triangles, guard, hair, step, rounds)
+    _check(vertices, faces, guard, hair, step, rounds)
+    triangles = faces[:, :3]
     if not (np.abs(vertices) <= FURTHEST).all():
         raise OverflowError("a vertex is not finite or too far away")
     field = HairField.of(hair, vertices, guard)
@@ -63,11 +63,11 @@ def compose(
     hits = scan_head(vertices, triangles, lattice)
     in_head = hits[0].inside(lattice)
     in_hair = np.zeros_like(in_head) if field is None else field.on(lattice) > 0
-    middles, faces = mcubes.marching_cubes((in_head | in_hair).astype(np.float32), 0.5)
-    if not len(faces):
+    middles, found = mcubes.marching_cubes((in_head | in_hair).astype(np.float32), 0.5)
+    if not len(found):
         return _empty()
     # PyMCubes orients triangles for (z, y, x), a left-handed order of these axes.
-    middles, faces = largest_piece(middles[:, ::-1], faces.astype(np.uint32)[:, ::-1])
+    middles, found = largest_piece(middles[:, ::-1], found.astype(np.uint32)[:, ::-1])
 
     # Each vertex is in the middle of an edge: move it to where the edge leaves head or hair.
     node = np.floor(middles).astype(np.int64)
@@ -84,22 +84,22 @@ def compose(
     points = lower + at[:, None] * (higher - lower)
 
     normals = _normals(points, source, weights, _PosedHead.of(vertices, triangles), field)
-    parts = _parts(points, normals, faces, source, weights)
-    return relax(parts, vertices, triangles, guard, hair, step, rounds) if rounds else parts
+    parts = _parts(points, normals, found, source, weights)
+    return relax(parts, vertices, faces, guard, hair, step, rounds) if rounds else parts
 
 
 def relax(
-    parts: Parts, vertices: F32, triangles: I32, guard: F32, hair: U8, step: int, rounds: int, /
+    parts: Parts, vertices: F32, faces: I32, guard: F32, hair: U8, step: int, rounds: int, /
 ) -> Parts:
     """Space the vertices of a composed surface evenly; arguments as for :func:`compose`."""
-    head, field = _PosedHead.of(vertices, triangles), HairField.of(hair, vertices, guard)
+    head, field = _PosedHead.of(vertices, faces[:, :3]), HairField.of(hair, vertices, guard)
     points, weights = parts[0].astype(np.float64), parts[4].astype(np.float64)
     source = parts[3].astype(np.int64)
     spots = smooth(points, parts[1].astype(np.float64), parts[2], rounds)
     moved, close = points.copy(), np.zeros(len(points), np.bool_)
     skin = np.flatnonzero(source >= 0)
     if len(skin):
-        triangle, shares, close[skin] = walk(spots[skin], source[skin], head.vertices, triangles)
+        triangle, shares, close[skin] = walk(spots[skin], source[skin], head.vertices, faces)
         moved[skin] = head.at(triangle, shares)
     tress = np.flatnonzero(source < 0)
     if field is not None and len(tress):
@@ -149,10 +149,10 @@ def _between(values: F64, corners: I32, weights: F64) -> F64:
     return np.asarray((shares[:, :, None] * values[corners]).sum(axis=1))
 
 
-def _check(vertices: F32, triangles: I32, guard: F32, hair: U8, step: int, rounds: int) -> None:
+def _check(vertices: F32, faces: I32, guard: F32, hair: U8, step: int, rounds: int) -> None:
     expected: list[tuple[str, Any, type, tuple[int | None, ...]]] = [
         ("vertices", vertices, np.float32, (None, 3)),
-        ("triangles", triangles, np.int32, (None, 3)),
+        ("faces", faces, np.int32, (None, 6)),
         ("guard", guard, np.float32, (None,)),
         ("hair", hair, np.uint8, (None, None, None)),
     ]
@@ -169,8 +169,11 @@ def _check(vertices: F32, triangles: I32, guard: F32, hair: U8, step: int, round
         raise ValueError("hair has the wrong shape")
     if guard.shape[0] != vertices.shape[0]:
         raise ValueError("guard has the wrong shape")
-    if triangles.size and not 0 <= triangles.min() <= triangles.max() < len(vertices):
-        raise ValueError("triangles have corners that are no vertices")
+    corners, over = faces[:, :3], faces[:, 3:]
+    if len(faces) and not 0 <= corners.min() <= corners.max() < len(vertices):
+        raise ValueError("faces have corners that are no vertices")
+    if len(faces) and not -1 <= over.min() <= over.max() < len(faces):
+        raise ValueError("faces have neighbours that are no faces")
 
 
 def _parts(points: F64, normals: F64, triangles: Any, source: Any, weights: F64) -> Parts:

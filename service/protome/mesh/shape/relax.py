@@ -32,20 +32,20 @@ def smooth(points: F64, normals: F64, triangles: U32, rounds: int) -> F64:
     return points
 
 
-def walk(points: F64, source: I64, vertices: F64, triangles: I32) -> tuple[I64, F64, Bits]:
+def walk(points: F64, source: I64, vertices: F64, faces: I32) -> tuple[I64, F64, Bits]:
     """Walk over a mesh to the triangles below points.
 
     Args:
         points: (n, 3).
         source: (n,) the triangles to start from.
         vertices: (v, 3), of the mesh.
-        triangles: (m, 3), of the mesh.
+        faces: (m, 6), of the mesh, from :func:`faces_of`.
 
     Returns:
         The triangles, barycentric weights (n, 2) of their second and third corners, and whether a
         triangle was found.
     """
-    over = _neighbours(triangles)
+    triangles, over = faces[:, :3], faces[:, 3:]
     at, before = source.copy(), np.full(len(points), -1)
     weights = np.zeros((len(points), 3))
     found = np.zeros(len(points), np.bool_)
@@ -87,12 +87,18 @@ def _barycentric(points: F64, corners: F64) -> tuple[F64, Bits]:
     return np.stack([1 - second - third, second, third], axis=1), sound
 
 
-def _neighbours(triangles: I32) -> I64:
-    """Return the triangle across the edge from each corner to the next, (m, 3), -1 for none."""
+def faces_of(triangles: I32) -> I32:
+    """Return triangles and their neighbours.
+
+    Returns:
+        (m, 6): the corners, and the triangle across the edge from each corner to the next, -1 for
+        none.
+    """
     t = triangles.astype(np.int64)
     starts, ends = t.ravel(), t[:, [1, 2, 0]].ravel()
     n = int(t.max(initial=0)) + 1
     forth, back = starts * n + ends, ends * n + starts
     order = np.argsort(forth, kind="stable")
     twin = order[np.minimum(np.searchsorted(forth[order], back), len(order) - 1)]
-    return np.where(forth[twin] == back, twin // 3, -1).reshape(-1, 3)
+    across = np.where(forth[twin] == back, twin // 3, -1).reshape(-1, 3)
+    return np.concatenate([triangles, across], axis=1, dtype=np.int32)

@@ -12,6 +12,7 @@ The surface is closed and one piece: smaller pieces and inner cavities are dropp
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from types import ModuleType
 from typing import Final
 
@@ -23,6 +24,8 @@ from protome.geometry import F32, HAIR_CELL, I32, U8, U32, Level
 from . import isosurface
 from .hair import ISO
 from .head import Head, Region
+from .relax import faces_of
+from .scan import I64
 
 backend: ModuleType
 try:
@@ -65,6 +68,18 @@ class Surface:
     posed: F32
 
 
+@lru_cache(maxsize=4)
+def _faces(head: Head) -> I32:
+    """Return the head's triangles and their neighbours, (m, 6); the same for every pose."""
+    return faces_of(head.triangles)
+
+
+@lru_cache(maxsize=4)
+def _scalp(head: Head) -> I64:
+    """Return the vertices of the head's scalp."""
+    return np.flatnonzero(head.region == Region.SCALP)
+
+
 def supported(head: Head, vertices: F32, hair: U8) -> U8:
     """Return the hair, or none of it where it covers less than ``LEAST_SCALP`` of the scalp.
 
@@ -73,11 +88,10 @@ def supported(head: Head, vertices: F32, hair: U8) -> U8:
     Args:
         head, vertices, hair: as of :func:`compose`.
     """
-    scalp = vertices[head.region == Region.SCALP]
-    cells = np.floor(scalp[:, ::-1] / HAIR_CELL)
-    inside = ((cells >= 0) & (cells < hair.shape)).all(axis=1)
-    z, y, x = cells[inside].astype(np.intp).T
-    if not len(z) or (hair[z, y, x] > ISO).mean() >= LEAST_SCALP:
+    cells = vertices[_scalp(head)] / HAIR_CELL
+    inside = ((cells >= 0) & (cells < hair.shape[::-1])).all(axis=1)
+    x, y, z = cells[inside].astype(np.intp).T
+    if not len(z) or np.count_nonzero(hair[z, y, x] > ISO) >= LEAST_SCALP * len(z):
         return hair
     return np.zeros_like(hair)
 
@@ -98,7 +112,7 @@ def compose(head: Head, vertices: F32, hair: U8, level: Level) -> Surface:
     try:
         parts = backend.compose(
             np.ascontiguousarray(vertices),
-            head.triangles,
+            _faces(head),
             head.guard,
             supported(head, vertices, hair),
             level.step,

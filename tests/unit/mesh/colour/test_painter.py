@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from protome.geometry import F32, U8, U32
+from protome.geometry import F32, U8, U32, Frame
 from protome.mesh.colour import raster
 from protome.mesh.shape.surface import COMPILED
 from tests.support.shapes import seeded, sphere
@@ -19,6 +19,7 @@ else:
     pytest.skip("no compiler built the kernel", allow_module_level=True)
 
 NODES, CELLS, SIDE = 64, 16, 256
+BOTH = (kernel, raster)
 
 
 def floats(data: bytearray, *shape: int) -> F32:
@@ -46,8 +47,8 @@ def inputs(seed: int = 0) -> tuple[F32, F32, U8]:
     """A trace, a plan and a photo."""
     rng = seeded(seed)
     trace = floats(raster.trace(*scattered(seed), NODES), NODES, NODES, 3)
-    plan = rng.uniform(0, 255, (CELLS, CELLS, 8)).astype(np.float32)
-    for share in (3, 7):
+    plan = rng.uniform(0, 255, (CELLS, CELLS, 5)).astype(np.float32)
+    for share in (3, 4):
         plan[:, :, share] = rng.choice([0, 0.3, 1], (CELLS, CELLS))
     ramp = np.linspace(0, 255, 200)
     photo = np.stack(np.broadcast_arrays(ramp, ramp[:, None], 90), axis=2)
@@ -59,19 +60,19 @@ def test_depth_maps_are_equal(side: int) -> None:
     surface = sphere(60.0)
     vertices = surface.vertices * np.float32(side / 208)
     args = np.ascontiguousarray(vertices), surface.triangles, side
-    ours, reference = (floats(m.depth(*args), side, side) for m in (kernel, raster))
+    ours, reference = (floats(m.depth(*args), side, side) for m in BOTH)
     assert np.isfinite(reference).mean() > 0.2
     # Where a centre lies on an edge either may be right.
     assert (np.isfinite(ours) != np.isfinite(reference)).mean() < 1e-3
     both = np.isfinite(ours) & np.isfinite(reference)
-    assert np.quantile(np.abs(ours - reference)[both], 0.999) < 1e-2
+    assert np.quantile(np.abs(ours[both] - reference[both]), 0.999) < 1e-2
     assert ours[side // 2, side // 2] < vertices[:, 2].mean(), "the front, not the back"
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_traces_are_equal(seed: int) -> None:
     args = *scattered(seed), NODES
-    ours, reference = (floats(m.trace(*args), NODES, NODES, 3) for m in (kernel, raster))
+    ours, reference = (floats(m.trace(*args), NODES, NODES, 3) for m in BOTH)
     assert 0.1 < (reference[:, :, 2] > 0).mean() < 0.99
     assert np.quantile(np.abs(ours - reference).max(axis=2), 0.99) < 1e-3
 
@@ -91,27 +92,73 @@ def test_bridges_lie_below_other_triangles() -> None:
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("side", [64, 128, 256, 512])
 def test_pictures_are_equal(seed: int, side: int) -> None:
-    args = *inputs(seed), side
-    ours, reference = (
-        np.frombuffer(m.blend(*args), np.uint8).reshape(side, side, 3).astype(int)
-        for m in (kernel, raster)
-    )
-    apart = np.abs(ours - reference)
+    base = np.asarray(seeded(seed).integers(0, 256, (side, side, 3)), np.uint8)
+    ours, reference = base.copy(), base.copy()
+    kernel.blend(*inputs(seed), ours)
+    raster.blend(*inputs(seed), reference)
+    apart = np.abs(ours.astype(int) - reference)
     assert apart.mean() < 1.5
     assert np.quantile(apart, 0.99) <= 8
-    assert reference.std() > 20
+    assert 0.2 < (reference != base).mean() < 0.99
 
 
 def test_a_picture_of_the_photo_alone_is_the_photo() -> None:
     _, plan, photo = inputs()
     at = (np.arange(NODES) + 0.5) / NODES
     trace = np.stack(np.broadcast_arrays(at, at[:, None], 1.0), axis=2).astype(np.float32)
-    plan[:, :, 3], plan[:, :, 7] = 1, 0
-    got = np.frombuffer(kernel.blend(trace, plan, photo, SIDE), np.uint8).reshape(SIDE, SIDE, 3)
+    plan[:, :, 3], plan[:, :, 4] = 1, 0
+    got = np.zeros((SIDE, SIDE, 3), np.uint8)
+    kernel.blend(trace, plan, photo, got)
     ramp = np.interp((np.arange(SIDE) + 0.5) / SIDE * 200 - 0.5, np.arange(200), photo[0, :, 0])
     inner = slice(8, -8)
     assert np.abs(got[100, inner, 0] - ramp[inner]).max() <= 2
     assert (got[:, :, 2] == 90).all()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_sums_are_equal(seed: int) -> None:
+    trace, _, photo = inputs(seed)
+    ours, reference = (floats(m.gather(trace, photo, CELLS), CELLS, CELLS, 4) for m in BOTH)
+    assert np.abs(ours - reference).max() < 2
+    assert reference[:, :, :3].max() > 50
+
+
+def test_visibilities_are_equal() -> None:
+    ball = sphere(60.0)
+    depth = floats(kernel.depth(ball.vertices, ball.triangles, 208), 208, 208)
+    inside = np.where(np.isfinite(depth), 8, 0).astype(np.float32)
+    inside[:, 100:] = 2
+    depth[:60] -= 30
+    args = (
+        ball.vertices,
+        ball.normals,
+        depth,
+        depth - np.float32(4),
+        inside,
+        Frame(70.0, 5.0, roll=8).sides(),
+    )
+    ours, reference = (floats(m.seen(*args), len(ball.vertices)) for m in BOTH)
+    assert np.abs(ours - reference).max() < 1e-4
+    assert 0.05 < (reference == 1).mean() < (reference > 0).mean() < 0.5
+
+
+@pytest.mark.parametrize("hair", [0.0, 0.3])
+def test_layouts_are_equal(hair: float) -> None:
+    rng = seeded(5)
+    n = 3000
+    corners = rng.random((500, 3, 2)).astype(np.float32)
+    corners[:, 1:] = 0.1 * (corners[:, 1:] - 0.5)
+    source = rng.integers(0, 500, n).astype(np.int32)
+    source[rng.random(n) < hair] = -1
+    weights = rng.random((n, 2)).astype(np.float32)
+    triangles = rng.integers(0, n - 50, (800, 3)).astype(np.uint32)
+    args = corners, source, weights, triangles, 1 / 64, 0.5
+    ours, reference = (m.lay_out(*args) for m in BOTH)
+    assert ours[1:] == reference[1:]
+    places, expected = (floats(r[0], len(r[1]) // 4, 2) for r in (ours, reference))
+    assert np.abs(places - expected).max() < 1e-5
+    numbers = np.frombuffer(ours[1], np.uint32)[np.frombuffer(ours[2], np.uint32)]
+    np.testing.assert_array_equal(numbers, triangles.ravel())
 
 
 def bent(**changes: Any) -> Callable[[], object]:
@@ -135,6 +182,15 @@ def test_wrong_arguments_are_refused() -> None:
     bad_plan[0, 0, 3] = 1.5
     bad_trace[0, 0, 0] = np.nan
     mesh = sphere(20.0)
+    picture = np.zeros((SIDE, SIDE, 3), np.uint8)
+    fixed = picture.copy()
+    fixed.flags.writeable = False
+    square = np.zeros((8, 8), np.float32)
+    seen = mesh.vertices, mesh.normals, square, square
+    sides = Frame().sides()
+    corners = np.zeros((4, 3, 2), np.float32)
+    source, shares = np.zeros(9, np.int32), np.zeros((9, 2), np.float32)
+    numbers = np.arange(9, dtype=np.uint32).reshape(3, 3)
     wrong: list[Callable[[], object]] = [
         bent(places=places[:5]),
         bent(weights=weights * np.float32(np.nan)),
@@ -145,26 +201,42 @@ def test_wrong_arguments_are_refused() -> None:
         bent(nodes=0),
         bent(nodes=10**6),
         bent(places=places[:, ::-1]),
-        lambda: kernel.blend(trace, bad_plan, photo, SIDE),
-        lambda: kernel.blend(bad_trace, plan, photo, SIDE),
-        lambda: kernel.blend(trace, plan, photo[:2], SIDE),
-        lambda: kernel.blend(trace, plan, photo, 100),
-        lambda: kernel.blend(trace, plan, photo, 0),
-        lambda: kernel.blend(trace[:, :5], plan, photo, SIDE),
-        lambda: kernel.blend(trace, plan[:7, :7], photo, SIDE),
+        lambda: kernel.blend(trace, bad_plan, photo, picture),
+        lambda: kernel.blend(bad_trace, plan, photo, picture),
+        lambda: kernel.blend(trace, plan, photo[:2], picture),
+        lambda: kernel.blend(trace, plan, photo, np.zeros((100, 100, 3), np.uint8)),
+        lambda: kernel.blend(trace, plan, photo, picture[:0]),
+        lambda: kernel.blend(trace, plan, photo, fixed),
+        lambda: kernel.blend(trace[:, :5], plan, photo, picture),
+        lambda: kernel.blend(trace, plan[:7, :7], photo, picture),
+        lambda: kernel.gather(trace, photo, 7),
+        lambda: kernel.gather(trace, photo, 0),
+        lambda: kernel.gather(bad_trace, photo, CELLS),
+        lambda: kernel.gather(trace, photo[:2], CELLS),
+        lambda: kernel.seen(*seen, square[:7], sides),
+        lambda: kernel.seen(mesh.vertices[:5], *seen[1:], square, sides),
+        lambda: kernel.seen(mesh.vertices * np.float32(np.inf), *seen[1:], square, sides),
+        lambda: kernel.lay_out(corners, source + np.int32(4), shares, numbers, 0.1, 0.5),
+        lambda: kernel.lay_out(corners, source, shares[:5], numbers, 0.1, 0.5),
+        lambda: kernel.lay_out(corners, source, shares, numbers + np.uint32(1), 0.1, 0.5),
+        lambda: kernel.lay_out(corners * np.nan, source, shares, numbers, 0.1, 0.5),
+        lambda: kernel.lay_out(corners[:0], source, shares, numbers, 0.1, 0.5),
         lambda: kernel.depth(mesh.vertices, mesh.triangles + np.uint32(10**6), 8),
         lambda: kernel.depth(mesh.vertices * np.float32(np.nan), mesh.triangles, 8),
         lambda: kernel.depth(mesh.vertices, mesh.triangles, -1),
     ]
     for call in wrong:
-        with pytest.raises(ValueError, match=r"must|range|shape|small|contiguous"):
+        with pytest.raises(ValueError, match=r"must|range|shape|small|contiguous|read-only"):
             call()
     types: list[Callable[[], object]] = [
         bent(places=places.astype(np.float64)),
         bent(spots=spots.astype(np.float64)),
         bent(triangles=triangles.astype(np.int64)),
         bent(nodes="many"),
-        lambda: kernel.blend(trace, plan, photo.astype(np.float32), SIDE),
+        lambda: kernel.blend(trace, plan, photo.astype(np.float32), picture),
+        lambda: kernel.gather(trace, photo.astype(np.float32), CELLS),
+        lambda: kernel.seen(*seen, square.astype(np.float64), sides),
+        lambda: kernel.lay_out(corners, source.astype(np.int64), shares, numbers, 0.1, 0.5),
         lambda: kernel.depth(mesh.vertices, mesh.triangles.astype(np.int16), 8),
     ]
     for call in types:
@@ -180,13 +252,14 @@ def test_no_triangles_are_no_trouble() -> None:
 
 
 def test_the_reference_colours_a_head_as_the_kernel_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    from protome.mesh.colour import atlas, visibility
     from protome.mesh.colour import texture as colour
-    from protome.mesh.colour import visibility
 
     surface = sphere(60.0)
     crop = np.asarray(seeded(4).integers(0, 256, (26, 26, 3)).repeat(8, 0).repeat(8, 1), np.uint8)
     ours = colour.texture(surface, crop, side=256).picture.astype(int)
     monkeypatch.setattr(colour, "painter", raster)
     monkeypatch.setattr(visibility, "painter", raster)
+    monkeypatch.setattr(atlas, "painter", raster)
     reference = colour.texture(surface, crop, side=256).picture.astype(int)
     assert np.abs(ours - reference).mean() < 2

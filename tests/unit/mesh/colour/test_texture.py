@@ -162,8 +162,11 @@ def test_a_texture_has_the_promised_shape(ball: Surface, side: int) -> None:
 
 def test_the_side_follows_the_photos_pixels() -> None:
     assert [side_for(p) for p in (208, 256, 512, 1024, 4000)] == [512, 512, 1024, 2048, 2048]
-    assert side_for(1024, 1000) == 512
-    assert side_for(1024, 10) == 256
+    assert side_for(1024, 1000) == 1024
+    assert side_for(1024, 1024) == 1024
+    assert side_for(1024, 300) == 512
+    assert side_for(1024, 0) == 2048
+    assert side_for(1024, 10) == side_for(100) == 256
 
 
 def test_a_texture_keeps_every_triangle_in_its_place(ball: Surface) -> None:

@@ -3,7 +3,7 @@
  * The kernel is compiled with an allocator that can be told to fail:
  *   cc -fsanitize=address,undefined -Dmalloc=test_malloc -Dcalloc=test_calloc \
  *       -Drealloc=test_realloc -Iservice/protome/mesh/kernel tests/unit/mesh/shape/fuzz_compose.c \
- *       service/protome/mesh/kernel/{cases,compose,hair,head,pieces,relax}.c -lm -o fuzz
+ *       service/protome/mesh/kernel/{cases,compose,cubes,guard,hair,head,pieces,relax}.c -lm -o fuzz
  *
  * Usage: fuzz ROUNDS SEED
  */
@@ -66,14 +66,14 @@ static void check_closed(const pm_mesh *mesh) {
 }
 
 static double distance_from_source(const pm_input *input, const pm_mesh *mesh, size_t v) {
-    const int32_t *corners = input->head.triangles + 3 * (size_t)mesh->source[v];
+    const int32_t *corners = input->head.faces[mesh->source[v]].corners;
     const double second = mesh->weights[2 * v], third = mesh->weights[2 * v + 1];
     double square = 0;
     for (int a = 0; a < 3; a++) {
         const double place = (1 - second - third) * input->head.vertices[3 * corners[0] + a] +
                              second * input->head.vertices[3 * corners[1] + a] +
                              third * input->head.vertices[3 * corners[2] + a];
-        square += pow(place - mesh->vertices[3 * v + a], 2);
+        square += pow(place - mesh->places[v][a], 2);
     }
     return sqrt(square);
 }
@@ -83,8 +83,8 @@ static void check(const pm_input *input, const pm_mesh *mesh, int closed) {
     for (size_t v = 0; v < mesh->vertex_count; v++) {
         double square = 0, sum = 0;
         for (int a = 0; a < 3; a++) {
-            assert(isfinite(mesh->vertices[3 * v + a]));
-            square += pow(mesh->normals[3 * v + a], 2);
+            assert(isfinite(mesh->places[v][a]));
+            square += pow(mesh->normals[v][a], 2);
         }
         assert(fabs(square - 1) < 1e-3);
         assert(mesh->source[v] >= -1 && mesh->source[v] < (int32_t)input->head.triangle_count);
@@ -97,7 +97,7 @@ static void check(const pm_input *input, const pm_mesh *mesh, int closed) {
         /* Vertices are rounded, kept from the ends of their edges, and exact otherwise. */
         else if (closed)
             assert(distance_from_source(input, mesh, v) <
-                   0.01 * input->step + 0.02 + 3e-7 * fabs((double)mesh->vertices[3 * v]));
+                   0.01 * input->step + 0.02 + 3e-7 * fabs((double)mesh->places[v][0]));
     }
 }
 
@@ -115,7 +115,7 @@ static void run(const pm_input *input, int closed) {
         const int enough = allocations_left >= 0;
         allocations_left = -1;
         if (status == PM_NO_MEMORY) {
-            assert(!mesh.vertices && !mesh.normals && !mesh.triangles && !mesh.source);
+            assert(!mesh.places && !mesh.normals && !mesh.triangles && !mesh.source);
             continue;
         }
         assert(status == found && mesh.triangle_count == triangles && enough);
@@ -138,8 +138,18 @@ static float coordinate(int kind, int large) {
     }
 }
 
+/* The triangle on the other side of an edge; -1: none. */
+static int32_t across(const pm_face *faces, size_t count, size_t t, int i) {
+    const int32_t *ours = faces[t].corners;
+    for (size_t k = 0; k < count; k++)
+        for (int j = 0; j < 3; j++)
+            if (faces[k].corners[j] == ours[(i + 1) % 3] && faces[k].corners[(j + 1) % 3] == ours[i])
+                return (int32_t)k;
+    return -1;
+}
+
 /* Tetrahedra or octahedra, whose corners are anywhere: closed, but wound and turned as it comes. */
-static void closed_head(float *vertices, int32_t *triangles, pm_input *input) {
+static void closed_head(float *vertices, pm_face *faces, pm_input *input) {
     pm_head *head = &input->head;
     static const int32_t four[] = {0, 2, 1, 0, 1, 3, 1, 2, 3, 2, 0, 3};
     static const int32_t eight[] = {0, 2, 4, 2, 1, 4, 1, 3, 4, 3, 0, 4,
@@ -149,22 +159,27 @@ static void closed_head(float *vertices, int32_t *triangles, pm_input *input) {
         const int large = (int)draw(2), kind = (int)draw(6);
         const int32_t base = (int32_t)head->vertex_count;
         for (int i = 0; i < (large ? 24 : 12); i++)
-            triangles[3 * head->triangle_count + (size_t)i] = base + (large ? eight : four)[i];
+            faces[head->triangle_count + (size_t)i / 3].corners[i % 3] =
+                base + (large ? eight : four)[i];
         for (int i = 0; i < (large ? 18 : 12); i++)
             vertices[3 * head->vertex_count + (size_t)i] = coordinate(kind, input->step == 4);
         head->triangle_count += large ? 8 : 4;
         head->vertex_count += large ? 6 : 4;
     }
+    for (size_t t = 0; t < head->triangle_count; t++)
+        for (int i = 0; i < 3; i++) faces[t].next[i] = across(faces, head->triangle_count, t, i);
 }
 
-static void open_head(float *vertices, int32_t *triangles, pm_input *input) {
+static void open_head(float *vertices, pm_face *faces, pm_input *input) {
     pm_head *head = &input->head;
     const int kind = (int)draw(5);
     head->vertex_count = 1 + draw(20);
     head->triangle_count = draw(40);
     for (size_t i = 0; i < 3 * head->vertex_count; i++) vertices[i] = coordinate(kind, input->step == 4);
-    for (size_t i = 0; i < 3 * head->triangle_count; i++)
-        triangles[i] = (int32_t)draw((uint32_t)head->vertex_count);
+    for (size_t i = 0; i < 3 * head->triangle_count; i++) {
+        faces[i / 3].corners[i % 3] = (int32_t)draw((uint32_t)head->vertex_count);
+        faces[i / 3].next[i % 3] = (int32_t)draw((uint32_t)head->triangle_count + 1) - 1;
+    }
 }
 
 static void *copy(const void *from, size_t size) {
@@ -176,12 +191,12 @@ static void *copy(const void *from, size_t size) {
 
 static void fuzz(void) {
     static float vertices[200], guard[64];
-    static int32_t triangles[300];
+    static pm_face faces[100];
     static uint8_t hair[24 * 24 * 24];
     static const int steps[] = {1, 2, 4};
     pm_input input = {.step = steps[draw(3)], .rounds = (int)draw(4)};
     const int closed = draw(4) != 0;
-    (closed ? closed_head : open_head)(vertices, triangles, &input);
+    (closed ? closed_head : open_head)(vertices, faces, &input);
     size_t cells = 1;
     for (int a = 0; a < 3; a++) cells *= input.cells[a] = draw(30) ? 4 + draw(8) : 4 + draw(20);
     const uint32_t kind = draw(6), seldom = 1 + draw(40);
@@ -198,12 +213,12 @@ static void fuzz(void) {
     for (size_t v = 0; v < input.head.vertex_count; v++)
         guard[v] = draw(30) ? (float)draw(5) / 4 : coordinate(3, 0);
     input.head.vertices = copy(vertices, 3 * input.head.vertex_count * sizeof *vertices);
-    input.head.triangles = copy(triangles, 3 * input.head.triangle_count * sizeof *triangles);
+    input.head.faces = copy(faces, input.head.triangle_count * sizeof *faces);
     input.guard = copy(guard, input.head.vertex_count * sizeof *guard);
     input.hair = copy(hair, cells);
     run(&input, closed);
     free((void *)input.head.vertices);
-    free((void *)input.head.triangles);
+    free((void *)input.head.faces);
     free((void *)input.guard);
     free((void *)input.hair);
 }

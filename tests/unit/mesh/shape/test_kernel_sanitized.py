@@ -11,7 +11,7 @@ import pytest
 ROUNDS = 150
 KERNEL = Path(__file__).parents[4] / "service" / "protome" / "mesh" / "kernel"
 # What knows of Python is not in it.
-SOURCES = ("cases", "compose", "hair", "head", "pieces", "relax")
+SOURCES = ("cases", "compose", "cubes", "guard", "hair", "head", "pieces", "relax")
 COMPILER = shutil.which("cc")
 
 

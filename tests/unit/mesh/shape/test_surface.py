@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
@@ -11,8 +9,8 @@ from trimesh.smoothing import filter_taubin
 
 from protome.errors import NoSurface
 from protome.geometry import CROP_DEPTH, CROP_SIDE, F32, HAIR_SHAPE, U8, Level
-from protome.mesh.shape.head import Head, Region
-from protome.mesh.shape.surface import Surface, compose, supported
+from protome.mesh.shape.head import Head
+from protome.mesh.shape.surface import Surface, compose
 from tests.support.shapes import (
     CENTRE,
     Point,
@@ -276,27 +274,3 @@ def test_the_inputs_are_left_alone() -> None:
     compose(head, vertices, hair, Level.STANDARD)
     np.testing.assert_array_equal(vertices, before[0])
     np.testing.assert_array_equal(hair, before[1])
-
-
-def test_hair_beside_a_bald_head_is_dropped() -> None:
-    """Hair over a tenth of the scalp is the background; over half of it, it is hair."""
-    plain, vertices = balls((60.0, CENTRE), finer=4)
-    head = replace(plain, region=np.full_like(plain.region, Region.SCALP))
-    order = np.argsort(vertices[:, 1])
-
-    def hair_over(share: float) -> U8:
-        hair = no_hair()
-        spots = np.floor(vertices[order[: int(share * len(order))], ::-1] / 4).astype(int)
-        hair[tuple(spots.T)] = 255
-        return hair
-
-    little, much = hair_over(0.1), hair_over(0.5)
-    assert not supported(head, vertices, little).any()
-    assert supported(head, vertices, much) is much
-    bare = compose(head, vertices, no_hair(), Level.STANDARD)
-    np.testing.assert_array_equal(
-        compose(head, vertices, little, Level.STANDARD).vertices, bare.vertices
-    )
-    # A head without a scalp, or that is nowhere, keeps its hair.
-    assert supported(plain, vertices, little) is little
-    assert supported(head, np.full_like(vertices, np.nan), little) is little

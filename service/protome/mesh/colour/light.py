@@ -1,0 +1,93 @@
+"""Estimate the light on a head, so that a colour seen in one place can be shown in another.
+
+The logarithm of the skin's brightness is taken to be linear in the direction that the surface
+faces: the first order of an irradiance map in spherical harmonics (Ramamoorthi and Hanrahan, "An
+efficient representation for irradiance environment maps", SIGGRAPH 2001). Brows, beard, shine and
+cast shadows are outliers of the fit.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Final
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from scipy.spatial import cKDTree
+
+from protome.geometry import F32
+from protome.mesh.shape.head import Head
+from protome.mesh.shape.surface import Surface
+
+from .atlas import CELLS, directions, in_layout, skull_frame
+
+# Added to a colour before its logarithm is taken.
+FLOOR: Final = 12.0
+# Weight of no light from any side, per cell; difference, as a logarithm, from which a cell is an
+# outlier; rounds of the fit.
+RIDGE: Final = 0.01
+OUTLIER: Final = 0.1
+ROUNDS: Final = 3
+# Share of the fitted light that is believed, along the picture's axes: of seen skin the depth
+# varies little.
+BELIEVED: Final = (1.0, 0.8, 0.3)
+# Most that light and shade differ from the seen skin's, as a logarithm.
+MOST: Final = 0.9
+# Fewest cells of seen skin to fit the light to.
+FEWEST: Final = 20
+
+
+def shade(surface: Surface, hairy: bool, colours: F32, skin: npt.NDArray[np.bool_]) -> F32:
+    """Estimate how bright the light makes each cell of the atlas.
+
+    Args:
+        surface: the posed head.
+        hairy: whether the atlas has the hair's island.
+        colours: (CELLS, CELLS, 3) of the photo.
+        skin: (CELLS, CELLS), the cells of skin that it shows.
+
+    Returns:
+        (CELLS, CELLS, 1), 1 as bright as the seen skin is on the whole.
+    """
+    facing = normals(surface, hairy)
+    count = int(skin.sum())
+    if count < FEWEST:
+        return np.ones((CELLS, CELLS, 1), np.float32)
+    seen, bright = facing[skin], np.log(colours[skin] + FLOOR).mean(axis=1)
+    weight = np.ones(count, np.float32)
+    for _ in range(ROUNDS):
+        total = weight.sum()
+        middle, mean = weight @ seen / total, weight @ bright / total
+        apart, rest = seen - middle, bright - mean
+        pull = (apart * weight[:, None]).T
+        slope = np.linalg.solve(pull @ apart + RIDGE * count * np.eye(3), pull @ rest)
+        weight = OUTLIER / np.maximum(np.abs(rest - apart @ slope), OUTLIER)
+    light = (facing - middle) @ (slope * np.array(BELIEVED)).astype(np.float32)
+    return np.asarray(np.exp(np.clip(light, -MOST, MOST))[:, :, None], np.float32)
+
+
+def normals(surface: Surface, hairy: bool) -> F32:
+    """Return the direction that each cell of the atlas faces, (CELLS, CELLS, 3), unit or 0.
+
+    On the head it is that of the posed head, in the hair the direction from the skull's middle.
+    """
+    corners = surface.posed[_triangles(surface.head, hairy)]
+    first = corners[:, :, 0]
+    cross = np.cross(corners[:, :, 1] - first, corners[:, :, 2] - first)
+    out = np.asarray(cv2.blur(cross, (3, 3)), np.float32)
+    out = out / np.maximum(np.linalg.norm(out, axis=2, keepdims=True), 1e-9)
+    if hairy:
+        where, towards = directions()
+        _, axes = skull_frame(surface.head, surface.posed)
+        out[where] = towards @ axes.T
+    return np.asarray(out, np.float32)
+
+
+@functools.lru_cache(maxsize=4)
+def _triangles(head: Head, hairy: bool) -> npt.NDArray[np.int32]:
+    """Return a triangle of the head near the middle of each cell, (CELLS, CELLS, 3)."""
+    any_of = np.zeros(len(head.uv), np.intp)
+    any_of[head.uv_triangles.ravel()] = np.repeat(np.arange(len(head.uv_triangles)), 3)
+    nearest = cKDTree(head.uv).query(in_layout(hairy))[1]
+    return np.asarray(head.triangles[any_of[nearest]], np.int32)

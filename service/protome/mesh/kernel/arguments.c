@@ -1,0 +1,67 @@
+#include "arguments.h"
+
+#include <string.h>
+
+static int get_argument(PyObject *object, tx_argument *want) {
+    Py_buffer *view = &want->view;
+    const int flags = PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | (want->written ? PyBUF_WRITABLE : 0);
+    if (PyObject_GetBuffer(object, view, flags) < 0) {
+        if (PyErr_ExceptionMatches(PyExc_BufferError)) {
+            PyErr_Clear();
+            PyErr_Format(PyExc_ValueError,
+                         want->written ? "%s must be C-contiguous and writable"
+                                       : "%s must be C-contiguous",
+                         want->name);
+        }
+        return 0;
+    }
+    const int axes = 1 + (want->columns[0] != 0) + (want->columns[1] != 0);
+    int fits = view->ndim == axes;
+    for (int k = 1; fits && k < axes; k++)
+        fits = want->columns[k - 1] < 0 || view->shape[k] == want->columns[k - 1];
+    if (!view->format || strcmp(view->format, want->format) != 0)
+        PyErr_Format(PyExc_TypeError, "%s has the wrong type", want->name);
+    else if (!fits) PyErr_Format(PyExc_ValueError, "%s has the wrong shape", want->name);
+    else return 1;
+    PyBuffer_Release(view);
+    return 0;
+}
+
+void release_arguments(tx_argument *arguments, size_t count) {
+    while (count) PyBuffer_Release(&arguments[--count].view);
+}
+
+int get_arguments(PyObject *const *objects, tx_argument *arguments, size_t count) {
+    for (size_t k = 0; k < count; k++) {
+        if (get_argument(objects[k], &arguments[k])) continue;
+        release_arguments(arguments, k);
+        return 0;
+    }
+    return 1;
+}
+
+PyObject *refuse(tx_argument *arguments, size_t count, const char *message) {
+    release_arguments(arguments, count);
+    PyErr_SetString(PyExc_ValueError, message);
+    return NULL;
+}
+
+int are_below(const tx_argument *triangles, Py_ssize_t count) {
+    const uint32_t *numbers = triangles->view.buf;
+    uint32_t most = 0;
+    for (Py_ssize_t k = 0; k < 3 * triangles->view.shape[0]; k++)
+        if (numbers[k] > most) most = numbers[k];
+    return !triangles->view.shape[0] || (Py_ssize_t)most < count;
+}
+
+int are_within(const tx_argument *values, float most) {
+    const float *at = values->view.buf;
+    int outside = 0;
+    for (Py_ssize_t k = 0; k < values->view.len / (Py_ssize_t)sizeof *at; k++)
+        outside |= !(at[k] >= -most && at[k] <= most);
+    return !outside;
+}
+
+PyObject *new_bytes(size_t count) {
+    return PyByteArray_FromStringAndSize(NULL, (Py_ssize_t)count);
+}

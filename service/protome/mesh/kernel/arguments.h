@@ -1,0 +1,33 @@
+/* What Python functions of texture.c and its neighbours share: checked arguments. */
+
+#ifndef PROTOME_ARGUMENTS_H
+#define PROTOME_ARGUMENTS_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+typedef struct {
+    const char *name;
+    const char *format; /* of the struct module: "f", "i", "I" or "B" */
+    Py_ssize_t columns[2]; /* of the second and third axis; 0: no such axis, -1: any */
+    int written;           /* whether it is changed in place */
+    Py_buffer view;
+} tx_argument;
+
+/* Get the buffers of C-contiguous arrays. Returns 0 with an exception set, and holds none then. */
+int get_arguments(PyObject *const *objects, tx_argument *arguments, size_t count);
+
+void release_arguments(tx_argument *arguments, size_t count);
+
+/* Release the arguments and set a ValueError. Returns NULL. */
+PyObject *refuse(tx_argument *arguments, size_t count, const char *message);
+
+/* Whether all of an array of triangles' numbers are below ``count``. */
+int are_below(const tx_argument *triangles, Py_ssize_t count);
+
+/* Whether all numbers are between -most and most; NaN is not. */
+int are_within(const tx_argument *values, float most);
+
+PyObject *new_bytes(size_t count);
+
+#endif

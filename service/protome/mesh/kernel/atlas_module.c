@@ -1,0 +1,182 @@
+/* blend.c and layout.c for Python (limited API): checks, then works without the lock. */
+
+#include "arguments.h"
+#include "texture.h"
+#include "texture_module.h"
+
+/* Whether a photo has a size that can be read; pixels are counted in 16.16. */
+static int is_photo(const tx_argument *photo) {
+    const Py_ssize_t *size = photo->view.shape;
+    return size[0] >= 3 && size[1] >= 3 && size[0] <= MOST_PHOTO && size[1] <= MOST_PHOTO;
+}
+
+static tx_photo as_photo(const tx_argument *photo) {
+    const Py_ssize_t *size = photo->view.shape;
+    return (tx_photo){photo->view.buf, (size_t)size[0], (size_t)size[1]};
+}
+
+const char py_gather_doc[] =
+    "gather(trace, photo, cells, /)\n--\n\n"
+    "Average the colours that an atlas shows, without the interpreter's lock.\n\n"
+    "Args:\n"
+    "    trace: (nodes, nodes, 3) float32 as ``trace`` returns it.\n"
+    "    photo: (height, width, 3) uint8, at least 3 pixels each way.\n"
+    "    cells: size of the result along each side; it divides nodes.\n\n"
+    "Returns:\n"
+    "    bytearray of float32 (cells, cells, 4): mean of colour times weight, and of weight.\n\n"
+    "Raises:\n"
+    "    TypeError: wrong type.\n"
+    "    ValueError: wrong shape, or values out of range.\n";
+
+PyObject *py_gather(PyObject *module, PyObject *args) {
+    PyObject *objects[2];
+    int cells;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "OOi:gather", &objects[0], &objects[1], &cells)) return NULL;
+    tx_argument a[2] = {{"trace", "f", {-1, 3}, 0, {0}}, {"photo", "B", {-1, 3}, 0, {0}}};
+    if (!get_arguments(objects, a, 2)) return NULL;
+    const Py_ssize_t nodes = a[0].view.shape[0];
+    if (a[0].view.shape[1] != nodes || cells < 1 || nodes < 1 || nodes % cells)
+        return refuse(a, 2, "cells must divide nodes");
+    if (!is_photo(&a[1])) return refuse(a, 2, "photo is too small or too large");
+    if (!are_within(&a[0], MOST_SHARE)) return refuse(a, 2, "values out of range");
+    PyObject *result = new_bytes(4 * (size_t)cells * (size_t)cells * sizeof(float));
+    if (result) {
+        const tx_photo photo = as_photo(&a[1]);
+        float *sums = (void *)PyByteArray_AsString(result);
+        Py_BEGIN_ALLOW_THREADS
+        tx_gather(a[0].view.buf, (size_t)nodes, &photo, (size_t)cells, sums);
+        Py_END_ALLOW_THREADS
+    }
+    release_arguments(a, 2);
+    return result;
+}
+
+const char py_blend_doc[] =
+    "blend(trace, plan, photo, picture, /)\n--\n\n"
+    "Add detail to an atlas, without the interpreter's lock.\n\n"
+    "Args:\n"
+    "    trace: (nodes, nodes, 3) float32 as ``trace`` returns it.\n"
+    "    plan: (cells, cells, 5) float32; cells divides nodes. Each cell has the photo's mean\n"
+    "        colour, 0 to 255, the share of the photo's detail and the share of the mirrored\n"
+    "        place's detail, 0 to 1.\n"
+    "    photo: (height, width, 3) uint8, at least 3 pixels each way.\n"
+    "    picture: (side, side, 3) uint8, the base, changed in place to base + share x (photo -\n"
+    "        mean) + mirrored likewise; side is a multiple of nodes.\n\n"
+    "Raises:\n"
+    "    TypeError: wrong type.\n"
+    "    ValueError: wrong shape, or values out of range.\n";
+
+static int is_plan(const tx_argument *plan) {
+    const float *at = plan->view.buf;
+    const Py_ssize_t cells = plan->view.shape[0] * plan->view.shape[1];
+    for (Py_ssize_t k = 0; k < TX_PLAN * cells; k++)
+        if (!(at[k] >= 0 && at[k] <= (k % TX_PLAN < TX_OWN ? 255 : 1))) return 0;
+    return 1;
+}
+
+PyObject *py_blend(PyObject *module, PyObject *args) {
+    PyObject *objects[4];
+    (void)module;
+    if (!PyArg_ParseTuple(args, "OOOO:blend", &objects[0], &objects[1], &objects[2], &objects[3]))
+        return NULL;
+    tx_argument a[4] = {{"trace", "f", {-1, 3}, 0, {0}},
+                        {"plan", "f", {-1, TX_PLAN}, 0, {0}},
+                        {"photo", "B", {-1, 3}, 0, {0}},
+                        {"picture", "B", {-1, 3}, 1, {0}}};
+    if (!get_arguments(objects, a, 4)) return NULL;
+    const Py_ssize_t nodes = a[0].view.shape[0], cells = a[1].view.shape[0];
+    const Py_ssize_t side = a[3].view.shape[0];
+    if (a[0].view.shape[1] != nodes || a[1].view.shape[1] != cells ||
+        a[3].view.shape[1] != side || cells < 1 || nodes < 1 || nodes % cells ||
+        side > MOST_SIDE || side < nodes || side % nodes)
+        return refuse(a, 4, "cells must divide nodes, and nodes the side");
+    if (!is_photo(&a[2])) return refuse(a, 4, "photo is too small or too large");
+    if (!is_plan(&a[1]) || !are_within(&a[0], MOST_SHARE))
+        return refuse(a, 4, "values out of range");
+    const tx_photo photo = as_photo(&a[2]);
+    int done;
+    Py_BEGIN_ALLOW_THREADS
+    done = tx_blend(a[0].view.buf, (size_t)nodes, a[1].view.buf, (size_t)cells, &photo,
+                    (size_t)side, a[3].view.buf);
+    Py_END_ALLOW_THREADS
+    release_arguments(a, 4);
+    if (!done) return PyErr_NoMemory();
+    Py_RETURN_NONE;
+}
+
+const char py_lay_out_doc[] =
+    "lay_out(corners, source, weights, triangles, strip, share, /)\n--\n\n"
+    "Lay a surface out in the head's atlas, without the interpreter's lock.\n\n"
+    "Args:\n"
+    "    corners: (t, 3, 2) float32 of each triangle of the head in the layout: its first corner,\n"
+    "        and the edges to the others.\n"
+    "    source: (n,) int32, the head's triangle that each vertex lies on; below 0 on hair.\n"
+    "    weights: (n, 2) float32, of that triangle's second and third corner.\n"
+    "    triangles: (m, 3) uint32.\n"
+    "    strip: width of the strip around the head's island, a share of the atlas' side.\n"
+    "    share: height of the island if there is hair.\n\n"
+    "Returns:\n"
+    "    bytearrays of places, float32 (k, 2), of their vertices, uint32 (k,), and of triangles,\n"
+    "    uint32 (m, 3); the number of the first place in the hair, from which on places are\n"
+    "    those on the head; and whether there is hair.\n\n"
+    "Raises:\n"
+    "    TypeError: wrong type.\n"
+    "    ValueError: wrong shape, a vertex or triangle that does not exist, or values out of range.\n";
+
+static PyObject *laid_out(const tx_surface *surface) {
+    tx_layout layout;
+    int done;
+    Py_BEGIN_ALLOW_THREADS
+    done = tx_lay_out(surface, &layout);
+    Py_END_ALLOW_THREADS
+    PyObject *places = NULL, *source = NULL, *triangles = NULL, *result = NULL;
+    if (done) {
+        places = new_bytes(2 * layout.count * sizeof(float));
+        source = new_bytes(layout.count * sizeof(uint32_t));
+        triangles = new_bytes(3 * surface->triangle_count * sizeof(uint32_t));
+    } else PyErr_NoMemory();
+    if (places && source && triangles) {
+        float *at = (void *)PyByteArray_AsString(places);
+        uint32_t *from = (void *)PyByteArray_AsString(source);
+        uint32_t *corners = (void *)PyByteArray_AsString(triangles);
+        Py_BEGIN_ALLOW_THREADS
+        tx_write_layout(surface, &layout, at, from, corners);
+        Py_END_ALLOW_THREADS
+        result = Py_BuildValue("OOOni", places, source, triangles, (Py_ssize_t)layout.in_hair,
+                               layout.hairy);
+    }
+    Py_XDECREF(places);
+    Py_XDECREF(source);
+    Py_XDECREF(triangles);
+    tx_free_layout(&layout);
+    return result;
+}
+
+PyObject *py_lay_out(PyObject *module, PyObject *args) {
+    PyObject *objects[4];
+    float strip, share;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "OOOOff:lay_out", &objects[0], &objects[1], &objects[2],
+                          &objects[3], &strip, &share))
+        return NULL;
+    tx_argument a[4] = {{"corners", "f", {3, 2}, 0, {0}},
+                        {"source", "i", {0, 0}, 0, {0}},
+                        {"weights", "f", {2, 0}, 0, {0}},
+                        {"triangles", "I", {3, 0}, 0, {0}}};
+    if (!get_arguments(objects, a, 4)) return NULL;
+    const Py_ssize_t count = a[1].view.shape[0], known = a[0].view.shape[0];
+    if (a[2].view.shape[0] != count)
+        return refuse(a, 4, "source and weights must be of the same vertices");
+    const int32_t *source = a[1].view.buf;
+    int fits = known > 0 && count < INT32_MAX / 3;
+    for (Py_ssize_t k = 0; k < count; k++) fits = fits && source[k] < known;
+    if (!fits || !are_below(&a[3], count) || !are_within(&a[0], MOST_SHARE) ||
+        !are_within(&a[2], MOST_SHARE))
+        return refuse(a, 4, "vertices out of range");
+    const tx_surface surface = {a[0].view.buf, source, a[2].view.buf, a[3].view.buf,
+                                (size_t)count, (size_t)a[3].view.shape[0], strip, share};
+    PyObject *result = laid_out(&surface);
+    release_arguments(a, 4);
+    return result;
+}

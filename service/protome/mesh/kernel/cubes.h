@@ -1,0 +1,15 @@
+/* Marching cubes on the union of head and hair. */
+
+#ifndef PROTOME_CUBES_H
+#define PROTOME_CUBES_H
+
+#include "compose.h"
+
+/* Extracts all pieces of the surface; ``mesh`` is empty before.
+ *
+ * hair_bits: of the nodes in the hair; NULL without hair. Arrays stay with the mesh in any case.
+ */
+pm_status pm_extract(const pm_input *input, const pm_lattice *lattice, const pm_scan *scan,
+                     const pm_hair *hair, const uint64_t *hair_bits, pm_mesh *mesh);
+
+#endif

@@ -1,0 +1,90 @@
+/* Facial skin keeps hair away: the occupancy of cells near it is reduced. */
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "hair.h"
+
+/* Distance from guarded skin up to which its whole guard applies, and from which on none does,
+ * in cells. */
+static const float NEAR_SKIN = 2, FAR_FROM_SKIN = 3;
+
+/* Skin within a cell. */
+typedef struct {
+    float sum[3], guard; /* of vertices: places in cells, guard */
+    uint32_t count;
+} patch;
+
+/* Bits from ``low`` up to ``high``, below 64. */
+static uint64_t span(ptrdiff_t low, ptrdiff_t high) {
+    return (((uint64_t)1 << (high - low)) - 1) << low;
+}
+
+static void free_patch(const size_t cells[3], const uint64_t *near, const patch *skin,
+                       float *kept) {
+    const float far = FAR_FROM_SKIN * FAR_FROM_SKIN, close = NEAR_SKIN * NEAR_SKIN;
+    const float guard = skin->guard / (float)skin->count;
+    ptrdiff_t low[3], high[3];
+    float centre[3];
+    for (int a = 0; a < 3; a++) {
+        centre[a] = skin->sum[a] / (float)skin->count - 0.5F;
+        low[a] = (ptrdiff_t)ceilf(centre[a] - FAR_FROM_SKIN);
+        high[a] = (ptrdiff_t)floorf(centre[a] + FAR_FROM_SKIN) + 1;
+        if (low[a] < 0) low[a] = 0;
+        if (high[a] > (ptrdiff_t)cells[a]) high[a] = (ptrdiff_t)cells[a];
+    }
+    const uint64_t reached = span(low[0], high[0]);
+    for (ptrdiff_t z = low[2]; z < high[2]; z++) {
+        for (ptrdiff_t y = low[1]; y < high[1]; y++) {
+            const size_t number = (size_t)z * cells[1] + (size_t)y;
+            if (!(near[number] & reached)) continue;
+            float *row = kept + number * cells[0];
+            const float dz = (float)z - centre[2], dy = (float)y - centre[1];
+            const float rest = far - dy * dy - dz * dz;
+            if (rest <= 0) continue;
+            for (ptrdiff_t x = low[0]; x < high[0]; x++) {
+                const float dx = (float)x - centre[0];
+                float share = (rest - dx * dx) / (far - close);
+                share = share < 0 ? 0 : share > 1 ? 1 : share;
+                share = 1 - guard * share;
+                row[x] = share < row[x] ? share : row[x];
+            }
+        }
+    }
+}
+
+pm_status pm_find_kept(const size_t cells[3], const uint64_t *near, const pm_head *head,
+                       const float *guard, float *kept) {
+    const size_t count = cells[0] * cells[1] * cells[2];
+    /* Patches are numbered from 1 in the order in which they are found. */
+    uint32_t *numbers = calloc(count, sizeof *numbers), found = 0;
+    patch *patches = malloc((head->vertex_count + 1) * sizeof *patches);
+    for (size_t v = 0; numbers && patches && v < head->vertex_count; v++) {
+        float place[3];
+        int within = 1;
+        for (int a = 0; a < 3; a++) {
+            place[a] = head->vertices[3 * v + a] * (1.0F / HAIR_CELL);
+            within &= place[a] >= 0 && place[a] < (float)cells[a];
+        }
+        if (!within) continue;
+        const size_t row = (size_t)place[2] * cells[1] + (size_t)place[1];
+        uint32_t *number = numbers + row * cells[0] + (size_t)place[0];
+        if (!*number) {
+            *number = ++found;
+            patches[found] = (patch){0};
+        }
+        patch *skin = patches + *number;
+        for (int a = 0; a < 3; a++) skin->sum[a] += place[a];
+        skin->guard += guard[v] < 0 ? 0 : guard[v] > 1 ? 1 : guard[v];
+        skin->count++;
+    }
+    const pm_status status = numbers && patches ? PM_OK : PM_NO_MEMORY;
+    if (status == PM_OK) {
+        for (size_t c = 0; c < count; c++) kept[c] = 1;
+        for (uint32_t p = 1; p <= found; p++)
+            if (patches[p].guard > 0) free_patch(cells, near, patches + p, kept);
+    }
+    free(numbers);
+    free(patches);
+    return status;
+}
