@@ -164,6 +164,7 @@ def _export(args: argparse.Namespace) -> None:
     from .release.head_file import describe_head
     from .release.onnx import CROP_RULE, export_model
     from .training.checkpoint import load_run
+    from .training.cover.trainer import load_cover
     from .training.dataset import finder_frame
     from .training.joined import JoinedNet
     from .training.shards import find_shards, read_shard
@@ -172,7 +173,8 @@ def _export(args: argparse.Namespace) -> None:
     network: Network = finder
     if args.reader:
         reader, config, steps = load_run(args.reader, args.facemesh)
-        network = JoinedNet(finder, reader).eval()
+        cover = load_cover(args.cover) if args.cover else None
+        network = JoinedNet(finder, reader, cover).eval()
     hair = None
     if args.hair:
         if not isinstance(network, JoinedNet):
@@ -311,6 +313,7 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("--reader", type=Path, help="run of the network that sees the upright window")
     p.add_argument("--facemesh", type=Path, help="Face Mesh's file, as fetch-facemesh wrote it")
     p.add_argument("--hair", type=Path, help="run of the hair network")
+    p.add_argument("--cover", type=Path, help="run of the cover network")
     p.add_argument("--calibration", type=Path, help="calibration.json, instead of measuring it")
     p.add_argument("--head", help="overrides the head in the run's settings")
     p.add_argument("--data", type=Path, help="folder with skins_ict_uv, for the head's regions")

@@ -21,6 +21,7 @@ from .calibration import Calibration, Network
 # photos: silhouette IoU .832 without it, .839 with it, .842 with 0.7, which also grows hair where
 # there is none.
 HAIR_BIAS = 0.4
+_OUTPUTS = ("vertices", "hair", "landmarks", "pose", "landmark_error")
 
 
 def fold_batch_norm(module: nn.Module) -> nn.Module:
@@ -45,7 +46,9 @@ class ServedNet(nn.Module):
       landmarks (n, 68, 3), crop px;
       pose (n, 3, 4) from the head's own frame (cm, x to its left, y up, z forward, origin at the
       mean of the 68 landmarks) to the crop frame (px);
-      landmark_error (n, 68), expected error of each landmark, crop px.
+      landmark_error (n, 68), expected error of each landmark, crop px;
+      covered (n, 3), shares of eyes, nose, and mouth with chin that something hides, if ``net``
+      has a cover network.
 
     Args:
         net: the trained network.
@@ -77,6 +80,8 @@ class ServedNet(nn.Module):
         fold_batch_norm(own)
         parts = [own.finder, own.reader] if isinstance(own, JoinedNet) else [own]
         dtype = torch.float16 if half else torch.float32
+        if isinstance(own, JoinedNet) and own.cover is not None:
+            own.cover.to(dtype)
         for part in parts:
             part.amp, part.dtype = False, dtype
             for convolutions in (part.trunk, part.landmarks.mix, part.landmarks.maps):
@@ -112,4 +117,11 @@ class ServedNet(nn.Module):
             hair = (torch.sigmoid(logits + HAIR_BIAS) * 255 + 0.5).to(torch.uint8)
         c = self.calibration
         error = (out.width * c.factor + c.constant).clamp(min=0.5)
-        return vertices, hair, landmarks, pose, error
+        answer = vertices, hair, landmarks, pose, error
+        return answer if out.covered is None else (*answer, out.covered)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Return the names of what `forward` gives."""
+        told = isinstance(self.net, JoinedNet) and self.net.cover is not None
+        return (*_OUTPUTS, "covered") if told else _OUTPUTS

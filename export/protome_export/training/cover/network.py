@@ -51,7 +51,7 @@ class CoverNet(nn.Module):
         near = self.k1(torch.cat([fn.avg_pool2d(f1, 2), fn.max_pool2d(f1, 2)], 1))
         far = fn.interpolate(self.k3(f3), scale_factor=2.0, mode="nearest")
         out: Tensor = self.out(self.mix(fn.relu(near + self.k2(f2) + far)))
-        return out
+        return out.float()
 
     def shares(self, cells: Tensor) -> Tensor:
         """Return the hidden share (B, 3) of each region from the logits of `cells`."""
