@@ -60,7 +60,9 @@ def concerns(
         yaw, pitch, _ = angles(pose)
         if abs(yaw) > FAR_TURNED[0] or abs(pitch) > FAR_TURNED[1]:
             found.append(Concern.EXTREME_POSE)
-    if landmarks is not None and np.mean(frame.inside(landmarks) < 0) > CUT:
+    if landmarks is not None and np.count_nonzero(frame.inside(landmarks) < 0) > CUT * len(
+        landmarks
+    ):
         found.append(Concern.CUT_BY_BORDER)
     if blur > BLURRY:
         found.append(Concern.BLURRED)

@@ -75,6 +75,8 @@ class CallSpan:
 
     def stages(self, seconds: Mapping[str, float]) -> None:
         """Add spans for parts that ran one after the other until now, by name and duration."""
+        if not self.span.is_recording():
+            return
         context = trace.set_span_in_context(self.span)
         at = time.time_ns() - round(1e9 * sum(seconds.values()))
         for name, duration in seconds.items():

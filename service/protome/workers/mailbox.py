@@ -7,6 +7,7 @@ no lock. It is anonymous memory (memfd on Linux): nothing is left behind however
 from __future__ import annotations
 
 import contextlib
+import math
 import mmap
 import os
 import struct
@@ -34,10 +35,7 @@ class Parcel:
     @property
     def size(self) -> int:
         """Size in bytes."""
-        size = 1
-        for side in self.shape:
-            size *= side
-        return size
+        return math.prod(self.shape)
 
     @property
     def end(self) -> int:

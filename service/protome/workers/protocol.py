@@ -1,24 +1,22 @@
 """Messages between the server and a worker process.
 
-A message is a 4-byte big-endian length and a body. Tasks are pickled, because a worker trusts the
-server. Replies are MessagePack, decoded as plain data of the expected types only: a worker parses
-untrusted pictures and may be compromised.
+A message is a 4-byte big-endian length and a body. Bodies are MessagePack, decoded as plain data of
+the expected types only: a worker parses untrusted pictures and may be compromised.
 """
 
 from __future__ import annotations
 
-import pickle
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
+import numpy as np
 
 from protome import errors
 from protome.errors import ProtomeError
-from protome.image.prepare import PreparedPhoto
-from protome.mesh.build import BuiltMesh
+from protome.image.prepare import PhotoJob, PreparedPhoto
+from protome.mesh.build import BuiltMesh, MeshJob
 
 from .mailbox import Parcel
 
@@ -29,11 +27,11 @@ ERRORS: Final[Mapping[str, type[ProtomeError]]] = {
     if isinstance(kind, type) and issubclass(kind, ProtomeError)
 }
 
+J = TypeVar("J")
 R = TypeVar("R")
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
+class Task(msgspec.Struct, Generic[J], frozen=True):
     """A task for a worker.
 
     Attributes:
@@ -45,12 +43,47 @@ class Task:
 
     number: int
     name: str
-    job: object
+    job: J
     inputs: Sequence[Parcel]
 
     def encode(self) -> bytes:
         """Return the body of the message."""
-        return pickle.dumps(self, pickle.HIGHEST_PROTOCOL)
+        return _ENCODER.encode(self)
+
+
+def _plain(array: object) -> object:
+    """Convert the float32 arrays of a job to what MessagePack has."""
+    if not isinstance(array, np.ndarray):
+        raise NotImplementedError(f"a {type(array).__name__} in a task")
+    return array.tolist()
+
+
+def _array(kind: type, values: object) -> object:
+    del kind
+    return np.asarray(values, np.float32)
+
+
+_ENCODER: Final = msgspec.msgpack.Encoder(enc_hook=_plain)
+_TASKS: Final = msgspec.msgpack.Decoder(Task[msgspec.Raw])
+_JOBS: Final[Mapping[str, msgspec.msgpack.Decoder[Any]]] = {
+    "prepare": msgspec.msgpack.Decoder(PhotoJob, dec_hook=_array),
+    "build": msgspec.msgpack.Decoder(MeshJob, dec_hook=_array),
+}
+
+
+def decode_task(message: bytes) -> Task[msgspec.Raw]:
+    """Decode a task, but not its job."""
+    task: Task[msgspec.Raw] = _TASKS.decode(message)
+    return task
+
+
+def decode_job(task: Task[msgspec.Raw]) -> Any:
+    """Decode the job of a task.
+
+    Raises:
+        KeyError: there is no such stage.
+    """
+    return _JOBS[task.name].decode(task.job)
 
 
 class TaskError(msgspec.Struct, frozen=True):

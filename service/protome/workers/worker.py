@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
-import pickle
 import resource
 import select
 import signal
@@ -24,6 +23,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import cv2
+import msgspec
 
 from protome import system
 from protome.errors import ProtomeError, WorkerMemory
@@ -32,7 +32,7 @@ from protome.mesh.build import build
 from protome.mesh.shape.head import load_head
 
 from .mailbox import Mailbox
-from .protocol import LENGTH, Reply, Task, TaskError
+from .protocol import LENGTH, Reply, Task, TaskError, decode_job, decode_task
 
 PR_SET_PDEATHSIG: Final = 1
 # Seconds without a task after which freed memory is returned to the system.
@@ -72,10 +72,10 @@ def _die_with_parent() -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def _do(task: Task, tasks: Tasks, mailbox: Mailbox) -> Reply[Any]:
+def _do(task: Task[msgspec.Raw], tasks: Tasks, mailbox: Mailbox) -> Reply[Any]:
     try:
         inputs = [mailbox.look(parcel) for parcel in task.inputs]
-        result, outputs = tasks[task.name](task.job, inputs)
+        result, outputs = tasks[task.name](decode_job(task), inputs)
         start = max((parcel.end for parcel in task.inputs), default=0)
         return Reply(result, tuple(mailbox.put(outputs, start)))
     except ProtomeError as error:
@@ -94,7 +94,7 @@ def _send(channel: socket.socket, reply: Reply[Any]) -> None:
     channel.sendall(LENGTH.pack(len(body)) + body)
 
 
-def _next(channel: socket.socket) -> Task | None:
+def _next(channel: socket.socket) -> Task[msgspec.Raw] | None:
     """Wait for the next task; return freed memory to the system if it does not come soon."""
     ready, _, _ = select.select([channel], [], [], IDLE_SECONDS)
     if not ready:
@@ -102,15 +102,14 @@ def _next(channel: socket.socket) -> Task | None:
     return _receive(channel)
 
 
-def _receive(channel: socket.socket) -> Task | None:
+def _receive(channel: socket.socket) -> Task[msgspec.Raw] | None:
     head = _exactly(channel, LENGTH.size)
     if head is None:
         return None
     body = _exactly(channel, LENGTH.unpack(head)[0])
     if body is None:
         return None
-    task: Task = pickle.loads(body)
-    return task
+    return decode_task(body)
 
 
 def _exactly(channel: socket.socket, count: int) -> bytes | None:

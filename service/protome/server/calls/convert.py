@@ -47,7 +47,7 @@ class Converter:
         if isinstance(event, PreparedPhoto):
             return pb.ReconstructResponse(header=self.header(event, request))
         if isinstance(event, MeshPiece):
-            return pb.ReconstructResponse(chunk=self.chunk(event))
+            return self.chunk(event)
         return pb.ReconstructResponse(summary=self.summary(event))
 
     def header(self, photo: PreparedPhoto, request: Request) -> pb.Header:
@@ -65,16 +65,18 @@ class Converter:
             vertex_quality=encoding.vertex_quality,
         )
 
-    def chunk(self, piece: MeshPiece) -> pb.MeshChunk:
+    def chunk(self, piece: MeshPiece) -> pb.ReconstructResponse:
         """Convert a piece of a mesh file."""
-        return pb.MeshChunk(
-            face_index=piece.face,
-            detail=_to_pb(piece.level),
-            sequence=piece.chunk.sequence,
-            data=piece.chunk.data,
-            last=piece.chunk.last,
-            total_size=piece.chunk.total_size,
-        )
+        response = pb.ReconstructResponse()
+        # In place: a chunk that is given to a response is copied.
+        chunk = response.chunk
+        chunk.face_index = piece.face
+        chunk.detail = _to_pb(piece.level)
+        chunk.sequence = piece.chunk.sequence
+        chunk.data = piece.chunk.data
+        chunk.last = piece.chunk.last
+        chunk.total_size = piece.chunk.total_size
+        return response
 
     def summary(self, report: Report) -> pb.Summary:
         """Convert the report on a photo, the last event."""
