@@ -25,7 +25,7 @@ from protome_export.training.joined import JoinedNet
 from .calibration import Calibration, Network
 from .head_file import write_head
 from .parity import Parity, parity
-from .served import ServedNet
+from .served import ServedNet, tells_covered
 
 # From libfacedetection's box to the crop, measured on synthetic heads: side over sqrt(w * h) of
 # the box, drop of its centre over its height, and the crop's row that this point comes to.
@@ -33,7 +33,7 @@ CROP_RULE = CropRule(side=2.06 * 208 / 192, drop=0.13, anchor=119.0)
 # The most that the exported model may be off: mean px of a crop's vertices, share of its cells.
 MAX_DISTANCE, MAX_CELLS = 0.1, 0.002
 # The mean of the hidden shares from which a face counts as covered; MODEL_CARD.md says how often.
-COVERED_FROM = 0.22
+COVERED_FROM = 0.2
 
 
 def _shrink(model: onnx.ModelProto, smallest: int = 1024) -> None:
@@ -143,8 +143,8 @@ def describe(
             "where annotators of photographs place them; crop px, z as of the vertices",
             "landmark_error": "crop px each landmark is expected to be off, from the width of "
             "its heat, calibrated on synthetic heads",
-            "covered": "shares of eyes, nose, and mouth with chin that a mask, a dark lens, a hand or "
-            'a thing hides; a face is covered if their mean is "from" or more',
+            "covered": "shares of eyes, nose, and mouth with chin that a mask, a dark lens, a hand "
+            'or a thing hides; a face is covered if their mean is "from" or more',
             "pose": "head frame (cm, x to its left, y up, z forward, origin at the mean of the "
             "68 landmarks) to crop px: scale * rotation | translation",
             "detector": "libfacedetection",
@@ -199,8 +199,7 @@ def export_model(
     write_head(head, folder / "head.npz")
     calibration.save(folder / "calibration.json")
     joined = isinstance(net, JoinedNet)
-    covered = isinstance(net, JoinedNet) and net.cover is not None
-    card = describe(folder, head, name, version, extra, joined, covered)
+    card = describe(folder, head, name, version, extra, joined, tells_covered(net))
     (folder / "model.json").write_text(json.dumps(card, indent=2) + "\n")
     report = {"crops": len(crops), "rows": [vars(r) for r in rows], "digest": card["digest"]}
     (folder / "parity.json").write_text(json.dumps(report, indent=2) + "\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Final
 
 import numpy as np
 import torch
@@ -21,7 +22,8 @@ from .calibration import Calibration, Network
 # photos: silhouette IoU .832 without it, .839 with it, .842 with 0.7, which also grows hair where
 # there is none.
 HAIR_BIAS = 0.4
-_OUTPUTS = ("vertices", "hair", "landmarks", "pose", "landmark_error")
+OUTPUTS: Final = ("vertices", "hair", "landmarks", "pose", "landmark_error")
+COVERED: Final = "covered"
 
 
 def fold_batch_norm(module: nn.Module) -> nn.Module:
@@ -35,6 +37,11 @@ def fold_batch_norm(module: nn.Module) -> nn.Module:
                 module[k] = fuse_conv_bn_eval(conv, norm)
                 module[k + 1] = nn.Identity()
     return module
+
+
+def tells_covered(net: Network) -> bool:
+    """Whether a network tells covered faces."""
+    return isinstance(net, JoinedNet) and net.cover is not None
 
 
 class ServedNet(nn.Module):
@@ -123,5 +130,4 @@ class ServedNet(nn.Module):
     @property
     def outputs(self) -> tuple[str, ...]:
         """Return the names of what `forward` gives."""
-        told = isinstance(self.net, JoinedNet) and self.net.cover is not None
-        return (*_OUTPUTS, "covered") if told else _OUTPUTS
+        return (*OUTPUTS, COVERED) if tells_covered(self.net) else OUTPUTS

@@ -49,9 +49,7 @@ class JoinedNet(nn.Module):
     reader: GuidedNet
     cover: CoverNet | None
 
-    def __init__(
-        self, finder: GuidedNet, reader: GuidedNet, cover: CoverNet | None = None
-    ) -> None:
+    def __init__(self, finder: GuidedNet, reader: GuidedNet, cover: CoverNet | None = None) -> None:
         super().__init__()
         self.cover = cover
         self.finder, self.reader = finder, reader
