@@ -68,6 +68,7 @@ def concerns(
         found.append(Concern.BLURRED)
     if confidence is not None and confidence < UNSURE:
         found.append(Concern.LOW_CONFIDENCE)
-    if covered:
+    # To the network, blur and what lies outside of the photo look like something in front.
+    if covered and Concern.BLURRED not in found and Concern.CUT_BY_BORDER not in found:
         found.append(Concern.COVERED)
     return found

@@ -61,5 +61,11 @@ def test_each_concern(changes: dict[str, object], concern: Concern) -> None:
     assert judged(**changes) == [concern]
 
 
+def test_a_blurred_or_cut_face_is_not_said_to_be_covered() -> None:
+    assert judged(covered=True, blur=0.81) == [Concern.BLURRED]
+    cut = Frame(0, 0, 120, CROP_SIDE)
+    assert judged(covered=True, frame=cut) == [Concern.CUT_BY_BORDER]
+
+
 def test_a_half_turned_face_is_fine() -> None:
     assert judged(pose=turned(45)) == []
