@@ -11,10 +11,12 @@ import pytest
 from protome.embedded import EmbeddedServer
 from protome.v1 import reconstruction_pb2 as pb
 from tests.support import meshes as readers
-from tests.support.photos import FACE, group
+from tests.support.photos import FACE, collage, group
 from tests.support.service import Answer, Stub, ask, boxes, overlap, refused, to_photo
 
 SIDES = (256, 512, 384)
+# Widths of faces, pixels.
+COLLAGE = tuple(range(48, 110, 2))
 
 
 def _scaled(left: float, scale: float) -> pb.BoundingBox:
@@ -165,3 +167,39 @@ def test_as_many_boxes_as_the_limit_are_fine_and_one_more_is_not(
         "value": str(limit + 1),
         "max_faces": str(limit),
     }
+
+
+def test_everyone_of_a_collage_is_answered_largest_first(stub: Stub, sample_photo: bytes) -> None:
+    """31 faces, without asking for so many."""
+    request = pb.ReconstructRequest(
+        image=collage(sample_photo, COLLAGE), detail=pb.DETAIL_LEVEL_PREVIEW
+    )
+    answer = ask(stub, request, 120)
+    assert answer.outcomes() == ["RECONSTRUCTED"] * len(COLLAGE)
+    areas = [face.box.width * face.box.height for face in answer.header.faces]
+    assert areas == sorted(areas, reverse=True)
+    # As many heads, each in its own place of the collage.
+    cell = answer.header.photo_width / 7
+    places = {
+        (int((b.x + b.width / 2) / cell), int((b.y + b.height / 2) / cell))
+        for b in (face.box for face in answer.header.faces)
+    }
+    assert len(places) == len(COLLAGE)
+    for report in answer.summary.faces:
+        assert report.outcome == pb.FACE_OUTCOME_RECONSTRUCTED
+        mesh = readers.read(answer.mesh(report.face_index), answer.header)
+        assert mesh.is_watertight
+        assert 0.2 < mesh.extents[1] < 0.4
+
+
+def test_of_more_faces_than_the_limit_the_largest_are_answered(
+    stub: Stub, sample_photo: bytes
+) -> None:
+    limit = stub.GetServerInfo(pb.GetServerInfoRequest()).limits.max_faces
+    widths = tuple(range(60, 60 + limit + 3))
+    request = pb.ReconstructRequest(
+        image=collage(sample_photo, widths), detail=pb.DETAIL_LEVEL_PREVIEW
+    )
+    answer = ask(stub, request, 120)
+    assert answer.outcomes() == ["RECONSTRUCTED"] * limit + ["OVER_MAX_FACES"] * 3
+    assert {chunk.face_index for chunk in answer.chunks} == {*range(limit)}

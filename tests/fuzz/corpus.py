@@ -78,10 +78,51 @@ def messages() -> dict[str, bytes]:
     return {"full": full.SerializeToString(), "many": many.SerializeToString(), "empty": b""}
 
 
+POST: Final = b"POST /v1/reconstruct%s HTTP/1.1\r\nhost: x\r\n%scontent-length: %d\r\n\r\n%s"
+QUERY: Final = b"?detail=fine&formats=ply,glb&boxes=1,2,30,40&max_faces=2&timeout=9&preview_first=1"
+REQUESTS: Final[dict[str, tuple[bytes, bytes, bytes]]] = {
+    "plain": (b"", b"", b"photo"),
+    "options": (QUERY, b"accept: application/json\r\n", b"photo"),
+    "events": (b"?preview_first=true", b"accept: text/event-stream;q=0.9\r\n", b"photo."),
+    "parts": (b"?compressions=draco", b"accept: multipart/*\r\n", b"a photo"),
+    "ids": (b"", b"x-request-id: 1\r\ntraceparent: 00-%s-%s-01\r\n", b"photo"),
+    "late": (b"?max_texture_side=512", b"accept: text/event-stream\r\n", b"\4."),
+    "waiting": (b"?turn_to_front=1", b"expect: 100-continue\r\n", b"photo"),
+    "unknown": (b"?detial=fine", b"authorization: Bearer secret\r\n", b"photo"),
+    "mistyped": (b"?max_triangles=-5&detail=%ff", b"accept: */*;q=x\r\n", b"photo"),
+}
+
+
+def requests() -> dict[str, bytes]:
+    """Texts of HTTP requests, each for the application (even) and for the listener (odd)."""
+    texts = {
+        name: POST % (query, headers.replace(b"%s", b"ab" * 8), len(body), body)
+        for name, (query, headers, body) in REQUESTS.items()
+    }
+    texts |= {f"failure-{i}": POST % (b"", b"", 2, bytes((i, 46))) for i in range(11)}
+    for path in ("/", "/v1/info", "/openapi.json", "/docs", "/app.js", "/sample.jpg", "/none"):
+        headers = "host: x\r\naccept-encoding: gzip\r\nif-none-match: x\r\n\r\n"
+        texts[f"get{path.replace('/', '-')}"] = f"GET {path} HTTP/1.1\r\n{headers}".encode()
+    texts["head"] = b"HEAD / HTTP/1.1\r\nhost: x\r\n\r\n"
+    texts["options-method"] = b"OPTIONS /v1/reconstruct HTTP/1.1\r\nhost: x\r\norigin: y\r\n\r\n"
+    chunked = b"transfer-encoding: chunked\r\n\r\n3\r\npho\r\n2;x\r\nto\r\n0\r\n\r\n"
+    texts["chunked"] = b"POST /v1/reconstruct HTTP/1.1\r\nhost: x\r\n" + chunked
+    texts["pipelined"] = texts["plain"] + texts["options"] + texts["get-v1-info"]
+    texts["upgrade"] = b"GET / HTTP/1.1\r\nhost: x\r\nupgrade: h2c\r\nconnection: upgrade\r\n\r\n"
+    texts["old"] = b"GET / HTTP/1.0\r\n\r\n"
+    texts["large"] = POST % (b"", b"", 5000, b"x" * 5000)
+    texts["http2"] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+    texts["tls"] = b"\x16\x03\x01\0\x05\1\0\0\1\0"
+    return {f"{name}-{way}": bytes((way,)) + text for name, text in texts.items() for way in (0, 1)}
+
+
+SEEDS: Final = {"photo": pictures, "message": messages, "http": requests}
+
+
 def write(kind: str, folder: Path) -> None:
-    """Put the seeds of a fuzzer, ``photo`` or ``message``, into a folder."""
+    """Put the seeds of a fuzzer, ``photo``, ``message`` or ``http``, into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, data in (pictures() if kind == "photo" else messages()).items():
+    for name, data in SEEDS[kind]().items():
         (folder / name).write_bytes(data)
 
 

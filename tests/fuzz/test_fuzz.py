@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -12,15 +13,16 @@ import pytest
 from tests.support.service import OWN_PEAK
 
 from .corpus import write
+from .fuzz_kernel import COMPILER
 
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("kind", ["photo", "message"])
+@pytest.mark.parametrize("kind", ["photo", "message", "http"])
 def test_fuzzing_finds_no_crash(kind: str, tmp_path: Path) -> None:
     pytest.importorskip("atheris", reason="atheris has wheels for x86-64 Linux")
     write(kind, tmp_path / "corpus")
-    flags = ["-max_total_time=5", "-timeout=20", "-rss_limit_mb=2048", "-max_len=16384"]
+    flags = ["-max_total_time=5", "-timeout=100", "-rss_limit_mb=2048", "-max_len=16384"]
     done = subprocess.run(
         [
             *OWN_PEAK,
@@ -34,10 +36,33 @@ def test_fuzzing_finds_no_crash(kind: str, tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         errors="replace",
-        timeout=120,
+        timeout=170,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-4000:]
     runs = re.search(r"Done (\d+) runs", done.stderr)
     assert runs, done.stderr[-2000:]
     assert int(runs[1]) > 100
+
+
+@pytest.mark.skipif(COMPILER is None, reason="no compiler")
+def test_the_kernel_is_sound_and_reads_no_fresh_memory() -> None:
+    done = [
+        subprocess.run(
+            [sys.executable, "-m", "tests.fuzz.fuzz_kernel", "-runs=800", "-seed=4"],
+            cwd=ROOT,
+            env={**os.environ, "ASAN_OPTIONS": f"malloc_fill_byte={fill}"},
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+        for fill in (0, 190)
+    ]
+    for one in done:
+        assert one.returncode == 0, one.stderr[-4000:]
+    first, second = (re.sub("slowest [^ ]* s", "", one.stdout) for one in done)
+    assert first == second
+    answered = re.search(r"Done 800 runs, (\d+) answered", first)
+    assert answered, first
+    assert int(answered[1]) > 300

@@ -111,6 +111,7 @@ ODD: Final[dict[str, tuple[str, Callable[[], bytes]]]] = {
         "BROKEN_IMAGE",
         lambda: png_of(GREY, colour=0, before=chunk(b"tRNS", b"")),
     ),
+    "PNG of an empty piece": ("BROKEN_IMAGE", lambda: PNG[:8] + chunk(b"IDAT")),
     "PNG with its header twice": ("ok", lambda: in_png(PNG[8:PNG_HEADER])),
     "PNG without a header": ("BROKEN_IMAGE", lambda: PNG[:8] + PNG[PNG_HEADER:]),
     "JPEG of 12 bits": ("BROKEN_IMAGE", lambda: in_frame(lambda f: f[:4] + b"\x0c" + f[5:])),

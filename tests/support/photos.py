@@ -8,7 +8,7 @@ import zlib
 from typing import Any, Final
 
 import numpy as np
-from PIL import ExifTags, Image, ImageDraw
+from PIL import ExifTags, Image, ImageDraw, ImageEnhance
 
 # Where the face is in the sample photo: x, y, width, height in pixels, measured by hand.
 FACE: Final = (179.0, 62.0, 88.0, 110.0)
@@ -106,3 +106,25 @@ def png(width: int, height: int, body: bytes, *, colour: int = 2, depth: int = 8
 def png_chunk(name: bytes, data: bytes) -> bytes:
     """A chunk of a PNG with its checksum."""
     return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+
+def collage(photo: bytes, widths: tuple[int, ...], columns: int = 7) -> bytes:
+    """Heads in rows, as wide as given in pixels, every other one mirrored, in other lights."""
+    x, y, width, height = FACE
+    cell = round(2.2 * max(widths))
+    rows = -(-len(widths) // columns)
+    canvas = Image.new("RGB", (columns * cell, rows * cell), (90, 110, 130))
+    reach = 0.6 * height
+    head = opened(photo).crop(
+        (round(x - reach), round(y - reach), round(x + width + reach), round(y + height + reach))
+    )
+    for index, wanted in enumerate(widths):
+        scale = wanted / width
+        size = round(scale * head.width), round(scale * head.height)
+        one = head.resize(size, Image.Resampling.LANCZOS)
+        if index % 2:
+            one = one.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        one = ImageEnhance.Brightness(one).enhance(0.75 + 0.05 * (index % 11))
+        left, top = index % columns * cell, index // columns * cell
+        canvas.paste(one, (left + (cell - size[0]) // 2, top + (cell - size[1]) // 2))
+    return saved(canvas, "JPEG", quality=92)

@@ -94,8 +94,7 @@ class Service:
 
     def loop_seconds(self) -> float:
         """Return the processor seconds of the server's event loop, which is its first thread."""
-        pid = self.server.process.pid
-        return _ticks(Path(f"/proc/{pid}/task/{pid}/stat"), 2)
+        return thread_seconds(self.server.process.pid)
 
     def _watch(self) -> None:
         while not self._stop.wait(SAMPLE_SECONDS):
@@ -124,6 +123,11 @@ def cpu_seconds(pid: int) -> float:
     with contextlib.suppress(OSError):
         return _ticks(Path(f"/proc/{pid}/stat"), 4)
     return 0.0
+
+
+def thread_seconds(pid: int) -> float:
+    """Return the processor seconds of the first thread of a process."""
+    return _ticks(Path(f"/proc/{pid}/task/{pid}/stat"), 2)
 
 
 def _ticks(stat: Path, count: int) -> float:

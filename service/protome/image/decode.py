@@ -162,11 +162,14 @@ def _load(photo: ImageFile.ImageFile, enough: int, profile: bytes) -> Image:
     photo.load()
     if photo.format != "JPEG" and photo.size != (width, height):
         raise ValueError("the picture has another size than its header says")
+    # Pillow would take a turn from it that viewers ignore.
+    photo.info.pop("xmp", None)
     orientation = 1
     # A picture with a damaged EXIF block is still accepted.
     with contextlib.suppress(Exception):
         orientation = int(photo.getexif().get(ExifTags.Base.Orientation, 1))
-    drawn = round(width / photo.size[0])
+    # By the longer side: a few pixels are rounded up a lot.
+    drawn = round(max(width, height) / max(photo.size))
     rest = max(1, step // drawn)
     pixels = _to_rgb(photo, rest, profile or photo.info.get("icc_profile") or b"")
     step = drawn * rest

@@ -63,8 +63,10 @@ def open_picture(data: bytes, format_: str) -> ImageFile.ImageFile:
     except MemoryError:
         raise
     except Exception as error:
-        # The message of UnidentifiedImageError only holds the address of a buffer.
-        why = "" if isinstance(error, UnidentifiedImageError) else f": {error}"
+        # Some messages are about objects of the decoder, that of UnidentifiedImageError about its
+        # buffer.
+        unclear = isinstance(error, UnidentifiedImageError) or "object" in str(error)
+        why = "" if unclear else f": {error}"
         raise BrokenImage(
             f"the header of the {format_} picture cannot be read{why}", format=format_
         ) from None

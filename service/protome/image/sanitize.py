@@ -15,7 +15,7 @@ from typing import Final
 
 from protome.errors import BrokenImage
 
-from .container import PNG_MAGIC, format_of
+from .container import PNG_MAGIC, format_of, with_known_brand
 
 # One part per 640 bytes of the largest file; real files have a few hundred at most.
 MAX_PARTS: Final = 32_768
@@ -35,12 +35,14 @@ _JPEG_KEPT: Final = {*range(0xC0, 0xD0), 0xDA, 0xDB, 0xDC, 0xDD} - {0xC8}
 _JPEG_ONCE: Final = {0xE0: b"JFIF\0", 0xE1: b"Exif\0\0", 0xEE: b"Adobe"}
 # Offset of the colour type in the header, which comes first, and the type that needs a palette.
 _PNG_COLOUR: Final = 25
-_PNG_INDEXED: Final = 3
+_PNG_INDEXED: Final = b"\3"
 _PNG_ONCE: Final = {b"IHDR", b"PLTE", b"tRNS", b"eXIf"}
 
 
 def stripped(data: bytes, max_scans: int = MAX_SCANS, max_pixels: int = 0) -> bytes:
-    """Return a JPEG or PNG without the parts its decoder does not need; other files unchanged.
+    """Return a file without the parts its decoder does not need.
+
+    Parts are removed from JPEG and PNG. HEIC and AVIF get a first brand that decoders know.
 
     Args:
         data: the file.
@@ -55,7 +57,7 @@ def stripped(data: bytes, max_scans: int = MAX_SCANS, max_pixels: int = 0) -> by
     format_ = format_of(data)
     if format_ == "JPEG":
         return _jpeg(data, max_scans, max_pixels)
-    return _png(data) if format_ == "PNG" else data
+    return _png(data) if format_ == "PNG" else with_known_brand(data, format_)
 
 
 def webp_size(data: bytes) -> tuple[int, int] | None:
@@ -139,6 +141,8 @@ def _png(data: bytes) -> bytes:
         length, kind = struct.unpack_from(">I4s", data, at)
         end = at + 12 + length
         chunk, at = view[at:end], end
+        if kind == b"CgBI":
+            raise BrokenImage("the PNG picture has Apple's form for apps (CgBI)", format="PNG")
         if kind in once:
             once.discard(kind)
         elif kind not in (b"IDAT", b"IEND"):
@@ -149,7 +153,8 @@ def _png(data: bytes) -> bytes:
         if zlib.crc32(chunk[4:-4]).to_bytes(4) != chunk[-4:]:
             raise BrokenImage("the PNG picture has a wrong checksum", format="PNG")
         # Pillow would invent a palette.
-        if kind == b"IDAT" and b"PLTE" in once and data[_PNG_COLOUR] == _PNG_INDEXED:
+        indexed = data[_PNG_COLOUR : _PNG_COLOUR + 1] == _PNG_INDEXED
+        if kind == b"IDAT" and b"PLTE" in once and indexed:
             raise BrokenImage("the PNG picture has no palette", format="PNG")
         parts.append(chunk)
         if kind == b"IEND":

@@ -10,6 +10,7 @@ import ssl
 from collections.abc import Iterator
 from typing import Any, Final
 
+import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -54,6 +55,23 @@ class HttpConnection(H11Protocol):
         super().connection_lost(exc)
         if self._timer is not None:
             self._timer.cancel()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is not HTTP, and close the connection.
+
+        If it is the body of a request, uvicorn would answer in the middle of the application's
+        response, or the application after this one: errors in the log, with a traceback.
+        """
+        cycle: Any = self.cycle
+        if cycle is not None and not cycle.response_complete:
+            cycle.disconnected = True
+            cycle.message_event.set()
+        state = self.conn.our_state
+        # Uvicorn's response has a body, which that to HEAD must not have.
+        if state is h11.IDLE or (state is h11.SEND_RESPONSE and cycle.scope["method"] != "HEAD"):
+            super().send_400_response(msg)
+        else:
+            self.transport.close()
 
     def _limit_head(self) -> None:
         """Run the timer while a new connection or one with part of a request lacks its head."""

@@ -221,8 +221,12 @@ def test_a_reduced_picture_stays_in_place(orientation: int) -> None:
     assert (x, y) == pytest.approx((416, 216), abs=0.7)
 
 
-@pytest.mark.parametrize("size", [(9000, 20), (20, 9000), (3201, 17), (65000, 16), (16, 65000)])
+@pytest.mark.parametrize(
+    "size", [(9000, 20), (20, 9000), (3201, 17), (65000, 16), (16, 65000), (9000, 25), (25, 9000)]
+)
 def test_a_very_long_jpeg_is_decoded(size: tuple[int, int]) -> None:
     got = read(save(Pillow.new("RGB", size, (9, 99, 199)), "JPEG"))
     assert (got.width, got.height) == size
+    for pixels, side in zip(got.pixels.shape, reversed(size), strict=False):
+        assert side <= pixels * got.step < side + got.step
     assert np.abs(got.pixels.astype(int) - (9, 99, 199)).max() <= LOSSY

@@ -104,18 +104,18 @@ def _trusted(weight: F32, groups: U8) -> F32:
 
 def _is_skin(mean: F32, weight: F32, groups: U8) -> F32:
     """Return 0 for cells of the neck whose colour is far from the face's, 1 for others."""
-    out = np.ones((CELLS, CELLS, 1), np.float32)
+    out = np.ones((CELLS, CELLS), np.float32)
     face = _mean(np.asarray(weight * mean, np.float32), weight, groups == SKIN)
     if face is not None:
-        ratio = np.log((mean + FLOOR) / (face + FLOOR))
-        light = ratio.mean(axis=2, keepdims=True)
-        tint = np.abs(ratio - light).max(axis=2, keepdims=True)
+        neck = groups == NECK
+        ratio = np.log((mean[neck] + FLOOR) / (face + FLOOR))
+        light = ratio.mean(axis=1)
+        tint = np.abs(ratio - light[:, None]).max(axis=1)
         ramps = [(TINT - tint) / TINT, (BRIGHTER - light) / BRIGHTER, (light + DARKER) / DARKER]
-        like = np.clip(3 * np.minimum.reduce(ramps), 0, 1)
-        neck = (groups == NECK)[:, :, None]
-        eroded = cv2.erode(np.where(neck, like, 1), np.ones((3, 3), np.uint8))[:, :, None]
-        out = np.asarray(np.where(neck, eroded, 1), np.float32)
-    return out
+        like = out.copy()
+        like[neck] = np.clip(3 * np.minimum.reduce(ramps), 0, 1)
+        np.copyto(out, cv2.erode(like, np.ones((3, 3), np.uint8)), where=neck)
+    return out[:, :, None]
 
 
 def _balance(plain: F32, flipped: F32, both: F32) -> F32:
@@ -128,61 +128,61 @@ def _balance(plain: F32, flipped: F32, both: F32) -> F32:
 
 def _spread(seen: F32, total: F32, groups: U8) -> F32:
     """Fill each cell from the seen cells of its group."""
-    on_skin = ((groups == SKIN) | (groups == NECK))[:, :, None]
-    on_hair = (groups == HAIR)[:, :, None]
-    pulled = pull_push(
-        np.concatenate(
-            [on_skin * seen, on_skin * total, on_hair * seen, on_hair * total], axis=2
-        ).astype(np.float32)
-    )
-    everywhere = np.ones((CELLS, CELLS), np.bool_)
+    on_skin, on_hair = (groups == SKIN) | (groups == NECK), groups == HAIR
+    sums = np.empty((CELLS, CELLS, 2, 4), np.float32)
+    for k, where in enumerate((on_skin, on_hair)):
+        np.multiply(seen, where[:, :, None], out=sums[:, :, k, :3])
+        np.multiply(total[:, :, 0], where, out=sums[:, :, k, 3])
+    pulled = pull_push(sums)
     skin = _mean(seen, total, groups == SKIN)
     if skin is None:
-        skin = _mean(seen, total, everywhere)
+        skin = _mean(seen, total, np.ones_like(on_skin))
     if skin is None:
         skin = np.full(3, 128 + FLOOR, np.float32)
-    out = np.empty_like(seen)
-    out[:] = pulled[:, :, :3] if total[on_skin].any() else skin
+    out = pulled[:, :, 0]
+    if not sums[:, :, 0, 3].any():
+        out[:] = skin
     for group, toned in TONES.items():
         where = groups == group
         colour = None if group == DARK else _mean(seen, total, where)
         if colour is not None and group == HAIR:
             # Scalp and hair lie side by side on the head, but not in the atlas.
-            out[where] = colour + EVEN * (pulled[where][:, 4:7] - colour)
+            hair = colour + EVEN * (pulled[:, :, 1] - colour)
+            np.copyto(out, hair, where=where[:, :, None])
         else:
             out[where] = skin * np.array(toned, np.float32) if colour is None else colour
     return np.asarray(cv2.blur(out, (3, 3)), np.float32)
 
 
 def _mean(seen: F32, total: F32, where: np.ndarray) -> F32 | None:
-    weight = float(total[where].sum())
-    return None if weight < 0.5 else np.asarray(seen[where].sum(axis=0) / weight, np.float32)
+    share = where.ravel().astype(np.float32)
+    weight = float(share @ total.ravel())
+    return None if weight < 0.5 else np.asarray(share @ seen.reshape(-1, 3) / weight, np.float32)
 
 
 def pull_push(sums: F32) -> F32:
-    """Fill the empty cells of a square picture from coarser ones.
+    """Fill the empty cells of square pictures from coarser ones.
 
     Args:
-        sums: (s, s, 4 k), s a power of two: weighted sums of three channels and the weight of each.
+        sums: (s, s, k, 4), s a power of two: in each of k pictures the weighted sum of three
+            channels, and the weight.
 
     Returns:
-        The channels in all cells; 0 instead of the weights.
+        (s, s, k, 3), the channels in all cells.
     """
-    size = len(sums)
+    size, _, count, _ = sums.shape
+    weight = sums[:, :, :, 3:]
+    mean = sums[:, :, :, :3] / np.maximum(weight, 1e-4)
     if size == 1:
-        coarse = sums
-    else:
-        half = sums.reshape(size // 2, 2, size // 2, 2, -1).sum(axis=(1, 3))
-        large = cv2.resize(pull_push(half), (size, size), interpolation=cv2.INTER_LINEAR)
-        coarse = np.asarray(large, np.float32)
-    out = np.zeros_like(sums)
-    for k in range(0, sums.shape[2], 4):
-        weight = sums[:, :, k + 3 : k + 4]
-        trust = np.minimum(weight, 1)
-        mean = sums[:, :, k : k + 3] / np.maximum(weight, 1e-4)
-        rest = coarse[..., k : k + 3] if size > 1 else mean
-        out[:, :, k : k + 3] = trust * mean + (1 - trust) * rest
-    return out
+        return np.asarray(mean, np.float32)
+    rows = sums[::2] + sums[1::2]
+    coarse = pull_push(rows[:, ::2] + rows[:, 1::2]).reshape(size // 2, size // 2, -1)
+    large = cv2.resize(coarse, (size, size), interpolation=cv2.INTER_LINEAR)
+    large = np.asarray(large, np.float32).reshape(size, size, count, 3)
+    mean -= large
+    mean *= np.minimum(weight, 1)
+    large += mean
+    return large
 
 
 def _closed(filled: F32, hairy: bool) -> F32:

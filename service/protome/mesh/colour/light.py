@@ -34,6 +34,8 @@ ROUNDS: Final = 3
 BELIEVED: Final = (1.0, 0.8, 0.3)
 # Most that light and shade differ from the seen skin's, as a logarithm.
 MOST: Final = 0.9
+# Cells along each side that share one direction, before it is interpolated.
+COARSE: Final = 2
 # Fewest cells of seen skin to fit the light to.
 FEWEST: Final = 20
 
@@ -68,26 +70,29 @@ def shade(surface: Surface, hairy: bool, colours: F32, skin: npt.NDArray[np.bool
 
 
 def normals(surface: Surface, hairy: bool) -> F32:
-    """Return the direction that each cell of the atlas faces, (CELLS, CELLS, 3), unit or 0.
+    """Return the direction that each cell of the atlas faces, (CELLS, CELLS, 3), about unit.
 
     On the head it is that of the posed head, in the hair the direction from the skull's middle.
     """
-    corners = surface.posed[_triangles(surface.head, hairy)]
-    first = corners[:, :, 0]
-    cross = np.cross(corners[:, :, 1] - first, corners[:, :, 2] - first)
-    out = np.asarray(cv2.blur(cross, (3, 3)), np.float32)
-    out = out / np.maximum(np.linalg.norm(out, axis=2, keepdims=True), 1e-9)
+    first, second, third = (surface.posed[k] for k in _triangles(surface.head, hairy))
+    x, y, z = (second - first).T
+    u, v, w = (third - first).T
+    cross = np.stack([y * w - z * v, z * u - x * w, x * v - y * u], axis=1)
+    cross /= np.maximum(np.sqrt((cross * cross).sum(axis=1, keepdims=True)), 1e-9)
+    coarse = cross.reshape(CELLS // COARSE, CELLS // COARSE, 3)
+    out = np.asarray(cv2.resize(coarse, (CELLS, CELLS), interpolation=cv2.INTER_LINEAR), np.float32)
     if hairy:
         where, towards = directions()
         _, axes = skull_frame(surface.head, surface.posed)
         out[where] = towards @ axes.T
-    return np.asarray(out, np.float32)
+    return out
 
 
 @functools.lru_cache(maxsize=4)
 def _triangles(head: Head, hairy: bool) -> npt.NDArray[np.int32]:
-    """Return a triangle of the head near the middle of each cell, (CELLS, CELLS, 3)."""
+    """Return a triangle of the head near every ``COARSE``-th cell, (3, n)."""
     any_of = np.zeros(len(head.uv), np.intp)
     any_of[head.uv_triangles.ravel()] = np.repeat(np.arange(len(head.uv_triangles)), 3)
-    nearest = cKDTree(head.uv).query(in_layout(hairy))[1]
-    return np.asarray(head.triangles[any_of[nearest]], np.int32)
+    middles = cv2.resize(in_layout(hairy), (CELLS // COARSE,) * 2, interpolation=cv2.INTER_AREA)
+    nearest = cKDTree(head.uv).query(middles.reshape(-1, 2))[1]
+    return np.ascontiguousarray(head.triangles[any_of[nearest]].T, np.int32)

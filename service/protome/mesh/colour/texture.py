@@ -98,21 +98,24 @@ def texture(surface: Surface, crop: U8, frame: Frame = WHOLE, side: int = 0) -> 
 
 
 def _fade(weight: F32, head: Head, hairy: bool) -> None:
-    """Fade the photo on the skin towards what is not seen, so that no edge shows there.
+    """Fade the photo towards what is not seen, so that no edge shows there.
 
-    Mouth and strips of hair are too narrow for it.
+    Mouth and strips of hair are narrow: there it fades within a node, in the mouth outwards too.
     """
-    faded = np.asarray(cv2.blur(weight, (FADE, FADE)), np.float32)
-    limit = np.minimum(weight, np.clip(2 * faded - 1, 0, 1))
-    np.copyto(weight, limit, where=_fading(head, hairy))
+    skin, mouth = _narrow(head, hairy)
+    wide = np.clip(2 * cv2.blur(weight, (FADE, FADE)) - 1, 0, 1)
+    narrow = cv2.blur(weight, (3, 3))
+    np.minimum(weight, np.where(skin, wide, narrow), out=weight)
+    np.copyto(weight, narrow, where=mouth)
 
 
 @functools.lru_cache(maxsize=4)
-def _fading(head: Head, hairy: bool) -> npt.NDArray[np.bool_]:
-    """Return the nodes on skin, away from the mouth, (NODES, NODES)."""
-    groups = regions(head, hairy)
-    skin = ((groups == SKIN) | (groups == NECK)) & (mouth_cells(head, hairy) == 0)
-    return np.kron(skin, np.ones((NODES // CELLS,) * 2, np.bool_))
+def _narrow(head: Head, hairy: bool) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Return the nodes on skin away from the mouth, and those of the mouth, (NODES, NODES)."""
+    groups, mouth = regions(head, hairy), mouth_cells(head, hairy) > 0
+    skin = ((groups == SKIN) | (groups == NECK)) & ~mouth
+    larger = np.ones((NODES // CELLS,) * 2, np.bool_)
+    return np.kron(skin, larger), np.kron(mouth, larger)
 
 
 def vertex_colours(surface: Surface, crop: U8, frame: Frame = WHOLE) -> U8:

@@ -168,6 +168,9 @@ PyObject *py_lay_out(PyObject *module, PyObject *args) {
     const Py_ssize_t count = a[1].view.shape[0], known = a[0].view.shape[0];
     if (a[2].view.shape[0] != count)
         return refuse(a, 4, "source and weights must be of the same vertices");
+    /* NaN is not. */
+    if (!(strip >= 0 && strip <= 1 && share >= 0 && share <= 1))
+        return refuse(a, 4, "strip and share must be 0 to 1");
     const int32_t *source = a[1].view.buf;
     int fits = known > 0 && count < INT32_MAX / 3;
     for (Py_ssize_t k = 0; k < count; k++) fits = fits && source[k] < known;

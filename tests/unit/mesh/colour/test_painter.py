@@ -220,6 +220,8 @@ def test_wrong_arguments_are_refused() -> None:
         lambda: kernel.lay_out(corners, source, shares[:5], numbers, 0.1, 0.5),
         lambda: kernel.lay_out(corners, source, shares, numbers + np.uint32(1), 0.1, 0.5),
         lambda: kernel.lay_out(corners * np.nan, source, shares, numbers, 0.1, 0.5),
+        lambda: kernel.lay_out(corners, source, shares, numbers, float("nan"), 0.5),
+        lambda: kernel.lay_out(corners, source, shares, numbers, 0.1, float("inf")),
         lambda: kernel.lay_out(corners[:0], source, shares, numbers, 0.1, 0.5),
         lambda: kernel.depth(mesh.vertices, mesh.triangles + np.uint32(10**6), 8),
         lambda: kernel.depth(mesh.vertices * np.float32(np.nan), mesh.triangles, 8),

@@ -1,0 +1,319 @@
+"""Arguments for the functions of the C kernel: usual, odd and malformed ones."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any, Final
+
+import numpy as np
+
+from protome.model.card import SHIPPED
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Rng = np.random.Generator
+Arguments = tuple[Any, ...]
+
+# Values at and beyond the limits of the kernel, and those that are no numbers.
+ABSURD: Final = np.array(
+    [math.nan, math.inf, -math.inf, 3e38, -3e38, 1e-40, 481, 1e6, 1 << 20, (1 << 20) + 1, 4, 4.001],
+    np.float32,
+)
+FOUR: Final = np.array([[0, 2, 1], [0, 1, 3], [1, 2, 3], [2, 0, 3]], np.int32)
+WRONG: Final[tuple[Any, ...]] = (
+    None,
+    7,
+    "array",
+    b"",
+    b"12345678",
+    [],
+    (1.0,),
+    object(),
+    np.float32(1),
+    1 << 70,
+)
+
+
+def _numbers(rng: Rng, shape: tuple[int, ...], scale: float) -> Array:
+    """Float32 of one kind: spread, on a grid, all alike, or with absurd ones among them."""
+    kind = rng.integers(6)
+    if kind == 0:
+        values = rng.integers(0, 8, shape) * (scale / 8)
+    elif kind == 1:
+        values = np.full(shape, rng.uniform(0, scale))
+    elif kind == 2:
+        values = rng.uniform(0, scale, shape) + rng.choice([-10, 1, 100, 4e5]) * scale
+    else:
+        values = rng.uniform(-0.1 * scale, scale, shape)
+    values = values.astype(np.float32)
+    if kind == 3 and values.size:
+        spots = rng.integers(0, values.size, rng.integers(1, 4))
+        values.flat[spots] = rng.choice(ABSURD, len(spots))
+    return values
+
+
+def _corners(rng: Rng, count: int, most: int, kind: type = np.int32) -> Array:
+    """Triangles of up to ``most`` times three vertex numbers, rarely one that there is not."""
+    triangles: Array = rng.integers(0, max(count, 1), (rng.integers(most + 1), 3)).astype(kind)
+    if triangles.size and (not count or rng.random() < 0.05):
+        triangles.flat[rng.integers(triangles.size)] = rng.choice([count, 1 << 30, (1 << 31) - 1])
+    return triangles
+
+
+def _hair(rng: Rng) -> Array:
+    most = 63 if rng.random() < 0.02 else 14
+    shape = tuple(rng.integers(3 if rng.random() < 0.05 else 4, most, 3).tolist())
+    kind = rng.integers(5)
+    if kind == 0:
+        return np.zeros(shape, np.uint8)
+    if kind == 1:
+        return np.full(shape, rng.integers(120, 256), np.uint8)
+    if kind == 2:
+        return rng.integers(127, 129, shape).astype(np.uint8)
+    if kind == 3:
+        return np.where(rng.random(shape) < rng.random() ** 3, 255, 0).astype(np.uint8)
+    return rng.integers(0, 256, shape).astype(np.uint8)
+
+
+@functools.cache
+def _head_triangles() -> Array:
+    """Those of the shipped head."""
+    with np.load(SHIPPED / "head.npz") as head:
+        return np.asarray(head["triangles"], np.int32)
+
+
+def _tangle(rng: Rng) -> tuple[Array, Array]:
+    """The head's triangles over vertices in a ball, or all in one point."""
+    triangles = _head_triangles()
+    angles = rng.normal(size=(int(triangles.max()) + 1, 3)) * rng.choice([0.0, 1e-3, 1.0])
+    return (60 + rng.choice([1, 30]) * np.sin(angles)).astype(np.float32), triangles
+
+
+def _compose(rng: Rng) -> Arguments:
+    hair, step = _hair(rng), int(rng.choice([1, 2, 4]))
+    scale = float(rng.choice([4, 30, 60 * step]))
+    if rng.random() < 0.003:
+        vertices, triangles = _tangle(rng)
+    elif rng.random() < 0.6:
+        solids = int(rng.integers(6))
+        vertices = _numbers(rng, (4 * solids, 3), scale)
+        triangles = np.concatenate([FOUR[:0], *(FOUR + 4 * s for s in range(solids))])
+    else:
+        vertices = _numbers(rng, (int(rng.integers(20)), 3), scale)
+        triangles = _corners(rng, len(vertices), 40)
+    faces = np.concatenate([triangles, _neighbours(rng, triangles)], axis=1)
+    guard = rng.choice([0, 0.5, 1], len(vertices)).astype(np.float32)
+    if rng.random() < 0.1:
+        guard = _numbers(rng, (len(vertices),), 2)
+    step = step if rng.random() < 0.98 else int(rng.choice([-1, 0, 3, 1 << 30]))
+    rounds = int(rng.integers(9)) if rng.random() < 0.98 else int(rng.choice([-1, 9, 1 << 30]))
+    return vertices, np.ascontiguousarray(faces, np.int32), guard, hair, step, rounds
+
+
+def _neighbours(rng: Rng, triangles: Array) -> Array:
+    """The triangles beyond each edge, -1 where there is none; sometimes any, rarely impossible."""
+    if len(triangles) and rng.random() < 0.2:
+        return np.asarray(rng.integers(-1, len(triangles), triangles.shape))
+    edges = {}
+    for number, corners in enumerate(triangles.tolist()):
+        for k in range(3):
+            edges[corners[k], corners[(k + 1) % 3]] = number
+    rows = [
+        [edges.get((corners[(k + 1) % 3], corners[k]), -1) for k in range(3)]
+        for corners in triangles.tolist()
+    ]
+    found = np.array(rows, np.int64).reshape(-1, 3)
+    if found.size and rng.random() < 0.05:
+        found.flat[rng.integers(found.size)] = rng.choice([len(triangles), -2, 1 << 30])
+    return found
+
+
+def _side(rng: Rng, most: int = 4096) -> int:
+    """A side in cells: mostly small, or at the limit and beyond."""
+    if rng.random() < 0.01:
+        return int(rng.choice([-1, 0, most, most + 1, 1 << 30]))
+    return int(rng.integers(1, 64))
+
+
+def _depth(rng: Rng) -> Arguments:
+    side, count = _side(rng), int(rng.integers(40))
+    vertices = _numbers(rng, (count, 3), float(rng.choice([abs(side), 1, 1 << 20])))
+    return vertices, _corners(rng, count, 60, np.uint32), side
+
+
+def _shares(rng: Rng, count: int) -> Array:
+    return _numbers(rng, (count, 2), float(rng.choice([1, 4, 1e-3])))
+
+
+def _trace(rng: Rng) -> Arguments:
+    count = int(rng.integers(40))
+    weights = np.minimum(_numbers(rng, (count,), 1), 1).astype(np.float32)
+    triangles = _corners(rng, count, 60, np.uint32)
+    return _shares(rng, count), _shares(rng, count), weights, triangles, _side(rng)
+
+
+def _photo(rng: Rng) -> Array:
+    shape = tuple(rng.integers(2 if rng.random() < 0.1 else 3, 50, 2).tolist())
+    if rng.random() < 0.01:
+        shape = (3, int(rng.choice([4096, 4097])))
+    return rng.integers(0, 256, (*shape, 3)).astype(np.uint8)
+
+
+def _nodes(rng: Rng, cells: int) -> int:
+    """A multiple of the cells, rarely any number."""
+    return int(rng.integers(70)) if rng.random() < 0.05 else cells * int(rng.integers(1, 9))
+
+
+def _gather(rng: Rng) -> Arguments:
+    cells = int(rng.integers(1, 9)) if rng.random() < 0.95 else int(rng.choice([-1, 0, 1 << 30]))
+    nodes = _nodes(rng, max(cells, 1) % 64)
+    return _numbers(rng, (nodes, nodes, 3), float(rng.choice([1, 4]))), _photo(rng), cells
+
+
+def _blend(rng: Rng) -> Arguments:
+    cells = int(rng.integers(1, 9))
+    nodes = _nodes(rng, cells)
+    side = nodes * int(rng.integers(1, 5)) if rng.random() < 0.95 else int(rng.integers(70))
+    trace = _numbers(rng, (nodes, nodes, 3), float(rng.choice([1, 4])))
+    plan = rng.uniform(0, 1, (cells, cells, 5)).astype(np.float32)
+    plan[..., :3] *= 255
+    if rng.random() < 0.2 and plan.size:
+        plan.flat[rng.integers(plan.size)] = rng.choice([255, 256, -1, 0, *ABSURD])
+    return trace, plan, _photo(rng), rng.integers(0, 256, (side, side, 3)).astype(np.uint8)
+
+
+def _seen(rng: Rng) -> Arguments:
+    side, count = int(rng.integers(1, 24)), int(rng.integers(60))
+    maps = [_numbers(rng, (side, side), float(rng.choice([side, 1e5]))) for _ in range(3)]
+    for one in maps:
+        one[rng.random(one.shape) < 0.2] = math.inf
+    if rng.random() < 0.03:
+        maps[int(rng.integers(3))] = np.zeros((int(rng.integers(3)), side), np.float32)
+    vertices = _numbers(rng, (count, 3), float(rng.choice([side, 4 * side, 1 << 20])))
+    normals = _numbers(rng, (count, 3), 1)
+    return vertices, normals, *maps, _numbers(rng, (int(rng.integers(6)), 3), 10)
+
+
+def _lay_out(rng: Rng) -> Arguments:
+    known, count = int(rng.integers(30)), int(rng.integers(60))
+    corners = _numbers(rng, (known, 3, 2), float(rng.choice([1, 4, 1e-3])))
+    source = rng.integers(-2, max(known, 1), count).astype(np.int32)
+    if count and rng.random() < 0.05:
+        source[rng.integers(count)] = rng.choice([known, -(1 << 31), (1 << 31) - 1])
+    weights = _numbers(rng, (count, 2), float(rng.choice([1, 4])))
+    strip, share = (float(v) for v in rng.uniform(0, 1, 2))
+    if rng.random() < 0.1:
+        strip, share = (float(v) for v in rng.choice([*ABSURD, 0.0, 1.0, -1.0], 2))
+    return corners, source, weights, _corners(rng, count, 90, np.uint32), strip, share
+
+
+CALLS: Final[dict[str, Callable[[Rng], Arguments]]] = {
+    "compose": _compose,
+    "depth": _depth,
+    "seen": _seen,
+    "trace": _trace,
+    "gather": _gather,
+    "blend": _blend,
+    "lay_out": _lay_out,
+}
+"""The functions of the kernel, and what makes arguments for each."""
+
+
+def _malformed(rng: Rng, value: Any) -> Any:
+    """Something else in the place of an argument."""
+    kind = rng.integers(9)
+    if not isinstance(value, np.ndarray) or kind == 0:
+        return WRONG[rng.integers(len(WRONG))]
+    if kind == 1:
+        return value[..., None]
+    if kind == 2:
+        return value[0] if len(value) else value.ravel()
+    if kind == 3:
+        return np.repeat(value, 2, axis=-1)[..., ::2]
+    if kind == 4:
+        return value[::-1]
+    if kind == 5:
+        return value.astype(rng.choice(["f8", "i8", "u8", "i1", "?", ">f4", ">i4", "U4", "f2"]))
+    if kind == 6:
+        return value[: len(value) // 2].copy()
+    if kind == 7:
+        return memoryview(value.tobytes())
+    return value.reshape(-1)
+
+
+def draw_call(rng: Rng) -> tuple[str, Arguments]:
+    """A function's name, and arguments for it, rarely too few or of other kinds."""
+    name = list(CALLS)[rng.integers(len(CALLS))]
+    arguments = list(CALLS[name](rng))
+    if rng.random() < 0.05:
+        spot = int(rng.integers(len(arguments)))
+        arguments[spot] = _malformed(rng, arguments[spot])
+    elif rng.random() < 0.01:
+        del arguments[int(rng.integers(len(arguments))) :]
+    return name, tuple(arguments)
+
+
+def results(name: str, arguments: Arguments, result: Any) -> tuple[bytes, ...]:
+    """What a call returned or wrote, as bytes."""
+    if name == "blend":
+        return (arguments[3].tobytes(),)
+    parts = result if isinstance(result, tuple) else (result,)
+    return tuple(repr(part).encode() if isinstance(part, int) else bytes(part) for part in parts)
+
+
+def check(name: str, arguments: Arguments, result: Any) -> None:
+    """Check that a result is what the function's documentation says."""
+    if name == "compose":
+        _check_mesh(arguments, result)
+    elif name == "lay_out":
+        _check_layout(arguments, result)
+    elif name == "blend":
+        assert result is None
+    else:
+        _check_floats(name, arguments, np.frombuffer(result, np.float32))
+
+
+def _check_floats(name: str, arguments: Arguments, floats: Array) -> None:
+    if name == "depth":
+        assert len(floats) == arguments[-1] ** 2
+        assert not np.isnan(floats).any()
+    elif name == "seen":
+        assert len(floats) == len(arguments[0])
+        if all(np.isfinite(arguments[k]).all() for k in (1, 5)):
+            assert not ((floats < 0) | (floats > 1)).any()
+    elif name == "trace":
+        assert len(floats) == 3 * arguments[-1] ** 2
+        assert np.isfinite(floats).all()
+        weights = floats[2::3]
+        assert weights.min() >= 0
+        assert weights.max() <= 1 + 1e-6  # An interpolated 1 is rounded.
+    else:
+        assert len(floats) == 4 * arguments[-1] ** 2
+        assert np.isfinite(floats).all()
+
+
+def _check_layout(arguments: Arguments, result: Any) -> None:
+    places, source, triangles, in_hair, _ = result
+    count = len(source) // 4
+    assert len(places) == 8 * count
+    assert len(triangles) == 12 * len(arguments[3])
+    assert 0 <= in_hair <= count
+    numbers, owners = np.frombuffer(triangles, np.uint32), np.frombuffer(source, np.uint32)
+    assert not len(numbers) or int(numbers.max()) < count
+    assert not count or int(owners.max()) < len(arguments[1])
+    assert (owners[numbers].reshape(-1, 3) == arguments[3]).all()
+    assert np.isfinite(np.frombuffer(places, np.float32)).all()
+
+
+def _check_mesh(arguments: Arguments, result: Any) -> None:
+    vertices, normals, triangles, source, weights = result
+    count = len(source) // 4
+    assert (len(vertices), len(normals), len(weights)) == (12 * count, 12 * count, 8 * count)
+    numbers = np.frombuffer(triangles, np.uint32)
+    assert len(numbers) % 3 == 0
+    assert not len(numbers) or int(numbers.max()) < count
+    owners = np.frombuffer(source, np.int32)
+    assert not count or (owners.min() >= -1 and owners.max() < len(arguments[1]))
+    for floats in (vertices, normals, weights):
+        assert np.isfinite(np.frombuffer(floats, np.float32)).all()
