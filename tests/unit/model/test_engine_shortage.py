@@ -76,7 +76,7 @@ class Confused(Wrapped):
 
 
 def _first(value: float) -> Spoil:
-    return lambda said: said.flat.__setitem__(3, value)
+    return lambda said: said.flat.__setitem__(2, value)
 
 
 WRONG: dict[str, Spoil] = {
