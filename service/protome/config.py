@@ -33,9 +33,10 @@ def _option(
     *,
     low: float = -math.inf,
     high: float = MAX_COUNT,
+    off: float | None = None,
     choices: Sequence[str] = (),
 ) -> Any:
-    metadata = {"help": help_, "low": low, "high": high, "choices": choices}
+    metadata = {"help": help_, "low": low, "high": high, "off": off, "choices": choices}
     return field(default=default, metadata=metadata)
 
 
@@ -57,8 +58,7 @@ class Config:
         8080, "port of the page and of plain HTTP; 0 picks a free one", low=0, high=65535
     )
     web_origins: str = _option(
-        "",
-        "origins whose pages may call over HTTP (CORS), separated by commas; empty: none other",
+        "", "origins whose pages may call over HTTP (CORS), separated by commas; empty: none"
     )
     metrics_host: str = _option("0.0.0.0", "address of the HTTP listener")
     metrics_port: int = _option(
@@ -108,7 +108,7 @@ class Config:
         20.0, "time limit of a worker's task, seconds; its worker is then killed", low=0.1
     )
     worker_memory: int = _option(
-        1536 * MIB, "private memory limit of a worker, bytes; 0: no limit", low=0, high=MAX_BYTES
+        1536 * MIB, "a worker's memory limit, bytes; 0: none", low=256 * MIB, high=MAX_BYTES, off=0
     )
 
     max_requests: int = _option(128, "photos in progress; more are rejected", low=1)
@@ -190,11 +190,11 @@ class Config:
     def __post_init__(self) -> None:
         for option in dataclasses.fields(self):
             value = getattr(self, option.name)
-            low, high = option.metadata["low"], option.metadata["high"]
-            choices = option.metadata["choices"]
+            low, high, off, choices = map(option.metadata.get, ("low", "high", "off", "choices"))
             # This form also rejects NaN.
-            if not isinstance(value, str) and not low <= value <= high:
-                raise ConfigError(f"{option.name} is {value}, not within {low} to {high}")
+            if not (isinstance(value, str) or low <= value <= high or value == off):
+                nor = "" if off is None else f", nor {off}"
+                raise ConfigError(f"{option.name} is {value}, not within {low} to {high}{nor}")
             if choices and value not in choices:
                 raise ConfigError(f"{option.name} is {value!r}, not one of {', '.join(choices)}")
 

@@ -16,10 +16,10 @@ from protome.model.card import SHIPPED, load_model
 from protome.pipeline.pipeline import Emit, Pipeline
 from protome.pipeline.request import FaceReport, MeshPiece, Report, Request, split
 from protome.scheduling.budget import Budget
-from protome.server.calls.uploads import Uploads
 from protome.server.backend import Backend
 from protome.server.calls.convert import Converter
 from protome.server.calls.photo_call import PhotoCalls
+from protome.server.calls.uploads import Uploads
 from protome.telemetry.metrics import Metrics
 from protome.telemetry.tracing import Tracer
 

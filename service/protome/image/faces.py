@@ -28,7 +28,8 @@ TWO_PASSES: Final = 960
 LARGE: Final = 1280
 EDGE: Final = 40
 # When nothing is found: a margin for faces that fill the frame, then even contrast for faces in
-# haze, in the dark or in one colour. (longest side, margin as a share of it, even contrast)
+# haze, in the dark, in one colour or in black dots on white. (longest side, margin as a share of
+# it, even contrast)
 LAST_RESORTS: Final = ((240, 0.25, False), (320, 0.25, True))
 
 
@@ -251,8 +252,11 @@ def _unturned(
 
 
 def _even_contrast(pixels: U8) -> U8:
-    """Convert to grey with locally equalised contrast (CLAHE, Zuiderveld 1994), (h, w, 3)."""
-    grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
+    """Convert to grey with locally equalised contrast (CLAHE, Zuiderveld 1994), (h, w, 3).
+
+    A blur first turns the dots of a halftone into greys, and takes noise away.
+    """
+    grey = cv2.GaussianBlur(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), (0, 0), 1.0)
     grey = cv2.createCLAHE(clipLimit=3.0, tileGridSize=(4, 4)).apply(grey)
     return np.repeat(np.asarray(grey, np.uint8)[:, :, None], 3, axis=2)
 

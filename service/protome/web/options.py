@@ -24,6 +24,8 @@ TIMEOUT: Final = "timeout"
 DEFAULTS: Final = {"appearance": "texture"}
 BOX_FIELDS: Final = tuple(field.name for field in pb.BoundingBox.DESCRIPTOR.fields)
 MAX_UINT32: Final = (1 << 32) - 1
+# Characters of a client's text in an error.
+SHOWN: Final = 80
 BOOLEANS: Final = {"": True, "1": True, "true": True, "0": False, "false": False}
 
 
@@ -40,7 +42,8 @@ def read_options(query: Iterable[tuple[str, str]]) -> tuple[pb.ReconstructReques
     seen = set()
     for name, value in query:
         if name not in FIELDS and name != TIMEOUT:
-            raise InvalidRequest(f"unknown option {name!r}{_suggestion(name)}", field=name)
+            shown = name[:SHOWN]
+            raise InvalidRequest(f"unknown option {shown!r}{_suggestion(name)}", field=shown)
         if name in seen and not _repeated(name):
             raise InvalidRequest(f"{name} is given more than once", field=name)
         given[name] = [*given[name], value] if name in seen else [value]
@@ -68,10 +71,16 @@ def _suggestion(name: str) -> str:
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
+def _wrong(name: str, text: str, wanted: str) -> InvalidRequest:
+    """Return the error for the value of an option, with as much of it as fits into a line."""
+    shown = text[:SHOWN]
+    return InvalidRequest(f"{name} is {shown!r}, not {wanted}", field=name, value=shown)
+
+
 def _timeout(text: str) -> float:
     seconds = _number(TIMEOUT, text)
     if not 0 < seconds < math.inf:
-        raise InvalidRequest(f"{TIMEOUT} is {text!r}, not above 0", field=TIMEOUT)
+        raise _wrong(TIMEOUT, text, "above 0")
     return seconds
 
 
@@ -103,19 +112,19 @@ def _enum(name: str, text: str, enum: EnumDescriptor) -> int:
     full = enum.values_by_name.get(text)
     number = names.get(text.lower()) or (full.number if full else 0)
     if not number:
-        raise InvalidRequest(f"{name} is {text!r}, not one of {', '.join(names)}", field=name)
+        raise _wrong(name, text, f"one of {', '.join(names)}")
     return number
 
 
 def _boolean(name: str, text: str) -> bool:
     if text.lower() not in BOOLEANS:
-        raise InvalidRequest(f"{name} is {text!r}, not true or false", field=name)
+        raise _wrong(name, text, "true or false")
     return BOOLEANS[text.lower()]
 
 
 def _count(name: str, text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 10 and int(text) <= MAX_UINT32):
-        raise InvalidRequest(f"{name} is {text!r}, not a whole number", field=name)
+        raise _wrong(name, text, "a whole number")
     return int(text)
 
 
@@ -123,11 +132,11 @@ def _number(name: str, text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise InvalidRequest(f"{name} is {text!r}, not a number", field=name) from None
+        raise _wrong(name, text, "a number") from None
 
 
 def _box(name: str, text: str) -> pb.BoundingBox:
     parts = text.split(",")
     if len(parts) != len(BOX_FIELDS):
-        raise InvalidRequest(f"{name} is {text!r}, not {','.join(BOX_FIELDS)}", field=name)
+        raise _wrong(name, text, ",".join(BOX_FIELDS))
     return pb.BoundingBox(**{f: _number(name, p) for f, p in zip(BOX_FIELDS, parts, strict=True)})

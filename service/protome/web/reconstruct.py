@@ -21,7 +21,7 @@ from protome.v1 import reconstruction_pb2 as pb
 from .accept import EVENTS, JSON, MESH_TYPES, MULTIPART, choose_type
 from .answers import Answer, MeshFile, answer_as
 from .calls import PROTOCOL, begin_call
-from .options import read_options
+from .options import SHOWN, read_options
 from .problems import PROBLEM, plain_problem
 from .reply import Reply
 
@@ -74,7 +74,12 @@ class ReconstructEndpoint:
         request, seconds = read_options(query)
         kind = choose_type(headers.get("accept", ""), _offered(request))
         if kind is None:
-            body = plain_problem(406, f"offered are {', '.join(_offered(request))}")
+            offered = ", ".join(_offered(request))
+            wrong = InvalidRequest(
+                f"offered are {offered}", field="accept", value=headers.get("accept", "")[:SHOWN]
+            )
+            backend.photos.refused(PROTOCOL, METHOD, wrong)
+            body = plain_problem(406, wrong.message)
             await reply.refuse(406, [("content-type", PROBLEM)], body)
             return
         answer = answer_as(kind, reply)

@@ -11,7 +11,7 @@ import pytest
 from protome.embedded import EmbeddedServer
 from tests.support.http import RECONSTRUCT, HttpAnswer, call, reconstruct
 from tests.support.photos import scenery
-from tests.support.service import MIB, eventually
+from tests.support.service import MIB, eventually, metric
 
 POST = b"POST /v1/reconstruct HTTP/1.1\r\nhost: x\r\n"
 
@@ -78,8 +78,12 @@ def test_wrong_urls_and_methods(
 
 
 def test_a_form_that_cannot_be_sent_is_refused(server: EmbeddedServer, sample_photo: bytes) -> None:
+    counted = {"protocol": "http", "code": "INVALID_ARGUMENT"}
+    before = metric(server, "protome_requests_total", **counted)
     answer = reconstruct(server.web, sample_photo, accept="image/png")
     assert answer.status == 406
+    assert metric(server, "protome_requests_total", **counted) == before + 1
+    assert "(field accept, value image/png)" in server.log.read_text()
     assert "model/gltf-binary" in answer.json()["detail"]
     assert reconstruct(server.web, sample_photo, "formats=ply", "model/stl").status == 406
 

@@ -63,7 +63,7 @@ def test_every_setting_is_a_flag_a_variable_and_a_key(name: str, tmp_path: Path)
     limits = next(o.metadata for o in dataclasses.fields(Config) if o.name == name)
     choices = limits["choices"]
     value: Any = {
-        int: min(1234, limits["high"]),
+        int: min(max(1234, limits["low"]), limits["high"]),
         float: 0.75,
         str: choices[-1] if choices else "other",
         bool: not default,
@@ -159,6 +159,7 @@ def test_integers_are_accepted_for_floats(tmp_path: Path) -> None:
         ("max_connections", 1 << 40),
         ("idle_seconds", 1e300),
         ("worker_memory", 1 << 60),
+        ("worker_memory", 1),
         ("min_score", -0.1),
         ("min_score", 1.1),
         ("drain_seconds", -1.0),

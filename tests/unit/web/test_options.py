@@ -89,7 +89,17 @@ def test_without_a_time_limit_there_is_none() -> None:
 def test_what_cannot_be_read_is_refused_by_name(name: str, value: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
         read(**{name: value})
-    assert caught.value.facts["field"] == name
+    facts = caught.value.facts
+    assert facts["field"] == name
+    # For the log; of a list, the item.
+    assert (name not in FIELDS and name != TIMEOUT) or facts["value"] in value
+
+
+def test_no_more_of_a_long_text_is_repeated_than_a_line_holds() -> None:
+    for query in ([("detail", "x" * 9999)], [("x" * 9999, "1")]):
+        with pytest.raises(InvalidRequest) as caught:
+            read_options(query)
+        assert max(map(len, (caught.value.message, *caught.value.facts.values()))) < 200
 
 
 def test_an_option_that_is_given_twice_is_refused() -> None:

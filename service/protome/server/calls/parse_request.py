@@ -118,6 +118,7 @@ def _texture_side(value: int) -> int:
         raise InvalidRequest(
             f"max_texture_side is {value}, it must be 0 or {low} to {high}",
             field="max_texture_side",
+            value=value,
             least=low,
             most=high,
         )
