@@ -27,6 +27,8 @@ from .sanitize import MAX_SCANS, stripped, webp_size
 
 MIN_SIDE: Final = 16
 BACKDROP: Final = (255, 255, 255)
+# Rows of a picture that are copied at a time.
+STRIP: Final = 512
 # Formats whose decoders take 5 to 16 bytes a pixel. A JPEG is reduced while it is decoded; HEIC
 # takes 8 bytes.
 UNSCALED: Final = ("PNG", "WEBP", "AVIF")
@@ -206,12 +208,27 @@ def _to_rgb(photo: Pillow.Image, reduce: int, profile: bytes) -> U8:
     if not clear:
         photo = to_srgb(photo, profile)
         # convert() would copy a picture that is RGB.
-        return np.asarray(photo if photo.mode == "RGB" else photo.convert("RGB"))
+        return _pixels(photo if photo.mode == "RGB" else photo.convert("RGB"))
     rgba = photo.convert("RGBA")
     flat = Pillow.new("RGB", photo.size, BACKDROP)
     colours = photo.convert("L" if photo.mode in ("L", "LA") else "RGB")
     flat.paste(to_srgb(colours, profile).convert("RGB"), mask=rgba.getchannel("A"))
     return np.asarray(flat)
+
+
+def _pixels(photo: Pillow.Image) -> U8:
+    """Copy the pixels of an RGB picture.
+
+    A large one is copied in strips: as a whole Pillow takes twice the memory and the time.
+    """
+    width, height = photo.size
+    if height <= STRIP:
+        return np.asarray(photo)
+    pixels = np.empty((height, width, 3), np.uint8)
+    for top in range(0, height, STRIP):
+        end = min(top + STRIP, height)
+        pixels[top:end] = np.asarray(photo.crop((0, top, width, end)))
+    return pixels
 
 
 def _upright(pixels: U8, orientation: int) -> U8:

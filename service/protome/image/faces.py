@@ -141,6 +141,9 @@ class _Search:
 
 def no_more_faces(image: Image, found: Sequence[Face]) -> bool:
     """Return whether detection at full size would find no more faces than these."""
+    if max(image.pixels.shape[:2]) > LARGE:
+        # It would scale the photo to the same sizes.
+        return True
     longest = max(image.width, image.height)
     return bool(found) and (longest <= LARGE or not _crowded(found, longest))
 

@@ -178,10 +178,10 @@ def _decode_and_detect(
     found = [_admit(face, index, job) for index, face in enumerate(faces)]
     t2 = time.perf_counter()
     decoding, detecting = t1 - t0, t2 - t1
-    least = 1 if plan.most else max(1, max(image.width, image.height) // USEFUL_SIDE)
-    if image.step <= least or not data.startswith(JPEG_MAGIC):
+    detectable = image.step <= max(1, max(image.width, image.height) // USEFUL_SIDE)
+    if image.step == 1 or (detectable and not plan.most) or not data.startswith(JPEG_MAGIC):
         return image, found, decoding, detecting
-    known = bool(job.boxes) or no_more_faces(image, faces)
+    known = detectable or bool(job.boxes) or no_more_faces(image, faces)
     finer = _finer(image, [face.placement for face in found if face.placement], known, plan)
     if finer >= image.step:
         return image, found, decoding, detecting

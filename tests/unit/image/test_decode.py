@@ -14,7 +14,7 @@ from protome.errors import (
     ImageTooLarge,
 )
 from protome.geometry import U8
-from protome.image.decode import Image, ImageLimits, decode
+from protome.image.decode import STRIP, Image, ImageLimits, decode
 from tests.unit.image.pictures import RGB, STORED, picture, png, read, save, with_orientation
 
 
@@ -50,6 +50,13 @@ def test_colour_pictures_of_every_format(
     format_: str, options: dict[str, object], tolerance: float
 ) -> None:
     assert_close(read(save(RGB, format_, **options)), picture(), tolerance)
+
+
+@pytest.mark.parametrize("height", [STRIP, STRIP + 1, 2 * STRIP, 2 * STRIP + 100])
+def test_pictures_of_several_strips_are_whole(height: int) -> None:
+    rows = np.arange(height * 16 * 3).reshape(height, 16, 3) % 251
+    expected = rows.astype(np.uint8)
+    assert_close(read(save(Pillow.fromarray(expected), "PNG"), enough=2 * height), expected, 0)
 
 
 def test_a_phones_mpo_gives_its_first_picture() -> None:

@@ -11,7 +11,7 @@ import pytest
 from protome.errors import InvalidRequest
 from protome.geometry import U8, Box
 from protome.image.decode import Image
-from protome.image.faces import detect, faces_from_boxes
+from protome.image.faces import LARGE, detect, faces_from_boxes, no_more_faces
 from protome.image.roll import Face
 from tests.support.shapes import seeded
 
@@ -146,3 +146,11 @@ def test_given_boxes_keep_their_order() -> None:
     """The contract: Header.faces is in the order of the request's boxes."""
     small, large = Box(10, 20, 30, 40), Box(40, 30, 50, 60)
     assert [face.box for face in faces_from_boxes([small, large], 100, 100)] == [small, large]
+
+
+def test_a_photo_that_was_seen_at_the_largest_size_shows_no_more_faces_in_full() -> None:
+    pixels = np.zeros((LARGE + 1, 40, 3), np.uint8)
+    crowded = [Face(Box(0, 0, 20, 20), 0.9)]
+    for found in ([], crowded):
+        assert no_more_faces(Image(pixels, 80, 2 * LARGE + 2, 2), found)
+        assert not no_more_faces(Image(pixels[::2], 80, 2 * LARGE + 2, 4), found)

@@ -31,7 +31,7 @@ OUTLIER: Final = 0.1
 ROUNDS: Final = 3
 # Share of the fitted light that is believed, along the picture's axes: of seen skin the depth
 # varies little.
-BELIEVED: Final = (1.0, 0.8, 0.3)
+BELIEVED: Final = (1.0, 0.8, 0.8)
 # Most that light and shade differ from the seen skin's, as a logarithm.
 MOST: Final = 0.9
 # Cells along each side that share one direction, before it is interpolated.

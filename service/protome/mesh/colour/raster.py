@@ -19,8 +19,8 @@ INSIDE: Final = -1e-5
 LEAST: Final = 1e-6
 # Cosine of the angle between normal and camera direction: below OBLIQUE the photo is not used,
 # above FACING it is used alone.
-OBLIQUE: Final = 0.15
-FACING: Final = 0.5
+OBLIQUE: Final = 0.1
+FACING: Final = 0.35
 # Depth tolerance of the visibility test, cells; what lies so much nearer within EDGE cells hides a
 # point as well. Width of the strip along the outline that is not used.
 SLACK: Final = 3.0

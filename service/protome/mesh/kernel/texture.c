@@ -12,7 +12,7 @@ static const float INSIDE = -1e-5F;
 static const float LEAST = 1e-6F;
 /* Cosine of the angle between normal and camera direction: below OBLIQUE the photo is not used,
    above FACING it is used alone. */
-static const float OBLIQUE = 0.15F, FACING = 0.5F;
+static const float OBLIQUE = 0.1F, FACING = 0.35F;
 /* Depth tolerance of the visibility test, cells; what lies so much nearer within EDGE cells hides a
    point as well, because pixels at an outline mix both. */
 static const float SLACK = 3, EDGE = 2;

@@ -7,7 +7,7 @@ import pytest
 
 from protome.geometry import CROP_SIDE, F32, U8, Frame, Level
 from protome.mesh.colour.atlas import CELLS
-from protome.mesh.colour.light import normals, shade
+from protome.mesh.colour.light import BELIEVED, normals, shade
 from protome.mesh.colour.texture import vertex_colours
 from protome.mesh.shape.surface import Surface, compose
 from tests.support.shapes import CENTRE, balls, no_hair
@@ -44,7 +44,7 @@ def test_the_light_is_found_and_what_is_seen_decides_its_strength(ball: Surface)
     seen = facing[:, :, 2] < -0.3
     colours = (100 * np.exp(facing @ SLOPE)[:, :, None] * np.ones(3)).astype(np.float32)
     light = np.log(shade(ball, False, colours, seen)[:, :, 0])
-    expected = facing @ (SLOPE * [1.0, 0.8, 0.3])
+    expected = facing @ (SLOPE * BELIEVED)
     apart = light - expected
     assert np.abs(apart - apart[seen].mean()).max() < 0.08
     assert abs(light[seen].mean()) < 0.05
