@@ -18,7 +18,7 @@ def _generate(args: argparse.Namespace) -> None:
 
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    synthesizer = Synthesizer.load(args.head, args.data, args.device, args.group)
+    synthesizer = Synthesizer.load(args.head, args.data, args.device, args.group, args.covered)
     there, began = 0, time.time()
     for start in range(0, args.count, args.shard):
         if (args.out / "STOP").exists():
@@ -43,7 +43,7 @@ def _preview(args: argparse.Namespace) -> None:
     from .evaluation.sheets import contact_sheet
     from .render.sample import Synthesizer
 
-    synthesizer = Synthesizer.load(args.head, args.data, args.device, args.group)
+    synthesizer = Synthesizer.load(args.head, args.data, args.device, args.group, args.covered)
     contact_sheet(synthesizer, args.seed, args.count, args.out)
 
 
@@ -86,6 +86,18 @@ def _train_hair(args: argparse.Namespace) -> None:
     print(trainer.run())
 
 
+def _train_covered(args: argparse.Namespace) -> None:
+    import signal
+
+    from .training.config import load_config
+    from .training.cover.trainer import CoverTrainer
+    from .training.shape_space import ShapeSpace
+
+    trainer = CoverTrainer(load_config(args.config), ShapeSpace.load(args.space))
+    signal.signal(signal.SIGTERM, lambda *_: trainer.stop())
+    print(*trainer.run(), sep="\n")
+
+
 def _blend(args: argparse.Namespace) -> None:
     from .training.checkpoint import blend
 
@@ -120,6 +132,14 @@ def _evaluate(args: argparse.Namespace) -> None:
     write_report(args.out, faces, synthetic, confidence, not args.no_sheets, groups)
 
 
+def _evaluate_covers(args: argparse.Namespace) -> None:
+    from .evaluation.covers import cover_table, evaluate_covers
+    from .evaluation.service import Served
+
+    served = Served(args.model)
+    print(cover_table([row for folder in args.photos for row in evaluate_covers(served, folder)]))
+
+
 def _show(args: argparse.Namespace) -> None:
     from protome_export.render.drawing.images import write_image
 
@@ -144,6 +164,7 @@ def _export(args: argparse.Namespace) -> None:
     from .release.head_file import describe_head
     from .release.onnx import CROP_RULE, export_model
     from .training.checkpoint import load_run
+    from .training.cover.trainer import load_cover
     from .training.dataset import finder_frame
     from .training.joined import JoinedNet
     from .training.shards import find_shards, read_shard
@@ -152,7 +173,8 @@ def _export(args: argparse.Namespace) -> None:
     network: Network = finder
     if args.reader:
         reader, config, steps = load_run(args.reader, args.facemesh)
-        network = JoinedNet(finder, reader).eval()
+        cover = load_cover(args.cover) if args.cover else None
+        network = JoinedNet(finder, reader, cover).eval()
     hair = None
     if args.hair:
         if not isinstance(network, JoinedNet):
@@ -200,6 +222,7 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu", help="where to render: cpu, cuda")
     parser.add_argument("--group", choices=GROUPS, help="people of this group only")
+    parser.add_argument("--covered", action="store_true", help="cover two of three faces")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -242,6 +265,11 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("--space", type=Path, required=True, help="space.npz of the reader")
     p.set_defaults(command=_train_hair)
 
+    p = commands.add_parser("train-covered", help="train the cover network of a config")
+    p.add_argument("config", type=Path)
+    p.add_argument("--space", type=Path, required=True, help="space.npz of the reader")
+    p.set_defaults(command=_train_covered)
+
     p = commands.add_parser("blend", help="weights between a run and what it started from")
     p.add_argument("run", type=Path)
     p.add_argument("other", type=Path, help="the checkpoint it started from")
@@ -269,6 +297,11 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("out", type=Path)
     p.set_defaults(command=_evaluate)
 
+    p = commands.add_parser("evaluate-covers", help="covered faces: drawn on photos, and not")
+    p.add_argument("model", type=Path, help="folder with model.onnx and model.json")
+    p.add_argument("photos", type=Path, nargs="+", help="folders of pictures")
+    p.set_defaults(command=_evaluate_covers)
+
     p = commands.add_parser("show", help="contact sheet of a model on a folder of pictures")
     p.add_argument("model", type=Path, help="folder with model.onnx and model.json")
     p.add_argument("photos", type=Path)
@@ -280,6 +313,7 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("--reader", type=Path, help="run of the network that sees the upright window")
     p.add_argument("--facemesh", type=Path, help="Face Mesh's file, as fetch-facemesh wrote it")
     p.add_argument("--hair", type=Path, help="run of the hair network")
+    p.add_argument("--cover", type=Path, help="run of the cover network")
     p.add_argument("--calibration", type=Path, help="calibration.json, instead of measuring it")
     p.add_argument("--head", help="overrides the head in the run's settings")
     p.add_argument("--data", type=Path, help="folder with skins_ict_uv, for the head's regions")

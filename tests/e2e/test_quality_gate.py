@@ -21,7 +21,7 @@ from protome.embedded import EmbeddedServer
 from protome.model.card import SHIPPED
 from protome.v1 import reconstruction_pb2 as pb
 from tests.support import meshes as readers
-from tests.support.photos import FACE, opened, saved
+from tests.support.photos import FACE, covered, opened, saved
 from tests.support.service import F64, OPTIONS, SMALL, Answer, Stub, ask, refused, to_photo
 
 CARD: Final[Any] = json.loads((SHIPPED / "model.json").read_text(encoding="utf-8"))
@@ -64,6 +64,14 @@ def test_a_far_face_has_the_concern_few_pixels(client: Client, sample_photo: byt
 def test_a_blurred_face_has_the_concern_blurred(client: Client, sample_photo: bytes) -> None:
     _, concerns = judged(client, opened(sample_photo).filter(ImageFilter.GaussianBlur(4)))
     assert concerns == {"BLURRED"}
+
+
+@pytest.mark.parametrize("what", ["mask", "sunglasses", "book"])
+def test_a_covered_face_has_the_concern_covered(
+    client: Client, sample_photo: bytes, what: str
+) -> None:
+    _, concerns = judged(client, opened(covered(sample_photo, what)))
+    assert concerns == {"COVERED"}
 
 
 @pytest.mark.parametrize("side", ["left", "right", "bottom"])

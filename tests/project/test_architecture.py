@@ -40,6 +40,7 @@ EXPORT: Final = {
     "render": {"heads", "render/drawing", "render/looks"},
     "training": {"heads", "render"},
     "training/hair": {"render", "training"},
+    "training/cover": {"render", "training"},
     "release": {"heads", "training"},
     "evaluation": {"heads", "render", "training", "release"},
 }

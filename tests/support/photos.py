@@ -8,7 +8,7 @@ import zlib
 from typing import Any, Final
 
 import numpy as np
-from PIL import ExifTags, Image, ImageEnhance
+from PIL import ExifTags, Image, ImageDraw, ImageEnhance
 
 # Where the face is in the sample photo: x, y, width, height in pixels, measured by hand.
 FACE: Final = (179.0, 62.0, 88.0, 110.0)
@@ -56,6 +56,30 @@ def group(photo: bytes, sides: tuple[int, ...]) -> bytes:
         canvas.paste(picture.resize((side, side), Image.Resampling.LANCZOS), (left, 0))
         left += side
     return saved(canvas, "JPEG", quality=92)
+
+
+def covered(photo: bytes, what: str) -> bytes:
+    """The sample with a thing before the face: "mask", "sunglasses" or "book"."""
+    picture = opened(photo)
+    pen = ImageDraw.Draw(picture)
+    left, top, width, height = FACE
+
+    def at(*places: tuple[float, float]) -> list[tuple[float, float]]:
+        """Pixels of places in the face's box, which is 0 to 1 in both directions."""
+        return [(left + x * width, top + y * height) for x, y in places]
+
+    if what == "mask":
+        outline = at((0, 0.5), (0.5, 0.42), (1, 0.5), (0.88, 0.9), (0.5, 1.08), (0.12, 0.9))
+        pen.polygon(outline, fill=(150, 190, 215))
+        for y in (0.62, 0.74, 0.86):
+            pen.line(at((0.06, y), (0.94, y)), fill=(120, 160, 190), width=2)
+    elif what == "sunglasses":
+        for x in (0.05, 0.53):
+            pen.rounded_rectangle(at((x, 0.24), (x + 0.42, 0.48)), 10, fill=(20, 20, 24))
+        pen.line(at((0.4, 0.3), (0.6, 0.3)), fill=(20, 20, 24), width=4)
+    else:
+        pen.rectangle(at((-0.1, 0.45), (1.1, 1.15)), fill=(120, 40, 30))
+    return saved(picture, "PNG", compress_level=1)
 
 
 def scenery(side: int = 256) -> bytes:

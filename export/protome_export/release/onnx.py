@@ -31,14 +31,15 @@ from protome_export.training.joined import JoinedNet
 from .calibration import Calibration, Network
 from .head_file import write_head
 from .parity import Parity, parity
-from .served import ServedNet
+from .served import ServedNet, tells_covered
 
 # From libfacedetection's box to the crop, measured on synthetic heads: side over sqrt(w * h) of
 # the box, drop of its centre over its height, and the crop's row that this point comes to.
 CROP_RULE = CropRule(side=2.06 * 208 / 192, drop=0.13, anchor=119.0)
 # The most that the exported model may be off: mean px of a crop's vertices, share of its cells.
 MAX_DISTANCE, MAX_CELLS = 0.1, 0.002
-OUTPUTS = ("vertices", "hair", "landmarks", "pose", "landmark_error")
+# The mean of the hidden shares from which a face counts as covered; MODEL_CARD.md says how often.
+COVERED_FROM = 0.2
 
 
 def _shrink(model: onnx.ModelProto, smallest: int = 4096) -> None:
@@ -79,8 +80,8 @@ def write_onnx(module: ServedNet, path: Path) -> None:
             (torch.zeros(3, CROP_SIDE, CROP_SIDE, 3, dtype=torch.uint8),),
             str(path),
             input_names=["crops"],
-            output_names=list(OUTPUTS),
-            dynamic_axes={name: {0: "n"} for name in ("crops", *OUTPUTS)},
+            output_names=list(module.outputs),
+            dynamic_axes={name: {0: "n"} for name in ("crops", *module.outputs)},
             opset_version=18,
             dynamo=False,
         )
@@ -111,6 +112,7 @@ def describe(
     version: str,
     extra: dict[str, Any],
     pretrained: bool = False,
+    covered: bool = False,
 ) -> dict[str, Any]:
     """Return the contents of model.json for the service.
 
@@ -120,11 +122,13 @@ def describe(
         name, version: of the model.
         extra: further entries, for people.
         pretrained: whether Face Mesh is part of it.
+        covered: whether it tells covered faces.
     """
 
     def output(name: str, *shape: int, dtype: str = "float32") -> dict[str, Any]:
         return {"name": name, "dtype": dtype, "shape": ["n", *shape]}
 
+    covers = {"covered": output("covered", 3) | {"from": COVERED_FROM}} if covered else {}
     return {
         "name": name,
         "version": version,
@@ -138,6 +142,7 @@ def describe(
         "landmarks": output("landmarks", 68, 3),
         "pose": output("pose", 3, 4),
         "landmark_error": output("landmark_error", 68),
+        **covers,
         "crop_rule": asdict(CROP_RULE),
         "grid": GEOMETRY,
         "normalisation": "inside the graph: crops are 0 to 255 RGB as decoded",
@@ -152,6 +157,8 @@ def describe(
             "where annotators of photographs place them; crop px, z as of the vertices",
             "landmark_error": "crop px each landmark is expected to be off, from the width of "
             "its heat, calibrated on synthetic heads",
+            "covered": "shares of eyes, nose, and mouth with chin that a mask, a dark lens, a hand "
+            'or a thing hides; a face is covered if their mean is "from" or more',
             "pose": "head frame (cm, x to its left, y up, z forward, origin at the mean of the "
             "68 landmarks) to crop px: scale * rotation | translation",
             "detector": "libfacedetection",
@@ -206,7 +213,8 @@ def export_model(
     scratch.rename(folder / "model.onnx")
     write_head(head, folder / "head.npz")
     calibration.save(folder / "calibration.json")
-    card = describe(folder, head, name, version, extra, isinstance(net, JoinedNet))
+    joined = isinstance(net, JoinedNet)
+    card = describe(folder, head, name, version, extra, joined, tells_covered(net))
     (folder / "model.json").write_text(json.dumps(card, indent=2) + "\n")
     report = {"crops": len(crops), "rows": [vars(r) for r in rows], "digest": card["digest"]}
     (folder / "parity.json").write_text(json.dumps(report, indent=2) + "\n")

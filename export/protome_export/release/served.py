@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Final
 
 import numpy as np
 import torch
@@ -23,6 +24,8 @@ from .calibration import Calibration, Network
 # photos: silhouette IoU .846 with 0.4, .849 with 0.6, .851 with 0.8, which puts more of the mesh
 # outside of the person.
 HAIR_BIAS = 0.6
+OUTPUTS: Final = ("vertices", "hair", "landmarks", "pose", "landmark_error")
+COVERED: Final = "covered"
 
 
 def fold_batch_norm(module: nn.Module) -> nn.Module:
@@ -38,6 +41,11 @@ def fold_batch_norm(module: nn.Module) -> nn.Module:
     return module
 
 
+def tells_covered(net: Network) -> bool:
+    """Whether a network tells covered faces."""
+    return isinstance(net, JoinedNet) and net.cover is not None
+
+
 class ServedNet(nn.Module):
     """Map uint8 crops (n, 208, 208, 3) to what the service needs.
 
@@ -47,7 +55,9 @@ class ServedNet(nn.Module):
       landmarks (n, 68, 3), crop px;
       pose (n, 3, 4) from the head's own frame (cm, x to its left, y up, z forward, origin at the
       mean of the 68 landmarks) to the crop frame (px);
-      landmark_error (n, 68), expected error of each landmark, crop px.
+      landmark_error (n, 68), expected error of each landmark, crop px;
+      covered (n, 3), shares of eyes, nose, and mouth with chin that something hides, if ``net``
+      has a cover network.
 
     Args:
         net: the trained network.
@@ -113,7 +123,13 @@ class ServedNet(nn.Module):
             hair = (torch.sigmoid(logits + HAIR_BIAS) * 255 + 0.5).to(torch.uint8)
         c = self.calibration
         error = (out.width * c.factor + c.constant).clamp(min=0.5)
-        return vertices, hair, landmarks, pose, error
+        answer = vertices, hair, landmarks, pose, error
+        return answer if out.covered is None else (*answer, out.covered)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Return the names of what `forward` gives."""
+        return (*OUTPUTS, COVERED) if tells_covered(self.net) else OUTPUTS
 
     def _placed(self, out: Output, scaled: Tensor) -> tuple[Tensor, Tensor]:
         """Compute `GuidedNet.placed` in the whole crop, and the place (n, 3) of the landmarks'

@@ -12,7 +12,7 @@ from torch import Tensor
 from protome_export.heads.model import HeadModel, Ints
 from protome_export.heads.pose import CROP
 from protome_export.render.drawing.noise import NoiseBank
-from protome_export.render.drawing.paint import blended, gamma, mix, resample, shrinking
+from protome_export.render.drawing.paint import blended, gamma, resample, shrinking
 from protome_export.render.drawing.random_draws import Dice
 from protome_export.render.drawing.raster import gbuffer
 from protome_export.render.drawing.view import SIZE, View
@@ -20,20 +20,27 @@ from protome_export.render.looks.assets import TEXTURE, Assets
 from protome_export.render.looks.eyewear import (
     COUNT,
     FRAME_TRIANGLES,
+    GLASSES,
     LENS_TRIANGLES,
     Glasses,
     sample_glasses,
 )
 from protome_export.render.looks.hair import Hair, HairShell
+from protome_export.render.looks.masks import MaskShell
 from protome_export.render.looks.skin import Looks, Skin, SkinPainter
 
-from .gbuffer import Cutout, GBuffer, depth_maps, draw
+from .covering import put_lenses, put_masks
+from .gbuffer import Cutout, GBuffer, draw
+from .inner_face import InnerFace
 from .lighting import Casters, sample_lights
 from .shading import Fragments, Lights, Materials, shade
 from .surfaces import BACK_SKIN, FRAME, HAIR, LASH, SKIN, RenderHead
 
 _IRISES = [[.25, .14, .07], [.35, .22, .1], [.3, .4, .5], [.35, .45, .35],
            [.12, .08, .06], [.45, .5, .55]]  # fmt: skip
+
+# Shares of the heads with glasses and masks where covered faces are asked for.
+_GLASSES, _MASKS = 0.4, 0.22
 
 
 @dataclass
@@ -48,6 +55,8 @@ class Layer:
         haired: (B,) whether the head has hair.
         group: (B,) index into `groups.SKINS`.
         shell: hair and headgear.
+        hidden: (B, CROP, CROP) what masks and dark lenses hide.
+        inner: (B, 3, CROP, CROP) the parts of the face, `InnerFace.shares`; None without covers.
     """
 
     light: Tensor
@@ -58,6 +67,8 @@ class Layer:
     haired: Tensor
     group: Tensor
     shell: Hair
+    hidden: Tensor
+    inner: Tensor | None
 
 
 class HeadRenderer:
@@ -68,6 +79,8 @@ class HeadRenderer:
         self.assets, self.noise = assets, noise
         self.render = RenderHead(head)
         self.shell = HairShell(head, self.device)
+        self.masks = MaskShell(head, self.device)
+        self.inner = InnerFace(head, self.render, self.device)
         self.skins = SkinPainter(assets, noise)
         self.landmarks = torch.from_numpy(head.landmarks.astype(np.int64)).to(self.device)
         self.chin = float(head.landmarks_neutral[8, 1])
@@ -137,14 +150,16 @@ class HeadRenderer:
         view: View,
         looks: Looks | None = None,
         shown: View | None = None,
+        covers: Dice | None = None,
     ) -> Layer:
         """Render heads with vertices (B, V, 3) cm, head frame.
 
         ``shown`` are cameras to draw from instead of ``view``; heads and light stay as they are.
+        With ``covers`` more heads wear glasses, some wear masks, and what they hide is known.
         """
         landmarks = vertices[:, self.landmarks]
         hair = self.shell.sample(dice, self.noise, vertices, looks.old if looks else None)
-        glasses = sample_glasses(dice, landmarks)
+        glasses = sample_glasses(dice, landmarks, GLASSES if covers is None else _GLASSES)
         skin = self.skins.sample(dice, hair, self._roots(dice, hair), looks)
         everything = torch.cat([vertices, hair.vertices, glasses.vertices], 1)
         turned = view.turn(everything)
@@ -166,10 +181,22 @@ class HeadRenderer:
         lit = None if shown is None else pixels
         light, cover = self._resolve(dice, buffer, everything, turned, materials, lights, lit)
         face = resample(cover, self.down)
-        light, cover = self._lenses(dice, glasses, seen, buffer.depth, light, cover)
+        hidden = torch.zeros_like(cover)
+        if covers is not None:
+            masks = self.masks.sample(covers, self.noise, vertices, _MASKS)
+            light, cover, hidden = put_masks(
+                masks, self.masks, view, buffer, light, cover, materials, lights
+            )
+        light, cover, dark = put_lenses(
+            dice, self.noise, glasses, self.lens, seen, buffer.depth, light, cover
+        )
+        hidden = torch.maximum(hidden, dark)
+        inner = None
+        if covers is not None:
+            inner = self.inner.shares(seen[:, : len(self.ao)].contiguous())
         return Layer(
             resample(light, self.down), resample(cover, self.down), face, skin.tone, hair.colour,
-            hair.covers, skin.group, hair,
+            hair.covers, skin.group, hair, resample(hidden, self.down), inner,
         )  # fmt: skip
 
     def _drawn(self, dice: Dice, hair: Hair, glasses: Glasses) -> Tensor:
@@ -270,33 +297,3 @@ class HeadRenderer:
         light[at] = shade(fragments, materials, lights)
         cover = (buffer.ids >= 0).float()
         return light.view(n, SIZE, SIZE, 3).permute(0, 3, 1, 2), cover
-
-    def _lenses(
-        self,
-        dice: Dice,
-        glasses: Glasses,
-        pixels: Tensor,
-        depth: Tensor,
-        light: Tensor,
-        cover: Tensor,
-    ) -> tuple[Tensor, Tensor]:
-        """Put lenses over light that is already multiplied by cover."""
-        dark = glasses.dark
-        opacity = torch.where(dark, dice.uniform(0.6, 1.0), dice.uniform(0, 0.25))
-        graded = dark & dice.chance(0.4)  # or a reflection
-        cloud = self.noise.draw(dice, "smooth")
-        top = torch.where(dark, 0.3, 1.0)[:, None]
-        grey = dice.uniform()[:, None].expand(-1, 3)
-        tint = gamma(torch.where(dice.chance(0.5)[:, None], dice.uniform(0, 1, 3), grey) * top)
-        at = torch.nonzero(glasses.worn)[:, 0]
-        if not len(at):
-            return light, cover
-        there = torch.ones(len(at), len(self.lens), dtype=torch.bool, device=self.device)
-        near = depth_maps(pixels[at], self.lens, there, SIZE)
-        weight = (near > depth[at]) * opacity[at, None, None]
-        rows = torch.arange(SIZE, device=self.device) * 256 // SIZE
-        smooth = (1 + 0.25 * cloud[at][:, rows][:, :, rows]).clamp(0.3, 1)
-        weight = weight * torch.where(graded[at, None, None], smooth, 1.0)
-        light[at] = mix(light[at], tint[at], weight)
-        cover[at] = cover[at] + (1 - cover[at]) * weight
-        return light, cover

@@ -24,14 +24,20 @@ from protome_export.render.drawing.view import View
 from protome_export.render.looks.assets import load_assets
 from protome_export.render.looks.backdrop import draw_shoulders, sample_backdrops
 from protome_export.render.looks.hair_volume import CELL, hair_cells
-from protome_export.render.looks.occluders import draw_hands, draw_objects, draw_strands
+from protome_export.render.looks.occluders import (
+    draw_hands,
+    draw_objects,
+    draw_panels,
+    draw_strands,
+)
 from protome_export.render.looks.skin import Looks
 
 from .camera import take_photos
 from .renderer import HeadRenderer, Layer
 
 _SECOND = 0.07  # share of samples with another face in them
-_SCENE, _MAIN, _OTHER = 0, 1, 2  # streams of random numbers of one seed
+_SCENE, _MAIN, _OTHER, _MASKED, _THINGS = range(5)  # streams of random numbers of one seed
+_BEFORE = (0.2, 0.12, 0.2)  # shares of more hands, objects and panels before faces to be covered
 
 
 @dataclass
@@ -45,6 +51,9 @@ class Sample:
         skin: group of the skin, of `groups.SKINS`.
         hair, skull: (60, 52, 52) uint8 and bool, see `hair_volume.hair_cells`.
         cover: (52, 52) uint8, share of each 4 x 4 px that the head with its hair covers, 255 all.
+        inner: (3, 52, 52) uint8, share that each of `inner_face.REGIONS` takes, also behind hair or
+            other things; empty unless covered faces were asked for.
+        hidden: (52, 52) uint8, share that is hidden by a mask, a dark lens, a hand or a thing.
     """
 
     image: NDArray[np.uint8]
@@ -55,10 +64,14 @@ class Sample:
     hair: NDArray[np.uint8]
     skull: NDArray[np.bool_]
     cover: NDArray[np.uint8]
+    inner: NDArray[np.uint8]
+    hidden: NDArray[np.uint8]
 
 
 class Synthesizer:
     """Render synthetic faces of one head model on one device, ``together`` at a time.
+
+    ``covered`` puts masks, dark glasses, hands and things before two of three faces.
 
     A widened head, or a ``group`` of `groups.GROUPS` that all samples shall belong to, brings the
     looks of ages and the dark female skins.
@@ -74,13 +87,14 @@ class Synthesizer:
         device: str = "cpu",
         together: int | None = None,
         group: str | None = None,
+        covered: bool = False,
     ) -> None:
         if group is not None and group not in GROUPS:
             raise ValueError(f"no group {group!r}: {', '.join(GROUPS)}")
         if group in AGES and not head.people:
             raise ValueError(f"group {group!r} needs a head widened by add-people")
         self.group, self.wide = group, bool(head.people or group)
-        self.head, self.device = head, torch.device(device)
+        self.head, self.device, self.covered = head, torch.device(device), covered
         self.together = together or (8 if self.device.type == "cpu" else 128)
         self.shaper = Shaper(head, self.device)
         self.noise = NoiseBank(self.device)
@@ -89,10 +103,15 @@ class Synthesizer:
 
     @classmethod
     def load(
-        cls, head: Path | str, data: Path | None, device: str = "cpu", group: str | None = None
+        cls,
+        head: Path | str,
+        data: Path | None,
+        device: str = "cpu",
+        group: str | None = None,
+        covered: bool = False,
     ) -> Synthesizer:
         """Load head model and assets; arguments as `load_head` and `load_assets`."""
-        return cls(load_head(head), data, device, group=group)
+        return cls(load_head(head), data, device, group=group, covered=covered)
 
     def samples(self, seeds: Sequence[int]) -> list[Sample]:
         """Render one sample per seed.
@@ -117,19 +136,28 @@ class Synthesizer:
         landmarks = vertices[:, self.renderer.landmarks].cpu().numpy()
         cameras = [make_camera(s, p) for s, p in zip(shapes, landmarks, strict=True)]
         view, looks = View.of(cameras, self.device), self._looks(shapes)
-        layer = self.renderer.heads(Dice.joined(dice), vertices, view, looks)
-        images = self._compose(scene, layer, others, landmarks, cameras).cpu().numpy()
+        masked = None
+        if self.covered:
+            masked = Dice([*seeds, *(seeds[k] for k in others)], _MASKED, self.device)
+        layer = self.renderer.heads(Dice.joined(dice), vertices, view, looks, covers=masked)
+        pictures, hidden = self._compose(scene, layer, others, landmarks, cameras, seeds)
+        images = pictures.cpu().numpy()
         skins = [SKINS[k] for k in layer.group.tolist()]
         n = len(seeds)
         hair, skull = hair_cells(layer.shell, view, n, self.renderer.shell)
-        cover = fn.avg_pool2d(layer.face[:n, None], int(CELL))[:, 0].clamp(0, 1) * 255
-        covers = cover.round().to(torch.uint8).cpu().numpy()
-        # The heads of others come after.
-        rows = zip(
-            images, landmarks, shapes, cameras, skins, hair.cpu().numpy(), skull.cpu().numpy(),
-            covers, strict=False
-        )  # fmt: skip
-        return [Sample(i, c.project(p), s, c, *rest) for i, p, s, c, *rest in rows]
+        inner = layer.inner
+        if inner is None:
+            inner = torch.zeros(n, 0, CROP, CROP, device=self.device)
+        shares = torch.cat([layer.face[:n, None], hidden[:, None], inner[:n]], 1)
+        cells = (fn.avg_pool2d(shares, int(CELL)).clamp(0, 1) * 255).round().to(torch.uint8)
+        grids = [hair.cpu().numpy(), skull.cpu().numpy(), cells.cpu().numpy()]
+        return [
+            Sample(
+                images[k], cameras[k].project(landmarks[k]), shapes[k], cameras[k], skins[k],
+                grids[0][k], grids[1][k], grids[2][k, 0], grids[2][k, 2:], grids[2][k, 1],
+            )
+            for k in range(n)
+        ]  # fmt: skip
 
     def _looks(self, shapes: list[Shape]) -> Looks | None:
         if not self.wide:
@@ -147,8 +175,10 @@ class Synthesizer:
         others: list[int],
         landmarks: Floats,
         cameras: list[Camera],
-    ) -> Tensor:
-        """Put the first B layers before their scenes; return (B, CROP, CROP, 3) uint8."""
+        seeds: Sequence[int],
+    ) -> tuple[Tensor, Tensor]:
+        """Put the first B layers before their scenes; return (B, CROP, CROP, 3) uint8, and how much
+        of each px is hidden by masks, dark lenses, hands and things, (B, CROP, CROP)."""
         n = len(scene)
         canvas = sample_backdrops(scene, self.assets, self.noise, CROP)
         canvas = self._second_faces(scene, canvas, layer, others)
@@ -159,9 +189,22 @@ class Synthesizer:
         canvas = draw_shoulders(scene, self.noise, canvas, chin, scale)
         canvas = canvas * (1 - layer.cover[:n, None]) + layer.light[:n]
         tone = layer.tone[:n]
-        canvas = draw_objects(scene, draw_hands(scene, canvas, tone))
+        canvas, hands = draw_hands(scene, canvas, tone)
+        canvas, objects = draw_objects(scene, canvas)
         canvas = draw_strands(scene, canvas, layer.hair[:n], 0.12 * layer.haired[:n])
-        return take_photos(scene, self.noise, canvas, layer.face[:n], tone.mean(1))
+        hidden = [layer.hidden[:n], hands, objects]
+        if self.covered:
+            dice = Dice(seeds, _THINGS, self.device)
+            marks = [cameras[k].project(landmarks[k])[:, :2].mean(0) for k in range(n)]
+            middle = torch.from_numpy(np.array(marks, np.float32)).to(self.device)
+            canvas, more_hands = draw_hands(dice, canvas, tone, _BEFORE[0])
+            canvas, more_objects = draw_objects(dice, canvas, _BEFORE[1])
+            cloth = sample_backdrops(dice, self.assets, self.noise, CROP)
+            canvas, panels = draw_panels(dice, canvas, cloth, middle, _BEFORE[2])
+            hidden += [more_hands, more_objects, panels]
+        photos = take_photos(scene, self.noise, canvas, layer.face[:n], tone.mean(1))
+        seen = torch.stack([1 - part for part in hidden])
+        return photos, 1 - seen.prod(0)
 
     def _second_faces(self, scene: Dice, canvas: Tensor, layer: Layer, others: list[int]) -> Tensor:
         """Add other heads, smaller or cut off at the side, behind the main ones."""

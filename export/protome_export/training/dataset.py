@@ -27,6 +27,7 @@ from .trunk import INPUT
 from .window import around, face_size
 
 DRAWS = 104  # random numbers a sample may use
+_BOXES = 0.135  # share of pictures with a box of one colour
 _MIDDLE = (96.0, 100.0)  # crop px that turns and zooms leave where it is
 
 
@@ -183,9 +184,9 @@ def _bordered(x: Tensor, dice: Dice, share: float) -> Tensor:
     return framed(x, cut)
 
 
-def _covered(x: Tensor, dice: Dice, share: float) -> Tensor:
-    """Cover a share of the crops by an ellipse of another crop: what hides real faces has
-    texture, and often is skin or hair."""
+def covered(x: Tensor, dice: Dice, share: float) -> tuple[Tensor, Tensor]:
+    """Cover a share of the crops (B, 3, S, S) by an ellipse of another crop: what hides real faces
+    has texture, and often is skin or hair. Return them, and where they are covered, (B, S, S)."""
     centre, half = dice.uniform(-0.9, 0.9, 2), dice.uniform(0.12, 0.5, 2)
     side = x.shape[-1]
     other, shift = dice.pick(len(x)), dice.pick(side)
@@ -195,9 +196,9 @@ def _covered(x: Tensor, dice: Dice, share: float) -> Tensor:
     inside = (u.square()[:, None] + v.square()[:, :, None] < 1)[:, None]
     column = (torch.arange(side, device=x.device) - shift[at, None]) % side
     piece = x[other[at]].gather(3, column[:, None, None].expand(-1, 3, side, -1))
-    out = x.clone()
-    out[at] = torch.where(inside, piece, x[at])
-    return out
+    out, over = x.clone(), torch.zeros_like(x[:, 0], dtype=torch.bool)
+    out[at], over[at] = torch.where(inside, piece, x[at]), inside[:, 0]
+    return out, over
 
 
 def _shaded(x: Tensor, dice: Dice, share: float) -> Tensor:
@@ -207,7 +208,7 @@ def _shaded(x: Tensor, dice: Dice, share: float) -> Tensor:
     return x * fn.interpolate(exponent, x.shape[-2:], mode="bicubic", align_corners=True).exp()
 
 
-def _photometric(x: Tensor, dice: Dice) -> Tensor:
+def _photometric(x: Tensor, dice: Dice, boxes: float) -> Tensor:
     def some(p: float, low: float, high: float, neutral: float, channels: int = 1) -> Tensor:
         value = dice.uniform(low, high, channels, 1, 1)
         return torch.where(dice.chance(p)[:, None, None, None], value, neutral)
@@ -222,7 +223,7 @@ def _photometric(x: Tensor, dice: Dice) -> Tensor:
     k = x.shape[-1] // INPUT
     blur = fn.avg_pool2d(fn.pad(x, (k, k, k, k), mode="replicate"), 2 * k + 1, 1)
     x = torch.lerp(x, blur, some(0.25, 0.3, 1.0, 0))
-    x = _boxed(x, dice, 0.135)
+    x = _boxed(x, dice, boxes)
     few = fn.interpolate(fn.avg_pool2d(x, 4 * k), x.shape[-2:], mode="bilinear")
     return torch.lerp(x, few, some(0.08, 0.5, 1.0, 0))
 
@@ -236,11 +237,13 @@ def _boxed(x: Tensor, dice: Dice, share: float) -> Tensor:
     return torch.where(box[:, None], dice.uniform(0, 1, 3)[:, :, None, None], x)
 
 
-def degraded(x: Tensor, dice: Dice, generator: torch.Generator, c: Config) -> Tensor:
-    """Add black borders, covers, shadows, colour casts, blur and grain to pictures (B, 3, S, S)
-    in 0..1."""
-    x = _covered(_bordered(x, dice, c.borders), dice, c.covered)
-    x = _photometric(_shaded(x, dice, c.shaded), dice)
+def degraded(
+    x: Tensor, dice: Dice, generator: torch.Generator, c: Config, covers: bool = True
+) -> Tensor:
+    """Add black borders, covers (if asked for), shadows, colour casts, blur and grain to pictures
+    (B, 3, S, S) in 0..1."""
+    x, _ = covered(_bordered(x, dice, c.borders), dice, c.covered * covers)
+    x = _photometric(_shaded(x, dice, c.shaded), dice, _BOXES * covers)
     grain = torch.randn(x.shape, generator=generator, device=x.device)
     grainy = dice.uniform(0, 0.05) * dice.chance(0.4)
     return (x + grain * grainy[:, None, None, None]).clamp(0, 1)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from protome_export.heads.model import MIRROR68
 
+from .cover.network import CoverNet
 from .facemesh import POINTS68
 from .geometry import umeyama
 from .network import GuidedNet, Output
@@ -40,14 +41,17 @@ class JoinedNet(nn.Module):
     Attributes:
         offsets: (68, 3) cm, canonical frame: how far Face Mesh's points lie from the landmarks
             of our heads; see `measure_offsets`.
+        cover: what tells covered faces from the maps that the reader reads, or None.
     """
 
     offsets: Tensor
     finder: GuidedNet
     reader: GuidedNet
+    cover: CoverNet | None
 
-    def __init__(self, finder: GuidedNet, reader: GuidedNet) -> None:
+    def __init__(self, finder: GuidedNet, reader: GuidedNet, cover: CoverNet | None = None) -> None:
         super().__init__()
+        self.cover = cover
         self.finder, self.reader = finder, reader
         assert isinstance(reader.trunk, FaceMeshTrunk)
         self.mesh = reader.trunk.mesh
@@ -66,7 +70,8 @@ class JoinedNet(nn.Module):
         landmarks = self._heard(landmarks, rotation, scale, second, presence)
         width = own.width * window.zoom[:, None]
         pose = self.reader.pose(landmarks, own.coefficients, width)
-        return Output(landmarks, *pose, own.coefficients, width)
+        covered = None if self.cover is None else self.cover(maps[1:])
+        return Output(landmarks, *pose, own.coefficients, width, covered)
 
     def second_opinion(self, crops: Tensor) -> tuple[Tensor, Tensor]:
         """Return Face Mesh's own landmarks (B, 68, 3), crop px, and presence score (B,)."""

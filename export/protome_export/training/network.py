@@ -40,7 +40,8 @@ class Reading:
 @dataclass
 class Output:
     """landmarks (B, 68, 3) crop px, z about their mean; pose R (B, 3, 3), s (B,), t (B, 3);
-    coefficients (B, K) of the shape space; width (B, 68) px: standard deviation of the heat."""
+    coefficients (B, K) of the shape space; width (B, 68) px: standard deviation of the heat;
+    covered (B, 3): see `CoverNet`, None without one."""
 
     landmarks: Tensor
     rotation: Tensor
@@ -48,6 +49,7 @@ class Output:
     translation: Tensor
     coefficients: Tensor
     width: Tensor
+    covered: Tensor | None = None
 
 
 class LandmarkHead(nn.Module):

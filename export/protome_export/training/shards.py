@@ -76,6 +76,9 @@ def write_shard(synthesizer: Synthesizer, folder: Path, first_seed: int, count: 
     np.savez(path.with_suffix(".npz"), **vars(labels_of(samples)))
     skull = np.packbits(np.stack([s.skull for s in samples]), axis=-1)
     np.savez_compressed(_hair_path(path), hair=np.stack([s.hair for s in samples]), skull=skull)
+    if synthesizer.covered:
+        inner, hidden = np.stack([s.inner for s in samples]), np.stack([s.hidden for s in samples])
+        np.savez_compressed(_cover_path(path), inner=inner, hidden=hidden)
     scratch = folder / f".{path.stem}.{os.getpid()}.npy"
     np.save(scratch, np.stack([s.image for s in samples]))
     scratch.rename(path)
@@ -112,6 +115,23 @@ def read_hair(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """
     with np.load(_hair_path(path)) as z:
         return z["hair"], z["skull"]
+
+
+def _cover_path(path: Path) -> Path:
+    return path.with_suffix(".cover.npz")
+
+
+def read_covers(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Read what is covered in a shard whose images are at path (.npy).
+
+    Returns:
+        inner (n, 3, 52, 52) and hidden (n, 52, 52), 255 for all of a cell; see `sample.Sample`.
+
+    Raises:
+        FileNotFoundError: the shard was generated without covered faces.
+    """
+    with np.load(_cover_path(path)) as z:
+        return z["inner"], z["hidden"]
 
 
 def find_shards(folder: Path) -> list[Path]:

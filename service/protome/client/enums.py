@@ -11,7 +11,12 @@ from .suggest import did_you_mean
 
 
 def short_name(enum: Any, value: int) -> str:
-    """Return the short name of a value of a protobuf enum, such as ``pb.DetailLevel``."""
+    """Return the short name of a value of a protobuf enum, such as ``pb.DetailLevel``.
+
+    A value that only newer servers know is its number.
+    """
+    if value not in enum.values():
+        return str(value)
     name: str = enum.Name(value)
     return name.removeprefix(_prefix(enum))
 

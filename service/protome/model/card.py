@@ -60,6 +60,9 @@ class Model:
         landmark_error: name of the landmarks' expected errors, float32 (n, 68), crop pixels, or
             None.
         calibration: from these errors to a face's confidence, or None where it was not measured.
+        covered: name of the shares of eyes, nose, and mouth with chin that something hides, float32
+            (n, 3), or None.
+        covered_from: the mean of these shares from which a face counts as covered.
     """
 
     onnx: bytes
@@ -78,6 +81,16 @@ class Model:
     pose: str | None
     landmark_error: str | None
     calibration: ErrorCalibration | None
+    covered: str | None = None
+    covered_from: float = 1.0
+
+    def is_covered(self, shares: F32 | None) -> bool:
+        """Whether something covers a face; False where the network does not tell.
+
+        Args:
+            shares: (3,) of the output ``covered``, or None.
+        """
+        return shares is not None and float(shares.mean()) >= self.covered_from
 
     def expected_error(self, landmarks: F32 | None, error: F32 | None) -> ExpectedError | None:
         """What the errors it predicts for a face's landmarks mean; None where it does not tell."""
@@ -112,6 +125,7 @@ def load_model(folder: Path = SHIPPED) -> Model:
             ("landmarks", [68, 3]),
             ("pose", [3, 4]),
             ("landmark_error", [68]),
+            ("covered", [3]),
         ):
             if extra in card:
                 _check(card[extra], shape, "float32")
@@ -126,6 +140,9 @@ def load_model(folder: Path = SHIPPED) -> Model:
             if not all(map(math.isfinite, numbers)):
                 raise ModelError(f"model.json: {numbers} tell no confidence")
             calibration = ErrorCalibration(*numbers)
+        covered_from = float(card["covered"]["from"]) if "covered" in card else 1.0
+        if not 0 < covered_from <= 1:
+            raise ModelError(f"model.json: a face cannot be covered from {covered_from} on")
         return Model(
             onnx,
             name=str(card["name"]),
@@ -143,6 +160,8 @@ def load_model(folder: Path = SHIPPED) -> Model:
             pose=extras.get("pose"),
             landmark_error=extras.get("landmark_error"),
             calibration=calibration,
+            covered=extras.get("covered"),
+            covered_from=covered_from,
         )
     except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise ModelError(f"{folder / 'model.json'} is not a model card: {error!r}") from None

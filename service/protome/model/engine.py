@@ -34,6 +34,8 @@ class Prediction:
         landmarks: (68, 3) float32 in crop coordinates, or None.
         pose: (3, 4) float32 from the head's own frame to crop coordinates, or None.
         landmark_error: (68,) float32 expected error of each landmark, crop pixels, or None.
+        covered: (3,) float32 shares of eyes, nose, and mouth with chin that something hides, or
+            None.
         sound: whether all that it says are numbers that can be meant: finite, no axis of length 0,
             no negative error.
     """
@@ -43,6 +45,7 @@ class Prediction:
     landmarks: F32 | None = None
     pose: F32 | None = None
     landmark_error: F32 | None = None
+    covered: F32 | None = None
     sound: bool = True
 
 
@@ -153,6 +156,7 @@ class Engine:
             "landmarks": (model.landmarks, (68, 3), np.float32),
             "pose": (model.pose, (3, 4), np.float32),
             "landmark_error": (model.landmark_error, (68,), np.float32),
+            "covered": (model.covered, (3,), np.float32),
         }
         return {
             part: (name, shape, dtype)

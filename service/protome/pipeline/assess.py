@@ -11,6 +11,7 @@ from protome.confidence import ExpectedError
 from protome.geometry import F32, F64, Frame, angles, turned
 from protome.image.prepare import FoundFace
 from protome.mesh.files.face_facts import FaceFacts
+from protome.model.card import Model
 from protome.model.engine import Prediction
 
 from .concerns import Concern, concerns
@@ -50,7 +51,7 @@ def assess(
     face: FoundFace,
     frame: Frame,
     prediction: Prediction,
-    expected: ExpectedError | None,
+    model: Model,
     *,
     front: bool,
 ) -> Assessment:
@@ -60,11 +61,12 @@ def assess(
         face: where and how it was found; it has a placement.
         frame: the part of its crop that the photo covers.
         prediction: what the network says of it.
-        expected: the meaning of the errors that it predicts, or None.
+        model: the network.
         front: whether the meshes are turned so that the head looks straight into the camera.
     """
     placement = face.placement
     assert placement is not None
+    expected = model.expected_error(prediction.landmarks, prediction.landmark_error)
     confidence = None if expected is None else expected.confidence
     found = concerns(
         pixel=placement.pixel,
@@ -73,6 +75,7 @@ def assess(
         landmarks=prediction.landmarks,
         pose=prediction.pose,
         confidence=confidence,
+        covered=model.is_covered(prediction.covered),
     )
     pose = None if prediction.pose is None else angles(prediction.pose, placement.roll)
     matrix = placement.mesh_to_photo()

@@ -29,6 +29,7 @@ class Concern(enum.IntEnum):
     CUT_BY_BORDER = 3
     BLURRED = 4
     LOW_CONFIDENCE = 5
+    COVERED = 6
 
 
 def concerns(
@@ -39,6 +40,7 @@ def concerns(
     landmarks: F32 | None,
     pose: F32 | None,
     confidence: float | None,
+    covered: bool,
 ) -> list[Concern]:
     """Return the reasons not to rely on a face's mesh.
 
@@ -49,6 +51,7 @@ def concerns(
         landmarks: (68, 3) crop coordinates, or None.
         pose: (3, 4) as in :class:`protome.model.engine.Prediction`, or None.
         confidence: from :meth:`protome.confidence.ErrorCalibration.confidence`, or None.
+        covered: from :meth:`protome.model.card.Model.is_covered`.
     """
     found = []
     if pixel * CROP_SIDE < FEW_PIXELS:
@@ -65,4 +68,7 @@ def concerns(
         found.append(Concern.BLURRED)
     if confidence is not None and confidence < UNSURE:
         found.append(Concern.LOW_CONFIDENCE)
+    # To the network, blur and what lies outside of the photo look like something in front.
+    if covered and Concern.BLURRED not in found and Concern.CUT_BY_BORDER not in found:
+        found.append(Concern.COVERED)
     return found

@@ -133,8 +133,7 @@ class LocalPipeline:
         Raises:
             NoSurface: the network found no head in the crop.
         """
-        expected = self.model.expected_error(prediction.landmarks, prediction.landmark_error)
-        about = assess(task.found, task.frame, prediction, expected, front=request.front)
+        about = assess(task.found, task.frame, prediction, self.model, front=request.front)
         job = request.mesh_job(level, task.frame, about)
         inputs = pack(prediction.vertices, prediction.hair, task.portrait)
         mesh, (data,) = build(self.head, job, inputs)

@@ -191,8 +191,7 @@ class Pipeline:
             inferred = await self._infer(face.crop, run)
             report.inferred = inferred.without_shape()
             prediction = inferred.prediction
-            expected = self._model.expected_error(prediction.landmarks, prediction.landmark_error)
-            about = assess(face.found, face.frame, prediction, expected, front=run.request.front)
+            about = assess(face.found, face.frame, prediction, self._model, front=run.request.front)
             report.about = about
             inputs = pack(prediction.vertices, prediction.hair, face.portrait)
             with self._budget.hold(prediction.vertices.nbytes + prediction.hair.nbytes):

@@ -246,6 +246,11 @@ class _ConcernEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Concern.Value
     """The face is blurred."""
     CONCERN_LOW_CONFIDENCE: _Concern.ValueType  # 5
     """FaceSummary.confidence is below 0.5."""
+    CONCERN_COVERED: _Concern.ValueType  # 6
+    """A mask, dark glasses, a hand or something else hides part of eyes, nose or mouth, so that part
+    of the mesh is a guess. Hair, beards and clear glasses do not count. Not given together with
+    CONCERN_CUT_BY_BORDER or CONCERN_BLURRED.
+    """
 
 class Concern(_Concern, metaclass=_ConcernEnumTypeWrapper):
     """Reason to distrust the mesh of a face."""
@@ -262,6 +267,11 @@ CONCERN_BLURRED: Concern.ValueType  # 4
 """The face is blurred."""
 CONCERN_LOW_CONFIDENCE: Concern.ValueType  # 5
 """FaceSummary.confidence is below 0.5."""
+CONCERN_COVERED: Concern.ValueType  # 6
+"""A mask, dark glasses, a hand or something else hides part of eyes, nose or mouth, so that part
+of the mesh is a guess. Hair, beards and clear glasses do not count. Not given together with
+CONCERN_CUT_BY_BORDER or CONCERN_BLURRED.
+"""
 Global___Concern: _TypeAlias = Concern  # noqa: Y015
 
 @_typing.final

@@ -24,7 +24,7 @@ from protome_export.release import onnx as release
 from protome_export.release import parity
 from protome_export.release.calibration import Calibration
 from protome_export.release.head_file import describe_head
-from protome_export.release.served import ServedNet
+from protome_export.release.served import OUTPUTS, ServedNet
 from protome_export.training.checkpoint import load_weights, make_network
 from protome_export.training.geometry import NEAREST
 from protome_export.training.network import GuidedNet
@@ -47,7 +47,7 @@ def test_exported_model_serves(exported: Path) -> None:
     session = ort.InferenceSession(str(exported / "model.onnx"), providers=["CPUExecutionProvider"])
     for n in (1, 3):
         crops = np.random.default_rng(n).integers(0, 255, (n, 208, 208, 3)).astype(np.uint8)
-        outputs = dict(zip(release.OUTPUTS, session.run(None, {"crops": crops}), strict=True))
+        outputs = dict(zip(OUTPUTS, session.run(None, {"crops": crops}), strict=True))
         for name, part in outputs.items():
             described = card[name]
             assert described["name"] == name

@@ -13,13 +13,15 @@ import torch
 from protome_export.release.calibration import Calibration
 from protome_export.release.onnx import write_onnx
 from protome_export.release.parity import parity
-from protome_export.release.served import HAIR_BIAS, ServedNet
+from protome_export.release.served import HAIR_BIAS, OUTPUTS, ServedNet
+from protome_export.training.cover.network import CoverNet
 from protome_export.training.geometry import CROP, FINDER_CORNER
 from protome_export.training.hair.network import HairNet
 from protome_export.training.joined import JoinedNet
 from protome_export.training.network import GuidedNet
 from protome_export.training.shape_space import ShapeSpace
 from protome_export.training.trunk import Widths
+from protome_export.training.window import around
 from tests.support.facemesh import write_small_mesh
 
 WIDTHS = Widths((8, 8, 16, 16), (0, 0, 1, 1), (0, 1, 16), 32)
@@ -114,6 +116,30 @@ def test_without_a_hair_network_there_is_none(
     assert cells.shape == (2, 42, 52, 52)
     assert cells.dtype == np.uint8
     assert cells.max() == 0
+
+
+def test_a_cover_network_reads_the_maps_of_the_window(
+    space: ShapeSpace, joined: JoinedNet, tmp_path: Path
+) -> None:
+    torch.manual_seed(2)
+    cover = CoverNet().eval()
+    torch.nn.init.normal_(cover.out.weight, 0, 1)
+    net = JoinedNet(joined.finder, joined.reader, cover).eval()
+    path = tmp_path / "model.onnx"
+    write_onnx(ServedNet(net, space.landmarks, Calibration(), half=True), path)
+    session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    (shares,) = session.run(["covered"], {"crops": CROPS})
+    assert (shares.shape, shares.dtype) == ((3, 3), np.float32)
+    left, top = FINDER_CORNER
+    pixels = torch.from_numpy(CROPS).permute(0, 3, 1, 2).float() / 255
+    pixels = pixels[:, :, top : top + CROP, left : left + CROP]
+    with torch.no_grad():
+        window = around(*net.finder.find(pixels), net.size)
+        wanted = cover(net.mesh.maps(window.cut(pixels))[1:])
+    assert shares == pytest.approx(wanted.numpy(), abs=0.02)
+    assert np.ptp(wanted.numpy()) > 0.05
+    # Without one the model does not say that it tells.
+    assert ServedNet(joined, space.landmarks, Calibration()).outputs == OUTPUTS
 
 
 def test_a_calibration_reads_back(tmp_path: Path) -> None:

@@ -143,8 +143,8 @@ def test_things_in_front_cover_a_part_of_some(noise: NoiseBank) -> None:
     canvas, skin = torch.full((60, 3, 96, 96), 2.0), torch.full((60, 3), 0.3)
     for share, low, high in ((0.0, 0, 0), (0.5, 18, 42)):
         for drawn in (
-            draw_hands(_dice(60), canvas.clone(), skin, share),
-            draw_objects(_dice(60, 1), canvas.clone(), share),
+            draw_hands(_dice(60), canvas.clone(), skin, share)[0],
+            draw_objects(_dice(60, 1), canvas.clone(), share)[0],
             draw_strands(_dice(60, 2), canvas.clone(), skin, torch.full((60,), share)),
         ):
             area = (drawn != canvas).any(1).float().mean((1, 2))

@@ -55,6 +55,14 @@ def test_a_face_has_what_the_summary_says_of_it() -> None:
     assert np.array_equal(np.array(face.mesh_to_photo), np.arange(16).reshape(4, 4).T)
 
 
+def test_a_concern_of_a_newer_server_is_its_number() -> None:
+    report = pb.FaceSummary()
+    report.MergeFromString(bytes([11 << 3 | 2, 2, pb.CONCERN_COVERED, 99]))  # packed
+    (face,) = answer(report).faces
+    assert face.concerns == ("COVERED", "99")
+    assert not face.reliable
+
+
 def test_what_the_network_does_not_predict_is_none() -> None:
     (face,) = answer(pb.FaceSummary()).faces
     assert (face.landmarks, face.pose, face.confidence, face.concerns) == ((), None, None, ())

@@ -43,6 +43,6 @@ ROUNDING: Final = (0.01, 0.01, 0.01, 0.5, 0.01)
 def assert_same(found: Sequence[Prediction], expected: Sequence[Prediction]) -> None:
     """Predictions of the first ``crops`` are equal but for sums that round differently."""
     for one, other, atol in zip(found, expected, ROUNDING, strict=False):
-        for name in ("vertices", "landmarks", "pose", "landmark_error"):
+        for name in ("vertices", "landmarks", "pose", "landmark_error", "covered"):
             np.testing.assert_allclose(getattr(one, name), getattr(other, name), atol=atol)
         assert np.abs(one.hair.astype(int) - other.hair).max() <= 1

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from protome.model.card import SHIPPED, Model, ModelError, load_model
@@ -47,6 +48,23 @@ def test_the_shipped_model_is_whole(model: Model) -> None:
     assert hashlib.sha256(head).hexdigest() == card["head"]["sha256"]
     assert model.head == SHIPPED / "head.npz"
     assert 1000 < model.vertex_count < 15_900
+
+
+def test_a_face_is_covered_from_the_cards_share_on(folder: Path) -> None:
+    output = {"name": "covered", "dtype": "float32", "shape": ["n", 3], "from": 0.25}
+    edit(folder, lambda card: card.update(covered=output))
+    model = load_model(folder)
+    assert model.covered == "covered"
+    assert model.is_covered(np.array([0.75, 0, 0], np.float32))
+    assert not model.is_covered(np.array([0.7, 0, 0], np.float32))
+    assert not model.is_covered(None)
+
+
+def test_a_model_without_that_output_calls_no_face_covered(folder: Path) -> None:
+    edit(folder, lambda card: card.pop("covered", None))
+    model = load_model(folder)
+    assert model.covered is None
+    assert not model.is_covered(None)
 
 
 def test_a_good_folder_loads(folder: Path) -> None:

@@ -115,7 +115,7 @@ class Session:
 @pytest.fixture(params=["CPUExecutionProvider", "CUDAExecutionProvider"])
 def faked(request: pytest.FixtureRequest, model: Model) -> tuple[Engine, Session]:
     session = Session(model, request.param)
-    shape_only = replace(model, landmarks=None, pose=None, landmark_error=None)
+    shape_only = replace(model, landmarks=None, pose=None, landmark_error=None, covered=None)
     return Engine(shape_only, max_batch=8, session=session), session
 
 

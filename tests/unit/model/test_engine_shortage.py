@@ -76,7 +76,7 @@ class Confused(Wrapped):
 
 
 def _first(value: float) -> Spoil:
-    return lambda said: said.flat.__setitem__(3, value)
+    return lambda said: said.flat.__setitem__(2, value)
 
 
 WRONG: dict[str, Spoil] = {
@@ -88,7 +88,7 @@ WRONG: dict[str, Spoil] = {
 }
 
 
-@pytest.mark.parametrize("output", ["vertices", "landmarks", "pose", "landmark_error"])
+@pytest.mark.parametrize("output", ["vertices", "landmarks", "pose", "landmark_error", "covered"])
 @pytest.mark.parametrize("wrong", WRONG)
 def test_a_face_of_which_the_network_says_no_numbers_is_marked(
     engine: Engine, crops: list[U8], output: str, wrong: str
@@ -100,7 +100,7 @@ def test_a_face_of_which_the_network_says_no_numbers_is_marked(
     found = confused.run(crops[:3])
     assert [prediction.sound for prediction in found] == [True, False, True]
     for index in (0, 2):
-        for extra in ("vertices", "landmarks", "pose", "landmark_error"):
+        for extra in ("vertices", "landmarks", "pose", "landmark_error", "covered"):
             np.testing.assert_array_equal(
                 getattr(found[index], extra), getattr(whole[index], extra)
             )
@@ -117,7 +117,9 @@ def test_a_pose_without_an_axis_and_a_negative_error_are_no_answers(
         assert [prediction.sound for prediction in found] == [True, False, True]
 
 
-@pytest.mark.parametrize("output", ["vertices", "hair", "landmarks", "pose", "landmark_error"])
+@pytest.mark.parametrize(
+    "output", ["vertices", "hair", "landmarks", "pose", "landmark_error", "covered"]
+)
 def test_outputs_of_another_shape_are_refused(engine: Engine, crops: list[U8], output: str) -> None:
     real, name = engine.session, str(getattr(engine.model, output))
 

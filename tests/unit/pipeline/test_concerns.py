@@ -34,6 +34,7 @@ def judged(**changes: object) -> list[Concern]:
         "landmarks": landmarks(),
         "pose": POSE,
         "confidence": 0.9,
+        "covered": False,
     }
     return concerns(**{**facts, **changes})  # type: ignore[arg-type]
 
@@ -53,10 +54,17 @@ def test_a_good_face_raises_no_concern() -> None:
         ({"frame": Frame(0, 0, 120, CROP_SIDE)}, Concern.CUT_BY_BORDER),
         ({"blur": 0.81}, Concern.BLURRED),
         ({"confidence": 0.3}, Concern.LOW_CONFIDENCE),
+        ({"covered": True}, Concern.COVERED),
     ],
 )
 def test_each_concern(changes: dict[str, object], concern: Concern) -> None:
     assert judged(**changes) == [concern]
+
+
+def test_a_blurred_or_cut_face_is_not_said_to_be_covered() -> None:
+    assert judged(covered=True, blur=0.81) == [Concern.BLURRED]
+    cut = Frame(0, 0, 120, CROP_SIDE)
+    assert judged(covered=True, frame=cut) == [Concern.CUT_BY_BORDER]
 
 
 def test_a_half_turned_face_is_fine() -> None:

@@ -12,6 +12,7 @@ from torch import Tensor
 from protome_export.heads.model import Ints
 from protome_export.render.drawing.random_draws import Dice
 
+GLASSES = 0.24  # share of the heads that wear some
 _SEGMENTS = 24
 _PER_SIDE = 2 * _SEGMENTS + 5
 COUNT = 2 * _PER_SIDE + 4  # vertices of one pair
@@ -50,7 +51,7 @@ class Glasses:
     dark: Tensor
 
 
-def sample_glasses(dice: Dice, landmarks: Tensor, share: float = 0.24) -> Glasses:
+def sample_glasses(dice: Dice, landmarks: Tensor, share: float = GLASSES) -> Glasses:
     """Draw glasses.
 
     Args:

@@ -31,7 +31,9 @@ def _stamp(image: Tensor, mask: Tensor, colour: Tensor, light: Tensor) -> Tensor
     return mix(image, colour[:, :, None, None] * relief[:, None], mask)
 
 
-def draw_hands(dice: Dice, image: Tensor, skin: Tensor, share: float = 0.09) -> Tensor:
+def draw_hands(
+    dice: Dice, image: Tensor, skin: Tensor, share: float = 0.09
+) -> tuple[Tensor, Tensor]:
     """Draw a hand (capsule fingers and a palm) from a random side.
 
     Args:
@@ -39,6 +41,9 @@ def draw_hands(dice: Dice, image: Tensor, skin: Tensor, share: float = 0.09) -> 
         image: (B, 3, S, S) linear RGB.
         skin: (B, 3) linear RGB.
         share: of the samples with a hand.
+
+    Returns:
+        The image, and where the hands are, (B, S, S).
     """
     size = image.shape[-1]
     angle = dice.uniform(0, 2 * math.pi)
@@ -63,15 +68,17 @@ def draw_hands(dice: Dice, image: Tensor, skin: Tensor, share: float = 0.09) -> 
     radius = torch.cat([torch.where(shown, thick[:, None] / 2, -9.0), thick[:, None] * 2.1], 1)
     tone, light = skin * dice.uniform(0.35, 0.9)[:, None], dice.uniform(0, 2 * math.pi)
     at = torch.nonzero(dice.chance(share))[:, 0]
+    hidden = torch.zeros_like(image[:, 0])
     if len(at):
         x = centres(size, dice.device)
-        mask = capsules(ends[at], radius[at], x, x, torch.full_like(light[at], 2.0))
-        image[at] = _stamp(image[at], mask, tone[at], light[at])
-    return image
+        hidden[at] = capsules(ends[at], radius[at], x, x, torch.full_like(light[at], 2.0))
+        image[at] = _stamp(image[at], hidden[at], tone[at], light[at])
+    return image, hidden
 
 
-def draw_objects(dice: Dice, image: Tensor, share: float = 0.09) -> Tensor:
-    """Draw an ellipse, a bar (microphone, pole) or a patch in a random colour."""
+def draw_objects(dice: Dice, image: Tensor, share: float = 0.09) -> tuple[Tensor, Tensor]:
+    """Draw an ellipse, a bar (microphone, pole) or a patch in a random colour; returns as
+    `draw_hands`."""
     size = image.shape[-1]
     centre = dice.uniform(0.1 * size, 0.9 * size, 2)
     t, kind = dice.uniform(), dice.pick(2)
@@ -80,17 +87,65 @@ def draw_objects(dice: Dice, image: Tensor, share: float = 0.09) -> Tensor:
     angle, soft = dice.uniform(0, math.pi), dice.uniform(0.5, 2.5)
     colour, light = gamma(dice.uniform(0, 1, 3)), dice.uniform(0, 2 * math.pi)
     at = torch.nonzero(dice.chance(share))[:, 0]
+    hidden = torch.zeros_like(image[:, 0])
     if not len(at):
-        return image
+        return image, hidden
     x = centres(size, dice.device)
     solid = torch.where(t < 0.35, 0, 1 + kind)
     mask = patch(centre[at], half[at], angle[at], solid[at], x, x)
     ends = torch.stack([centre, centre + away], 1)[at, None]
     bar = capsules(ends, wide[at, None], x, x, torch.ones_like(soft[at]))
     straight = ((t >= 0.35) & (t < 0.65))[at, None, None]
-    mask = resample(torch.where(straight, bar, mask), gaussian(size, soft[at]))
-    image[at] = _stamp(image[at], mask, colour[at], light[at])
-    return image
+    hidden[at] = resample(torch.where(straight, bar, mask), gaussian(size, soft[at]))
+    image[at] = _stamp(image[at], hidden[at], colour[at], light[at])
+    return image, hidden
+
+
+def draw_panels(
+    dice: Dice, image: Tensor, cloth: Tensor, face: Tensor, share: float
+) -> tuple[Tensor, Tensor]:
+    """Draw something large before the face: a phone, a book, a cloth, a cup, an arm.
+
+    Args:
+        dice: random numbers of B samples.
+        image: (B, 3, S, S) linear RGB.
+        cloth: (B, 3, S, S) linear RGB, what it shows if it is not of one colour.
+        face: (B, 2) px, the middle of the face.
+        share: of the samples with one.
+
+    Returns:
+        As `draw_hands`.
+    """
+    size = image.shape[-1]
+    centre = face + dice.normal(0, 0.13 * size, 2)
+    half = torch.exp(dice.uniform(math.log(0.05), math.log(0.32), 2)) * size
+    angle, kind = dice.uniform(0, math.pi), dice.pick(2)
+    band, away = dice.chance(0.3), dice.uniform(0, 2 * math.pi)
+    wide, soft = dice.uniform(0.05, 0.17) * size, dice.uniform(0.4, 2)
+    plain, light = dice.chance(0.5), dice.uniform(0, 2 * math.pi)
+    colour = gamma(dice.uniform(0, 1, 3) * dice.uniform(0.1, 1)[:, None])
+    solid, gloss = dice.chance(0.5), dice.uniform(0, 0.8)
+    at = torch.nonzero(dice.chance(share))[:, 0]
+    hidden = torch.zeros_like(image[:, 0])
+    if not len(at):
+        return image, hidden
+    x = centres(size, dice.device)
+    shape = patch(centre[at], half[at], angle[at], kind[at], x, x)
+    step = torch.stack([torch.cos(away[at]), torch.sin(away[at])], 1) * size
+    ends = torch.stack([centre[at] - step, centre[at] + step], 1)[:, None]
+    strip = capsules(ends, wide[at, None], x, x, torch.ones_like(soft[at]))
+    mask = torch.where(band[at, None, None], strip, shape)
+    hidden[at] = mask = resample(mask, gaussian(size, soft[at]))
+    # A sheen from one side to the other.
+    along = x * torch.cos(light[at])[:, None] / size
+    down = x * torch.sin(light[at])[:, None] / size
+    sheen = 1 + gloss[at, None, None] * (along[:, None] + down[:, :, None])
+    flat = colour[at, :, None, None].expand(-1, -1, size, size)
+    shown = torch.where(plain[at, None, None, None], flat, cloth[at]) * sheen[:, None].clamp(0.2, 2)
+    raised = _stamp(image[at], mask, colour[at], light[at])
+    raised = torch.where((plain & solid)[at, None, None, None], raised, mix(image[at], shown, mask))
+    image[at] = raised
+    return image, hidden
 
 
 def draw_strands(dice: Dice, image: Tensor, colour: Tensor, share: Tensor) -> Tensor:

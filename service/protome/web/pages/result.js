@@ -17,6 +17,7 @@ const CONCERNS = {
   CONCERN_CUT_BY_BORDER: "The border of the photo cuts the face.",
   CONCERN_BLURRED: "The face is blurred.",
   CONCERN_LOW_CONFIDENCE: "The mesh may not fit the face.",
+  CONCERN_COVERED: "Something covers part of the face, so that part of the mesh is a guess.",
 };
 const STAGES = [
   ["Decode the photo", (photo) => photo.decode_seconds],

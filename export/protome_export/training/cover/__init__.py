@@ -1,0 +1,1 @@
+"""Train the network that tells how much of a face is covered."""

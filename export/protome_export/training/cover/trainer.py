@@ -1,0 +1,150 @@
+"""Train the cover network on maps that were computed once; averaged weights."""
+
+from __future__ import annotations
+
+import copy
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as fn
+from numpy.typing import NDArray
+from torch import Tensor
+
+from protome_export.training.checkpoint import averages, follow, write_checkpoint
+from protome_export.training.config import Config, dump_config, learning_rate
+from protome_export.training.facemesh import FaceMesh
+from protome_export.training.shape_space import ShapeSpace
+
+from .dataset import CoverBatch, CoverSamples, Examples, examples
+from .network import CoverNet
+
+_REGIONS = 4.0  # weight of the regions' loss
+_LARGE, _NONE = 0.25, 0.02  # hidden shares of the inner face from which it is covered, and is not
+
+
+def cover_losses(net: CoverNet, cells: Tensor, batch: CoverBatch) -> Tensor:
+    """Return the loss of logits (B, 4, 12, 12), see `CoverNet.cells`: cross entropies of regions,
+    of what is hidden in them, and of the regions' shares."""
+    regions = fn.binary_cross_entropy_with_logits(cells[:, :-1], batch.inner)
+    area = batch.inner.sum(1)
+    each = fn.binary_cross_entropy_with_logits(cells[:, -1], batch.hidden, reduction="none")
+    hidden = (each * area).sum() / area.sum().clamp(min=1)
+    found = net.shares(cells).clamp(1e-4, 1 - 1e-4)
+    off = fn.binary_cross_entropy(found, batch.shares.clamp(0, 1), reduction="none")
+    shares = (off * batch.seen).sum() / batch.seen.sum().clamp(min=1)
+    return _REGIONS * regions + hidden + shares
+
+
+@dataclass(frozen=True)
+class CoverScore:
+    """Scores outside of the training set, of the mean of the regions' shares.
+
+    Attributes:
+        error: its mean absolute error.
+        threshold: of it, from which a face is called covered.
+        recall: share called covered of the faces of which over a quarter is hidden.
+        false_alarms: share called covered of those of which at most a fiftieth is hidden.
+    """
+
+    error: float
+    threshold: float
+    recall: float
+    false_alarms: float
+
+
+def score(true: NDArray[np.float32], found: NDArray[np.float32], threshold: float) -> CoverScore:
+    """Score predictions (n,) of the hidden share of inner faces against the truth (n,)."""
+    over = found >= threshold
+    recall, false_alarms = float(over[true > _LARGE].mean()), float(over[true <= _NONE].mean())
+    return CoverScore(float(np.abs(true - found).mean()), threshold, recall, false_alarms)
+
+
+def evaluate_cover(net: CoverNet, held: Examples) -> list[CoverScore]:
+    """Score a network at several thresholds."""
+    net.eval()
+    true, found = [], []
+    for start in range(0, len(held), 64):
+        maps, batch = held.rows(slice(start, start + 64))
+        with torch.no_grad():
+            found.append(net(maps).mean(1))
+        seen = batch.seen  # what the head itself hides does not count
+        true.append((batch.shares * seen).sum(1) / seen.sum(1).clamp(min=1))
+    both = torch.cat(true).numpy(), torch.cat(found).numpy()
+    return [score(*both, threshold) for threshold in (0.15, 0.2, 0.25, 0.3)]
+
+
+class CoverTrainer:
+    """Train one run in config.out: checkpoint.pt (averaged weights), config.toml.
+
+    Args:
+        config: batch, rates, steps, augmentation, and as ``fresh`` how many windows are augmented.
+        space: the shape space of the reader, for windows.
+
+    Raises:
+        FileNotFoundError: there are no shards, or they were generated without covered faces.
+    """
+
+    def __init__(self, config: Config, space: ShapeSpace) -> None:
+        torch.set_num_threads(config.threads)
+        torch.manual_seed(config.seed)
+        self.c, self.out = config, Path(config.out)
+        self.out.mkdir(parents=True, exist_ok=True)
+        dump_config(config, self.out / "config.toml")
+        mesh = FaceMesh(Path(config.facemesh)).requires_grad_(False).eval()
+        held = CoverSamples(Path(config.holdout), space)
+        self.held = examples(held, mesh, config, held.refresh(), None)
+        samples = CoverSamples(Path(config.shards), space)
+        self.train = examples(samples, mesh, config, config.fresh, config.seed)
+        self.net = CoverNet()
+        self.ema = copy.deepcopy(self.net)
+        self.step = 0
+        self._stopped = False
+
+    def stop(self) -> None:
+        """End the run after the current step and write its checkpoint."""
+        self._stopped = True
+
+    def run(self) -> list[CoverScore]:
+        """Train until the run is over; return scores on the hold-out at several thresholds."""
+        c, began = self.c, time.monotonic()
+        optimiser = torch.optim.AdamW(
+            self.net.parameters(), lr=c.learning_rate, weight_decay=c.weight_decay
+        )
+        generator = torch.Generator().manual_seed(c.seed)
+        self.net.train()
+        while self.step < c.steps and not self._stopped:
+            spent = time.monotonic() - began
+            if spent >= 60 * c.minutes:
+                break
+            for group in optimiser.param_groups:
+                group["lr"] = learning_rate(c, self.step, spent) + 1e-6
+            rows = torch.randint(len(self.train), (c.batch,), generator=generator)
+            loss = self.loss(rows)
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
+            optimiser.step()
+            self.step += 1
+            keep = min(c.ema, self.step / (20 + self.step))
+            follow(self.ema.state_dict(), self.net.state_dict(), keep)
+            if self.step % 100 == 0:
+                print(self.step, f"{float(loss.detach()):.4f}", flush=True)
+        full = self.ema.state_dict()
+        state = {k: v.half() if v.dtype.is_floating_point else v for k, v in full.items()}
+        write_checkpoint({"ema": state, "step": self.step}, self.out)
+        return evaluate_cover(self.ema, self.held)
+
+    def loss(self, rows: Tensor) -> Tensor:
+        """Return the loss of some of the training windows."""
+        maps, batch = self.train.rows(rows)
+        return cover_losses(self.net, self.net.cells(maps), batch)
+
+
+def load_cover(run: Path) -> CoverNet:
+    """Load a run's averaged weights, in evaluation mode."""
+    net = CoverNet()
+    net.load_state_dict(averages(run / "checkpoint.pt")[0])
+    return net.eval()
