@@ -24,7 +24,6 @@ from urllib.parse import unquote
 import atheris
 
 with atheris.instrument_imports(include=["protome.web", "protome.server", "starlette", "h11"]):
-    from protome.server.listen import StartupError  # noqa: F401  # Before what needs it.
     from protome.telemetry.logs import TEXT, TextFormatter
     from protome.web.app import create_app
     from protome.web.listener import HttpListener

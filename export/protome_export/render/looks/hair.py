@@ -179,7 +179,7 @@ class HairShell:
         n = len(dice)
         thick = torch.where(style.hat, dice.uniform(0.6, 1.8), dice.uniform(0.15, 2.6))
         thick = torch.where(style.afro, dice.uniform(2.2, 7.5), thick)
-        thick = torch.where(style.full, dice.uniform(1.5, 6.5), thick)
+        thick = torch.where(style.full, 1.5 + 8 * dice.uniform().square(), thick)
         # Full hair is often combed or blown to one side.
         swept = torch.sin(self.azimuth) * (dice.uniform(-0.8, 0.8) * style.full)[:, None]
         bumps = noise.draw(dice, "smooth", _ROWS + _HANGING, _COLUMNS + 1)

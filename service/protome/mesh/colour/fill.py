@@ -43,7 +43,7 @@ TINT: Final = 0.45
 BRIGHTER: Final = 0.5
 DARKER: Final = 1.4
 # Share of the local colour in what is filled of the hair, beside its mean.
-EVEN: Final = 0.7
+EVEN: Final = 0.5
 # Cells over which the two sides of the seam at the back become equal.
 SEAM: Final = 10
 
