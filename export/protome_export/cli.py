@@ -308,7 +308,7 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("out", type=Path)
     p.set_defaults(command=_show)
 
-    p = commands.add_parser("export", help="a run's EMA weights to FP16 ONNX, behind the gate")
+    p = commands.add_parser("export", help="a run's averaged weights to ONNX, behind the gate")
     p.add_argument("run", type=Path)
     p.add_argument("--reader", type=Path, help="run of the network that sees the upright window")
     p.add_argument("--facemesh", type=Path, help="Face Mesh's file, as fetch-facemesh wrote it")

@@ -33,7 +33,7 @@ from .local import LocalPipeline
 from .request import Request
 
 FACTS: Final = "selftest.json"
-# FP16 on a GPU and float32 on a CPU differ by a few thousandths of the surface.
+# TF32 on a GPU and float32 on a CPU differ by a few thousandths of the surface.
 TOLERANCE: Final = 0.03
 LEVEL: Final = Level.STANDARD
 STL: Final = Encoding(Format.STL, Compression.NONE, Appearance.NONE)

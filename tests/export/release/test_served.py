@@ -93,7 +93,7 @@ def test_the_exported_model_does_what_the_network_does(
 ) -> None:
     calibration = _calibration()
     path = tmp_path / "model.onnx"
-    write_onnx(ServedNet(joined, space.landmarks, calibration, hair, half=True), path)
+    write_onnx(ServedNet(joined, space.landmarks, calibration, hair), path)
     rows = list(parity(ServedNet(joined, space.landmarks, calibration, hair).eval(), path, CROPS))
     assert max(row.worst for row in rows) < 0.3
     assert max(row.hair for row in rows) < 0.01
@@ -110,7 +110,7 @@ def test_without_a_hair_network_there_is_none(
     space: ShapeSpace, joined: JoinedNet, tmp_path: Path
 ) -> None:
     path = tmp_path / "model.onnx"
-    write_onnx(ServedNet(joined, space.landmarks, Calibration(), half=True), path)
+    write_onnx(ServedNet(joined, space.landmarks, Calibration()), path)
     session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     (cells,) = session.run(["hair"], {"crops": CROPS[:2]})
     assert cells.shape == (2, 42, 52, 52)

@@ -53,6 +53,29 @@ def test_the_picture_is_cut_where_the_points_say(space: ShapeSpace) -> None:
     assert torch.allclose(found, want, atol=0.3)
 
 
+def test_outside_of_the_crop_its_edge_is_repeated(space: ShapeSpace) -> None:
+    window = _window(space, _pose(space, 25) + torch.tensor([60.0, 0.0, 0.0]))
+    crop = torch.rand(1, 3, 192, 192)
+    at = torch.arange(SIDE) + 0.5
+    row, column = torch.meshgrid(at, at, indexing="ij")
+    places = torch.stack([column, row, torch.zeros_like(row)], -1).view(1, -1, 3)
+    grid = window.to_crop(places)[..., :2] * (2 / 192) - 1
+    assert float(grid.max()) > 1.05
+    want = torch.nn.functional.grid_sample(
+        crop, grid.view(1, SIDE, SIDE, 2), padding_mode="border", align_corners=False
+    )
+    assert torch.allclose(window.cut(crop), want, atol=1e-4)
+
+
+def test_rotations_go_to_the_crop_with_the_points(space: ShapeSpace) -> None:
+    landmarks = _pose(space, 35)
+    window, canonical = _window(space, landmarks), torch.from_numpy(space.canonical68)
+    rotation, scale, _ = umeyama(window.from_crop(landmarks), canonical)
+    want, size, _ = umeyama(landmarks, canonical)
+    assert torch.allclose(window.rotated(rotation), want, atol=1e-4)
+    assert torch.allclose(scale * window.zoom, size, atol=1e-4)
+
+
 def test_jitter_misses_the_face_by_what_it_says(space: ShapeSpace) -> None:
     landmarks = _pose(space, 0)
     canonical = torch.from_numpy(space.canonical68)
