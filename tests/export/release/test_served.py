@@ -126,7 +126,7 @@ def test_a_cover_network_reads_the_maps_of_the_window(
     torch.nn.init.normal_(cover.out.weight, 0, 1)
     net = JoinedNet(joined.finder, joined.reader, cover).eval()
     path = tmp_path / "model.onnx"
-    write_onnx(ServedNet(net, space.landmarks, Calibration(), half=True), path)
+    write_onnx(ServedNet(net, space.landmarks, Calibration()), path)
     session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     (shares,) = session.run(["covered"], {"crops": CROPS})
     assert (shares.shape, shares.dtype) == ((3, 3), np.float32)
