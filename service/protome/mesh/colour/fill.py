@@ -38,10 +38,10 @@ TONES: Final = {
 }
 # Most that the light of the two sides of a head is taken to differ, as a logarithm.
 UNEVEN: Final = 0.5
-# Most that the neck's colour differs from the face's, as logarithms: in tint, brighter, darker.
-TINT: Final = 0.45
-BRIGHTER: Final = 0.5
-DARKER: Final = 1.4
+# Most that the neck's colour differs from the face's, and seen hair's from its median, as
+# logarithms: in tint, brighter, darker. The rest is collars and background.
+LIKE_FACE: Final = (0.3, 0.25, 1.4)
+LIKE_HAIR: Final = (0.6, 0.9, 2.0)
 # Share of the local colour in what is filled of the hair, beside its mean.
 EVEN: Final = 0.5
 # Cells over which the two sides of the seam at the back become equal.
@@ -67,7 +67,7 @@ def plan(sums: F32, surface: Surface, hairy: bool) -> tuple[U8, F32]:
     # The mouth is narrow: nothing of it is taken off, so that teeth stay.
     mouth = mouth_cells(surface.head, hairy)[:, :, None]
     trusted = np.maximum(trusted, mouth * np.minimum(2 * weight, 1))
-    own = np.asarray(trusted * _is_skin(mean, weight, groups), np.float32)
+    own = np.asarray(trusted * _is_head(mean, weight, groups), np.float32)
     # Colours of other places are taken without their light, and lit as the place is.
     light = shade(surface, hairy, mean, (groups == SKIN) & (own[:, :, 0] > 0.5))
     plain = (mean + FLOOR) / light
@@ -102,20 +102,33 @@ def _trusted(weight: F32, groups: U8) -> F32:
     return np.asarray(np.where(smooth > 1 - FAINT, 1, smooth) * (weight > 0.02), np.float32)
 
 
-def _is_skin(mean: F32, weight: F32, groups: U8) -> F32:
-    """Return 0 for cells of the neck whose colour is far from the face's, 1 for others."""
+def _is_head(mean: F32, weight: F32, groups: U8) -> F32:
+    """Return 0 for cells of neck and hair whose colours are not the head's, 1 for others."""
     out = np.ones((CELLS, CELLS), np.float32)
     face = _mean(np.asarray(weight * mean, np.float32), weight, groups == SKIN)
     if face is not None:
-        neck = groups == NECK
-        ratio = np.log((mean[neck] + FLOOR) / (face + FLOOR))
-        light = ratio.mean(axis=1)
-        tint = np.abs(ratio - light[:, None]).max(axis=1)
-        ramps = [(TINT - tint) / TINT, (BRIGHTER - light) / BRIGHTER, (light + DARKER) / DARKER]
-        like = out.copy()
-        like[neck] = np.clip(3 * np.minimum.reduce(ramps), 0, 1)
-        np.copyto(out, cv2.erode(like, np.ones((3, 3), np.uint8)), where=neck)
+        _leave_out(out, mean, groups == NECK, face, LIKE_FACE)
+    hair = mean[(groups == HAIR) & (weight[:, :, 0] > 0.5)]
+    if len(hair):
+        _leave_out(out, mean, groups == HAIR, np.median(hair, axis=0), LIKE_HAIR)
     return out[:, :, None]
+
+
+def _leave_out(
+    out: F32, mean: F32, where: np.ndarray, usual: F32, most: tuple[float, float, float]
+) -> None:
+    """Set ``out`` to 0 at cells whose colour is far from the usual one, and beside them."""
+    ratio = np.log((mean[where] + FLOOR) / (usual + FLOOR))
+    light = ratio.mean(axis=1)
+    tint, brighter, darker = most
+    ramps = [
+        (tint - np.abs(ratio - light[:, None]).max(axis=1)) / tint,
+        (brighter - light) / brighter,
+        (light + darker) / darker,
+    ]
+    like = np.ones_like(out)
+    like[where] = np.clip(3 * np.minimum.reduce(ramps), 0, 1)
+    np.copyto(out, cv2.erode(like, np.ones((3, 3), np.uint8)), where=where)
 
 
 def _balance(plain: F32, flipped: F32, both: F32) -> F32:

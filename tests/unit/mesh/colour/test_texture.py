@@ -262,6 +262,15 @@ def test_hair_has_an_island_of_its_own() -> None:
     assert np.median(off(shown[face], (220, 170, 150))) < 10
 
 
+def test_a_bright_background_is_not_part_of_dark_hair() -> None:
+    surface = hairy()
+    crop = plain((220, 170, 150))
+    crop[: int(CENTRE[1]) - 12] = (60, 40, 20)
+    crop[: int(CENTRE[1]) - 42] = (250, 250, 250)  # the hair's volume reaches beyond the hair
+    colours = vertex_colours(surface, crop).astype(int)
+    assert (colours[surface.source < 0] < 150).all(axis=1).mean() > 0.99
+
+
 def test_a_simplified_surface_shows_the_same(ball: Surface) -> None:
     small = simplify(ball, 3000)
     colours = lookup(texture(small, halves(512)))
