@@ -33,7 +33,7 @@ DENSITY: Final = 1.5
 NODES: Final = 256
 # Nodes over which the photo fades on either side of where it is last seen.
 FADE: Final = 5
-# Teeth lie deep between the lips, half hidden by the test of depth: more of the photo is taken there.
+# Teeth lie deep between the lips, half hidden by the test of depth: more of the photo is taken.
 TEETH: Final = 2.5
 # Side of the texture that vertex colours are read from.
 COLOURS: Final = 512
