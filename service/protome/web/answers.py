@@ -19,6 +19,9 @@ from .problems import PROBLEM, describe, plain_problem
 from .reply import Reply
 
 UNKNOWN_TYPE: Final = "application/octet-stream"
+# Bytes of a mesh that are written at a time: a whole one would be copied several times. A multiple
+# of 3, so that base64 needs no padding in between.
+PIECE: Final = 3 << 17
 
 
 class Answer(ABC):
@@ -143,9 +146,12 @@ class JsonDocument(WholeMeshes):
             "face_index": last.face_index,
             "detail": pb.DetailLevel.Name(last.detail),
             "media_type": self.media_type,
-            "data": base64.b64encode(data).decode(),
         }
-        await self.reply.write((self._separator + json.dumps(facts)).encode())
+        head = f'{self._separator}{json.dumps(facts)[:-1]}, "data": "'
+        await self.reply.write(head.encode())
+        for start in range(0, len(data), PIECE):
+            await self.reply.write(base64.b64encode(data[start : start + PIECE]))
+        await self.reply.write(b'"}')
         self._separator = ","
 
     async def finish(self, summary: pb.Summary) -> None:
@@ -181,7 +187,10 @@ class Multipart(WholeMeshes):
             f"--{self._boundary}\r\ncontent-type: {kind}\r\ncontent-length: {len(data)}\r\n"
             f'content-disposition: attachment; filename="{name}"\r\n\r\n'
         )
-        await self.reply.write(head.encode() + data + b"\r\n")
+        await self.reply.write(head.encode())
+        for start in range(0, len(data), PIECE):
+            await self.reply.write(data[start : start + PIECE])
+        await self.reply.write(b"\r\n")
 
 
 class EventStream(Answer):
