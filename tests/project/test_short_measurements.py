@@ -17,11 +17,14 @@ from protome.sample import SAMPLE
 @pytest.fixture(scope="module")
 def server() -> Iterator[EmbeddedServer]:
     with EmbeddedServer(["--log-level", "error"]) as running:
+        # The first photo takes longest, on a busy machine as long as a measurement.
+        with Client(running.address) as client:
+            client.reconstruct(SAMPLE.read_bytes(), **OPTIONS)
         yield running
 
 
 def test_the_first_byte_comes_before_the_last(server: EmbeddedServer) -> None:
-    tally = first_byte.measure(server.address, 1, first_byte.PREVIEW, 2.0)
+    tally = first_byte.measure(server.address, 1, first_byte.PREVIEW, 4.0)
     with Client(server.address) as client:
         photo = SAMPLE.read_bytes()
         mesh = client.reconstruct(photo, **OPTIONS).faces[0].mesh
@@ -39,10 +42,10 @@ def test_the_first_byte_comes_before_the_last(server: EmbeddedServer) -> None:
 
 def test_one_client_is_served_beside_a_stream_that_is_always_full(server: EmbeddedServer) -> None:
     stream = fairness.Stream(server.address, fairness.MOST)
-    latencies, rate = asyncio.run(fairness.beside(server.address, [stream], 2.0))
+    latencies, rate = asyncio.run(fairness.beside(server.address, [stream], 4.0))
     # First come, first served, the stream would have eight photos done for each of the client's.
     assert latencies
-    assert 0 < rate * 2.0 < fairness.MOST * (len(latencies) + 1)
+    assert 0 < rate * 4.0 < fairness.MOST * (len(latencies) + 1)
 
 
 def test_a_stream_that_fails_ends_the_measurement() -> None:

@@ -197,7 +197,7 @@ class GuidedNet(nn.Module):
     @property
     def vertex_count(self) -> int:
         """Return the number of the head's vertices, N."""
-        return len(self.mean)
+        return int(self.mean.shape[0])
 
     def canonical_vertices(self, coefficients: Tensor) -> Tensor:
         """(B, K) -> (B, N, 3) cm: mean head plus the residual."""

@@ -18,6 +18,10 @@ from tests.support.kinds import FACE, KINDS, PHOTO
 LIMITS = ImageLimits.of(Config())
 JOB = PhotoJob((), 4, 20, 0.6, LIMITS, CropRule(2.0, 0.1, 100.0), textured=False)
 READ = [name for name, kind in KINDS.items() if not kind.reason]
+# Each takes 0.1 s: a third of them runs with the fast tests.
+SAMPLED = [
+    pytest.param(name, marks=pytest.mark.slow if i % 3 else ()) for i, name in enumerate(READ)
+]
 REFUSED = [name for name, kind in KINDS.items() if kind.reason]
 
 
@@ -27,7 +31,7 @@ def test_there_are_as_many_as_the_documentation_says() -> None:
     assert len(READ) > 200
 
 
-@pytest.mark.parametrize("name", READ)
+@pytest.mark.parametrize("name", SAMPLED)
 def test_it_is_read_as_viewers_show_it(name: str) -> None:
     kind = KINDS[name]
     data = kind.make()
