@@ -107,7 +107,11 @@ def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
     left_out = config.stash[_left_out]
-    if left_out and config.option.markexpr == "not slow" and not config.option.keyword:
+    if (
+        left_out
+        and config.option.markexpr == "not slow and not alone"
+        and not config.option.keyword
+    ):
         folders = ", ".join(f"{count} of {name}" for name, count in sorted(left_out.items()))
         terminalreporter.write_line(
             f"{left_out.total()} slow tests were left out ({folders}); to run them: pytest -m slow",

@@ -10,7 +10,7 @@ from protome.bench.bench import Plan, bench
 from protome.bench.report import KEYS, table
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.timeout(400)
 def test_a_short_run_has_every_figure() -> None:
     plan = Plan(bound=0.5, phase=0.6, overload=0.6, requests=30, rest=0.3, rounds=2, mix=False)

@@ -24,7 +24,7 @@ from tests.support.service import (
     failure,
     heavy,
     in_flight,
-    metric,
+    restarts,
     whole,
     workers,
 )
@@ -49,10 +49,6 @@ def _outcome(stub: Stub, request: pb.ReconstructRequest) -> Answer | Failure:
         return failure(error)
 
 
-def _restarts(server: EmbeddedServer) -> float:
-    return metric(server, "protome_worker_restarts_total")
-
-
 def _healed(server: EmbeddedServer, gone: set[int]) -> None:
     def full() -> bool:
         return len({worker.pid for worker in workers(server)} - gone) == 3
@@ -65,7 +61,7 @@ def test_a_worker_killed_during_a_request_fails_only_that_request(
     own: EmbeddedServer, own_stub: Stub, sample_photo: bytes
 ) -> None:
     photo = pb.ReconstructRequest(image=sample_photo)
-    alone, before = ask(own_stub, photo).mesh(), _restarts(own)
+    alone, before = ask(own_stub, photo).mesh(), restarts(own)
     at_rest = {worker.pid: worker.cpu_times().user for worker in workers(own)}
 
     def at_work() -> list[psutil.Process]:
@@ -85,7 +81,7 @@ def test_a_worker_killed_during_a_request_fails_only_that_request(
     assert died.retry_seconds
     assert [o.mesh() for o in outcomes if isinstance(o, Answer)] == [alone, alone]
     _healed(own, {victim.pid})
-    assert _restarts(own) == before + 1
+    assert restarts(own) == before + 1
     assert ask(own_stub, photo).mesh() == alone
 
 
@@ -93,10 +89,10 @@ def test_idle_worker_that_dies_is_replaced_without_a_failed_request(
     own: EmbeddedServer, own_stub: Stub, sample_photo: bytes
 ) -> None:
     photo = pb.ReconstructRequest(image=sample_photo)
-    alone, before = ask(own_stub, photo).mesh(), _restarts(own)
+    alone, before = ask(own_stub, photo).mesh(), restarts(own)
     victim = workers(own)[0]
     victim.kill()
-    eventually(lambda: _restarts(own) == before + 1, "its death was noticed")
+    eventually(lambda: restarts(own) == before + 1, "its death was noticed")
     for _ in range(4):
         assert ask(own_stub, photo).mesh() == alone
     _healed(own, {victim.pid})
@@ -106,7 +102,7 @@ def test_all_workers_killed_at_once_come_back(
     own: EmbeddedServer, own_stub: Stub, sample_photo: bytes
 ) -> None:
     photo = pb.ReconstructRequest(image=sample_photo)
-    alone, before = ask(own_stub, photo).mesh(), _restarts(own)
+    alone, before = ask(own_stub, photo).mesh(), restarts(own)
     gone = {worker.pid for worker in workers(own)}
     with ThreadPoolExecutor(6) as threads:
         answers = [threads.submit(_outcome, own_stub, heavy(sample_photo, 2)) for _ in range(6)]
@@ -123,7 +119,7 @@ def test_all_workers_killed_at_once_come_back(
             assert outcome.events[-1] == "summary"
     _healed(own, gone)
     assert in_flight(own) == 0
-    assert _restarts(own) == before + 3
+    assert restarts(own) == before + 3
     assert ask(own_stub, photo).mesh() == alone
 
 
@@ -131,11 +127,11 @@ def test_photo_that_arrives_while_all_workers_are_down_waits_for_one(
     own: EmbeddedServer, own_stub: Stub, sample_photo: bytes
 ) -> None:
     photo = pb.ReconstructRequest(image=sample_photo)
-    alone, before = ask(own_stub, photo).mesh(), _restarts(own)
+    alone, before = ask(own_stub, photo).mesh(), restarts(own)
     gone = {worker.pid for worker in workers(own)}
     for worker in workers(own):
         worker.kill()
-    eventually(lambda: _restarts(own) > before, "the first death was noticed")
+    eventually(lambda: restarts(own) > before, "the first death was noticed")
     assert ask(own_stub, photo).mesh() == alone
     _healed(own, gone)
 

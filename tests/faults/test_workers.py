@@ -17,6 +17,7 @@ from tests.support.service import (
     heavy,
     in_flight,
     metric,
+    restarts,
     whole,
     workers,
 )
@@ -24,19 +25,15 @@ from tests.support.service import (
 from .load import Load, Rest, heals
 
 
-def _restarts(server: EmbeddedServer) -> float:
-    return metric(server, "protome_worker_restarts_total")
-
-
 def test_workers_that_are_killed(server: EmbeddedServer, photo: bytes) -> None:
-    before, restarts = Rest.of(server), _restarts(server)
+    before, earlier = Rest.of(server), restarts(server)
     with Load(server, photo) as load:
         for killed in range(1, 4):
             workers(server)[0].kill()
-            eventually(lambda k=killed: _restarts(server) >= restarts + k, "it is noticed")  # type: ignore[misc]
+            eventually(lambda k=killed: restarts(server) >= earlier + k, "it is noticed")  # type: ignore[misc]
             whole(server, 2)
             load.progress(3)
-    assert _restarts(server) == restarts + 3
+    assert restarts(server) == earlier + 3
     # Each takes one photo with it at most, or a face of it.
     assert set(load.failed) <= {"WORKER_DIED"}
     assert sum(load.failed.values()) <= 3
@@ -44,12 +41,12 @@ def test_workers_that_are_killed(server: EmbeddedServer, photo: bytes) -> None:
 
 
 def test_a_worker_that_stops_answering(server: EmbeddedServer, photo: bytes) -> None:
-    before, restarts = Rest.of(server), _restarts(server)
+    before, earlier = Rest.of(server), restarts(server)
     with Load(server, photo) as load:
         workers(server)[0].suspend()
         # The other one goes on meanwhile, and after task_seconds there are two again.
         load.progress(3)
-        eventually(lambda: _restarts(server) == restarts + 1, "it is ended", 20)
+        eventually(lambda: restarts(server) == earlier + 1, "it is ended", 20)
         whole(server, 2)
         load.progress(3)
     assert set(load.failed) <= {"WORKER_HUNG"}
@@ -85,7 +82,7 @@ def test_a_worker_that_is_stopped_while_its_clients_leave(
     server: EmbeddedServer, photo: bytes, sample_photo: bytes
 ) -> None:
     """Its shared memory is freed once it is replaced, though the call has ended."""
-    before, restarts = Rest.of(server), _restarts(server)
+    before, earlier = Rest.of(server), restarts(server)
     with Load(server, photo) as load, grpc.insecure_channel(server.address) as channel:
         calls = [Stub(channel).Reconstruct(heavy(sample_photo, 2), timeout=60) for _ in range(4)]
         eventually(lambda: in_flight(server) >= 4, "they are in work")
@@ -93,7 +90,7 @@ def test_a_worker_that_is_stopped_while_its_clients_leave(
         stopped.suspend()
         for call in calls:
             cancel(call)
-        eventually(lambda: _restarts(server) == restarts + 1, "it is ended", 20)
+        eventually(lambda: restarts(server) == earlier + 1, "it is ended", 20)
         whole(server, 2)
         assert not stopped.is_running() or stopped.status() == psutil.STATUS_ZOMBIE
         load.progress(3)
@@ -105,17 +102,17 @@ def test_a_worker_that_is_stopped_while_its_clients_leave(
 def test_a_successor_that_dies_while_it_starts_is_counted_too(
     server: EmbeddedServer, photo: bytes
 ) -> None:
-    before, restarts = Rest.of(server), _restarts(server)
+    before, earlier = Rest.of(server), restarts(server)
     with Load(server, photo) as load:
         for killed in range(1, 4):
             # The first is at work, those after it are starting.
             eventually(lambda: len(workers(server)) == 2, "another is starting")
             assert metric(server, "protome_workers") == (2 if killed == 1 else 1)
             workers(server)[-1].kill()
-            eventually(lambda k=killed: _restarts(server) == restarts + k, "it is counted")  # type: ignore[misc]
+            eventually(lambda k=killed: restarts(server) == earlier + k, "it is counted")  # type: ignore[misc]
         load.progress(3)
         whole(server, 2)
-    assert _restarts(server) == restarts + 3
+    assert restarts(server) == earlier + 3
     assert set(load.failed) <= {"WORKER_DIED"}
     assert sum(load.failed.values()) <= 1
     heals(server, photo, before)

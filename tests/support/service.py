@@ -190,6 +190,12 @@ def workers(server: EmbeddedServer) -> list[psutil.Process]:
     return sorted(filter(is_worker, children), key=psutil.Process.create_time)
 
 
+def restarts(server: EmbeddedServer) -> float:
+    """Workers that were replaced, without those that a busy machine did not let start in time."""
+    slow = server.log.read_text(errors="replace").count("did not start within")
+    return metric(server, "protome_worker_restarts_total") - slow
+
+
 def whole(server: EmbeddedServer, count: int, seconds: float = TIMEOUT) -> None:
     """Wait until so many workers are ready: one that is starting only has a process."""
     eventually(
