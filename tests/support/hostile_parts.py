@@ -17,7 +17,7 @@ PNG_HEADER: Final = 33
 def saved(picture: Image.Image, format_: str, **options: Any) -> bytes:
     """A picture as a file."""
     file = io.BytesIO()
-    picture.save(file, format_, **options)
+    picture.copy().save(file, format_, **options)
     return file.getvalue()
 
 

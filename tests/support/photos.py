@@ -33,7 +33,10 @@ def opened(photo: bytes) -> Image.Image:
 def saved(picture: Image.Image, format_: str, **options: Any) -> bytes:
     """A picture as a file."""
     file = io.BytesIO()
-    picture.save(file, format_, **options)
+    # Pillow leaves an encoder's settings on the picture, and the next encoder fails with them.
+    if "append_images" in options:
+        options["append_images"] = [other.copy() for other in options["append_images"]]
+    picture.copy().save(file, format_, **options)
     return file.getvalue()
 
 

@@ -98,8 +98,12 @@ def several(*pictures: Image.Image, extra: bytes = b"") -> Make:
 
     def make() -> bytes:
         file = io.BytesIO()
-        options = {"save_all": True, "append_images": list(pictures), "quality": 92}
-        PHOTO.save(file, "MPO", **options)
+        options = {
+            "save_all": True,
+            "append_images": [other.copy() for other in pictures],
+            "quality": 92,
+        }
+        PHOTO.copy().save(file, "MPO", **options)
         data = file.getvalue()
         return data[:2] + extra + data[2:]
 
