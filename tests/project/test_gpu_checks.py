@@ -22,8 +22,14 @@ RUN: Final = Path(__file__).parents[2] / "load_tests" / "gpu" / "run"
 CUBIN, PTX = 2, 1
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize(
+    "part",
+    # The service's part measures it.
+    [
+        pytest.param(p, marks=getattr(pytest.mark, "alone" if p == "service" else "slow"))
+        for p in PARTS
+    ],
+)
 def test_a_dry_run_of_a_part_succeeds(part: str, tmp_path: Path) -> None:
     command = [str(RUN), "--out", str(tmp_path), "--dry", part]
     environment = {**os.environ, "PYTHON": sys.executable}
