@@ -24,14 +24,6 @@ from protome_export.training.cover.trainer import CoverTrainer, load_cover, scor
 from protome_export.training.facemesh import FaceMesh
 from protome_export.training.shape_space import ShapeSpace
 from tests.export.runs import space_of
-from tests.support.facemesh import write_small_mesh
-
-
-@pytest.fixture(scope="module")
-def mesh(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("mesh") / "mesh.npz"
-    write_small_mesh(path)
-    return path
 
 
 @pytest.fixture(scope="module")

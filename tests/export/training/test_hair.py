@@ -23,14 +23,6 @@ from protome_export.training.hair.trainer import HairTrainer, evaluate_hair, hai
 from protome_export.training.shape_space import ShapeSpace
 from protome_export.training.shards import find_shards, read_hair, read_shard
 from tests.export.runs import space_of
-from tests.support.facemesh import write_small_mesh
-
-
-@pytest.fixture(scope="module")
-def mesh(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("mesh") / "mesh.npz"
-    write_small_mesh(path)
-    return path
 
 
 @pytest.fixture(scope="module")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +11,8 @@ import torch.nn.functional as fn
 from numpy.typing import NDArray
 from torch import Tensor
 
-from protome_export.training.checkpoint import averages, follow, write_checkpoint
-from protome_export.training.config import Config, dump_config, learning_rate
+from protome_export.training.averaged_run import AveragedRun, begin_run, load_averages
+from protome_export.training.config import Config
 from protome_export.training.facemesh import FaceMesh
 from protome_export.training.shape_space import ShapeSpace
 
@@ -76,7 +74,7 @@ def evaluate_cover(net: CoverNet, held: Examples) -> list[CoverScore]:
     return [score(*both, threshold) for threshold in (0.15, 0.2, 0.25, 0.3)]
 
 
-class CoverTrainer:
+class CoverTrainer(AveragedRun[CoverNet]):
     """Train one run in config.out: checkpoint.pt (averaged weights), config.toml.
 
     Args:
@@ -88,53 +86,26 @@ class CoverTrainer:
     """
 
     def __init__(self, config: Config, space: ShapeSpace) -> None:
-        torch.set_num_threads(config.threads)
-        torch.manual_seed(config.seed)
-        self.c, self.out = config, Path(config.out)
-        self.out.mkdir(parents=True, exist_ok=True)
-        dump_config(config, self.out / "config.toml")
+        begin_run(config)
         mesh = FaceMesh(Path(config.facemesh)).requires_grad_(False).eval()
         held = CoverSamples(Path(config.holdout), space)
         self.held = examples(held, mesh, config, held.refresh(), None)
         samples = CoverSamples(Path(config.shards), space)
         self.train = examples(samples, mesh, config, config.fresh, config.seed)
-        self.net = CoverNet()
-        self.ema = copy.deepcopy(self.net)
-        self.step = 0
-        self._stopped = False
-
-    def stop(self) -> None:
-        """End the run after the current step and write its checkpoint."""
-        self._stopped = True
+        super().__init__(CoverNet(), config)
 
     def run(self) -> list[CoverScore]:
         """Train until the run is over; return scores on the hold-out at several thresholds."""
-        c, began = self.c, time.monotonic()
-        optimiser = torch.optim.AdamW(
-            self.net.parameters(), lr=c.learning_rate, weight_decay=c.weight_decay
-        )
-        generator = torch.Generator().manual_seed(c.seed)
+        generator = torch.Generator().manual_seed(self.c.seed)
         self.net.train()
-        while self.step < c.steps and not self._stopped:
-            spent = time.monotonic() - began
-            if spent >= 60 * c.minutes:
-                break
-            for group in optimiser.param_groups:
-                group["lr"] = learning_rate(c, self.step, spent) + 1e-6
-            rows = torch.randint(len(self.train), (c.batch,), generator=generator)
+        self.start()
+        while self.begin_step():
+            rows = torch.randint(len(self.train), (self.c.batch,), generator=generator)
             loss = self.loss(rows)
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
-            optimiser.step()
-            self.step += 1
-            keep = min(c.ema, self.step / (20 + self.step))
-            follow(self.ema.state_dict(), self.net.state_dict(), keep)
+            self.advance(loss)
             if self.step % 100 == 0:
                 print(self.step, f"{float(loss.detach()):.4f}", flush=True)
-        full = self.ema.state_dict()
-        state = {k: v.half() if v.dtype.is_floating_point else v for k, v in full.items()}
-        write_checkpoint({"ema": state, "step": self.step}, self.out)
+        self.save()
         return evaluate_cover(self.ema, self.held)
 
     def loss(self, rows: Tensor) -> Tensor:
@@ -145,6 +116,4 @@ class CoverTrainer:
 
 def load_cover(run: Path) -> CoverNet:
     """Load a run's averaged weights, in evaluation mode."""
-    net = CoverNet()
-    net.load_state_dict(averages(run / "checkpoint.pt")[0])
-    return net.eval()
+    return load_averages(CoverNet(), run)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,8 +12,9 @@ import torch
 import torch.nn.functional as fn
 from torch import Tensor
 
-from protome_export.training.checkpoint import averages, follow, write_checkpoint
-from protome_export.training.config import Config, dump_config, learning_rate, load_config
+from protome_export.training.averaged_run import AveragedRun, begin_run, load_averages
+from protome_export.training.checkpoint import averages
+from protome_export.training.config import Config, load_config
 from protome_export.training.facemesh import FaceMesh
 from protome_export.training.shape_space import ShapeSpace
 
@@ -67,7 +67,7 @@ def evaluate_hair(net: HairNet, samples: HairSamples, count: int, config: Config
     )
 
 
-class HairTrainer:
+class HairTrainer(AveragedRun[HairNet]):
     """Train one run in config.out: checkpoint.pt (averaged weights), config.toml.
 
     Args:
@@ -76,24 +76,13 @@ class HairTrainer:
     """
 
     def __init__(self, config: Config, space: ShapeSpace) -> None:
-        torch.set_num_threads(config.threads)
-        torch.manual_seed(config.seed)
-        self.c, self.out = config, Path(config.out)
-        self.out.mkdir(parents=True, exist_ok=True)
-        dump_config(config, self.out / "config.toml")
-        mesh = FaceMesh(Path(config.facemesh)).requires_grad_(False).eval()
-        self.net = HairNet(mesh)
+        begin_run(config)
+        net = HairNet(FaceMesh(Path(config.facemesh)).requires_grad_(False).eval())
         if config.init:
-            self.net.load_state_dict(averages(Path(config.init))[0])
-        self.ema = copy.deepcopy(self.net)
+            net.load_state_dict(averages(Path(config.init))[0])
+        super().__init__(net, config)
         self.samples = HairSamples(Path(config.shards), space)
         self.held = HairSamples(Path(config.holdout), space)
-        self.step = 0
-        self._stopped = False
-
-    def stop(self) -> None:
-        """End the run after the current step and write its checkpoint."""
-        self._stopped = True
 
     def run(self) -> HairScore:
         """Train until the run is over; return the scores on the hold-out.
@@ -105,47 +94,25 @@ class HairTrainer:
         if not self.samples.refresh():
             raise FileNotFoundError(f"no shards in {c.shards}")
         self.held.refresh()
-        optimiser = torch.optim.AdamW(
-            self.net.parameters(), lr=c.learning_rate, weight_decay=c.weight_decay
-        )
         generator = torch.Generator().manual_seed(c.seed)
-        began = looked = time.monotonic()
+        looked = time.monotonic()
         recent: list[float] = []
-        while self.step < c.steps and not self._stopped:
-            now = time.monotonic()
-            if now - began >= 60 * c.minutes:
-                break
-            for group in optimiser.param_groups:
-                group["lr"] = learning_rate(c, self.step, now - began) + 1e-6
-            recent.append(self._advance(optimiser, generator))
-            if now - looked > _REFRESH:
+        self.start()
+        while self.begin_step():
+            batch = draw_hair_batch(self.samples, generator, c)
+            pose = _disturbed(batch, generator)
+            cells, silhouette = hair_losses(self.net(batch.crops, *pose), batch)
+            self.advance(cells + _SILHOUETTE * silhouette)
+            recent.append(float(cells.detach()))
+            if time.monotonic() - looked > _REFRESH:
                 self.samples.refresh()
-                looked = now
+                looked = time.monotonic()
             if self.step % 100 == 0:
                 print(self.step, len(self.samples), f"{np.mean(recent[-100:]):.4f}", flush=True)
             if self.step % c.save_every == 0:
                 self.save()
         self.save()
         return evaluate_hair(self.ema, self.held, 512, c)
-
-    def _advance(self, optimiser: torch.optim.Optimizer, generator: torch.Generator) -> float:
-        batch = draw_hair_batch(self.samples, generator, self.c)
-        pose = _disturbed(batch, generator)
-        cells, silhouette = hair_losses(self.net(batch.crops, *pose), batch)
-        optimiser.zero_grad(set_to_none=True)
-        (cells + _SILHOUETTE * silhouette).backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
-        optimiser.step()
-        self.step += 1
-        keep = min(self.c.ema, self.step / (20 + self.step))
-        follow(self.ema.state_dict(), self.net.state_dict(), keep)
-        return float(cells.detach())
-
-    def save(self) -> None:
-        """Write the averaged weights, as FP16."""
-        full = self.ema.state_dict()
-        state = {k: v.half() if v.dtype.is_floating_point else v for k, v in full.items()}
-        write_checkpoint({"ema": state, "step": self.step}, self.out)
 
 
 def _disturbed(batch: HairBatch, generator: torch.Generator) -> Sequence[Tensor]:
@@ -161,6 +128,4 @@ def _disturbed(batch: HairBatch, generator: torch.Generator) -> Sequence[Tensor]
 
 def load_hair(run: Path, mesh: FaceMesh) -> tuple[HairNet, Config]:
     """Load a run's averaged weights, in evaluation mode, over a trunk; and its settings."""
-    net = HairNet(mesh)
-    net.load_state_dict(averages(run / "checkpoint.pt")[0])
-    return net.eval(), load_config(run / "config.toml")
+    return load_averages(HairNet(mesh), run), load_config(run / "config.toml")
