@@ -6,6 +6,7 @@ import base64
 import json
 import secrets
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from typing import Any, Final
 
 from google.protobuf.json_format import MessageToDict
@@ -149,8 +150,8 @@ class JsonDocument(WholeMeshes):
         }
         head = f'{self._separator}{json.dumps(facts)[:-1]}, "data": "'
         await self.reply.write(head.encode())
-        for start in range(0, len(data), PIECE):
-            await self.reply.write(base64.b64encode(data[start : start + PIECE]))
+        for piece in _pieces(data):
+            await self.reply.write(base64.b64encode(piece))
         await self.reply.write(b'"}')
         self._separator = ","
 
@@ -188,8 +189,8 @@ class Multipart(WholeMeshes):
             f'content-disposition: attachment; filename="{name}"\r\n\r\n'
         )
         await self.reply.write(head.encode())
-        for start in range(0, len(data), PIECE):
-            await self.reply.write(data[start : start + PIECE])
+        for piece in _pieces(data):
+            await self.reply.write(piece)
         await self.reply.write(b"\r\n")
 
 
@@ -221,6 +222,10 @@ class EventStream(Answer):
 
     async def _write(self, name: str, data: str) -> None:
         await self.reply.write(f"event: {name}\ndata: {data}\n\n".encode())
+
+
+def _pieces(data: bytes) -> Iterator[bytes]:
+    return (data[start : start + PIECE] for start in range(0, len(data), PIECE))
 
 
 def answer_as(kind: str, reply: Reply) -> Answer:
