@@ -178,7 +178,7 @@ def _decode_and_detect(
     found = [_admit(face, index, job) for index, face in enumerate(faces)]
     t2 = time.perf_counter()
     decoding, detecting = t1 - t0, t2 - t1
-    detectable = image.step <= max(1, max(image.width, image.height) // USEFUL_SIDE)
+    detectable = image.step <= _useful_step(image)
     if image.step == 1 or (detectable and not plan.most) or not data.startswith(JPEG_MAGIC):
         return image, found, decoding, detecting
     known = detectable or bool(job.boxes) or no_more_faces(image, faces)
@@ -194,6 +194,11 @@ def _decode_and_detect(
     return image, found, decoding + t3 - t2, detecting + time.perf_counter() - t3
 
 
+def _useful_step(image: Image) -> int:
+    """Return how many of the photo's pixels one may cover for detection and crops."""
+    return max(1, max(image.width, image.height) // USEFUL_SIDE)
+
+
 def _finer(image: Image, placements: Sequence[Placement], known: bool, plan: DecodePlan) -> int:
     """Return how many of the photo's pixels a decoded one should cover along each side.
 
@@ -206,7 +211,7 @@ def _finer(image: Image, placements: Sequence[Placement], known: bool, plan: Dec
     step = image.step
     across = [place.pixel * CROP_SIDE for place in placements]
     if not known or any(pixels / step < plan.pixels for pixels in across):
-        step = min(step, max(1, max(image.width, image.height) // USEFUL_SIDE))
+        step = min(step, _useful_step(image))
     useful = [
         max(1, int(SHARPER * pixels / min(pixels, plan.most))) for pixels in across if plan.most
     ]
