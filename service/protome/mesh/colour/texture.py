@@ -33,7 +33,10 @@ DENSITY: Final = 1.5
 NODES: Final = 256
 # Nodes over which the photo fades on either side of where it is last seen.
 FADE: Final = 5
-# Teeth lie deep between the lips, half hidden by the test of depth: more of the photo is taken.
+# The same in hair, and in the mouth. Teeth lie deep between the lips, half hidden by the test of
+# depth: TEETH times their weight is taken.
+HAIR_FADE: Final = 3
+MOUTH_FADE: Final = 7
 TEETH: Final = 2.5
 # Side of the texture that vertex colours are read from.
 COLOURS: Final = 512
@@ -102,18 +105,18 @@ def texture(surface: Surface, crop: U8, frame: Frame = WHOLE, side: int = 0) -> 
 def _fade(weight: F32, head: Head, hairy: bool) -> None:
     """Fade the photo towards what is not seen, so that no edge shows there.
 
-    Mouth and strips of hair are narrow: there it fades within a node, in the mouth outwards too.
+    On the skin and in strips of hair it fades inwards, in the mouth outwards too.
     """
-    skin, mouth = _narrow(head, hairy)
+    skin, mouth = _fading(head, hairy)
     wide = np.clip(2 * cv2.blur(weight, (FADE, FADE)) - 1, 0, 1)
-    narrow = cv2.blur(weight, (3, 3))
-    teeth = np.minimum(TEETH * cv2.blur(weight, (7, 7)), 1)
+    narrow = cv2.blur(weight, (HAIR_FADE, HAIR_FADE))
+    teeth = np.minimum(TEETH * cv2.blur(weight, (MOUTH_FADE, MOUTH_FADE)), 1)
     np.minimum(weight, np.where(skin, wide, narrow), out=weight)
     np.copyto(weight, teeth, where=mouth)
 
 
 @functools.lru_cache(maxsize=4)
-def _narrow(head: Head, hairy: bool) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+def _fading(head: Head, hairy: bool) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
     """Return the nodes on skin away from the mouth, and those of the mouth, (NODES, NODES)."""
     groups, mouth = regions(head, hairy), mouth_cells(head, hairy) > 0
     skin = ((groups == SKIN) | (groups == NECK)) & ~mouth
