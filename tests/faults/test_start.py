@@ -36,9 +36,20 @@ from tests.support.service import (
 from .conftest import faulty
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
-# Root's processes are not limited.
+# RLIMIT_NPROC does not limit root: run commands as the user "nobody", who may still read all files.
 NOBODY = ("setpriv", "--reuid=65534", "--clear-groups", "--inh-caps=+dac_override")
 AS_USER = (*NOBODY, "--ambient-caps=+dac_override") if os.getuid() == 0 else ()
+
+
+@contextlib.contextmanager
+def terminated(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Terminate a server at the end, and check that it ends without an error."""
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(40)
+    assert process.returncode == 0
 
 
 def test_a_server_whose_grpc_ended_ends_too(tmp_path: Path) -> None:
@@ -55,7 +66,7 @@ def test_a_full_disk_under_the_log(tmp_path: Path, photo: bytes) -> None:
     command = serve_command(ports, "--until-eof", "--log-format", "json")
     with Path("/dev/full").open("w") as full:
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=full, stderr=full)
-    try:
+    with terminated(process):
         limit = time.monotonic() + 60
         while not ports.exists():
             assert process.poll() is None
@@ -65,10 +76,6 @@ def test_a_full_disk_under_the_log(tmp_path: Path, photo: bytes) -> None:
             for _ in range(3):
                 answer = ask(Stub(channel), pb.ReconstructRequest(image=photo))
                 assert answer.outcomes() == ["RECONSTRUCTED"]
-    finally:
-        process.terminate()
-        process.wait(40)
-    assert process.returncode == 0
 
 
 def test_a_log_that_nobody_reads(tmp_path: Path, photo: bytes) -> None:
@@ -78,7 +85,7 @@ def test_a_log_that_nobody_reads(tmp_path: Path, photo: bytes) -> None:
     pipe = subprocess.PIPE
     process = subprocess.Popen(command, stdin=pipe, stdout=subprocess.DEVNULL, stderr=pipe)
     assert process.stderr is not None
-    try:
+    with terminated(process):
         eventually(ports.exists, "it serves")
         with channel_to(ports) as channel:
             for _ in range(1500):
@@ -88,10 +95,6 @@ def test_a_log_that_nobody_reads(tmp_path: Path, photo: bytes) -> None:
             process.stderr.close()
             answer = ask(Stub(channel), pb.ReconstructRequest(image=photo), timeout=20)
             assert answer.outcomes() == ["RECONSTRUCTED"]
-    finally:
-        process.terminate()
-        process.wait(40)
-    assert process.returncode == 0
 
 
 def test_without_standard_streams(tmp_path: Path, photo: bytes) -> None:
@@ -99,15 +102,11 @@ def test_without_standard_streams(tmp_path: Path, photo: bytes) -> None:
     ports = tmp_path / "ports"
     command = serve_command(ports, "--drain-delay", "0")
     process = subprocess.Popen(["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *command])
-    try:
+    with terminated(process):
         eventually(lambda: ports.exists() or process.poll() is not None, "it serves")
         with channel_to(ports) as channel:
             answer = ask(Stub(channel), pb.ReconstructRequest(image=photo))
             assert answer.outcomes() == ["RECONSTRUCTED"]
-    finally:
-        process.terminate()
-        process.wait(40)
-    assert process.returncode == 0
 
 
 @pytest.mark.parametrize("share", [0.5, 0.999])

@@ -26,7 +26,8 @@ from typing import Final
 
 import numpy as np
 
-from .kernel_arguments import check, draw_call, results
+from .kernel_arguments import draw_call
+from .kernel_results import check, results
 
 ROOT: Final = Path(__file__).parents[2]
 KERNEL: Final = ROOT / "service" / "protome" / "mesh" / "kernel"

@@ -11,7 +11,7 @@ import pytest
 
 ROOT: Final = Path(__file__).parents[2]
 # A room is a folder of a package, or a folder in it; modules beside the folders are its core.
-# Whoever may import a room may import the rooms in it.
+# A room that may import another one may also import the rooms inside it.
 SERVICE: Final = {
     "core": set[str](),
     "image": {"core"},

@@ -1,0 +1,74 @@
+"""Check what the functions of the C kernel return."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .kernel_arguments import Arguments, Array
+
+
+def results(name: str, arguments: Arguments, result: Any) -> tuple[bytes, ...]:
+    """What a call returned or wrote, as bytes."""
+    if name == "blend":
+        return (arguments[3].tobytes(),)
+    parts = result if isinstance(result, tuple) else (result,)
+    return tuple(repr(part).encode() if isinstance(part, int) else bytes(part) for part in parts)
+
+
+def check(name: str, arguments: Arguments, result: Any) -> None:
+    """Check that a result is what the function's documentation says."""
+    if name == "compose":
+        _check_mesh(arguments, result)
+    elif name == "lay_out":
+        _check_layout(arguments, result)
+    elif name == "blend":
+        assert result is None
+    else:
+        _check_floats(name, arguments, np.frombuffer(result, np.float32))
+
+
+def _check_floats(name: str, arguments: Arguments, floats: Array) -> None:
+    if name == "depth":
+        assert len(floats) == arguments[-1] ** 2
+        assert not np.isnan(floats).any()
+    elif name == "seen":
+        assert len(floats) == len(arguments[0])
+        if all(np.isfinite(arguments[k]).all() for k in (1, 5)):
+            assert not ((floats < 0) | (floats > 1)).any()
+    elif name == "trace":
+        assert len(floats) == 3 * arguments[-1] ** 2
+        assert np.isfinite(floats).all()
+        weights = floats[2::3]
+        assert weights.min() >= 0
+        assert weights.max() <= 1 + 1e-6  # An interpolated 1 is rounded.
+    else:
+        assert len(floats) == 4 * arguments[-1] ** 2
+        assert np.isfinite(floats).all()
+
+
+def _check_layout(arguments: Arguments, result: Any) -> None:
+    places, source, triangles, in_hair, _ = result
+    count = len(source) // 4
+    assert len(places) == 8 * count
+    assert len(triangles) == 12 * len(arguments[3])
+    assert 0 <= in_hair <= count
+    numbers, owners = np.frombuffer(triangles, np.uint32), np.frombuffer(source, np.uint32)
+    assert not len(numbers) or int(numbers.max()) < count
+    assert not count or int(owners.max()) < len(arguments[1])
+    assert (owners[numbers].reshape(-1, 3) == arguments[3]).all()
+    assert np.isfinite(np.frombuffer(places, np.float32)).all()
+
+
+def _check_mesh(arguments: Arguments, result: Any) -> None:
+    vertices, normals, triangles, source, weights = result
+    count = len(source) // 4
+    assert (len(vertices), len(normals), len(weights)) == (12 * count, 12 * count, 8 * count)
+    numbers = np.frombuffer(triangles, np.uint32)
+    assert len(numbers) % 3 == 0
+    assert not len(numbers) or int(numbers.max()) < count
+    owners = np.frombuffer(source, np.int32)
+    assert not count or (owners.min() >= -1 and owners.max() < len(arguments[1]))
+    for floats in (vertices, normals, weights):
+        assert np.isfinite(np.frombuffer(floats, np.float32)).all()
