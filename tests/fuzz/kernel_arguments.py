@@ -208,6 +208,27 @@ def _lay_out(rng: Rng) -> Arguments:
     return corners, source, weights, _corners(rng, count, 90, np.uint32), strip, share
 
 
+def _encode_triangles(rng: Rng) -> Arguments:
+    count = int(rng.integers(40))
+    triangles = _corners(rng, count, 90, np.uint32)
+    if rng.random() < 0.3 and len(triangles):
+        triangles = np.minimum(triangles[:1] + np.arange(40, dtype=np.uint32)[:, None], count)
+    return triangles, count if rng.random() < 0.98 else int(rng.choice([-1, 1 << 27, 1 << 40]))
+
+
+def _encode_rows(rng: Rng) -> Arguments:
+    shape = (int(rng.integers(1, 700)), int(rng.choice([1, 4, 6, 8, 255, 256, 257])))
+    rows = rng.integers(0, rng.choice([1, 3, 15, 256]), shape).astype(np.uint8)
+    order = rng.integers(0, len(rows), rng.integers(1, 700)).astype(np.uint32)
+    if rng.random() < 0.05:
+        order[rng.integers(len(order))] = rng.choice([len(rows), (1 << 32) - 1])
+    return rows, order
+
+
+def _octahedral(rng: Rng) -> Arguments:
+    return (_numbers(rng, (int(rng.integers(60)), 3), 1),)
+
+
 CALLS: Final[dict[str, Callable[[Rng], Arguments]]] = {
     "compose": _compose,
     "depth": _depth,
@@ -216,6 +237,9 @@ CALLS: Final[dict[str, Callable[[Rng], Arguments]]] = {
     "gather": _gather,
     "blend": _blend,
     "lay_out": _lay_out,
+    "encode_triangles": _encode_triangles,
+    "encode_rows": _encode_rows,
+    "octahedral": _octahedral,
 }
 """The functions of the kernel, and what makes arguments for each."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import meshopt
 import numpy as np
 
 from .kernel_arguments import Arguments, Array
@@ -25,6 +26,12 @@ def check(name: str, arguments: Arguments, result: Any) -> None:
         _check_layout(arguments, result)
     elif name == "blend":
         assert result is None
+    elif name == "encode_triangles":
+        _check_triangles(arguments, result)
+    elif name == "encode_rows":
+        _check_rows(arguments, result)
+    elif name == "octahedral":
+        assert len(result) == 4 * len(arguments[0])
     else:
         _check_floats(name, arguments, np.frombuffer(result, np.float32))
 
@@ -59,6 +66,22 @@ def _check_layout(arguments: Arguments, result: Any) -> None:
     assert not count or int(owners.max()) < len(arguments[1])
     assert (owners[numbers].reshape(-1, 3) == arguments[3]).all()
     assert np.isfinite(np.frombuffer(places, np.float32)).all()
+
+
+def _check_triangles(arguments: Arguments, result: Any) -> None:
+    triangles = np.asarray(arguments[0])
+    order = np.frombuffer(result[1], np.uint32)
+    assert len(order) == len(np.unique(triangles))
+    if len(triangles):
+        read = meshopt.decode_gltf_buffer(bytes(result[0]), triangles.size, 4, "TRIANGLES")
+        assert (np.sort(order[read].reshape(-1, 3)) == np.sort(triangles)).all()
+
+
+def _check_rows(arguments: Arguments, result: Any) -> None:
+    rows, order = arguments
+    stride = -(-rows.shape[1] // 4) * 4
+    read = meshopt.decode_gltf_buffer(bytes(result), len(order), stride, "ATTRIBUTES")
+    assert (np.asarray(read)[:, : rows.shape[1]] == rows[order]).all()
 
 
 def _check_mesh(arguments: Arguments, result: Any) -> None:

@@ -18,7 +18,7 @@ SERVICE: Final = {
     "mesh/_kernel": set[str](),
     "mesh/shape": {"core", "mesh/_kernel"},
     "mesh/colour": {"core", "mesh/_kernel", "mesh/shape"},
-    "mesh/files": {"core", "mesh/colour"},
+    "mesh/files": {"core", "mesh/_kernel", "mesh/colour"},
     "mesh": {"core", "mesh/shape", "mesh/colour", "mesh/files"},
     "model": {"core"},
     "scheduling": {"core"},

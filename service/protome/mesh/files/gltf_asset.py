@@ -111,6 +111,11 @@ def as_bytes(values: F32) -> U8:
     return np.round(255 * values).astype(np.uint8)
 
 
+def as_shorts(values: F32) -> npt.NDArray[np.uint16]:
+    """Convert values in 0 to 1 to normalised 16-bit numbers."""
+    return np.rint(65535 * values).astype(np.uint16)
+
+
 def bounds(values: npt.NDArray[Any]) -> Json:
     """Return minimum and maximum of each column, as accessors of positions need them."""
     # See quantise().

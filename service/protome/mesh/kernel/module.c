@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cases.h"
+#include "codec_module.h"
 #include "compose.h"
 #include "texture.h"
 #include "texture_module.h"
@@ -155,7 +156,8 @@ static PyObject *compose(PyObject *module, PyObject *args) {
 }
 
 static PyMethodDef methods[] = {
-    {"compose", compose, METH_VARARGS, compose_doc}, TEXTURE_METHODS, {NULL}};
+    {"compose", compose, METH_VARARGS, compose_doc}, CODEC_METHODS, TEXTURE_METHODS,
+    {NULL}};
 
 static int prepare(PyObject *module) {
     mc_prepare();
