@@ -8,7 +8,7 @@ from typing import Final
 import cv2
 import numpy as np
 
-from protome.geometry import CROP_SIDE, U8, Placement, turned
+from protome.geometry import CROP_SIDE, U8, Box, Placement, turned
 
 from .decode import Image
 
@@ -64,6 +64,16 @@ def cut(image: Image, placement: Placement, side: int = CROP_SIDE) -> U8:
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     crop = cv2.warpAffine(region, to_region, (side, side), flags=flags)
     return np.asarray(crop, np.uint8)
+
+
+def reach(placement: Placement, step: int) -> Box:
+    """Return the part of a photo that :func:`cut` reads where a decoded pixel covers ``step``."""
+    half = placement.pixel * CROP_SIDE / 2
+    x, y = placement.left + half, placement.top + half
+    # A turned square lies within a circle; beyond are the pixels that the filters read.
+    half *= math.sqrt(2) if placement.roll else 1
+    half += 8 * step + 2 * placement.pixel
+    return Box(x - half, y - half, 2 * half, 2 * half)
 
 
 def _span(start: float, sides: tuple[float, float], limit: int, margin: int) -> tuple[int, int]:

@@ -7,6 +7,7 @@ decoded at a reduced scale (DCT scaling).
 from __future__ import annotations
 
 import contextlib
+import math
 import warnings
 from dataclasses import dataclass
 from typing import Final
@@ -18,7 +19,7 @@ from PIL import Image as Pillow
 
 from protome.config import Config
 from protome.errors import BrokenImage, ImageTooLarge, InvalidRequest
-from protome.geometry import U8
+from protome.geometry import U8, Box
 
 from .colour_profile import embedded_profile, to_srgb
 from .container import format_of
@@ -32,6 +33,10 @@ STRIP: Final = 512
 # Formats whose decoders take 5 to 16 bytes a pixel. A JPEG is reduced while it is decoded; HEIC
 # takes 8 bytes.
 UNSCALED: Final = ("PNG", "WEBP", "AVIF")
+# EXIF orientations that change columns for rows, and then turn over columns or rows.
+TRANSPOSED: Final = (5, 6, 7, 8)
+FLIPPED_X: Final = (2, 3, 6, 7)
+FLIPPED_Y: Final = (3, 4, 7, 8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +44,8 @@ class Image:
     """A decoded photo.
 
     Attributes:
-        pixels: (h, w, 3) uint8 RGB, upright; each covers ``step`` x ``step`` photo pixels.
+        pixels: (h, w, 3) uint8 RGB, upright, of the photo or a part of it; each covers ``step`` x
+            ``step`` photo pixels.
         width: width of the photo after EXIF orientation, photo pixels.
         height: its height.
         step: photo pixels per decoded pixel, an integer.
@@ -97,7 +103,7 @@ class ImageLimits:
             )
 
 
-def decode(data: bytes, limits: ImageLimits, *, enough: int) -> Image:
+def decode(data: bytes, limits: ImageLimits, *, enough: int, part: Box | None = None) -> Image:
     """Decode a JPEG, PNG, WebP, HEIC or AVIF file.
 
     Args:
@@ -105,6 +111,7 @@ def decode(data: bytes, limits: ImageLimits, *, enough: int) -> Image:
         limits: limits of the file and its size.
         enough: longest side in pixels that later stages need; a photo of twice that or more is
             reduced by an integer factor, a JPEG while it is decoded.
+        part: the part of the photo that is wanted; others may be left out. None: all of it.
 
     Raises:
         InvalidRequest: the file is empty or a side has under 16 pixels.
@@ -124,7 +131,7 @@ def decode(data: bytes, limits: ImageLimits, *, enough: int) -> Image:
         with open_picture(kept, format_) as photo:
             _check_size(format_, photo.size, limits)
             try:
-                return _load(photo, enough, embedded_profile(data))
+                return _load(photo, enough, embedded_profile(data), part)
             except MemoryError:
                 raise
             # Decoders raise exceptions of any type on hostile input.
@@ -154,7 +161,7 @@ def _check_size(format_: str, size: tuple[int, int], limits: ImageLimits) -> Non
         )
 
 
-def _load(photo: ImageFile.ImageFile, enough: int, profile: bytes) -> Image:
+def _load(photo: ImageFile.ImageFile, enough: int, profile: bytes, part: Box | None) -> Image:
     width, height = photo.size
     step = max(1, max(width, height) // enough)
     if step > 1 and photo.format == "JPEG":
@@ -173,17 +180,40 @@ def _load(photo: ImageFile.ImageFile, enough: int, profile: bytes) -> Image:
     # By the longer side: a few pixels are rounded up a lot.
     drawn = round(max(width, height) / max(photo.size))
     rest = max(1, step // drawn)
-    pixels = _to_rgb(photo, rest, profile or photo.info.get("icc_profile") or b"")
     step = drawn * rest
+    columns, rows = (-(-side // rest) for side in photo.size)
     # The last column and row may cover less of the photo than the others.
-    spare_x = pixels.shape[1] * step - width
-    spare_y = pixels.shape[0] * step - height
-    pixels = _upright(pixels, orientation)
-    if orientation in (5, 6, 7, 8):
-        width, height, spare_x, spare_y = height, width, spare_y, spare_x
-    left = -spare_x if orientation in (2, 3, 6, 7) else 0
-    top = -spare_y if orientation in (3, 4, 7, 8) else 0
-    return Image(pixels, width, height, step, left, top)
+    spare_x, spare_y = columns * step - width, rows * step - height
+    if orientation in TRANSPOSED:
+        width, height, columns, rows = height, width, rows, columns
+        spare_x, spare_y = spare_y, spare_x
+    left = -spare_x if orientation in FLIPPED_X else 0
+    top = -spare_y if orientation in FLIPPED_Y else 0
+    shown: Pillow.Image = photo
+    if part is not None and rest == 1:
+        x0, x1 = _span(part.x - left, part.width, step, columns)
+        y0, y1 = _span(part.y - top, part.height, step, rows)
+        shown = photo.crop(_as_stored((x0, y0, x1, y1), (columns, rows), orientation))
+        left, top = left + x0 * step, top + y0 * step
+    pixels = _to_rgb(shown, rest, profile or photo.info.get("icc_profile") or b"")
+    return Image(_upright(pixels, orientation), width, height, step, left, top)
+
+
+def _span(start: float, length: float, step: int, limit: int) -> tuple[int, int]:
+    """Return the decoded pixels, of ``limit``, that a length of the photo touches."""
+    return max(0, math.floor(start / step)), min(limit, math.ceil((start + length) / step))
+
+
+def _as_stored(
+    box: tuple[int, int, int, int], size: tuple[int, int], orientation: int
+) -> tuple[int, int, int, int]:
+    """Return where a box of the upright picture of this size lies before :func:`_upright`."""
+    x0, y0, x1, y1 = box
+    if orientation in FLIPPED_Y:
+        y0, y1 = size[1] - y1, size[1] - y0
+    if orientation in FLIPPED_X:
+        x0, x1 = size[0] - x1, size[0] - x0
+    return (y0, x0, y1, x1) if orientation in TRANSPOSED else (x0, y0, x1, y1)
 
 
 def _to_rgb(photo: Pillow.Image, reduce: int, profile: bytes) -> U8:
@@ -233,10 +263,10 @@ def _pixels(photo: Pillow.Image) -> U8:
 
 def _upright(pixels: U8, orientation: int) -> U8:
     """Undo the EXIF orientation (EXIF 2.32, tag 0x0112)."""
-    if orientation in (5, 6, 7, 8):
+    if orientation in TRANSPOSED:
         pixels = pixels.transpose(1, 0, 2)
-    if orientation in (2, 3, 6, 7):
+    if orientation in FLIPPED_X:
         pixels = pixels[:, ::-1]
-    if orientation in (3, 4, 7, 8):
+    if orientation in FLIPPED_Y:
         pixels = pixels[::-1]
     return np.ascontiguousarray(pixels)

@@ -15,7 +15,7 @@ from protome.errors import NoFaceFound
 from protome.geometry import CROP_SIDE, U8, Box, CropRule, Placement, place
 
 from .container import JPEG_MAGIC
-from .crop import blur_effect, cut
+from .crop import blur_effect, cut, reach
 from .decode import Image, ImageLimits, decode
 from .detector import run_detector
 from .faces import COARSE, TWO_PASSES, detect, faces_from_boxes, no_more_faces
@@ -182,16 +182,25 @@ def _decode_and_detect(
     if image.step == 1 or (detectable and not plan.most) or not data.startswith(JPEG_MAGIC):
         return image, found, decoding, detecting
     known = detectable or bool(job.boxes) or no_more_faces(image, faces)
-    finer = _finer(image, [face.placement for face in found if face.placement], known, plan)
+    places = [face.placement for face in found if face.placement]
+    finer = _finer(image, places, known, plan)
     if finer >= image.step:
         return image, found, decoding, detecting
     t2 = time.perf_counter()
-    image = decode(data, job.limits, enough=max(image.width, image.height) // finer)
+    part = _around([reach(place, finer) for place in places]) if known and places else None
+    image = decode(data, job.limits, enough=max(image.width, image.height) // finer, part=part)
     t3 = time.perf_counter()
     if not known:
         faces = _faces(image, job)
         found = [_admit(face, index, job) for index, face in enumerate(faces)]
     return image, found, decoding + t3 - t2, detecting + time.perf_counter() - t3
+
+
+def _around(boxes: Sequence[Box]) -> Box:
+    """Return the smallest box around all boxes."""
+    left, top = min(box.x for box in boxes), min(box.y for box in boxes)
+    right = max(box.x + box.width for box in boxes)
+    return Box(left, top, right - left, max(box.y + box.height for box in boxes) - top)
 
 
 def _useful_step(image: Image) -> int:

@@ -50,14 +50,18 @@ def jpeg(picture: Pillow.Image) -> U8:
 
 
 class Looks:
-    """Every scale at which photos were decoded."""
+    """Every scale at which photos were decoded, and how much of them."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.steps: list[int] = []
+        self.shapes: list[tuple[int, ...]] = []
 
-        def decode(data: bytes, limits: ImageLimits, *, enough: int) -> Image:
-            image = real_decode(data, limits, enough=enough)
+        def decode(
+            data: bytes, limits: ImageLimits, *, enough: int, part: Box | None = None
+        ) -> Image:
+            image = real_decode(data, limits, enough=enough, part=part)
             self.steps.append(image.step)
+            self.shapes.append(image.pixels.shape)
             return image
 
         monkeypatch.setattr(prepare_module, "decode", decode)
@@ -141,6 +145,7 @@ def test_a_face_of_500_pixels_in_a_photo_of_12_megapixels_keeps_them(
     made, (_, portrait) = prepare(replace(JOB, textured=True), [jpeg(photo)])
     assert 400 < made.faces[0].face.box.width < 600
     assert looks.steps == [2, 1]
+    assert looks.shapes[1][1] < 2000, "only around the face"
     assert len(portrait) == 1365
 
 
