@@ -229,6 +229,13 @@ def _octahedral(rng: Rng) -> Arguments:
     return (_numbers(rng, (int(rng.integers(60)), 3), 1),)
 
 
+def _snap(rng: Rng) -> Arguments:
+    scale = float(rng.choice([1e-3, 1, 1 << 20]))
+    low = _numbers(rng, (3,), scale).astype(np.float64)
+    step = float(rng.choice([scale, scale / 4095, 0, -1, math.nan, math.inf, 1e-310]))
+    return _numbers(rng, (int(rng.integers(1, 60)), 3), scale), low, step
+
+
 CALLS: Final[dict[str, Callable[[Rng], Arguments]]] = {
     "compose": _compose,
     "depth": _depth,
@@ -240,6 +247,7 @@ CALLS: Final[dict[str, Callable[[Rng], Arguments]]] = {
     "encode_triangles": _encode_triangles,
     "encode_rows": _encode_rows,
     "octahedral": _octahedral,
+    "snap": _snap,
 }
 """The functions of the kernel, and what makes arguments for each."""
 

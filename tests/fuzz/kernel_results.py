@@ -30,6 +30,9 @@ def check(name: str, arguments: Arguments, result: Any) -> None:
         _check_triangles(arguments, result)
     elif name == "encode_rows":
         _check_rows(arguments, result)
+    elif name == "snap":
+        points = np.frombuffer(result[0], np.uint16).reshape(-1, 3)
+        assert result[1] == len(np.unique(points, axis=0))
     elif name == "octahedral":
         assert len(result) == 4 * len(arguments[0])
     else:

@@ -37,7 +37,7 @@ def draco_primitive(glb: Glb, quantised: Quantised) -> Json:
     if mesh.colours is not None:
         generic[_DRACO_IDS["COLOR_0"]] = linear(mesh.colours)
     data = DracoPy.encode(
-        mesh.positions,
+        quantised.positions,
         mesh.triangles,
         quantization_bits=quantised.bits,
         quantization_range=quantised.step * (2**quantised.bits - 1),

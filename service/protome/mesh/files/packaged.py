@@ -1,4 +1,4 @@
-"""Encode with the package meshopt as the compiled ``_kernel`` does, only more slowly.
+"""Encode with NumPy and the package meshopt as the compiled ``_kernel`` does, only more slowly.
 
 Used where the kernel could not be built, and as its reference in tests.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import meshopt
 import numpy as np
 
-from protome.geometry import F32, U8, U32
+from protome.geometry import F32, F64, U8, U32
 
 
 def encode_rows(rows: U8, order: U32, /) -> bytes:
@@ -46,3 +46,18 @@ def octahedral(normals: F32, /) -> bytes:
     padded = np.zeros((len(normals), 4), np.float32)
     padded[:, :3] = normals
     return bytes(meshopt.encode_filter_oct(padded, stride=4, bits=8).tobytes())
+
+
+def snap(positions: F32, low: F64, step: float, /) -> tuple[bytes, int]:
+    """Round positions to the points of a grid.
+
+    Args:
+        positions: (n, 3) float32.
+        low: (3,) position of the grid's origin.
+        step: distance of its points.
+
+    Returns:
+        (n, 3) uint16, in steps, and the number of different points.
+    """
+    points = np.clip(np.rint((positions - low) / step), 0, 65535).astype(np.uint16)
+    return points.tobytes(), len(np.unique(points, axis=0))

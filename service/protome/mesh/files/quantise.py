@@ -12,8 +12,10 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from protome.geometry import F64, U32
+from protome.geometry import F32, F64, U32
 from protome.mesh.colour.mesh import Mesh
+
+from .codec import codec
 
 # Bits of a coordinate; the fewest that keep the surface closed are used. 12 bits across a head are
 # steps of 0.06 mm.
@@ -28,7 +30,7 @@ class Quantised:
     """A mesh whose positions are on a grid.
 
     Attributes:
-        mesh: without the triangles that have no area on the grid; its positions are on the grid.
+        mesh: without the triangles that have no area on the grid; its positions are as they were.
         points: (n, 3) uint16, the positions in steps of the grid, 0 to ``2 ** bits - 1``.
         low: (3,) position of the grid's origin.
         step: distance of its points.
@@ -41,6 +43,11 @@ class Quantised:
     step: float
     bits: int
 
+    @property
+    def positions(self) -> F32:
+        """The positions on the grid, (n, 3)."""
+        return np.asarray(self.points * self.step + self.low, np.float32)
+
 
 def quantise(mesh: Mesh) -> Quantised:
     """Quantise a mesh with the fewest bits that keep its surface as closed as it is."""
@@ -50,22 +57,20 @@ def quantise(mesh: Mesh) -> Quantised:
     extent = float(np.ptp(columns, axis=1).max())
     for bits in BITS:
         step = extent / (2**bits - 1)
-        grid = np.round((columns - low[:, None]) / step)
-        x, y, z = grid.astype(np.int64)
-        # One number for each point of the grid.
-        cells = x << 32 | y << 16 | z
-        count = 1 + int(np.count_nonzero(np.diff(np.sort(cells))))
+        snapped, count = codec.snap(mesh.positions, low, step)
+        points = np.frombuffer(snapped, np.uint16).reshape(-1, 3)
         gone = np.empty(0, np.intp)
         if count == mesh.surface_vertices:
             # Only those vertices coincide that a seam of the texture had split.
             break
-        gone, branches = _merged(cells, mesh.triangles)
+        x, y, z = points.T.astype(np.int64)
+        # One number for each point of the grid.
+        gone, branches = _merged(x << 32 | y << 16 | z, mesh.triangles)
         if not branches:
             break
     triangles = np.delete(mesh.triangles, gone, axis=0) if len(gone) else mesh.triangles
-    positions = np.ascontiguousarray((grid * step + low[:, None]).T, np.float32)
-    kept = replace(mesh, positions=positions, triangles=triangles, surface_vertices=count)
-    return Quantised(kept, np.ascontiguousarray(grid.T, np.uint16), low, step, bits)
+    kept = replace(mesh, triangles=triangles, surface_vertices=count)
+    return Quantised(kept, points, low, step, bits)
 
 
 def _merged(cells: Cells, triangles: U32) -> tuple[npt.NDArray[np.intp], bool]:

@@ -263,6 +263,32 @@ size_t mo_encode_triangles(const uint32_t *triangles, size_t count, size_t verte
     return done ? (size_t)(r.data - out) : 0;
 }
 
+/* ---- positions */
+
+size_t mo_snap(const float *positions, size_t count, const double low[3], double step,
+               uint16_t *points) {
+    int bits = 4;
+    while ((size_t)1 << bits < 2 * count) bits++;
+    /* The points by a hash of their coordinates, as one number above 0; 0: none. */
+    uint64_t *places = calloc((size_t)1 << bits, sizeof *places);
+    const size_t last = ((size_t)1 << bits) - 1;
+    size_t found = 0;
+    for (size_t v = 0; places && v < count; v++) {
+        uint64_t point = 1;
+        for (int a = 0; a < 3; a++) {
+            const double at = rint(((double)positions[3 * v + (size_t)a] - low[a]) / step);
+            points[3 * v + (size_t)a] = (uint16_t)(at < 0 ? 0 : at > UINT16_MAX ? UINT16_MAX : at);
+            point += (uint64_t)points[3 * v + (size_t)a] << 16 * a;
+        }
+        size_t place = (size_t)(point * 0x9e3779b97f4a7c15U >> (64 - bits));
+        while (places[place] && places[place] != point) place = (place + 1) & last;
+        found += !places[place];
+        places[place] = point;
+    }
+    free(places);
+    return found;
+}
+
 /* ---- normals */
 
 static int8_t byte_of(float share) {

@@ -27,6 +27,11 @@ size_t mo_triangles_bound(size_t count);
 size_t mo_encode_triangles(const uint32_t *triangles, size_t count, size_t vertex_count,
                            uint32_t *order, size_t *used, uint8_t *out);
 
+/* Round positions, (count, 3), to the points of a grid, 0 to 65535 steps from ``low``. Returns how
+   many different points there are, 0 without memory. */
+size_t mo_snap(const float *positions, size_t count, const double low[3], double step,
+               uint16_t *points);
+
 /* Convert unit vectors, (count, 3), to the octahedral filter's four signed bytes each. */
 void mo_octahedral(const float *normals, size_t count, int8_t *out);
 

@@ -2,6 +2,9 @@
 
 #include "codec_module.h"
 
+#include <float.h>
+#include <math.h>
+
 #include "arguments.h"
 #include "codec.h"
 
@@ -118,5 +121,46 @@ PyObject *py_octahedral(PyObject *module, PyObject *args) {
         Py_END_ALLOW_THREADS
     }
     release_arguments(a, 1);
+    return result;
+}
+
+const char py_snap_doc[] =
+    "snap(positions, low, step, /)\n--\n\n"
+    "Round positions to the points of a grid, without the interpreter's lock.\n\n"
+    "Args:\n"
+    "    positions: (n, 3) float32, at least one.\n"
+    "    low: (3,) float64, the grid's origin.\n"
+    "    step: distance of its points, above 0.\n\n"
+    "Returns:\n"
+    "    bytearray of uint16 (n, 3), in steps, at most 65535, and the number of different points.\n\n"
+    "Raises:\n"
+    "    TypeError: wrong type.\n"
+    "    ValueError: wrong shape, or numbers that are not finite.\n";
+
+PyObject *py_snap(PyObject *module, PyObject *args) {
+    PyObject *objects[2], *result = NULL;
+    double step;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "OOd:snap", &objects[0], &objects[1], &step)) return NULL;
+    tx_argument a[2] = {{"positions", "f", {3, 0}, 0, {0}}, {"low", "d", {0, 0}, 0, {0}}};
+    if (!get_arguments(objects, a, 2)) return NULL;
+    const Py_ssize_t count = a[0].view.shape[0];
+    const double *low = a[1].view.buf;
+    if (count < 1 || count > MOST_COUNT || a[1].view.shape[0] != 3)
+        return refuse(a, 2, "positions or low have the wrong shape");
+    if (!(step > 0) || !isfinite(step + low[0] + low[1] + low[2]) ||
+        !are_within(&a[0], FLT_MAX))
+        return refuse(a, 2, "positions, low and step must be finite");
+    PyObject *points = new_bytes(3 * (size_t)count * sizeof(uint16_t));
+    if (points) {
+        uint16_t *out = (void *)PyByteArray_AsString(points);
+        size_t found;
+        Py_BEGIN_ALLOW_THREADS
+        found = mo_snap(a[0].view.buf, (size_t)count, low, step, out);
+        Py_END_ALLOW_THREADS
+        result = found ? Py_BuildValue("On", points, (Py_ssize_t)found) : PyErr_NoMemory();
+    }
+    release_arguments(a, 2);
+    Py_XDECREF(points);
     return result;
 }

@@ -110,6 +110,27 @@ def test_normals_are_encoded_alike() -> None:
     assert bytes(kernel.octahedral(every)) == packaged.octahedral(every)
 
 
+@pytest.mark.parametrize("steps", [1, 15, 4095, 65535])
+def test_positions_are_snapped_alike(steps: int) -> None:
+    rng = seeded(steps)
+    for count in (1, 7, 3000):
+        positions = rng.uniform(-0.1, 0.2, (count, 3)).astype(np.float32)
+        positions[count // 2 :] = positions[: count - count // 2]
+        low = positions.min(axis=0).astype(np.float64)
+        step = max(float(np.ptp(positions, axis=0).max()), 1e-6) / steps
+        points, different = kernel.snap(positions, low, step)
+        expected, number = packaged.snap(positions, low, step)
+        assert (bytes(points), different) == (expected, number)
+
+
+def test_positions_beyond_the_grid_are_at_its_end() -> None:
+    positions = np.array([[-1, 0, 1e30], [0.5, 2, -1e30]], np.float32)
+    for codec in (kernel, packaged):
+        points, different = codec.snap(positions, np.zeros(3), 1.0)
+        assert np.frombuffer(points, np.uint16).tolist() == [0, 0, 65535, 0, 2, 0]
+        assert different == 2
+
+
 TRIANGLES = np.zeros((2, 3), np.uint32)
 ROWS = np.zeros((4, 3), np.uint8)
 ORDER = np.zeros(2, np.uint32)
@@ -136,6 +157,14 @@ NORMALS = np.zeros((4, 3), np.float32)
         ("octahedral", (NORMALS * np.float32(np.nan),), ValueError),
         ("octahedral", (NORMALS.astype(np.float64),), TypeError),
         ("octahedral", (), TypeError),
+        ("snap", (NORMALS, np.zeros(2), 1.0), ValueError),
+        ("snap", (NORMALS[:0], np.zeros(3), 1.0), ValueError),
+        ("snap", (NORMALS, np.full(3, np.nan), 1.0), ValueError),
+        ("snap", (NORMALS + np.float32(np.inf), np.zeros(3), 1.0), ValueError),
+        ("snap", (NORMALS, np.zeros(3), 0.0), ValueError),
+        ("snap", (NORMALS, np.zeros(3), np.nan), ValueError),
+        ("snap", (NORMALS, np.zeros(3), np.inf), ValueError),
+        ("snap", (NORMALS, np.zeros(3, np.float32), 1.0), TypeError),
     ],
 )
 def test_malformed_arguments_are_refused(

@@ -48,7 +48,7 @@ def test_slivers_vanish_and_the_ball_stays_closed(gap: float) -> None:
     mesh = slivered(gap)
     assert welded(mesh.positions, mesh.triangles).is_watertight
     found = quantise(mesh)
-    closed = welded(found.mesh.positions, found.mesh.triangles)
+    closed = welded(found.positions, found.mesh.triangles)
     assert closed.is_watertight
     assert closed.volume == pytest.approx(4 / 3 * np.pi * 1e-3, rel=0.03)
     assert len(closed.faces) == len(found.mesh.triangles)
@@ -66,7 +66,7 @@ def test_more_bits_where_a_surface_would_branch() -> None:
     mesh = bare(np.concatenate([corners, other]), np.concatenate([faces, faces + 4]))
     found = quantise(mesh)
     assert BITS[0] < found.bits <= BITS[-1]
-    assert welded(found.mesh.positions, found.mesh.triangles).is_watertight
+    assert welded(found.positions, found.mesh.triangles).is_watertight
 
 
 def test_points_are_the_positions(meshes: dict[Appearance, Mesh]) -> None:
@@ -76,7 +76,7 @@ def test_points_are_the_positions(meshes: dict[Appearance, Mesh]) -> None:
     assert found.points.min() == 0
     assert found.points.max() == 2**found.bits - 1
     np.testing.assert_allclose(found.points * found.step + found.low, mesh.positions, atol=4e-5)
-    np.testing.assert_allclose(found.mesh.positions, mesh.positions, atol=4e-5)
+    np.testing.assert_allclose(found.positions, mesh.positions, atol=4e-5)
 
 
 @pytest.mark.parametrize("appearance", Appearance)
