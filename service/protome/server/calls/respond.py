@@ -32,7 +32,8 @@ async def respond(context: Context) -> AsyncIterator[tuple[Call, Write]]:
     retrying a call that has no message yet.
     """
     call = CURRENT.get() or Call(request_id([]))
-    context.set_trailing_metadata(call.metadata)
+    ids = call.metadata
+    context.set_trailing_metadata(ids)
     metadata: asyncio.Future[None] | None = None
     writing: asyncio.Future[None] | None = None
     code = grpc.StatusCode.OK
@@ -41,7 +42,7 @@ async def respond(context: Context) -> AsyncIterator[tuple[Call, Write]]:
         nonlocal metadata, writing
         if metadata is None:
             # If this were cancelled, gRPC would send the metadata again with the status, and fail.
-            metadata = asyncio.ensure_future(context.send_initial_metadata(call.metadata))
+            metadata = asyncio.ensure_future(context.send_initial_metadata(ids))
         await _finish(metadata)
         # gRPC finishes a message whose writer was cancelled, and refuses another one meanwhile.
         while writing is not None and not writing.done():
@@ -55,7 +56,7 @@ async def respond(context: Context) -> AsyncIterator[tuple[Call, Write]]:
         code = status.code(error)
         if metadata is not None:
             await asyncio.wait({metadata})
-        await _abort(context, error, call)
+        await _abort(context, error, ids)
     except asyncio.CancelledError:
         code = grpc.StatusCode.CANCELLED
         raise
@@ -90,8 +91,10 @@ def _mark_retrieved(sent: asyncio.Future[None]) -> None:
         sent.exception()
 
 
-async def _abort(context: Context, error: ProtomeError, call: Call) -> NoReturn:
-    trailers: tuple[tuple[str, str | bytes], ...] = (*status.trailers(error), *call.metadata)
+async def _abort(
+    context: Context, error: ProtomeError, ids: tuple[tuple[str, str], ...]
+) -> NoReturn:
+    trailers: tuple[tuple[str, str | bytes], ...] = (*status.trailers(error), *ids)
     try:
         await context.abort(status.code(error), error.message, trailers)
     except (grpc.aio.AbortError, TypeError):

@@ -38,6 +38,8 @@ def log_result(
     faces: int | None = None,
 ) -> None:
     """Log how a photo ended: one line, with the facts of the error if there is one."""
+    if not log.isEnabledFor(logging.INFO):
+        return
     extra: dict[str, object] = {"protocol": protocol, "method": method, "code": code.name}
     text = f"{method} {code.name}"
     if problem is not None:
