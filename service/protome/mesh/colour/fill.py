@@ -14,7 +14,6 @@ from typing import Final
 
 import cv2
 import numpy as np
-from scipy.spatial import cKDTree
 
 from protome.geometry import F32, U8
 from protome.mesh.shape.head import Head
@@ -213,6 +212,8 @@ def _closed(filled: F32, hairy: bool) -> F32:
 @functools.lru_cache(maxsize=4)
 def regions(head: Head, hairy: bool) -> U8:
     """Return the group of each cell, (CELLS, CELLS) uint8."""
+    from scipy.spatial import cKDTree
+
     vertex = np.zeros(len(head.uv), np.intp)
     vertex[head.uv_triangles.ravel()] = head.triangles.ravel()
     nearest = np.asarray(cKDTree(head.uv).query(in_layout(hairy))[1])

@@ -14,7 +14,6 @@ from typing import Final
 import cv2
 import numpy as np
 import numpy.typing as npt
-from scipy.spatial import cKDTree
 
 from protome.geometry import F32
 from protome.mesh.shape.head import Head
@@ -91,6 +90,8 @@ def normals(surface: Surface, hairy: bool) -> F32:
 @functools.lru_cache(maxsize=4)
 def _triangles(head: Head, hairy: bool) -> npt.NDArray[np.int32]:
     """Return a triangle of the head near every ``COARSE``-th cell, (3, n)."""
+    from scipy.spatial import cKDTree
+
     any_of = np.zeros(len(head.uv), np.intp)
     any_of[head.uv_triangles.ravel()] = np.repeat(np.arange(len(head.uv_triangles)), 3)
     middles = cv2.resize(in_layout(hairy), (CELLS // COARSE,) * 2, interpolation=cv2.INTER_AREA)

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from scipy import ndimage
 
 from protome.geometry import F32, F64, HAIR_CELL, U8
 
@@ -76,6 +75,8 @@ class HairField:
 
     def at(self, points: F64) -> F64:
         """Return the field at points, (n, 3) crop pixels."""
+        from scipy import ndimage
+
         places = (points[:, ::-1] / HAIR_CELL - 0.5).T
         values = self.values.astype(np.float64)
         sampled = ndimage.map_coordinates(

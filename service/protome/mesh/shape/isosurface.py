@@ -1,6 +1,7 @@
 """Compose the surface of a posed head and its hair with NumPy, SciPy and PyMCubes.
 
-Used where the compiled ``_kernel`` could not be built, and as its reference in tests.
+Used where the compiled ``_kernel`` could not be built, and as its reference in tests. SciPy and
+PyMCubes are imported by the functions that use them: they take memory and time of every process.
 """
 
 from __future__ import annotations
@@ -8,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-import mcubes
 import numpy as np
 
 from protome.geometry import F32, F64, HAIR_CELL, I32, U8, U32
@@ -52,6 +52,8 @@ def compose(vertices: F32, faces: I32, guard: F32, hair: U8, step: int, rounds: 
             vertex or a neighbour that is no face.
         OverflowError: a vertex is not finite, or head and hair are over ``LONGEST_BOX`` px long.
     """
+    import mcubes
+
     _check(vertices, faces, guard, hair, step, rounds)
     triangles = faces[:, :3]
     if not (np.abs(vertices) <= FURTHEST).all():

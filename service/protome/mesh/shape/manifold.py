@@ -12,8 +12,6 @@ from typing import Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
-from scipy.sparse.csgraph import connected_components
 
 from protome.geometry import F32, F64, I32, U32
 
@@ -23,6 +21,7 @@ APART: Final = 0.02
 
 I64 = npt.NDArray[np.int64]
 P = TypeVar("P", F32, F64)
+N = TypeVar("N", U32, I64)
 
 
 def is_closed(triangles: U32) -> bool:
@@ -78,8 +77,7 @@ def _fans(twin: I64, starts: I64) -> tuple[I64, I64]:
     following = corners.reshape(-1, 3)[:, [1, 2, 0]].ravel()
     # A corner belongs to the same vertex as that of the triangle across either of its edges.
     links = np.concatenate([corners, following]), np.concatenate([following[twin], twin])
-    graph = sparse.coo_matrix((np.ones(len(links[0]), np.uint8), links), (len(twin), len(twin)))
-    count, vertex = connected_components(graph, directed=False)
+    count, vertex = _components(len(twin), links)
     source = np.zeros(count, np.int64)
     source[vertex] = starts
     return vertex.reshape(-1, 3).astype(np.int64), source
@@ -95,13 +93,24 @@ def largest_piece(points: P, triangles: U32) -> tuple[P, U32]:
     n = len(points)
     ends = triangles[:, [1, 2]].ravel()
     starts = np.repeat(triangles[:, 0], 2)
-    edges = sparse.coo_matrix((np.ones(len(ends), np.uint8), (starts, ends)), shape=(n, n))
-    count, labels = connected_components(edges, directed=False)
+    count, labels = _components(n, (starts, ends))
     if count <= 1:
         return points, triangles
     keep = labels == np.bincount(labels[triangles[:, 0]]).argmax()
     number = np.cumsum(keep, dtype=np.uint32) - 1
     return points[keep], number[triangles[keep[triangles[:, 0]]]]
+
+
+def _components(count: int, links: tuple[N, N]) -> tuple[int, I32]:
+    """Return the number of connected components, and the component of each of ``count`` nodes."""
+    from scipy import sparse
+    from scipy.sparse.csgraph import connected_components
+
+    ones = np.ones(len(links[0]), np.uint8)
+    found, component = connected_components(
+        sparse.coo_matrix((ones, links), shape=(count, count)), directed=False
+    )
+    return int(found), np.asarray(component, np.int32)
 
 
 def vertex_normals(points: F32 | F64, triangles: I32 | I64) -> F64:

@@ -12,11 +12,11 @@ from typing import Final, TypeVar
 
 import fast_simplification
 import numpy as np
-from scipy.spatial import cKDTree
 
 from protome.geometry import F32, F64, U32
 
 from .manifold import is_closed, separate
+from .scan import I64
 from .surface import MIN_TRIANGLES, Surface
 
 MIN_BYTES: Final = 1024
@@ -129,7 +129,7 @@ def simplify(full: Surface, triangles: int) -> Surface:
     vertices, numbers = _collapse(full, triangles)
     if not is_closed(numbers):
         vertices, numbers = separate(vertices, numbers)
-    nearest = np.asarray(cKDTree(full.vertices).query(vertices)[1])
+    nearest = _nearest(vertices, full.vertices)
     return Surface(
         vertices,
         _normals(full, vertices, numbers),
@@ -151,7 +151,7 @@ def _collapse(full: Surface, triangles: int) -> tuple[F32, U32]:
 
 
 def _normals(full: Surface, vertices: F32, triangles: U32) -> F32:
-    nearest = np.asarray(cKDTree(vertices).query(full.vertices)[1])
+    nearest = _nearest(full.vertices, vertices)
     a, b, c = (vertices[triangles[:, i]] for i in range(3))
     facets = np.cross(b - a, c - a)
     normals = np.empty_like(vertices)
@@ -174,11 +174,18 @@ def distance(full: Surface, simple: Surface) -> float:
     probes = full.vertices[:: -(-len(full.vertices) // PROBES)].astype(np.float64)
     corners = simple.vertices[simple.triangles].astype(np.float64)
     spots, triangle = _spread(corners)
-    _, nearest = cKDTree(spots).query(probes, k=NEAREST)
+    nearest = _nearest(probes, spots, NEAREST)
     least = np.full(len(probes), np.inf)
-    for candidate in triangle[np.asarray(nearest)].T:
+    for candidate in triangle[nearest].T:
         least = np.minimum(least, _to_triangles(probes, corners[candidate]))
     return float(least.max())
+
+
+def _nearest(points: F32 | F64, among: F32 | F64, count: int = 1) -> I64:
+    """Return the numbers of the nearest ones to each point, (n,) or (n, count)."""
+    from scipy.spatial import cKDTree
+
+    return np.asarray(cKDTree(among).query(points, k=count)[1], np.int64)
 
 
 def _spread(corners: F64) -> tuple[F64, np.ndarray]:
