@@ -198,18 +198,17 @@ class Pipeline:
                 for level in run.request.levels:
                     # Build no more meshes while the client does not read.
                     async with sending:
-                        mesh = await self._build(inputs, face, level, run, about)
-                        await self._send(mesh, face.index, level, emit)
-                    # The bytes are sent; the report needs only the facts.
-                    report.meshes.append(mesh.holding(b""))
+                        facts, data = await self._build(inputs, face, level, run, about)
+                        await self._send(data, face.index, level, emit)
+                    report.meshes.append(facts)
         except ProtomeError as error:
             report.error = error
             report.outcome = Outcome.NO_SURFACE if isinstance(error, NoSurface) else Outcome.FAILED
         return report
 
-    async def _send(self, mesh: BuiltMesh, face: int, level: Level, emit: Emit) -> None:
-        with self._budget.hold(mesh.size):
-            for chunk in split(mesh.data, self._config.chunk_bytes):
+    async def _send(self, data: bytes, face: int, level: Level, emit: Emit) -> None:
+        with self._budget.hold(len(data)):
+            for chunk in split(data, self._config.chunk_bytes):
                 await emit(MeshPiece(face, level, chunk))
 
     async def _infer(self, crop: U8, run: PhotoRun) -> Inferred:
@@ -226,7 +225,8 @@ class Pipeline:
         level: Level,
         run: PhotoRun,
         about: Assessment,
-    ) -> BuiltMesh:
+    ) -> tuple[BuiltMesh, bytes]:
+        """Build a mesh; return its facts, which the report keeps, and the file."""
         request = run.request
         kind = mesh_kind(level, request)
         job = request.mesh_job(level, face.frame, about)
@@ -248,7 +248,7 @@ class Pipeline:
             encode=facts.encode_seconds,
         )
         self._metrics.mesh(len(data))
-        return facts.holding(data)
+        return facts, data
 
     def _stages(self, **seconds: float) -> None:
         """Record stages that ran one after the other and have just ended."""
