@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from protome.geometry import F32, I32, U32, Frame
+from protome.geometry import F32, U32, Frame
 from protome.mesh.colour import raster
 from protome.mesh.shape.surface import COMPILED
 from tests.support.shapes import seeded, sphere
@@ -97,33 +97,6 @@ def test_bridges_lie_below_other_triangles() -> None:
         found = floats(kernel.trace(*args, np.ascontiguousarray(triangles), 256), 256, 256, 3)
         assert found[77, 77, 0] == pytest.approx(0.2)
         assert found[120, 120, 0] == pytest.approx(0.8)
-
-
-def test_normals_are_equal() -> None:
-    ball = sphere(60.0)
-    posed, triangles = ball.posed, ball.head.triangles
-    ours, reference = (floats(m.normals(posed, triangles), len(posed), 3) for m in BOTH)
-    np.testing.assert_allclose(ours, reference, atol=1e-4)
-    outwards = posed - posed.mean(axis=0)
-    outwards /= np.linalg.norm(outwards, axis=1, keepdims=True)
-    assert (ours * outwards).sum(axis=1).min() > 0.98
-    assert not floats(kernel.normals(posed, triangles[:0]), len(posed), 3).any()
-
-
-def on_head(seed: int) -> tuple[I32, F32, F32, F32]:
-    """Corners, shares, spots and weights of nodes on the head's island."""
-    rng = seeded(seed)
-    shares = rng.dirichlet([1, 1, 1], 500)[:, 1:].astype(np.float32)
-    spots = rng.uniform(-1, 2, (90, 2)).astype(np.float32)
-    return rng.integers(0, 90, (500, 3), np.int32), shares, spots, rng.random(90).astype(np.float32)
-
-
-def test_traces_of_the_head_are_equal() -> None:
-    ours, reference = np.ones((2, 500, 3), np.float32)
-    for module, trace in zip(BOTH, (ours, reference), strict=True):
-        module.trace_head(*on_head(3), trace)
-    np.testing.assert_allclose(ours, reference, atol=1e-5)
-    assert 0 <= ours[:, 2].min() < 0.5 < ours[:, 2].max() <= 1
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -224,7 +197,6 @@ def test_wrong_arguments_are_refused() -> None:
     fixed = picture.copy()
     fixed.flags.writeable = False
     square = np.zeros((8, 8), np.float32)
-    nodes, drawn = on_head(0), np.zeros((500, 3), np.float32)
     seen = mesh.vertices, mesh.normals, square, square
     sides = Frame().sides()
     corners = np.zeros((4, 3, 2), np.float32)
@@ -266,13 +238,6 @@ def test_wrong_arguments_are_refused() -> None:
         lambda: kernel.depth(mesh.vertices * np.float32(np.nan), mesh.source, mesh.triangles, 8),
         lambda: kernel.depth(mesh.vertices, mesh.source[1:], mesh.triangles, 8),
         lambda: kernel.depth(mesh.vertices, mesh.source, mesh.triangles, -1),
-        lambda: kernel.normals(mesh.posed, mesh.head.triangles + np.int32(10**6)),
-        lambda: kernel.normals(mesh.posed, mesh.head.triangles - np.int32(1)),
-        lambda: kernel.normals(mesh.posed * np.float32(np.inf), mesh.head.triangles),
-        lambda: kernel.trace_head(nodes[0] + np.int32(90), *nodes[1:], drawn),
-        lambda: kernel.trace_head(nodes[0], nodes[1] * np.float32(9), *nodes[2:], drawn),
-        lambda: kernel.trace_head(*nodes[:3], nodes[3][:5], drawn),
-        lambda: kernel.trace_head(*nodes, drawn[:7]),
     ]
     for call in wrong:
         with pytest.raises(ValueError, match=r"must|range|shape|small|contiguous|read-only"):
@@ -287,7 +252,6 @@ def test_wrong_arguments_are_refused() -> None:
         lambda: kernel.seen(*seen, square.astype(np.float64), sides),
         lambda: kernel.lay_out(corners, source.astype(np.int64), shares, numbers, 0.1, 0.5),
         lambda: kernel.depth(mesh.vertices, mesh.source, mesh.triangles.astype(np.int16), 8),
-        lambda: kernel.normals(mesh.posed, mesh.head.triangles.astype(np.uint32)),
     ]
     for call in types:
         with pytest.raises(TypeError):
