@@ -139,7 +139,13 @@ def _side(rng: Rng, most: int = 4096) -> int:
 def _depth(rng: Rng) -> Arguments:
     side, count = _side(rng), int(rng.integers(40))
     vertices = _numbers(rng, (count, 3), float(rng.choice([abs(side), 1, 1 << 20])))
-    return vertices, _corners(rng, count, 60, np.uint32), side
+    source = rng.integers(-1, 2, count).astype(np.int32)
+    return vertices, source, _corners(rng, count, 60, np.uint32), side
+
+
+def _normals(rng: Rng) -> Arguments:
+    count = int(rng.integers(40))
+    return _numbers(rng, (count, 3), float(rng.choice([1, 1 << 20]))), _corners(rng, count, 60)
 
 
 def _shares(rng: Rng, count: int) -> Array:
@@ -153,11 +159,19 @@ def _trace(rng: Rng) -> Arguments:
     return _shares(rng, count), _shares(rng, count), weights, triangles, _side(rng)
 
 
+def _trace_head(rng: Rng) -> Arguments:
+    count = int(rng.integers(40))
+    corners = _corners(rng, count, 60)
+    weights = np.minimum(_numbers(rng, (count,), 1), 1).astype(np.float32)
+    shares = _numbers(rng, (len(corners), 2), 1)
+    return corners, shares, _shares(rng, count), weights, np.zeros((len(corners), 3), np.float32)
+
+
 def _photo(rng: Rng) -> Array:
-    shape = tuple(rng.integers(2 if rng.random() < 0.1 else 3, 50, 2).tolist())
+    shape = tuple(rng.integers(1 if rng.random() < 0.1 else 2, 50, 2).tolist())
     if rng.random() < 0.01:
-        shape = (3, int(rng.choice([4096, 4097])))
-    return rng.integers(0, 256, (*shape, 3)).astype(np.uint8)
+        shape = (2, int(rng.choice([4096, 4097])))
+    return rng.integers(0, 1 << 32, shape).astype(np.uint32)
 
 
 def _nodes(rng: Rng, cells: int) -> int:
@@ -239,8 +253,10 @@ def _snap(rng: Rng) -> Arguments:
 CALLS: Final[dict[str, Callable[[Rng], Arguments]]] = {
     "compose": _compose,
     "depth": _depth,
+    "normals": _normals,
     "seen": _seen,
     "trace": _trace,
+    "trace_head": _trace_head,
     "gather": _gather,
     "blend": _blend,
     "lay_out": _lay_out,

@@ -14,6 +14,8 @@ def results(name: str, arguments: Arguments, result: Any) -> tuple[bytes, ...]:
     """What a call returned or wrote, as bytes."""
     if name == "blend":
         return (arguments[3].tobytes(),)
+    if name == "trace_head":
+        return (arguments[4].tobytes(),)
     parts = result if isinstance(result, tuple) else (result,)
     return tuple(repr(part).encode() if isinstance(part, int) else bytes(part) for part in parts)
 
@@ -24,7 +26,7 @@ def check(name: str, arguments: Arguments, result: Any) -> None:
         _check_mesh(arguments, result)
     elif name == "lay_out":
         _check_layout(arguments, result)
-    elif name == "blend":
+    elif name in ("blend", "trace_head"):
         assert result is None
     elif name == "encode_triangles":
         _check_triangles(arguments, result)
@@ -41,8 +43,11 @@ def check(name: str, arguments: Arguments, result: Any) -> None:
 
 def _check_floats(name: str, arguments: Arguments, floats: Array) -> None:
     if name == "depth":
-        assert len(floats) == arguments[-1] ** 2
+        assert len(floats) == 2 * arguments[-1] ** 2
         assert not np.isnan(floats).any()
+    elif name == "normals":
+        assert len(floats) == 3 * len(arguments[0])
+        assert np.abs(floats).max(initial=0) <= 1 + 1e-6
     elif name == "seen":
         assert len(floats) == len(arguments[0])
         if all(np.isfinite(arguments[k]).all() for k in (1, 5)):

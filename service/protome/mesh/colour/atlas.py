@@ -44,12 +44,14 @@ class Unwrapped:
         places: (k, 2) float32, position in the atlas, (0, 0) top left, 1 across.
         source: (k,) uint32, index of the surface's vertex; those on a seam occur twice.
         triangles: (m, 3) uint32 into ``places``, in the surface's order.
+        in_hair: index of the first place in the hair's island; those before are on the head's.
         hairy: whether the atlas has the hair's island.
     """
 
     places: F32
     source: U32
     triangles: U32
+    in_hair: int
     hairy: bool
 
 
@@ -67,7 +69,7 @@ def unwrap(surface: Surface) -> Unwrapped:
     if hairy:
         places[in_hair:] = _in_disk(surface, vertices[in_hair:])
     return Unwrapped(
-        places, vertices, np.frombuffer(triangles, np.uint32).reshape(-1, 3), bool(hairy)
+        places, vertices, np.frombuffer(triangles, np.uint32).reshape(-1, 3), in_hair, bool(hairy)
     )
 
 
@@ -78,10 +80,11 @@ def _corners(head: Head) -> F32:
     return np.ascontiguousarray(np.stack([first, second - first, third - first], axis=1))
 
 
-def _in_disk(surface: Surface, vertices: np.ndarray) -> F32:
+def _in_disk(surface: Surface, which: U32) -> F32:
     middle, axes = skull_frame(surface.head, surface.posed)
-    x, y, z = ((surface.vertices[vertices] - middle) @ axes @ _tilt()).T
-    across = np.hypot(x, z)
+    vertices = surface.vertices.take(which, axis=0)
+    x, y, z = ((vertices - middle) @ (axes @ _tilt())).T
+    across = np.sqrt(x * x + z * z)
     radius = np.minimum(np.arctan2(across, y) / REACH, 1) / np.maximum(across, 1e-6)
     return np.stack(
         [0.5 + RADII[0] * radius * x, (1 + SHARE) / 2 - RADII[1] * radius * z], axis=1

@@ -70,8 +70,9 @@ def apply_appearance(
             will not be.
     """
     to_mesh = crop_to_mesh().astype(np.float32)
-    positions = surface.vertices @ to_mesh[:3, :3].T + to_mesh[:3, 3]
-    normals = surface.normals * np.sign(np.diag(to_mesh)[:3]).astype(np.float32)
+    positions = surface.vertices @ to_mesh[:3, :3].T
+    positions += to_mesh[:3, 3]
+    normals = surface.normals @ np.sign(to_mesh[:3, :3])
     if frame.roll:
         # Colours are of the turned crop, the mesh is in the photo's axes.
         upright = about_z(frame.roll)[:3, :3].astype(np.float32).T
@@ -83,8 +84,8 @@ def apply_appearance(
         skin: Texture = texture(surface, crop, frame, side_for(len(crop), max_texture_side))
         source = skin.source
         return Mesh(
-            positions[source],
-            normals[source],
+            positions.take(source, axis=0),
+            normals.take(source, axis=0),
             skin.triangles,
             None,
             skin.uv,

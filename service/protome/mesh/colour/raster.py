@@ -98,16 +98,27 @@ def seen(
     return bytearray((shown * weight).astype(np.float32).tobytes())
 
 
-def depth(vertices: F32, triangles: U32, side: int, /) -> bytearray:
-    """Draw the depth map of a mesh."""
-    corners = vertices[triangles.astype(np.intp)]
+def depth(vertices: F32, source: I32, triangles: U32, side: int, /) -> bytearray:
+    """Draw the depth maps of a mesh."""
+    numbers = triangles.astype(np.intp)
+    corners = vertices[numbers]
     first, second = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
     towards = first[:, 0] * second[:, 1] <= second[:, 0] * first[:, 1]
-    which, cell, weights = _cells(corners[towards, :, :2], side)
-    out = np.full(side * side, np.inf, np.float32)
+    which, cell, weights = cells_of(corners[towards, :, :2], side)
+    hair = np.asarray((source[numbers[towards]] < 0).any(axis=1))
+    out = np.full(2 * side * side, np.inf, np.float32)
     values = (weights * corners[towards][which, :, 2]).sum(axis=1)
-    np.minimum.at(out, cell, values.astype(np.float32))
+    np.minimum.at(out, cell + side * side * hair[which], values.astype(np.float32))
     return bytearray(out.tobytes())
+
+
+def normals(vertices: F32, triangles: I32, /) -> bytearray:
+    """Return the normals of the vertices of a mesh."""
+    first, second, third = (vertices[triangles[:, k]] for k in range(3))
+    out = np.zeros_like(vertices)
+    np.add.at(out, triangles, np.cross(second - first, third - first)[:, None])
+    length = np.sqrt((out * out).sum(axis=1, keepdims=True))
+    return bytearray(np.divide(out, length, out=np.zeros_like(out), where=length > 0).tobytes())
 
 
 def trace(places: F32, spots: F32, weights: F32, triangles: U32, nodes: int, /) -> bytearray:
@@ -120,13 +131,21 @@ def trace(places: F32, spots: F32, weights: F32, triangles: U32, nodes: int, /) 
     out = np.zeros((nodes * nodes, 3), np.float32)
     # The first of the bridges, under the last of the others.
     for some in (np.flatnonzero(bridge)[::-1], np.flatnonzero(~bridge)):
-        which, cell, share = _cells(corners[some], nodes)
+        which, cell, share = cells_of(corners[some], nodes)
         shown = (share[:, :, None] * values[numbers[some][which]]).sum(axis=1)
         out[cell] = np.maximum(shown, (-np.inf, -np.inf, LEAST))
     return bytearray(_extended(out.reshape(nodes, nodes, 3)).tobytes())
 
 
-def _cells(corners: F32, side: int) -> tuple[np.ndarray, np.ndarray, F32]:
+def trace_head(corners: I32, shares: F32, spots: F32, weights: F32, trace: F32, /) -> None:
+    """Find which point of a photo the nodes of the head's island show."""
+    values = np.concatenate([spots, weights[:, None]], axis=1)
+    share = np.concatenate([1 - shares.sum(axis=1, keepdims=True), shares], axis=1)
+    trace[:] = (share[:, :, None] * values[corners]).sum(axis=1)
+    np.maximum(trace[:, 2], 0, out=trace[:, 2])
+
+
+def cells_of(corners: F32, side: int) -> tuple[np.ndarray, np.ndarray, F32]:
     """Return the cells whose centres lie in triangles, triangle by triangle.
 
     Args:
@@ -179,7 +198,7 @@ def _extended(drawn: F32) -> F32:
     return out
 
 
-def gather(trace: F32, photo: U8, cells: int, /) -> bytearray:
+def gather(trace: F32, photo: U32, cells: int, /) -> bytearray:
     """Average the colours that an atlas shows."""
     weighted = np.concatenate([_photo_at(trace, photo) * trace[:, :, 2:], trace[:, :, 2:]], axis=2)
     block = len(trace) // cells
@@ -187,7 +206,7 @@ def gather(trace: F32, photo: U8, cells: int, /) -> bytearray:
     return bytearray(means.astype(np.float32).tobytes())
 
 
-def blend(trace: F32, plan: F32, photo: U8, picture: U8, /) -> None:
+def blend(trace: F32, plan: F32, photo: U32, picture: U8, /) -> None:
     """Add detail to an atlas."""
     mean, own, mirrored = np.split(_large(plan, len(picture)), (3, 4), axis=2)
     fine = _large(trace, len(picture))
@@ -197,12 +216,13 @@ def blend(trace: F32, plan: F32, photo: U8, picture: U8, /) -> None:
     picture[:] = np.clip(np.round(out), 0, 255)
 
 
-def _photo_at(trace: F32, photo: U8) -> F32:
+def _photo_at(trace: F32, photo: U32) -> F32:
     """Return the photo's colours at the spots of a trace."""
+    channels = np.stack([photo >> 8 * k & 255 for k in range(3)], axis=2).astype(np.uint8)
     spots = trace[:, :, :2] * np.array([photo.shape[1], photo.shape[0]], np.float32)
     spots -= np.float32(0.5)
     x, y = (np.ascontiguousarray(spots[:, :, k], np.float32) for k in (0, 1))
-    colours = cv2.remap(photo, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    colours = cv2.remap(channels, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(colours, np.float32)
 
 

@@ -8,36 +8,25 @@ Only the inside of the head's outline is read from the photo.
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
 from typing import Final
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-from protome.geometry import CROP_SIDE, F32, U8, U32, Frame
-from protome.mesh.shape.head import Head
+from protome.geometry import F32, U8, U32, Frame
 from protome.mesh.shape.surface import Surface
 
 from .atlas import CELLS, unwrap
-from .fill import NECK, SKIN, mouth_cells, plan, regions
+from .fill import plan
 from .painter import painter
-from .visibility import WHOLE, visibility
+from .trace import NODES, trace
+from .visibility import WHOLE
 
 # Sides that a texture may have; powers of two, as some readers require.
 SIDES: Final = (256, 512, 1024, 2048)
 # Texels along a side for each of the portrait's pixels: the face has a part of the atlas only.
 DENSITY: Final = 1.5
-# Resolution at which texels are traced to the photo.
-NODES: Final = 256
-# Nodes over which the photo fades on either side of where it is last seen.
-FADE: Final = 5
-# The same in hair, and in the mouth. Teeth lie deep between the lips, half hidden by the test of
-# depth: TEETH times their weight is taken.
-HAIR_FADE: Final = 3
-MOUTH_FADE: Final = 7
-TEETH: Final = 2.5
 # Side of the texture that vertex colours are read from.
 COLOURS: Final = 512
 
@@ -82,46 +71,13 @@ def texture(surface: Surface, crop: U8, frame: Frame = WHOLE, side: int = 0) -> 
     """
     side = side or side_for(len(crop))
     layout = unwrap(surface)
-    spots = surface.vertices[:, :2] / np.float32(CROP_SIDE)
-    trace = np.frombuffer(
-        painter.trace(
-            layout.places,
-            np.clip(spots, -1, 2)[layout.source],
-            visibility(surface, frame)[layout.source],
-            layout.triangles,
-            NODES,
-        ),
-        np.float32,
-    ).reshape(NODES, NODES, 3)
-    _fade(trace[:, :, 2], surface.head, layout.hairy)
+    traced = trace(surface, layout, frame)
     crop = _not_finer(crop, 2 * side)
-    sums = np.frombuffer(painter.gather(trace, _not_finer(crop, NODES), CELLS), np.float32)
+    sums = np.frombuffer(painter.gather(traced, _pixels(_reduced(crop)), CELLS), np.float32)
     base, planned = plan(sums.reshape(CELLS, CELLS, 4), surface, layout.hairy)
     picture = np.asarray(cv2.resize(base, (side, side), interpolation=cv2.INTER_LINEAR), np.uint8)
-    painter.blend(trace, planned, crop, picture)
+    painter.blend(traced, planned, _pixels(crop), picture)
     return Texture(picture, layout.places, layout.source, layout.triangles)
-
-
-def _fade(weight: F32, head: Head, hairy: bool) -> None:
-    """Fade the photo towards what is not seen, so that no edge shows there.
-
-    On the skin and in strips of hair it fades inwards, in the mouth outwards too.
-    """
-    skin, mouth = _fading(head, hairy)
-    wide = np.clip(2 * cv2.blur(weight, (FADE, FADE)) - 1, 0, 1)
-    narrow = cv2.blur(weight, (HAIR_FADE, HAIR_FADE))
-    teeth = np.minimum(TEETH * cv2.blur(weight, (MOUTH_FADE, MOUTH_FADE)), 1)
-    np.minimum(weight, np.where(skin, wide, narrow), out=weight)
-    np.copyto(weight, teeth, where=mouth)
-
-
-@functools.lru_cache(maxsize=4)
-def _fading(head: Head, hairy: bool) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """Return the nodes on skin away from the mouth, and those of the mouth, (NODES, NODES)."""
-    groups, mouth = regions(head, hairy), mouth_cells(head, hairy) > 0
-    skin = ((groups == SKIN) | (groups == NECK)) & ~mouth
-    larger = np.ones((NODES // CELLS,) * 2, np.bool_)
-    return np.kron(skin, larger), np.kron(mouth, larger)
 
 
 def vertex_colours(surface: Surface, crop: U8, frame: Frame = WHOLE) -> U8:
@@ -133,9 +89,23 @@ def vertex_colours(surface: Surface, crop: U8, frame: Frame = WHOLE) -> U8:
     return colours
 
 
+def _pixels(crop: U8) -> U32:
+    """Return a number for each pixel, as the painter takes them."""
+    return np.asarray(cv2.cvtColor(crop, cv2.COLOR_RGB2RGBA), np.uint8).view("<u4")[:, :, 0]
+
+
+def _reduced(crop: U8) -> U8:
+    """Return the crop halved until it has less than two pixels for each node."""
+    while len(crop) >= 2 * NODES:
+        half = len(crop) // 2
+        even = crop[: 2 * half, : 2 * half]
+        crop = np.asarray(cv2.resize(even, (half, half), interpolation=cv2.INTER_AREA), np.uint8)
+    return crop
+
+
 def _not_finer(crop: U8, side: int) -> U8:
-    """Return the crop with at most ``side`` pixels a side, and at least 3."""
-    if 3 <= len(crop) <= side:
+    """Return the crop with at most ``side`` pixels a side, and at least 2."""
+    if 2 <= len(crop) <= side:
         return np.ascontiguousarray(crop)
-    side = max(min(len(crop), side), 3)
+    side = max(min(len(crop), side), 2)
     return np.asarray(cv2.resize(crop, (side, side), interpolation=cv2.INTER_AREA), np.uint8)

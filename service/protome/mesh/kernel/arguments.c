@@ -1,5 +1,7 @@
 #include "arguments.h"
 
+#include "wide.h"
+
 #include <string.h>
 
 static int get_argument(PyObject *object, tx_argument *want) {
@@ -46,19 +48,26 @@ PyObject *refuse(tx_argument *arguments, size_t count, const char *message) {
     return NULL;
 }
 
-int are_below(const tx_argument *triangles, Py_ssize_t count) {
-    const uint32_t *numbers = triangles->view.buf;
-    uint32_t most = 0;
-    for (Py_ssize_t k = 0; k < 3 * triangles->view.shape[0]; k++)
-        if (numbers[k] > most) most = numbers[k];
-    return !triangles->view.shape[0] || (Py_ssize_t)most < count;
+WIDE int are_below(const tx_argument *triangles, Py_ssize_t count) {
+    const uint32_t *numbers = triangles->view.buf, bound = (uint32_t)count;
+    const Py_ssize_t values = 3 * triangles->view.shape[0];
+    uint32_t outside = 0;
+    if (count > INT32_MAX) return 0;
+    for (Py_ssize_t k = 0; k < values; k++) outside |= numbers[k] >= bound;
+    return !outside;
 }
 
-int are_within(const tx_argument *values, float most) {
+WIDE int are_within(const tx_argument *values, float most) {
     const float *at = values->view.buf;
-    int outside = 0;
-    for (Py_ssize_t k = 0; k < values->view.len / (Py_ssize_t)sizeof *at; k++)
-        outside |= !(at[k] >= -most && at[k] <= most);
+    const Py_ssize_t count = values->view.len / (Py_ssize_t)sizeof *at;
+    int32_t bound, outside = 0;
+    memcpy(&bound, &most, sizeof bound);
+    for (Py_ssize_t k = 0; k < count; k++) {
+        /* Without their signs, numbers are in the order of their bits, and NaN is the last. */
+        int32_t bits;
+        memcpy(&bits, at + k, sizeof bits);
+        outside |= (bits & INT32_MAX) > bound;
+    }
     return !outside;
 }
 

@@ -7,7 +7,7 @@
 /* Whether a photo has a size that can be read; pixels are counted in 16.16. */
 static int is_photo(const tx_argument *photo) {
     const Py_ssize_t *size = photo->view.shape;
-    return size[0] >= 3 && size[1] >= 3 && size[0] <= MOST_PHOTO && size[1] <= MOST_PHOTO;
+    return size[0] >= 2 && size[1] >= 2 && size[0] <= MOST_PHOTO && size[1] <= MOST_PHOTO;
 }
 
 static tx_photo as_photo(const tx_argument *photo) {
@@ -20,7 +20,7 @@ const char py_gather_doc[] =
     "Average the colours that an atlas shows, without the interpreter's lock.\n\n"
     "Args:\n"
     "    trace: (nodes, nodes, 3) float32 as ``trace`` returns it.\n"
-    "    photo: (height, width, 3) uint8, at least 3 pixels each way.\n"
+    "    photo: (height, width) uint32, at least 2 pixels each way; red is the lowest byte.\n"
     "    cells: size of the result along each side; it divides nodes.\n\n"
     "Returns:\n"
     "    bytearray of float32 (cells, cells, 4): mean of colour times weight, and of weight.\n\n"
@@ -33,7 +33,7 @@ PyObject *py_gather(PyObject *module, PyObject *args) {
     int cells;
     (void)module;
     if (!PyArg_ParseTuple(args, "OOi:gather", &objects[0], &objects[1], &cells)) return NULL;
-    tx_argument a[2] = {{"trace", "f", {-1, 3}, 0, {0}}, {"photo", "B", {-1, 3}, 0, {0}}};
+    tx_argument a[2] = {{"trace", "f", {-1, 3}, 0, {0}}, {"photo", "I", {-1, 0}, 0, {0}}};
     if (!get_arguments(objects, a, 2)) return NULL;
     const Py_ssize_t nodes = a[0].view.shape[0];
     if (a[0].view.shape[1] != nodes || cells < 1 || nodes < 1 || nodes % cells)
@@ -44,9 +44,14 @@ PyObject *py_gather(PyObject *module, PyObject *args) {
     if (result) {
         const tx_photo photo = as_photo(&a[1]);
         float *sums = (void *)PyByteArray_AsString(result);
+        int done;
         Py_BEGIN_ALLOW_THREADS
-        tx_gather(a[0].view.buf, (size_t)nodes, &photo, (size_t)cells, sums);
+        done = tx_gather(a[0].view.buf, (size_t)nodes, &photo, (size_t)cells, sums);
         Py_END_ALLOW_THREADS
+        if (!done) {
+            Py_CLEAR(result);
+            PyErr_NoMemory();
+        }
     }
     release_arguments(a, 2);
     return result;
@@ -60,7 +65,7 @@ const char py_blend_doc[] =
     "    plan: (cells, cells, 5) float32; cells divides nodes. Each cell has the photo's mean\n"
     "        colour, 0 to 255, the share of the photo's detail and the share of the mirrored\n"
     "        place's detail, 0 to 1.\n"
-    "    photo: (height, width, 3) uint8, at least 3 pixels each way.\n"
+    "    photo: (height, width) uint32, at least 2 pixels each way; red is the lowest byte.\n"
     "    picture: (side, side, 3) uint8, the base, changed in place to base + share x (photo -\n"
     "        mean) + mirrored likewise; side is a multiple of nodes.\n\n"
     "Raises:\n"
@@ -82,7 +87,7 @@ PyObject *py_blend(PyObject *module, PyObject *args) {
         return NULL;
     tx_argument a[4] = {{"trace", "f", {-1, 3}, 0, {0}},
                         {"plan", "f", {-1, TX_PLAN}, 0, {0}},
-                        {"photo", "B", {-1, 3}, 0, {0}},
+                        {"photo", "I", {-1, 0}, 0, {0}},
                         {"picture", "B", {-1, 3}, 1, {0}}};
     if (!get_arguments(objects, a, 4)) return NULL;
     const Py_ssize_t nodes = a[0].view.shape[0], cells = a[1].view.shape[0];

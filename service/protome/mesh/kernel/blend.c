@@ -4,54 +4,46 @@
 #include <string.h>
 
 #include "texture.h"
+#include "wide.h"
 
 /* ---- colours of the photo */
 
-/* Colours are four lanes of 16 bits: red, green, blue, and one that is ignored or a share of ONE. */
-typedef uint16_t tx_lanes __attribute__((vector_size(8)));
-typedef int16_t tx_signed __attribute__((vector_size(8)));
-typedef uint16_t tx_pair_lanes __attribute__((vector_size(16)));
-typedef int16_t tx_wide __attribute__((vector_size(16)));
-typedef uint8_t tx_bytes __attribute__((vector_size(8)));
-typedef uint8_t tx_few __attribute__((vector_size(4)));
-typedef float tx_floats __attribute__((vector_size(16)));
-typedef int32_t tx_quad __attribute__((vector_size(16)));
+enum { FRACTION = 7, ONE = 1 << FRACTION, WHOLE = 1 << 16, HALF_WEIGHT = WHOLE / 2, COLOURS = 3 };
 
-enum { FRACTION = 7, ONE = 1 << FRACTION, WHOLE = 1 << 16, HALF_WEIGHT = WHOLE / 2 };
-
-/* Two pixels side by side, three lanes each; the last two lanes are of no use. */
-static inline tx_pair_lanes two_pixels(const uint8_t *at) {
-    tx_bytes bytes;
-    memcpy(&bytes, at, sizeof bytes);
-    return __builtin_convertvector(bytes, tx_pair_lanes);
+static inline int32_t within(int32_t value, int32_t limit) {
+    return value < 0 ? 0 : value > limit ? limit : value;
 }
 
-/* Weights of two pixels side by side for each fraction between them. */
-static tx_pair_lanes across[ONE];
+/* A channel of a pixel. */
+static inline int32_t channel(uint32_t pixel, int which) {
+    return (int32_t)(pixel >> (8 * which) & 255);
+}
 
-void tx_prepare(void) {
-    for (uint16_t x = 0; x < ONE; x++) {
-        const uint16_t l = (uint16_t)(ONE - x);
-        across[x] = (tx_pair_lanes){l, l, l, x, x, x, 0, 0};
+/* Between two values, ``share`` of ONE from the first. */
+static inline int32_t between(int32_t first, int32_t second, int32_t share) {
+    return first + ((second - first) * share >> FRACTION);
+}
+
+/* Bilinear samples at points of the photo, 16.16 pixels. */
+static inline void sample(const tx_photo *photo, const int32_t *x, const int32_t *y, size_t begin,
+                          size_t end, int16_t *const colours[COLOURS]) {
+    const int32_t stride = (int32_t)photo->width;
+    const int32_t most_x = (int32_t)((photo->width - 1) << 16) - 1;
+    const int32_t most_y = (int32_t)((photo->height - 1) << 16) - 1;
+    const uint32_t *above = photo->pixels, *below = above + stride;
+    int16_t *restrict red = colours[0], *restrict green = colours[1], *restrict blue = colours[2];
+    for (size_t k = begin; k < end; k++) {
+        const int32_t at_x = within(x[k], most_x), at_y = within(y[k], most_y);
+        const int32_t right = at_x >> (16 - FRACTION) & (ONE - 1);
+        const int32_t down = at_y >> (16 - FRACTION) & (ONE - 1);
+        const int32_t at = (at_y >> 16) * stride + (at_x >> 16);
+        const uint32_t a = above[at], b = above[at + 1], c = below[at], d = below[at + 1];
+        int32_t colour[COLOURS];
+        for (int i = 0; i < COLOURS; i++)
+            colour[i] = between(between(channel(a, i), channel(b, i), right),
+                                between(channel(c, i), channel(d, i), right), down);
+        red[k] = (int16_t)colour[0], green[k] = (int16_t)colour[1], blue[k] = (int16_t)colour[2];
     }
-}
-
-/* Bilinear sample between the pixel at ``at`` and its neighbours, ``x`` and ``y`` of ONE further. */
-static inline tx_lanes sample(const uint8_t *at, size_t stride, unsigned x, unsigned y) {
-    const tx_pair_lanes top = two_pixels(at), apart = two_pixels(at + stride) - top;
-    const tx_pair_lanes column = top + (tx_pair_lanes)((tx_wide)(apart * (uint16_t)y) >> FRACTION);
-    const tx_pair_lanes both = column * across[x];
-    uint64_t half[2];
-    memcpy(half, &both, sizeof half);
-    half[0] += half[0] >> 48 | half[1] << 16;
-    tx_lanes sum;
-    memcpy(&sum, half, sizeof sum);
-    return sum >> FRACTION;
-}
-
-static inline void store(uint8_t *out, tx_lanes colour) {
-    const tx_few bytes = __builtin_convertvector(colour, tx_few);
-    memcpy(out, &bytes, 3);
 }
 
 /* What a row of texels shows: points of the photo, 16.16 pixels, and weights, 16.16. */
@@ -67,13 +59,15 @@ typedef struct {
     uint8_t *needed;  /* nodes + 1: which pieces between nodes are read */
 } tx_reader;
 
-/* Interpolate the trace between two of its rows, ``down`` from the first. */
-static void set_coarse(tx_reader *reader, const float *above, const float *below, float down) {
+/* Interpolate the needed nodes of the trace between two of its rows, ``down`` from the first. */
+static WIDE void set_coarse(tx_reader *reader, const float *above, const float *below,
+                              float down) {
     const float width = WHOLE * (float)reader->photo->width;
     const float height = WHOLE * (float)reader->photo->height;
     int32_t *x = reader->coarse.x, *y = reader->coarse.y, *weight = reader->coarse.weight;
     const size_t nodes = reader->nodes;
     for (size_t k = 1; k <= nodes; k++, above += 3, below += 3) {
+        if (!reader->needed[k - 1] && !reader->needed[k]) continue;
         x[k] = (int32_t)(width * (above[0] + down * (below[0] - above[0]))) - HALF_WEIGHT;
         y[k] = (int32_t)(height * (above[1] + down * (below[1] - above[1]))) - HALF_WEIGHT;
         weight[k] = (int32_t)(WHOLE * (above[2] + down * (below[2] - above[2])));
@@ -87,16 +81,12 @@ static inline void set_piece(const int32_t *ends, int32_t step, int32_t *out) {
     const int32_t slope = (ends[1] - ends[0]) / step;
     /* The first texel's centre lies half a texel after that of the node, or on it. */
     int32_t value = ends[0] + (step % 2 ? slope : slope / 2);
-    if (step % 4) {
-        for (int32_t k = 0; k < step; k++) out[k] = value + k * slope;
-        return;
-    }
-    tx_quad four = {value, value + slope, value + 2 * slope, value + 3 * slope};
-    for (int32_t k = 0; k < step; k += 4, four += 4 * slope) memcpy(out + k, &four, sizeof four);
+    for (int32_t k = 0; k < step; k++, value += slope) out[k] = value;
 }
 
-static inline void set_pieces(tx_reader *reader, int32_t step) {
+static WIDE void set_fine(tx_reader *reader) {
     const tx_spots *in = &reader->coarse, *out = &reader->fine;
+    const int32_t step = (int32_t)(reader->side / reader->nodes);
     for (size_t piece = 0; piece <= reader->nodes; piece++) {
         /* The room before and after the row takes the halves of pieces at its ends. */
         if (!reader->needed[piece]) continue;
@@ -108,76 +98,60 @@ static inline void set_pieces(tx_reader *reader, int32_t step) {
     }
 }
 
-static void set_fine(tx_reader *reader) {
-    switch (reader->side / reader->nodes) {
-    case 2: set_pieces(reader, 2); break;
-    case 4: set_pieces(reader, 4); break;
-    case 8: set_pieces(reader, 8); break;
-    default: set_pieces(reader, (int32_t)(reader->side / reader->nodes));
-    }
-}
-
-static inline int32_t within(int32_t value, int32_t limit) {
-    return value < 0 ? 0 : value > limit ? limit : value;
-}
-
-static inline tx_lanes colour_at(const tx_photo *photo, int32_t at_x, int32_t at_y) {
-    /* Eight bytes are read of each row of pixels: not from its last two. */
-    const int32_t most_x = (int32_t)((photo->width - 2) << 16) - 1;
-    const int32_t most_y = (int32_t)((photo->height - 1) << 16) - 1;
-    const uint32_t x = (uint32_t)within(at_x, most_x), y = (uint32_t)within(at_y, most_y);
-    const size_t stride = 3 * photo->width;
-    return sample(photo->pixels + (y >> 16) * stride + 3 * (size_t)(x >> 16), stride,
-                  x >> (16 - FRACTION) & (ONE - 1), y >> (16 - FRACTION) & (ONE - 1));
-}
-
 /* ---- sums */
 
-void tx_gather(const float *trace, size_t nodes, const tx_photo *photo, size_t cells,
-               float *sums) {
+WIDE int tx_gather(const float *trace, size_t nodes, const tx_photo *photo, size_t cells,
+                   float *sums) {
     const size_t block = nodes / cells;
     const float width = WHOLE * (float)photo->width, height = WHOLE * (float)photo->height;
     const float share = 1 / (float)(block * block);
+    int32_t *x = malloc(2 * nodes * sizeof *x), *y = x + nodes;
+    int16_t *row = malloc(COLOURS * nodes * sizeof *row);
+    int16_t *const colours[COLOURS] = {row, row + nodes, row + 2 * nodes};
     memset(sums, 0, 4 * cells * cells * sizeof *sums);
-    for (size_t y = 0; y < nodes; y++) {
-        for (size_t x = 0; x < nodes; x++, trace += 3) {
-            if (!(trace[2] > 0)) continue;
-            const tx_lanes colour = colour_at(photo, (int32_t)(width * trace[0]) - HALF_WEIGHT,
-                                              (int32_t)(height * trace[1]) - HALF_WEIGHT);
-            const float weight = share * trace[2];
-            float *out = sums + 4 * (cells * (y / block) + x / block);
-            for (int k = 0; k < 3; k++) out[k] += weight * (float)colour[k];
-            out[3] += weight;
+    for (size_t line = 0; x && row && line < nodes; line++, trace += 3 * nodes) {
+        for (size_t k = 0; k < nodes; k++) {
+            x[k] = (int32_t)(width * trace[3 * k]) - HALF_WEIGHT;
+            y[k] = (int32_t)(height * trace[3 * k + 1]) - HALF_WEIGHT;
+        }
+        for (size_t cell = 0; cell < cells; cell++) {
+            const size_t begin = cell * block, end = begin + block;
+            float *out = sums + 4 * (cells * (line / block) + cell), any = 0;
+            for (size_t k = begin; k < end; k++) any += trace[3 * k + 2];
+            if (!(any > 0)) continue;
+            sample(photo, x, y, begin, end, colours);
+            for (size_t k = begin; k < end; k++) {
+                const float weight = share * trace[3 * k + 2];
+                for (int i = 0; i < COLOURS; i++) out[i] += weight * (float)colours[i][k];
+                out[COLOURS] += weight;
+            }
         }
     }
+    const int done = x && row;
+    free(x);
+    free(row);
+    return done;
 }
 
 /* ---- plan */
 
-/* A row of the plan at the columns of the atlas, in halves: mean and own share, mirrored share. */
-typedef struct {
-    tx_lanes *mean;     /* side */
-    uint16_t *mirrored; /* side */
-} tx_row;
+/* Channels of a plan's row: mean of the photo, share of its detail, of the mirrored detail. The
+   first three are in halves, the shares in halves of ONE. */
+typedef int16_t *tx_row[TX_PLAN];
 
-static void widen(tx_row out, const float *plan, size_t cells, size_t block) {
-    const tx_floats scale = {2, 2, 2, 2 * ONE};
+static WIDE void widen(tx_row out, const float *plan, size_t cells, size_t block) {
     for (size_t cell = 0; cell <= cells; cell++) {
         const float *left = plan + TX_PLAN * (cell ? cell - 1 : 0);
         const float *right = plan + TX_PLAN * (cell < cells ? cell : cells - 1);
-        tx_floats a, b;
-        memcpy(&a, left, sizeof a);
-        memcpy(&b, right, sizeof b);
-        const float shift = block % 2 ? 1.0F : 0.5F;
-        const tx_floats step = (b - a) * scale / (float)block;
         const size_t half = block / 2, begin = cell ? cell * block - half : 0;
         const size_t end = cell < cells ? cell * block + block - half : cells * block;
-        tx_floats value = a * scale + step * shift + 0.5F;
-        for (size_t x = begin; x < end; x++, value += step)
-            out.mean[x] = __builtin_convertvector(__builtin_convertvector(value, tx_quad), tx_lanes);
-        const float rise = 2 * ONE * (right[TX_MIRRORED] - left[TX_MIRRORED]) / (float)block;
-        float other = 2 * ONE * left[TX_MIRRORED] + rise * shift + 0.5F;
-        for (size_t x = begin; x < end; x++, other += rise) out.mirrored[x] = (uint16_t)other;
+        for (int i = 0; i < TX_PLAN; i++) {
+            const float scale = i < TX_OWN ? 2 : 2 * ONE;
+            const float step = scale * (right[i] - left[i]) / (float)block;
+            const float first = scale * left[i] + step * (block % 2 ? 1 : 0.5F) + 0.5F;
+            for (size_t x = begin; x < end; x++)
+                out[i][x] = (int16_t)(int32_t)(first + step * (float)(int32_t)(x - begin));
+        }
     }
 }
 
@@ -189,7 +163,7 @@ typedef struct {
     size_t held[2]; /* the rows in it, counted from 1 */
 } tx_wide_plan;
 
-static tx_row wide_row(tx_wide_plan *wide, size_t row) {
+static int16_t *const *wide_row(tx_wide_plan *wide, size_t row) {
     const size_t slot = row % 2;
     if (wide->held[slot] != row + 1) {
         widen(wide->room[slot], wide->plan + TX_PLAN * wide->cells * row, wide->cells,
@@ -217,63 +191,107 @@ static tx_kind kind_of(const float *const rows[2], size_t cell, size_t cells) {
 
 /* ---- atlas */
 
+/* Rows of a side. */
 typedef struct {
     const tx_reader *reader;
-    tx_row above, below;
-    uint16_t down; /* how far below the row is, of ONE */
-    uint8_t *out;  /* has the base */
+    int16_t *row[COLOURS];  /* the photo, then as far as it is detail */
+    int16_t *plan[TX_PLAN]; /* shares are of ONE */
+    uint8_t *out;           /* has the base */
 } tx_line;
 
-static inline tx_lanes mean_at(const tx_line *line, size_t x) {
-    return (line->above.mean[x] * (uint16_t)(ONE - line->down) + line->below.mean[x] * line->down +
-            ONE) >> (FRACTION + 1);
+/* Interpolate a piece of two rows of the plan, ``down`` from the first, of ONE. */
+static inline void set_plan(int16_t *restrict out, const int16_t *restrict above,
+                            const int16_t *restrict below, int16_t down, size_t count) {
+    for (size_t x = 0; x < count; x++)
+        out[x] = (int16_t)((above[x] * (ONE - down) + below[x] * down + ONE) >> (FRACTION + 1));
 }
 
-static inline int mirrored_at(const tx_line *line, size_t x) {
-    return (line->above.mirrored[x] * (ONE - line->down) + line->below.mirrored[x] * line->down +
-            ONE) >> (FRACTION + 1);
-}
-
-static inline tx_lanes texel(const tx_reader *reader, size_t x) {
-    return colour_at(reader->photo, reader->fine.x[x], reader->fine.y[x]);
-}
-
-/* Fails where the photo does not count in full. */
-static int copy_block(const tx_line *line, size_t begin, size_t end) {
-    const int32_t *weight = line->reader->fine.weight;
-    int32_t lowest = WHOLE;
-    for (size_t x = begin; x < end; x++) lowest = weight[x] < lowest ? weight[x] : lowest;
-    if (lowest < HALF_WEIGHT) return 0;
-    for (size_t x = begin; x < end; x++) store(line->out + 3 * x, texel(line->reader, x));
-    return 1;
-}
-
-/* A share, of ONE, of the photo's detail at a texel. */
-static inline tx_signed detail(const tx_line *line, size_t x, int share, tx_lanes mean) {
-    const int32_t weight = line->reader->fine.weight[x];
-    /* Half of a weight counts in full. */
-    share = weight < HALF_WEIGHT ? share * (weight >> 8) >> 7 : share;
-    const tx_signed apart = (tx_signed)(texel(line->reader, x) - mean);
-    return (apart * (int16_t)share) >> FRACTION;
-}
-
-static void mix_block(const tx_line *line, size_t begin, size_t end) {
-    const int32_t *weight = line->reader->fine.weight;
-    const tx_signed nothing = {0}, full = {255, 255, 255, 255};
-    for (size_t x = begin; x < end; x++) {
-        const size_t other = line->reader->side - 1 - x;
-        const int mirrored = weight[other] > 0 ? mirrored_at(line, x) : 0;
-        const tx_lanes mean = mean_at(line, x);
-        const int own = weight[x] > 0 ? mean[3] : 0;
-        if (!own && !mirrored) continue;
-        uint8_t *out = line->out + 3 * x;
-        tx_signed sum = {out[0], out[1], out[2], 0};
-        if (own) sum += detail(line, x, own, mean);
-        if (mirrored) sum += detail(line, other, mirrored, mean_at(line, other));
-        sum = sum & (sum > nothing);
-        const tx_signed over = sum > full;
-        store(out, (tx_lanes)((sum & ~over) | (full & over)));
+/* Turn the photo's colours into what they differ from the mean by, as far as they count. */
+static inline void set_detail(int16_t *restrict row, const int16_t *restrict mean,
+                              const int32_t *restrict weight, size_t count) {
+    for (size_t x = 0; x < count; x++) {
+        /* Half of a weight counts in full. */
+        const int16_t share = (int16_t)within(weight[x] >> (15 - FRACTION), ONE);
+        row[x] = (int16_t)((int16_t)((row[x] - mean[x]) * share) >> FRACTION);
     }
+}
+
+/* Add shares of the own detail and of the mirrored place's, whose first texel is ``other``. */
+static inline void add_detail(int16_t *restrict sum, const int16_t *restrict row,
+                              const int16_t *restrict other, const int16_t *restrict own,
+                              const int16_t *restrict mirrored, size_t count) {
+    for (size_t x = 0; x < count; x++)
+        sum[x] = (int16_t)(((int16_t)(row[x] * own[x]) >> FRACTION) +
+                           ((int16_t)(other[-(ptrdiff_t)x] * mirrored[x]) >> FRACTION));
+}
+
+static inline void copy_block(const tx_line *line, size_t begin, size_t end) {
+    const int16_t *restrict red = line->row[0], *restrict green = line->row[1];
+    const int16_t *restrict blue = line->row[2];
+    uint8_t *restrict out = line->out;
+    for (size_t x = begin; x < end; x++) {
+        out[3 * x] = (uint8_t)red[x];
+        out[3 * x + 1] = (uint8_t)green[x];
+        out[3 * x + 2] = (uint8_t)blue[x];
+    }
+}
+
+/* Texels that are mixed at a time. */
+enum { AT_A_TIME = 64 };
+
+static WIDE void mix_block(const tx_line *line, size_t begin, size_t end) {
+    int16_t sums[COLOURS][AT_A_TIME];
+    for (; begin < end; begin += AT_A_TIME) {
+        const size_t count = end - begin < AT_A_TIME ? end - begin : AT_A_TIME;
+        for (int i = 0; i < COLOURS; i++)
+            add_detail(sums[i], line->row[i] + begin, line->row[i] + line->reader->side - 1 - begin,
+                       line->plan[TX_OWN] + begin, line->plan[TX_MIRRORED] + begin, count);
+        uint8_t *restrict out = line->out + 3 * begin;
+        for (size_t x = 0; x < count; x++)
+            for (size_t i = 0; i < COLOURS; i++)
+                out[3 * x + i] = (uint8_t)within(out[3 * x + i] + sums[i][x], 255);
+    }
+}
+
+/* Least and largest weight of a block. */
+static inline void range_of(const int32_t *weight, size_t begin, size_t end, int32_t range[2]) {
+    range[0] = range[1] = weight[begin];
+    for (size_t x = begin + 1; x < end; x++) {
+        range[0] = weight[x] < range[0] ? weight[x] : range[0];
+        range[1] = weight[x] > range[1] ? weight[x] : range[1];
+    }
+}
+
+/* Paint a row of blocks, ``down`` from a row of the plan to the next. What is left to do of each
+   is noted in ``left``. */
+static WIDE void paint_row(const tx_line *line, int16_t *const *above, int16_t *const *below,
+                           int16_t down, const tx_kind *kinds, tx_kind *left, size_t cells) {
+    const tx_reader *reader = line->reader;
+    const size_t block = reader->side / cells;
+    for (size_t k = 0; k < cells; k++) {
+        const size_t begin = k * block, end = begin + block;
+        left[k] = kinds[k];
+        if (kinds[k] == FILL && kinds[cells - 1 - k] == FILL) continue;
+        for (int i = 0; i < TX_PLAN; i++)
+            set_plan(line->plan[i] + begin, above[i] + begin, below[i] + begin, down, block);
+        int32_t range[2];
+        range_of(reader->fine.weight, begin, end, range);
+        if (range[1] <= 0) {
+            for (int i = 0; i < COLOURS; i++) memset(line->row[i] + begin, 0, block * sizeof(int16_t));
+            continue;
+        }
+        sample(reader->photo, reader->fine.x, reader->fine.y, begin, end, line->row);
+        if (kinds[k] == COPY && range[0] >= HALF_WEIGHT) {
+            copy_block(line, begin, end);
+            left[k] = FILL;
+            if (kinds[cells - 1 - k] != MIX) continue;
+        }
+        for (int i = 0; i < COLOURS; i++)
+            set_detail(line->row[i] + begin, line->plan[i] + begin, reader->fine.weight + begin,
+                       block);
+    }
+    for (size_t k = 0; k < cells; k++)
+        if (left[k] != FILL) mix_block(line, k * block, (k + 1) * block);
 }
 
 /* Rows of a grid around a row of texels, and how far from the first to the second it lies. */
@@ -294,26 +312,23 @@ static tx_pair pair_of(size_t texel, size_t count, size_t side) {
 
 /* Memory of a blend. */
 typedef struct {
-    tx_lanes *means;    /* two rows of the plan */
-    uint16_t *mirrored; /* likewise */
-    int32_t *spots;     /* three rows of nodes + 2, three of a side and a piece */
-    tx_kind *kinds;     /* cells */
-    uint8_t *needed;    /* nodes + 1 */
+    int16_t *rows;   /* of a side: three of the plan, one of the photo */
+    int32_t *spots;  /* three rows of nodes + 2, three of a side and a piece */
+    tx_kind *kinds;  /* two rows of cells */
+    uint8_t *needed; /* nodes + 1 */
 } tx_room;
 
 static int get_room(tx_room *room, size_t nodes, size_t cells, size_t side) {
     const size_t piece = side / nodes;
-    room->means = malloc(2 * side * sizeof *room->means);
-    room->mirrored = malloc(2 * side * sizeof *room->mirrored);
+    room->rows = malloc((3 * TX_PLAN + COLOURS) * side * sizeof *room->rows);
     room->spots = calloc(3 * (nodes + 2 + side + piece), sizeof *room->spots);
-    room->kinds = malloc(cells * sizeof *room->kinds);
+    room->kinds = malloc(2 * cells * sizeof *room->kinds);
     room->needed = malloc(nodes + 1);
-    return room->means && room->mirrored && room->spots && room->kinds && room->needed;
+    return room->rows && room->spots && room->kinds && room->needed;
 }
 
 static void free_room(tx_room *room) {
-    free(room->means);
-    free(room->mirrored);
+    free(room->rows);
     free(room->spots);
     free(room->kinds);
     free(room->needed);
@@ -344,14 +359,18 @@ int tx_blend(const float *trace, size_t nodes, const float *plan, size_t cells,
              const tx_photo *photo, size_t side, uint8_t *picture) {
     tx_room room;
     if (!get_room(&room, nodes, cells, side)) return free_room(&room), 0;
-    const size_t block = side / cells, piece = side / nodes;
+    const size_t piece = side / nodes;
     tx_reader reader = {photo, nodes, side, spots_in(room.spots, nodes + 2, 0),
                         spots_in(room.spots + 3 * (nodes + 2), side + piece, piece / 2),
                         room.needed};
-    tx_wide_plan wide = {plan, cells, side,
-                         {{room.means, room.mirrored}, {room.means + side, room.mirrored + side}},
-                         {0, 0}};
+    tx_wide_plan wide = {.plan = plan, .cells = cells, .side = side};
     tx_line line = {.reader = &reader};
+    int16_t *row = room.rows;
+    for (size_t k = 0; k < TX_PLAN; k++, row += 3 * side) {
+        wide.room[0][k] = row, wide.room[1][k] = row + side;
+        line.plan[k] = row + 2 * side;
+    }
+    for (size_t k = 0; k < COLOURS; k++, row += side) line.row[k] = row;
     size_t known = cells; /* the lower of the rows whose kinds are known */
     int any = 0;
     for (size_t y = 0; y < side; y++) {
@@ -363,18 +382,13 @@ int tx_blend(const float *trace, size_t nodes, const float *plan, size_t cells,
             known = cell.below;
         }
         if (!any) continue;
-        line.above = wide_row(&wide, cell.above);
-        line.below = wide_row(&wide, cell.below);
-        line.down = (uint16_t)(ONE * cell.down + 0.5F);
         line.out = picture + 3 * side * y;
         set_coarse(&reader, trace + 3 * nodes * node.above, trace + 3 * nodes * node.below,
                    node.down);
         set_fine(&reader);
-        for (size_t k = 0; k < cells; k++) {
-            const size_t begin = k * block, end = begin + block;
-            if (room.kinds[k] == MIX || (room.kinds[k] == COPY && !copy_block(&line, begin, end)))
-                mix_block(&line, begin, end);
-        }
+        int16_t *const *above = wide_row(&wide, cell.above), *const *below = wide_row(&wide, cell.below);
+        paint_row(&line, above, below, (int16_t)(ONE * cell.down + 0.5F), room.kinds,
+                  room.kinds + cells, cells);
     }
     free_room(&room);
     return 1;

@@ -161,7 +161,6 @@ static PyMethodDef methods[] = {
 
 static int prepare(PyObject *module) {
     mc_prepare();
-    tx_prepare();
     return PyModule_AddStringConstant(module, "BACKEND", "compiled marching cubes");
 }
 

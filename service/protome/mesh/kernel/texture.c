@@ -32,13 +32,11 @@ typedef struct {
     float base[2], dx[2], dy[2];
 } tx_walk;
 
-/* First cell whose centre is not before ``value``, within 0 to ``limit``. */
+/* First cell whose centre is at ``value`` or after it, within 0 to ``limit``. */
 static int from(float value, int limit) {
-    const float at = value - 0.5F;
-    if (!(at > 0)) return 0;
-    if (at >= (float)limit) return limit;
-    const int whole = (int)at;
-    return whole + (at > (float)whole);
+    const float at = value + 0.5F, most = (float)limit;
+    const float low = at > 0 ? at : 0;
+    return (int)(low < most ? low : most);
 }
 
 static float least(float a, float b, float c) {
@@ -72,12 +70,12 @@ static int set_walk(tx_walk *walk, const float *a, const float *b, const float *
 static int weigh(const tx_walk *walk, int x, int y, float *second, float *third) {
     *second = walk->base[0] + walk->dx[0] * (float)x + walk->dy[0] * (float)y;
     *third = walk->base[1] + walk->dx[1] * (float)x + walk->dy[1] * (float)y;
-    return *second >= INSIDE && *third >= INSIDE && *second + *third <= 1 - INSIDE;
+    return (*second >= INSIDE) & (*third >= INSIDE) & (*second + *third <= 1 - INSIDE);
 }
 
-void tx_depth(const float *vertices, const uint32_t *triangles, size_t triangle_count, size_t side,
-              float *depth) {
-    for (size_t i = 0; i < side * side; i++) depth[i] = INFINITY;
+void tx_depth(const float *vertices, const int32_t *source, const uint32_t *triangles,
+              size_t triangle_count, size_t side, float *depth) {
+    for (size_t i = 0; i < 2 * side * side; i++) depth[i] = INFINITY;
     for (size_t t = 0; t < triangle_count; t++, triangles += 3) {
         const float *a = vertices + 3 * (size_t)triangles[0];
         const float *b = vertices + 3 * (size_t)triangles[1];
@@ -86,13 +84,17 @@ void tx_depth(const float *vertices, const uint32_t *triangles, size_t triangle_
         /* What faces away is behind something that does not. */
         if ((b[0] - a[0]) * (c[1] - a[1]) > (c[0] - a[0]) * (b[1] - a[1])) continue;
         if (!set_walk(&walk, a, b, c, (int)side)) continue;
+        const int hair = source[triangles[0]] < 0 || source[triangles[1]] < 0 ||
+                         source[triangles[2]] < 0;
+        float *map = depth + (hair ? side * side : 0);
+        const float rise[2] = {b[2] - a[2], c[2] - a[2]};
         for (int y = walk.top; y < walk.bottom; y++) {
-            for (int x = walk.left; x < walk.right; x++) {
+            float *out = map + side * (size_t)y + (size_t)walk.left;
+            for (int x = walk.left; x < walk.right; x++, out++) {
                 float second, third;
-                if (!weigh(&walk, x, y, &second, &third)) continue;
-                const float z = a[2] + second * (b[2] - a[2]) + third * (c[2] - a[2]);
-                float *out = depth + side * (size_t)y + (size_t)x;
-                if (z < *out) *out = z;
+                const int within = weigh(&walk, x, y, &second, &third);
+                const float z = a[2] + second * rise[0] + third * rise[1];
+                *out = within & (z < *out) ? z : *out;
             }
         }
     }
@@ -134,6 +136,30 @@ void tx_seen(const float *vertices, const float *normals, size_t count, const tx
         const float turned = (facing - OBLIQUE) / (FACING - OBLIQUE);
         seen[k] = (turned < 1 ? turned : 1) * (rim < 1 ? rim : 1) *
                   (border < 1 ? border : 1);
+    }
+}
+
+void tx_normals(const float *vertices, size_t count, const int32_t *triangles,
+                size_t triangle_count, float *normals) {
+    memset(normals, 0, 3 * count * sizeof *normals);
+    for (size_t t = 0; t < triangle_count; t++, triangles += 3) {
+        const float *a = vertices + 3 * (size_t)triangles[0];
+        const float *b = vertices + 3 * (size_t)triangles[1];
+        const float *c = vertices + 3 * (size_t)triangles[2];
+        const float u[3] = {b[0] - a[0], b[1] - a[1], b[2] - a[2]};
+        const float v[3] = {c[0] - a[0], c[1] - a[1], c[2] - a[2]};
+        const float cross[3] = {u[1] * v[2] - u[2] * v[1], u[2] * v[0] - u[0] * v[2],
+                                u[0] * v[1] - u[1] * v[0]};
+        for (int k = 0; k < 3; k++) {
+            float *out = normals + 3 * (size_t)triangles[k];
+            for (int axis = 0; axis < 3; axis++) out[axis] += cross[axis];
+        }
+    }
+    for (size_t k = 0; k < count; k++, normals += 3) {
+        const float square =
+            normals[0] * normals[0] + normals[1] * normals[1] + normals[2] * normals[2];
+        const float scale = square > 0 ? 1 / sqrtf(square) : 0;
+        for (int axis = 0; axis < 3; axis++) normals[axis] *= scale;
     }
 }
 
@@ -202,4 +228,19 @@ void tx_trace(const tx_mesh *mesh, size_t nodes, float *trace) {
         if (w[corner[0]] > 0 || w[corner[1]] > 0 || w[corner[2]] > 0)
             trace_triangle(mesh, corner, nodes, trace);
     extend(nodes, trace);
+}
+
+void tx_trace_head(const tx_nodes *table, const float *spots, const float *weights, float *trace) {
+    const int32_t *corner = table->corners;
+    const float *share = table->shares;
+    for (size_t k = 0; k < table->count; k++, corner += 3, share += 2, trace += 3) {
+        const float first = 1 - share[0] - share[1];
+        const float *a = spots + 2 * (size_t)corner[0], *b = spots + 2 * (size_t)corner[1];
+        const float *c = spots + 2 * (size_t)corner[2];
+        trace[0] = first * a[0] + share[0] * b[0] + share[1] * c[0];
+        trace[1] = first * a[1] + share[0] * b[1] + share[1] * c[1];
+        const float weight = first * weights[corner[0]] + share[0] * weights[corner[1]] +
+                             share[1] * weights[corner[2]];
+        trace[2] = weight > 0 ? weight : 0;
+    }
 }

@@ -40,6 +40,13 @@ typedef struct {
     size_t triangle_count;
 } tx_mesh;
 
+/* Which point of the head each node shows. */
+typedef struct {
+    const int32_t *corners; /* (count, 3) vertices */
+    const float *shares;    /* (count, 2) of the second and third */
+    size_t count;
+} tx_nodes;
+
 /* What hides points: least depth, least depth within EDGE cells and distance to the outline, of
    side x side cells each; and the lines of the photo's border, (side_count, 3). */
 typedef struct {
@@ -50,12 +57,9 @@ typedef struct {
 } tx_depths;
 
 typedef struct {
-    const uint8_t *pixels; /* height x width x 3, at least 3 x 3 */
+    const uint32_t *pixels; /* height x width, at least 2 x 2: red is the lowest byte, then green */
     size_t height, width;
 } tx_photo;
-
-/* Fills a table; call it once before tx_gather and tx_blend. */
-void tx_prepare(void);
 
 /* Number the places of a surface. Returns 0 without memory. */
 int tx_lay_out(const tx_surface *surface, tx_layout *layout);
@@ -67,10 +71,15 @@ void tx_write_layout(const tx_surface *surface, const tx_layout *layout, float *
 
 void tx_free_layout(tx_layout *layout);
 
-/* Least z of triangles at the centre of each cell of side x side, infinite where there is none.
+/* Least z of triangles at the centre of each cell, infinite where there is none: two maps of
+   side x side, one of the head and one of hair, the triangles with a vertex of source below 0.
    vertices: (n, 3), x and y in cells. */
-void tx_depth(const float *vertices, const uint32_t *triangles, size_t triangle_count, size_t side,
-              float *depth);
+void tx_depth(const float *vertices, const int32_t *source, const uint32_t *triangles,
+              size_t triangle_count, size_t side, float *depth);
+
+/* Unit normals of vertices, (count, 3), outwards; 0 without a triangle of some area. */
+void tx_normals(const float *vertices, size_t count, const int32_t *triangles,
+                size_t triangle_count, float *normals);
 
 /* How well each vertex is visible, (count,), 0 to 1. */
 void tx_seen(const float *vertices, const float *normals, size_t count, const tx_depths *depths,
@@ -80,9 +89,12 @@ void tx_seen(const float *vertices, const float *normals, size_t count, const tx
    places far apart are drawn below the others. */
 void tx_trace(const tx_mesh *mesh, size_t nodes, float *trace);
 
+/* Set nodes of the trace that always show the same points of the head's triangles. */
+void tx_trace_head(const tx_nodes *table, const float *spots, const float *weights, float *trace);
+
 /* Mean of colour times weight, and of weight, (cells, cells, 4), of each cell's nodes. cells
-   divides nodes. */
-void tx_gather(const float *trace, size_t nodes, const tx_photo *photo, size_t cells, float *sums);
+   divides nodes. Returns 0 without memory. */
+int tx_gather(const float *trace, size_t nodes, const tx_photo *photo, size_t cells, float *sums);
 
 /* Add detail to an atlas: share (photo - mean), and the same of the texel mirrored left to right.
    cells divides nodes, and nodes divides side. Returns 0 without memory. */

@@ -6,33 +6,75 @@
 #include "texture.h"
 
 const char py_depth_doc[] =
-    "depth(vertices, triangles, side, /)\n--\n\n"
-    "Depth map of a mesh seen along z, without the interpreter's lock.\n\n"
+    "depth(vertices, source, triangles, side, /)\n--\n\n"
+    "Depth maps of a mesh seen along z, without the interpreter's lock.\n\n"
     "Args:\n"
     "    vertices: (n, 3) float32, x and y in cells.\n"
-    "    triangles: (m, 3) uint32.\n"
-    "    side: cells of the map along each side.\n\n"
+    "    source: (n,) int32, below 0 on hair.\n"
+    "    triangles: (m, 3) uint32; one with a vertex on hair is hair.\n"
+    "    side: cells of the maps along each side.\n\n"
     "Returns:\n"
-    "    bytearray of float32 (side, side), least z at each cell's centre, else infinity.\n\n"
+    "    bytearray of float32 (2, side, side), least z at each cell's centre, else infinity, of the\n"
+    "        head and of hair.\n\n"
     "Raises:\n"
     "    TypeError: wrong type.\n"
     "    ValueError: wrong shape, a vertex that does not exist or is out of range.\n";
 
 PyObject *py_depth(PyObject *module, PyObject *args) {
-    PyObject *objects[2];
+    PyObject *objects[3];
     int side;
     (void)module;
-    if (!PyArg_ParseTuple(args, "OOi:depth", &objects[0], &objects[1], &side)) return NULL;
-    tx_argument a[2] = {{"vertices", "f", {3, 0}, 0, {0}}, {"triangles", "I", {3, 0}, 0, {0}}};
-    if (!get_arguments(objects, a, 2)) return NULL;
-    if (side < 1 || side > MOST_SIDE) return refuse(a, 2, "side out of range");
-    if (!are_within(&a[0], MOST_DEPTH) || !are_below(&a[1], a[0].view.shape[0]))
-        return refuse(a, 2, "vertices out of range");
-    PyObject *result = new_bytes((size_t)side * (size_t)side * sizeof(float));
+    if (!PyArg_ParseTuple(args, "OOOi:depth", &objects[0], &objects[1], &objects[2], &side))
+        return NULL;
+    tx_argument a[3] = {{"vertices", "f", {3, 0}, 0, {0}},
+                        {"source", "i", {0, 0}, 0, {0}},
+                        {"triangles", "I", {3, 0}, 0, {0}}};
+    if (!get_arguments(objects, a, 3)) return NULL;
+    if (side < 1 || side > MOST_SIDE) return refuse(a, 3, "side out of range");
+    if (a[1].view.shape[0] != a[0].view.shape[0])
+        return refuse(a, 3, "vertices and source must be as many");
+    if (!are_within(&a[0], MOST_DEPTH) || !are_below(&a[2], a[0].view.shape[0]))
+        return refuse(a, 3, "vertices out of range");
+    PyObject *result = new_bytes(2 * (size_t)side * (size_t)side * sizeof(float));
     if (result) {
         float *depth = (void *)PyByteArray_AsString(result);
         Py_BEGIN_ALLOW_THREADS
-        tx_depth(a[0].view.buf, a[1].view.buf, (size_t)a[1].view.shape[0], (size_t)side, depth);
+        tx_depth(a[0].view.buf, a[1].view.buf, a[2].view.buf, (size_t)a[2].view.shape[0],
+                 (size_t)side, depth);
+        Py_END_ALLOW_THREADS
+    }
+    release_arguments(a, 3);
+    return result;
+}
+
+const char py_normals_doc[] =
+    "normals(vertices, triangles, /)\n--\n\n"
+    "Normals of the vertices of a mesh, without the interpreter's lock.\n\n"
+    "Args:\n"
+    "    vertices: (n, 3) float32.\n"
+    "    triangles: (m, 3) int32, counter-clockwise seen from outside.\n\n"
+    "Returns:\n"
+    "    bytearray of float32 (n, 3), unit, outwards; 0 where no triangle has an area.\n\n"
+    "Raises:\n"
+    "    TypeError: wrong type.\n"
+    "    ValueError: wrong shape, a vertex that does not exist or is out of range.\n";
+
+PyObject *py_normals(PyObject *module, PyObject *args) {
+    PyObject *objects[2];
+    (void)module;
+    if (!PyArg_ParseTuple(args, "OO:normals", &objects[0], &objects[1])) return NULL;
+    tx_argument a[2] = {{"vertices", "f", {3, 0}, 0, {0}}, {"triangles", "i", {3, 0}, 0, {0}}};
+    if (!get_arguments(objects, a, 2)) return NULL;
+    const Py_ssize_t count = a[0].view.shape[0];
+    /* A negative number is a large one without its sign. */
+    if (!are_within(&a[0], MOST_DEPTH) || !are_below(&a[1], count))
+        return refuse(a, 2, "vertices out of range");
+    PyObject *result = new_bytes(3 * (size_t)count * sizeof(float));
+    if (result) {
+        float *normals = (void *)PyByteArray_AsString(result);
+        Py_BEGIN_ALLOW_THREADS
+        tx_normals(a[0].view.buf, (size_t)count, a[1].view.buf, (size_t)a[1].view.shape[0],
+                   normals);
         Py_END_ALLOW_THREADS
     }
     release_arguments(a, 2);
@@ -134,4 +176,46 @@ PyObject *py_trace(PyObject *module, PyObject *args) {
     }
     release_arguments(a, 4);
     return result;
+}
+
+const char py_trace_head_doc[] =
+    "trace_head(corners, shares, spots, weights, trace, /)\n--\n\n"
+    "Find which point of a photo the nodes of the head's island show, without the interpreter's\n"
+    "lock.\n\n"
+    "Args:\n"
+    "    corners: (k, 3) int32, vertices of the triangle that each node lies in.\n"
+    "    shares: (k, 2) float32, weights of the second and third.\n"
+    "    spots: (n, 2) float32, where each vertex lies in the photo, shares of its sides.\n"
+    "    weights: (n,) float32, 0 to 1.\n"
+    "    trace: (k, 3) float32, written: spot and weight.\n\n"
+    "Raises:\n"
+    "    TypeError: wrong type.\n"
+    "    ValueError: wrong shape, a vertex that does not exist or is out of range.\n";
+
+PyObject *py_trace_head(PyObject *module, PyObject *args) {
+    PyObject *objects[5];
+    (void)module;
+    if (!PyArg_ParseTuple(args, "OOOOO:trace_head", &objects[0], &objects[1], &objects[2],
+                          &objects[3], &objects[4]))
+        return NULL;
+    tx_argument a[5] = {{"corners", "i", {3, 0}, 0, {0}},
+                        {"shares", "f", {2, 0}, 0, {0}},
+                        {"spots", "f", {2, 0}, 0, {0}},
+                        {"weights", "f", {0, 0}, 0, {0}},
+                        {"trace", "f", {3, 0}, 1, {0}}};
+    if (!get_arguments(objects, a, 5)) return NULL;
+    const Py_ssize_t nodes = a[0].view.shape[0], count = a[2].view.shape[0];
+    if (a[1].view.shape[0] != nodes || a[4].view.shape[0] != nodes)
+        return refuse(a, 5, "corners, shares and trace must be of the same nodes");
+    if (a[3].view.shape[0] != count)
+        return refuse(a, 5, "spots and weights must be of the same vertices");
+    if (!are_within(&a[1], 1) || !are_within(&a[2], MOST_SHARE) || !are_within(&a[3], 1) ||
+        !are_below(&a[0], count))
+        return refuse(a, 5, "vertices out of range");
+    const tx_nodes table = {a[0].view.buf, a[1].view.buf, (size_t)nodes};
+    Py_BEGIN_ALLOW_THREADS
+    tx_trace_head(&table, a[2].view.buf, a[3].view.buf, a[4].view.buf);
+    Py_END_ALLOW_THREADS
+    release_arguments(a, 5);
+    Py_RETURN_NONE;
 }

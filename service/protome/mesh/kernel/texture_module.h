@@ -9,11 +9,14 @@
 /* Pixels are counted in 16.16; MOST_SHARE times MOST_PHOTO stays below 2^15. */
 enum { MOST_SIDE = 4096, MOST_PHOTO = 4096, MOST_SHARE = 4, MOST_DEPTH = 1 << 20 };
 
-extern const char py_depth_doc[], py_seen_doc[], py_trace_doc[];
+extern const char py_depth_doc[], py_normals_doc[], py_seen_doc[], py_trace_doc[];
+extern const char py_trace_head_doc[];
 extern const char py_gather_doc[], py_blend_doc[], py_lay_out_doc[];
 PyObject *py_depth(PyObject *module, PyObject *args);
+PyObject *py_normals(PyObject *module, PyObject *args);
 PyObject *py_seen(PyObject *module, PyObject *args);
 PyObject *py_trace(PyObject *module, PyObject *args);
+PyObject *py_trace_head(PyObject *module, PyObject *args);
 PyObject *py_gather(PyObject *module, PyObject *args);
 PyObject *py_blend(PyObject *module, PyObject *args);
 PyObject *py_lay_out(PyObject *module, PyObject *args);
@@ -21,8 +24,10 @@ PyObject *py_lay_out(PyObject *module, PyObject *args);
 /* Entries of the module's table of methods. */
 #define TEXTURE_METHODS                                                                           \
     {"depth", py_depth, METH_VARARGS, py_depth_doc},                                              \
+        {"normals", py_normals, METH_VARARGS, py_normals_doc},                                    \
         {"seen", py_seen, METH_VARARGS, py_seen_doc},                                             \
         {"trace", py_trace, METH_VARARGS, py_trace_doc},                                          \
+        {"trace_head", py_trace_head, METH_VARARGS, py_trace_head_doc},                           \
         {"gather", py_gather, METH_VARARGS, py_gather_doc},                                       \
         {"blend", py_blend, METH_VARARGS, py_blend_doc}, {                                        \
         "lay_out", py_lay_out, METH_VARARGS, py_lay_out_doc                                       \

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
-from protome.geometry import F32, U8, U32, Frame
+from protome.geometry import F32, U32, Frame
 from protome.mesh.colour import raster
 from protome.mesh.shape.surface import COMPILED
 from tests.support.shapes import seeded, sphere
@@ -43,7 +44,7 @@ def scattered(seed: int, size: float = 0.08) -> tuple[F32, F32, F32, U32]:
     )
 
 
-def inputs(seed: int = 0) -> tuple[F32, F32, U8]:
+def inputs(seed: int = 0) -> tuple[F32, F32, U32]:
     """A trace, a plan and a photo."""
     rng = seeded(seed)
     trace = floats(raster.trace(*scattered(seed), NODES), NODES, NODES, 3)
@@ -52,21 +53,30 @@ def inputs(seed: int = 0) -> tuple[F32, F32, U8]:
         plan[:, :, share] = rng.choice([0, 0.3, 1], (CELLS, CELLS))
     ramp = np.linspace(0, 255, 200)
     photo = np.stack(np.broadcast_arrays(ramp, ramp[:, None], 90), axis=2)
-    return trace, plan, photo.astype(np.uint8)
+    return trace, plan, pixels(photo)
+
+
+def pixels(photo: npt.NDArray[Any]) -> U32:
+    """A photo as the painter takes it."""
+    channels: U32 = photo.astype(np.uint32)
+    return np.asarray(channels @ np.array([1, 1 << 8, 1 << 16], np.uint32), np.uint32)
 
 
 @pytest.mark.parametrize("side", [52, 208])
 def test_depth_maps_are_equal(side: int) -> None:
     surface = sphere(60.0)
     vertices = surface.vertices * np.float32(side / 208)
-    args = np.ascontiguousarray(vertices), surface.triangles, side
-    ours, reference = (floats(m.depth(*args), side, side) for m in BOTH)
-    assert np.isfinite(reference).mean() > 0.2
+    source = np.where(vertices[:, 1] < side / 3, -1, 0).astype(np.int32)
+    args = np.ascontiguousarray(vertices), source, surface.triangles, side
+    ours, reference = (floats(m.depth(*args), 2, side, side) for m in BOTH)
+    assert np.isfinite(reference[0]).mean() > 0.1
+    assert np.isfinite(reference[1]).mean() > 0.02
+    assert np.isinf(reference).any(axis=0).all(), "each is hair or head"
     # Where a centre lies on an edge either may be right.
     assert (np.isfinite(ours) != np.isfinite(reference)).mean() < 1e-3
     both = np.isfinite(ours) & np.isfinite(reference)
     assert np.quantile(np.abs(ours[both] - reference[both]), 0.999) < 1e-2
-    assert ours[side // 2, side // 2] < vertices[:, 2].mean(), "the front, not the back"
+    assert ours[0, side // 2, side // 2] < vertices[:, 2].mean(), "the front, not the back"
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -109,7 +119,8 @@ def test_a_picture_of_the_photo_alone_is_the_photo() -> None:
     plan[:, :, 3], plan[:, :, 4] = 1, 0
     got = np.zeros((SIDE, SIDE, 3), np.uint8)
     kernel.blend(trace, plan, photo, got)
-    ramp = np.interp((np.arange(SIDE) + 0.5) / SIDE * 200 - 0.5, np.arange(200), photo[0, :, 0])
+    reds = photo[0] & 255
+    ramp = np.interp((np.arange(SIDE) + 0.5) / SIDE * 200 - 0.5, np.arange(200), reds)
     inner = slice(8, -8)
     assert np.abs(got[100, inner, 0] - ramp[inner]).max() <= 2
     assert (got[:, :, 2] == 90).all()
@@ -125,7 +136,7 @@ def test_sums_are_equal(seed: int) -> None:
 
 def test_visibilities_are_equal() -> None:
     ball = sphere(60.0)
-    depth = floats(kernel.depth(ball.vertices, ball.triangles, 208), 208, 208)
+    depth = floats(kernel.depth(ball.vertices, ball.source, ball.triangles, 208), 2, 208, 208)[0]
     inside = np.where(np.isfinite(depth), 8, 0).astype(np.float32)
     inside[:, 100:] = 2
     depth[:60] -= 30
@@ -203,7 +214,7 @@ def test_wrong_arguments_are_refused() -> None:
         bent(places=places[:, ::-1]),
         lambda: kernel.blend(trace, bad_plan, photo, picture),
         lambda: kernel.blend(bad_trace, plan, photo, picture),
-        lambda: kernel.blend(trace, plan, photo[:2], picture),
+        lambda: kernel.blend(trace, plan, photo[:1], picture),
         lambda: kernel.blend(trace, plan, photo, np.zeros((100, 100, 3), np.uint8)),
         lambda: kernel.blend(trace, plan, photo, picture[:0]),
         lambda: kernel.blend(trace, plan, photo, fixed),
@@ -212,7 +223,7 @@ def test_wrong_arguments_are_refused() -> None:
         lambda: kernel.gather(trace, photo, 7),
         lambda: kernel.gather(trace, photo, 0),
         lambda: kernel.gather(bad_trace, photo, CELLS),
-        lambda: kernel.gather(trace, photo[:2], CELLS),
+        lambda: kernel.gather(trace, photo[:1], CELLS),
         lambda: kernel.seen(*seen, square[:7], sides),
         lambda: kernel.seen(mesh.vertices[:5], *seen[1:], square, sides),
         lambda: kernel.seen(mesh.vertices * np.float32(np.inf), *seen[1:], square, sides),
@@ -223,9 +234,10 @@ def test_wrong_arguments_are_refused() -> None:
         lambda: kernel.lay_out(corners, source, shares, numbers, float("nan"), 0.5),
         lambda: kernel.lay_out(corners, source, shares, numbers, 0.1, float("inf")),
         lambda: kernel.lay_out(corners[:0], source, shares, numbers, 0.1, 0.5),
-        lambda: kernel.depth(mesh.vertices, mesh.triangles + np.uint32(10**6), 8),
-        lambda: kernel.depth(mesh.vertices * np.float32(np.nan), mesh.triangles, 8),
-        lambda: kernel.depth(mesh.vertices, mesh.triangles, -1),
+        lambda: kernel.depth(mesh.vertices, mesh.source, mesh.triangles + np.uint32(10**6), 8),
+        lambda: kernel.depth(mesh.vertices * np.float32(np.nan), mesh.source, mesh.triangles, 8),
+        lambda: kernel.depth(mesh.vertices, mesh.source[1:], mesh.triangles, 8),
+        lambda: kernel.depth(mesh.vertices, mesh.source, mesh.triangles, -1),
     ]
     for call in wrong:
         with pytest.raises(ValueError, match=r"must|range|shape|small|contiguous|read-only"):
@@ -239,7 +251,7 @@ def test_wrong_arguments_are_refused() -> None:
         lambda: kernel.gather(trace, photo.astype(np.float32), CELLS),
         lambda: kernel.seen(*seen, square.astype(np.float64), sides),
         lambda: kernel.lay_out(corners, source.astype(np.int64), shares, numbers, 0.1, 0.5),
-        lambda: kernel.depth(mesh.vertices, mesh.triangles.astype(np.int16), 8),
+        lambda: kernel.depth(mesh.vertices, mesh.source, mesh.triangles.astype(np.int16), 8),
     ]
     for call in types:
         with pytest.raises(TypeError):
@@ -250,17 +262,19 @@ def test_no_triangles_are_no_trouble() -> None:
     places, spots, weights, triangles = scattered(0)
     none = triangles[:0]
     assert not floats(kernel.trace(places, spots, weights, none, 8), 8, 8, 3).any()
-    assert np.isinf(floats(kernel.depth(sphere(20.0).vertices, none, 8), 8, 8)).all()
+    ball = sphere(20.0)
+    assert np.isinf(floats(kernel.depth(ball.vertices, ball.source, none, 8), 2, 8, 8)).all()
 
 
 def test_the_reference_colours_a_head_as_the_kernel_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    from protome.mesh.colour import atlas, visibility
+    from protome.mesh.colour import atlas, trace, visibility
     from protome.mesh.colour import texture as colour
 
     surface = sphere(60.0)
     crop = np.asarray(seeded(4).integers(0, 256, (26, 26, 3)).repeat(8, 0).repeat(8, 1), np.uint8)
     ours = colour.texture(surface, crop, side=256).picture.astype(int)
     monkeypatch.setattr(colour, "painter", raster)
+    monkeypatch.setattr(trace, "painter", raster)
     monkeypatch.setattr(visibility, "painter", raster)
     monkeypatch.setattr(atlas, "painter", raster)
     reference = colour.texture(surface, crop, side=256).picture.astype(int)

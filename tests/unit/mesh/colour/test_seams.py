@@ -12,10 +12,11 @@ import pytest
 
 from protome.geometry import CROP_SIDE, F32, U8, Frame, Level
 from protome.mesh.colour import texture as colour
-from protome.mesh.colour.atlas import CELLS
+from protome.mesh.colour.atlas import CELLS, Unwrapped
 from protome.mesh.colour.mesh import Appearance
 from protome.mesh.colour.painter import painter
-from protome.mesh.colour.texture import NODES, texture
+from protome.mesh.colour.texture import texture
+from protome.mesh.colour.trace import NODES, trace
 from protome.mesh.files.encode import Compression, Encoding, Format
 from protome.mesh.shape.surface import Surface, compose
 from protome.pipeline.local import LocalPipeline
@@ -35,18 +36,22 @@ class Painted:
     def __init__(
         self, monkeypatch: pytest.MonkeyPatch, surface: Surface, photo: U8, frame: Frame
     ) -> None:
-        spy = Spy()
-        monkeypatch.setattr(colour, "painter", spy)
+        made: list[F32] = []
+
+        def spy(surface: Surface, layout: Unwrapped, frame: Frame) -> F32:
+            made.append(trace(surface, layout, frame))
+            return made[0]
+
+        monkeypatch.setattr(colour, "trace", spy)
         self.picture = texture(surface, photo, frame, SIDE).picture
-        monkeypatch.setattr(colour, "painter", painter)
-        drawn = spy.made[:, :, 2] > 1e-5
+        drawn = made[0][:, :, 2] > 1e-5
         self.seen = drawn.repeat(SIDE // NODES, 0).repeat(SIDE // NODES, 1)
         whole = np.zeros((CELLS, CELLS, 5), np.float32)
         whole[:, :, 3] = 1
-        trace = spy.made.copy()
-        trace[:, :, 2] = drawn
+        everywhere = made[0].copy()
+        everywhere[:, :, 2] = drawn
         self.photo = np.zeros((SIDE, SIDE, 3), np.uint8)
-        painter.blend(trace, whole, photo, self.photo)
+        painter.blend(everywhere, whole, colour._pixels(photo), self.photo)
 
     def seams(self, picture: U8) -> tuple[int, int]:
         """Count the texels at the border of seen and unseen, and those with a jump over ``MOST``
@@ -63,20 +68,6 @@ class Painted:
             for axis, where in enumerate(border)
         ]
         return sum(int(b.sum()) for b in border), sum(int(f.sum()) for f in found)
-
-
-class Spy:
-    """The painter, and the trace that it made."""
-
-    made: F32
-
-    def trace(self, *args: object) -> bytearray:
-        out: bytearray = painter.trace(*args)
-        self.made = np.frombuffer(out, np.float32).reshape(NODES, NODES, 3)
-        return out
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(painter, name)
 
 
 def jumps(picture: U8, axis: int) -> Ints:
