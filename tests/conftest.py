@@ -28,6 +28,7 @@ APART: Final = {f"tests/faults/test_{name}.py" for name in ("limits", "start", "
 # What takes longest is begun first, so that no process is at work long after the others. Folders
 # that are not named follow.
 ORDER: Final = ("faults", "deploy", "project", "export", "e2e/web", "e2e")
+LONGEST_NAME: Final = 400
 _left_out: Final = pytest.StashKey[Counter[str]]()
 
 
@@ -78,6 +79,9 @@ def pytest_collection() -> Generator[None, object, object]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests of slow folders before pytest selects by marks; put them all in order."""
     items.sort(key=_rank)
+    # Each process sends the names of all its tests: those of some megabytes took a minute.
+    long = [item.nodeid[:200] for item in items if len(item.nodeid) > LONGEST_NAME]
+    assert not long, f"give their parameters ids: {long}"
     for item in items:
         if _folder(item.nodeid) in SLOW:
             item.add_marker("slow")

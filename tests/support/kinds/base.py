@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final
 
 import pillow_heif
@@ -89,6 +90,12 @@ def over_white(alpha: Image.Image) -> Show:
 def in_profile(format_: str, profile: bytes, **options: Any) -> Make:
     """The photo in the colours of a profile."""
     return lambda: file_of(format_, converted(PHOTO, profile), icc_profile=profile, **options)()
+
+
+@cache
+def quantized(colours: int) -> Image.Image:
+    """The photo with a palette."""
+    return PHOTO.quantize(colours)
 
 
 def resized(width: int, height: int) -> Image.Image:

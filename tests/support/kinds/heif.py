@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from functools import partial
+from functools import cache, partial
 from typing import Final
 
 import cv2
@@ -32,8 +32,8 @@ from .jpeg_parts import RDF, tiff
 
 CLEAR: Final = PHOTO.convert("RGBA")
 CLEAR.putalpha(ALPHA)
-HEIC: Final = file_of("HEIF")()
-AVIF: Final = file_of("AVIF")()
+HEIC: Final = cache(file_of("HEIF"))
+AVIF: Final = cache(file_of("AVIF"))
 P3: Final = PROFILES["Display P3"]
 
 
@@ -76,10 +76,15 @@ def by_cv2(depth: int) -> Make:
     return lambda: cv2.imencode(".avif", np.ascontiguousarray(pixels), flags)[1].tobytes()
 
 
-def brand(data: bytes, old: bytes, new: bytes) -> Make:
-    """The file with another first brand."""
-    assert data[8:12] == old
-    return lambda: data[:8] + new + data[12:]
+def brand(of: Make, old: bytes, new: bytes) -> Make:
+    """A file with another first brand."""
+
+    def make() -> bytes:
+        data = of()
+        assert data[8:12] == old
+        return data[:8] + new + data[12:]
+
+    return make
 
 
 def turned_in_xmp(format_: str) -> Make:
@@ -176,9 +181,9 @@ KINDS: Final[dict[str, Kind]] = {
     "HEIC of an unknown first brand": Kind(brand(HEIC, b"heic", b"abcd")),
     "AVIF of another first brand": Kind(brand(AVIF, b"avif", b"mif1")),
     "AVIF of an unknown first brand": Kind(brand(AVIF, b"avif", b"MA1B")),
-    "HEIC with bytes behind its end": Kind(lambda: HEIC + bytes(4000)),
-    "HEIC cut at 90 %": refused(lambda: HEIC[: len(HEIC) * 9 // 10], "BROKEN_IMAGE", "HEIC"),
-    "HEIC cut in its boxes": refused(lambda: HEIC[:200], "BROKEN_IMAGE", "HEIC"),
+    "HEIC with bytes behind its end": Kind(lambda: HEIC() + bytes(4000)),
+    "HEIC cut at 90 %": refused(lambda: HEIC()[: len(HEIC()) * 9 // 10], "BROKEN_IMAGE", "HEIC"),
+    "HEIC cut in its boxes": refused(lambda: HEIC()[:200], "BROKEN_IMAGE", "HEIC"),
     "HEIC of 15 pixels": refused(
         file_of("HEIF", resized(15, 15)), "INVALID_REQUEST", "each side"
     ),
@@ -192,7 +197,7 @@ KINDS: Final[dict[str, Kind]] = {
         file_of("AVIF", CLEAR, save_all=True, append_images=[CLEAR]), over_white(ALPHA), 5
     ),
     **{f"AVIF of {d} bits": Kind(by_cv2(d), most=5) for d in (8, 10, 12)},
-    "AVIF with bytes behind its end": Kind(lambda: AVIF + bytes(4000)),
-    "AVIF cut at 90 %": refused(lambda: AVIF[: len(AVIF) * 9 // 10], "BROKEN_IMAGE", "AVIF"),
-    "AVIF cut in its boxes": refused(lambda: AVIF[:200], "BROKEN_IMAGE", "AVIF"),
+    "AVIF with bytes behind its end": Kind(lambda: AVIF() + bytes(4000)),
+    "AVIF cut at 90 %": refused(lambda: AVIF()[: len(AVIF()) * 9 // 10], "BROKEN_IMAGE", "AVIF"),
+    "AVIF cut in its boxes": refused(lambda: AVIF()[:200], "BROKEN_IMAGE", "AVIF"),
 }  # fmt: skip

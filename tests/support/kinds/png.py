@@ -27,6 +27,7 @@ from .base import (
     grey,
     in_profile,
     over_white,
+    quantized,
     refused,
     resized,
 )
@@ -34,7 +35,6 @@ from .jpeg_parts import tiff
 from .png_writer import encoded
 
 RGB: Final = np.asarray(PHOTO)
-PALETTE: Final = PHOTO.quantize(256)
 
 
 def plain(**options: Any) -> Make:
@@ -64,13 +64,13 @@ def coarse(depth: int) -> Show:
 
 def indexed(depth: int, interlaced: bool) -> Kind:
     """The photo with a palette."""
-    picture = PHOTO.quantize(1 << depth)
-    palette = chunk(b"PLTE", bytes(picture.getpalette() or [])[: 3 << depth])
-    return Kind(
-        lambda: encoded(np.asarray(picture), depth, 3, interlaced=interlaced, before=palette),
-        lambda: picture.convert("RGB"),
-        1,
-    )
+
+    def make() -> bytes:
+        picture = quantized(1 << depth)
+        palette = chunk(b"PLTE", bytes(picture.getpalette() or [])[: 3 << depth])
+        return encoded(np.asarray(picture), depth, 3, interlaced=interlaced, before=palette)
+
+    return Kind(make, lambda: quantized(1 << depth).convert("RGB"), 1)
 
 
 def deep(colour: int, interlaced: bool) -> Kind:
@@ -196,15 +196,15 @@ KINDS: Final[dict[str, Kind]] = {
         lambda: GREY.point(lambda v: 255 if v == 0 else v).convert("RGB"), 1,
     ),
     "PNG with a palette and transparency": Kind(
-        lambda: saved(PALETTE, "PNG", transparency=0),
+        lambda: saved(quantized(256), "PNG", transparency=0),
         lambda: Image.composite(
-            Image.new("RGB", PHOTO.size, "white"), PALETTE.convert("RGB"),
-            Image.fromarray((np.asarray(PALETTE) == 0).astype(np.uint8) * 255),
+            Image.new("RGB", PHOTO.size, "white"), quantized(256).convert("RGB"),
+            Image.fromarray((np.asarray(quantized(256)) == 0).astype(np.uint8) * 255),
         ), 1,
     ),
     "PNG with a palette of half transparency": Kind(
-        lambda: saved(PALETTE, "PNG", transparency=bytes([255] * 200)),
-        lambda: PALETTE.convert("RGB"), 1,
+        lambda: saved(quantized(256), "PNG", transparency=bytes([255] * 200)),
+        lambda: quantized(256).convert("RGB"), 1,
     ),
     "APNG": Kind(animated(), most=0),
     "APNG that begins with another picture": Kind(animated(default_image=True), most=0),

@@ -22,6 +22,7 @@ from .base import (
     grey,
     in_profile,
     over_white,
+    quantized,
     refused,
     resized,
 )
@@ -84,8 +85,8 @@ KINDS: Final[dict[str, Kind]] = {
     ),
     "WebP in grey": Kind(file_of("WEBP", GREY), grey),
     "WebP of a palette": Kind(
-        file_of("WEBP", PHOTO.quantize(64), lossless=True),
-        lambda: PHOTO.quantize(64).convert("RGB"),
+        lambda: file_of("WEBP", quantized(64), lossless=True)(),
+        lambda: quantized(64).convert("RGB"),
         1,
     ),
     "WebP, animated": Kind(animated(False)),
