@@ -39,9 +39,9 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("out", type=Path)
     p.set_defaults(command=commands.generate)
 
-    p = added.add_parser("fetch-facemesh", help="download the pretrained trunk, checked")
-    p.add_argument("out", type=Path, help=".npz to write")
-    p.set_defaults(command=commands.fetch_facemesh)
+    p = added.add_parser("fetch-pretrained", help="download the pretrained trunks, checked")
+    p.add_argument("folder", type=Path, help="where to write facemesh.npz and selfie.npz")
+    p.set_defaults(command=commands.fetch_pretrained)
 
     p = added.add_parser("preview", help="contact sheet of synthetic samples")
     _add_source(p)
@@ -53,6 +53,11 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("config", type=Path)
     p.set_defaults(command=commands.train)
 
+    p = added.add_parser("train-finder", help="train the finder of a config")
+    p.add_argument("config", type=Path)
+    p.add_argument("--space", type=Path, required=True, help="space.npz of the reader")
+    p.set_defaults(command=commands.train_finder)
+
     p = added.add_parser("train-hair", help="train the hair network of a config")
     p.add_argument("config", type=Path)
     p.add_argument("--space", type=Path, required=True, help="space.npz of the reader")
@@ -62,13 +67,6 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("config", type=Path)
     p.add_argument("--space", type=Path, required=True, help="space.npz of the reader")
     p.set_defaults(command=commands.train_covered)
-
-    p = added.add_parser("blend", help="weights between a run and what it started from")
-    p.add_argument("run", type=Path)
-    p.add_argument("other", type=Path, help="the checkpoint it started from")
-    p.add_argument("out", type=Path)
-    p.add_argument("--share", type=float, default=0.5, help="of the other")
-    p.set_defaults(command=commands.blend)
 
     p = added.add_parser("evaluate", help="score an exported model")
     p.add_argument("model", type=Path, help="folder with model.onnx and model.json")
@@ -101,10 +99,10 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("out", type=Path)
     p.set_defaults(command=commands.show)
 
-    p = added.add_parser("export", help="a run's averaged weights to ONNX, behind the gate")
-    p.add_argument("run", type=Path)
-    p.add_argument("--reader", type=Path, help="run of the network that sees the upright window")
-    p.add_argument("--facemesh", type=Path, help="Face Mesh's file, as fetch-facemesh wrote it")
+    p = added.add_parser("export", help="averaged weights of runs to ONNX, behind the gate")
+    p.add_argument("reader", type=Path, help="run of the network that sees the upright window")
+    p.add_argument("finder", type=Path, help="run of the network that finds the window")
+    p.add_argument("--pretrained", type=Path, help="folder that fetch-pretrained wrote")
     p.add_argument("--hair", type=Path, help="run of the hair network")
     p.add_argument("--cover", type=Path, help="run of the cover network")
     p.add_argument("--calibration", type=Path, help="calibration.json, instead of measuring it")

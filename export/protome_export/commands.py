@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 
@@ -32,11 +34,15 @@ def generate(args: argparse.Namespace) -> None:
         print(f"{done} samples, {rate:.1f}/s", flush=True)
 
 
-def fetch_facemesh(args: argparse.Namespace) -> None:
-    """Download the pretrained trunk."""
-    from .training.facemesh import fetch
+def fetch_pretrained(args: argparse.Namespace) -> None:
+    """Download the pretrained trunks."""
+    from .training.facemesh import FACEMESH
+    from .training.selfie import SELFIE
+    from .training.tflite import fetch
 
-    fetch(args.out)
+    args.folder.mkdir(parents=True, exist_ok=True)
+    fetch(FACEMESH, args.folder / "facemesh.npz")
+    fetch(SELFIE, args.folder / "selfie.npz")
 
 
 def preview(args: argparse.Namespace) -> None:
@@ -65,50 +71,51 @@ def add_people(args: argparse.Namespace) -> None:
         pack_head(widen(load_head(args.head), read_makehuman(wheel, targets())), args.out)
 
 
+def _on_sigterm(stop: Callable[[], None]) -> None:
+    signal.signal(signal.SIGTERM, lambda *_: stop())
+
+
 def train(args: argparse.Namespace) -> None:
     """Train, or resume, a run."""
-    import signal
-
     from .training.config import load_config
     from .training.trainer import Trainer
 
     trainer = Trainer(load_config(args.config))
-    signal.signal(signal.SIGTERM, lambda *_: trainer.stop())
+    _on_sigterm(trainer.stop)
     trainer.run()
+
+
+def train_finder(args: argparse.Namespace) -> None:
+    """Train the finder."""
+    from .training.config import load_config
+    from .training.finder.trainer import FinderTrainer
+    from .training.shape_space import ShapeSpace
+
+    trainer = FinderTrainer(load_config(args.config), ShapeSpace.load(args.space))
+    _on_sigterm(trainer.stop)
+    print(trainer.run())
 
 
 def train_hair(args: argparse.Namespace) -> None:
     """Train the hair network."""
-    import signal
-
-    from protome_export.training.hair.trainer import HairTrainer
-
     from .training.config import load_config
+    from .training.hair.trainer import HairTrainer
     from .training.shape_space import ShapeSpace
 
     trainer = HairTrainer(load_config(args.config), ShapeSpace.load(args.space))
-    signal.signal(signal.SIGTERM, lambda *_: trainer.stop())
+    _on_sigterm(trainer.stop)
     print(trainer.run())
 
 
 def train_covered(args: argparse.Namespace) -> None:
     """Train the cover network."""
-    import signal
-
     from .training.config import load_config
     from .training.cover.trainer import CoverTrainer
     from .training.shape_space import ShapeSpace
 
     trainer = CoverTrainer(load_config(args.config), ShapeSpace.load(args.space))
-    signal.signal(signal.SIGTERM, lambda *_: trainer.stop())
+    _on_sigterm(trainer.stop)
     print(*trainer.run(), sep="\n")
-
-
-def blend(args: argparse.Namespace) -> None:
-    """Write weights between a run and what it started from."""
-    from .training.checkpoint import blend
-
-    blend(args.run, args.other, args.out, args.share)
 
 
 def evaluate(args: argparse.Namespace) -> None:
@@ -166,31 +173,28 @@ def export(args: argparse.Namespace) -> None:
 
     import numpy as np
 
-    from protome_export.training.hair.trainer import load_hair
-
     from .evaluation.service import crops_of
     from .heads.load import load_head
     from .heads.solid import build_solid
-    from .release.calibration import Calibration, Network, calibrate
+    from .release.calibration import Calibration, calibrate
     from .release.head_file import describe_head
     from .release.onnx import CROP_RULE, export_model
     from .training.checkpoint import load_run
     from .training.cover.trainer import load_cover
     from .training.dataset import finder_frame
+    from .training.finder.trainer import load_finder
+    from .training.hair.trainer import load_hair
     from .training.joined import JoinedNet
     from .training.shards import find_shards, read_shard
 
-    finder, config, steps = load_run(args.run)
-    network: Network = finder
-    if args.reader:
-        reader, config, steps = load_run(args.reader, args.facemesh)
-        cover = load_cover(args.cover) if args.cover else None
-        network = JoinedNet(finder, reader, cover).eval()
+    facemesh = args.pretrained / "facemesh.npz" if args.pretrained else None
+    reader, config, steps = load_run(args.reader, facemesh)
+    cover = load_cover(args.cover) if args.cover else None
+    network = JoinedNet(load_finder(args.finder), reader, cover).eval()
     hair = None
     if args.hair:
-        if not isinstance(network, JoinedNet):
-            raise SystemExit("--hair needs --reader, whose trunk it shares")
-        hair, _ = load_hair(args.hair, network.mesh)
+        selfie = args.pretrained / "selfie.npz" if args.pretrained else None
+        hair = load_hair(args.hair, selfie)
     shards = [read_shard(p) for p in find_shards(args.crops or Path(config.holdout))]
     if args.calibration:
         calibration = Calibration.load(args.calibration)

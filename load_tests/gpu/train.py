@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 from protome_export.training.config import Config
+from protome_export.training.facemesh import FACEMESH
+from protome_export.training.tflite import fetch
 from protome_export.training.trainer import Trainer
 
 from .common import Results, arguments
@@ -17,6 +19,9 @@ def main() -> int:
     args = arguments(__doc__)
     results = Results(args.out / "train.json")
     head = str(args.data / "ict_facekit.npz") if args.data else "tiny"
+    facemesh = (args.data or args.out) / "facemesh.npz"
+    if not facemesh.exists():
+        fetch(FACEMESH, facemesh)
     config = Config(
         head=head,
         data=str(args.data or ""),
@@ -30,6 +35,8 @@ def main() -> int:
         steps=4 if args.dry else 1_000_000,
         minutes=3.0,
         amp=not args.dry,
+        facemesh=str(facemesh),
+        facemesh_rate=0.0,
         save_every=4 if args.dry else 500,
     )
     if args.dry:

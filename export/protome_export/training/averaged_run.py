@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -33,6 +34,7 @@ class AveragedRun(Generic[_Net]):
     Args:
         net: the network; its averages start from its weights.
         config: rates, steps, minutes, and the folder ``out``.
+        shares: of the learning rate, by the beginning of a weight's name; others have the whole.
 
     Attributes:
         net: the network.
@@ -40,14 +42,22 @@ class AveragedRun(Generic[_Net]):
         step: steps made.
     """
 
-    def __init__(self, net: _Net, config: Config) -> None:
+    def __init__(
+        self, net: _Net, config: Config, shares: Mapping[str, float] | None = None
+    ) -> None:
         self.c = config
         self.net = net
         self.ema = copy.deepcopy(net)
         self.step = 0
         self._stopped = False
+        groups: dict[float, list[Tensor]] = {}
+        for name, weight in net.named_parameters():
+            share = next((v for k, v in (shares or {}).items() if name.startswith(k)), 1.0)
+            groups.setdefault(share, []).append(weight)
         self._optimiser = torch.optim.AdamW(
-            net.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+            [{"params": weights, "share": share} for share, weights in groups.items()],
+            lr=config.learning_rate,
+            weight_decay=config.weight_decay,
         )
         self._began = 0.0
 
@@ -65,7 +75,7 @@ class AveragedRun(Generic[_Net]):
         if self.step >= self.c.steps or self._stopped or spent >= 60 * self.c.minutes:
             return False
         for group in self._optimiser.param_groups:
-            group["lr"] = learning_rate(self.c, self.step, spent) + 1e-6
+            group["lr"] = group["share"] * learning_rate(self.c, self.step, spent) + 1e-6
         return True
 
     def advance(self, loss: Tensor) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -38,10 +37,13 @@ def open_space(config: Config) -> ShapeSpace:
 
 def make_network(config: Config, space: ShapeSpace) -> GuidedNet:
     """Build the network of a run, untrained."""
-    widths = Widths(config.encoder, config.blocks, config.decoder, config.code)
-    path = Path(config.facemesh) if config.facemesh else None
     return GuidedNet(
-        space, widths, config.amp, config.dropout, path, frozen=not config.facemesh_rate
+        space,
+        Widths(config.coarse, config.decoder, config.code),
+        Path(config.facemesh),
+        not config.facemesh_rate,
+        config.amp,
+        config.dropout,
     )
 
 
@@ -80,7 +82,7 @@ def load_run(run: Path, facemesh: Path | None = None) -> tuple[GuidedNet, Config
         The network in evaluation mode, the run's settings and its steps.
     """
     config = load_config(run / "config.toml")
-    if config.facemesh and facemesh:
+    if facemesh:
         config = replace(config, facemesh=str(facemesh))
     network = make_network(config, ShapeSpace.load(space_of(run))).eval()
     weights, step = averages(run / "checkpoint.pt")
@@ -122,18 +124,3 @@ def space_of(folder: Path) -> Path:
     up."""
     own = folder / "space.npz"
     return own if own.exists() else folder.parent / "space.npz"
-
-
-def blend(run: Path, other: Path, out: Path, share: float = 0.5) -> None:
-    """Write a run whose averaged weights lie between those of ``run`` and the checkpoint it started
-    from (Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022), to be exported."""
-    first = torch.load(run / "checkpoint.pt", map_location="cpu", weights_only=True)
-    second = torch.load(other, map_location="cpu", weights_only=True)["ema"]
-    mixed = {
-        k: torch.lerp(v.float(), second[k].float(), share) if v.dtype.is_floating_point else v
-        for k, v in first["ema"].items()
-    }
-    out.mkdir(parents=True, exist_ok=True)
-    torch.save({"ema": mixed, "step": first["step"]}, out / "checkpoint.pt")
-    for name in ("config.toml", "space.npz"):
-        shutil.copyfile(run / name, out / name)

@@ -26,11 +26,11 @@ class Config:
     seed: int = 0
     modes: int = 64
     space_heads: int = 1200
-    encoder: tuple[int, int, int, int] = (24, 48, 96, 192)
-    blocks: tuple[int, int, int, int] = (0, 1, 3, 2)
+    coarse: int = 96
     decoder: tuple[int, int, int] = (1, 2, 64)
     code: int = 256
-    facemesh: str = ""  # file of the pretrained trunk that sees windows; empty: our own
+    facemesh: str = ""  # file of the pretrained trunk that sees windows
+    selfie: str = ""  # file of the pretrained trunk that the hair network decodes
     facemesh_rate: float = 0.2  # of the learning rate, for its weights; 0: frozen
     batch: int = 32
     steps: int = 100_000

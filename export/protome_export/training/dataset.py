@@ -20,10 +20,10 @@ from protome_export.render.drawing.paint import framed, window
 from protome_export.render.drawing.random_draws import Dice
 
 from .config import Config
+from .finder.network import SIDE as INPUT
 from .geometry import CROP, FINDER_CORNER, Similarity, mirrored_landmarks, umeyama
 from .shape_space import Poser, ShapeSpace, canonical_heads
 from .shards import Shard, find_shards, read_shard
-from .trunk import INPUT
 from .window import around, face_size
 
 DRAWS = 104  # random numbers a sample may use
@@ -33,9 +33,9 @@ _MIDDLE = (96.0, 100.0)  # crop px that turns and zooms leave where it is
 
 @dataclass
 class Batch:
-    """crops (B, 3, 96, 96) 0..1; landmarks (B, 68, 3) px, z about their mean; coefficients."""
+    """windows (B, 3, 192, 192) 0..1; landmarks (B, 68, 3) px, z about their mean; coefficients."""
 
-    crops: Tensor
+    windows: Tensor
     landmarks: Tensor
     coefficients: Tensor
 
@@ -249,14 +249,19 @@ def degraded(
     return (x + grain * grainy[:, None, None, None]).clamp(0, 1)
 
 
-def draw_batch(samples: Samples, generator: torch.Generator, c: Config) -> Batch:
-    """Draw one augmented batch."""
+def draw_crops(samples: Samples, generator: torch.Generator, c: Config) -> tuple[Tensor, Tensor]:
+    """Draw augmented crops (B, 3, 96, 96) and their landmarks (B, 68, 3), crop px."""
     dice = Dice.thrown(generator, c.batch, DRAWS)
     drawn = mirrored(samples.take(dice), dice.chance(0.5), samples.mirror)
-    if c.facemesh:
-        x, landmarks = windowed(drawn.images, drawn.landmarks, samples, dice, c)
-    else:
-        x, landmarks = augmented(drawn.images, drawn.landmarks, dice, c)
+    x, landmarks = augmented(drawn.images, drawn.landmarks, dice, c)
+    return degraded(x, dice, generator, c), landmarks
+
+
+def draw_batch(samples: Samples, generator: torch.Generator, c: Config) -> Batch:
+    """Draw one augmented batch of windows."""
+    dice = Dice.thrown(generator, c.batch, DRAWS)
+    drawn = mirrored(samples.take(dice), dice.chance(0.5), samples.mirror)
+    x, landmarks = windowed(drawn.images, drawn.landmarks, samples, dice, c)
     x = degraded(x, dice, generator, c)
     landmarks[..., 2] -= landmarks[..., 2].mean(1, keepdim=True)
     return Batch(x, landmarks, drawn.coefficients)

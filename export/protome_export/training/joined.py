@@ -1,8 +1,8 @@
 """The released network: a finder on the whole crop, then a reader on an upright window.
 
-The finder (`network.GuidedNet` on a trunk of our own, trained on renders alone) tells where the
-face is and how it is turned. The reader (`GuidedNet` on Face Mesh's trunk, which has seen
-photographs and stays frozen) looks at the upright window around it. The 468 points of Face Mesh,
+The finder (`finder.network.FinderNet` on the trunk of the face detector) tells where the face is
+and how it is turned. The reader (`network.GuidedNet` on Face Mesh's trunk) looks at the upright
+window around it. Both trunks have seen photographs and stay frozen. The 468 points of Face Mesh,
 which come from the same run of its trunk, are a second opinion on faces that are near frontal.
 """
 
@@ -19,10 +19,9 @@ from protome_export.heads.model import MIRROR68
 
 from .cover.network import CoverNet
 from .facemesh import POINTS68
+from .finder.network import FinderNet
 from .geometry import umeyama
 from .network import GuidedNet, Output
-from .trunk import FaceMeshTrunk
-from .window import around, face_size
 
 # The second opinion's weight, the yaw in degrees from which it falls and at which it is 0, and the
 # presence logit below which it is not heard. Chosen before this network was trained; see
@@ -45,24 +44,21 @@ class JoinedNet(nn.Module):
     """
 
     offsets: Tensor
-    finder: GuidedNet
+    finder: FinderNet
     reader: GuidedNet
     cover: CoverNet | None
 
-    def __init__(self, finder: GuidedNet, reader: GuidedNet, cover: CoverNet | None = None) -> None:
+    def __init__(self, finder: FinderNet, reader: GuidedNet, cover: CoverNet | None = None) -> None:
         super().__init__()
         self.cover = cover
         self.finder, self.reader = finder, reader
-        assert isinstance(reader.trunk, FaceMeshTrunk)
         self.mesh = reader.trunk.mesh
-        self.size = face_size(reader.canonical68)
         self.points = list(POINTS68)
         self.register_buffer("offsets", torch.zeros(68, 3))
 
     def forward(self, crops: Tensor) -> Output:
-        window = around(*self.finder.find(crops), self.size)
+        window = self.finder.find(crops)
         maps, points, presence = self.mesh(window.cut(crops))
-        assert isinstance(self.reader.trunk, FaceMeshTrunk)
         own = self.reader.read(*self.reader.trunk.decode(maps))
         rotation, scale = window.rotated(own.rotation), own.scale * window.zoom
         landmarks = window.to_crop(own.landmarks)
@@ -75,7 +71,7 @@ class JoinedNet(nn.Module):
 
     def second_opinion(self, crops: Tensor) -> tuple[Tensor, Tensor]:
         """Return Face Mesh's own landmarks (B, 68, 3), crop px, and presence score (B,)."""
-        window = around(*self.finder.find(crops), self.size)
+        window = self.finder.find(crops)
         _, points, presence = self.mesh(window.cut(crops))
         return window.to_crop(points[:, self.points]), presence
 

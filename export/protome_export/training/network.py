@@ -1,6 +1,6 @@
-"""The guided network: crop -> 68 3D landmarks -> pose -> shape -> posed head.
+"""The guided network: window -> 68 3D landmarks -> pose -> shape -> posed head.
 
-The trunk sees the crop at 96x96. Landmarks come by soft-argmax from heatmaps, a first pose from
+Landmarks come by soft-argmax from heatmaps, a first pose from
 them by least squares, and a shape head adds what is this face's own to the mean head: a linear
 residual in the modes of the shape space. The pose is then that of this very head, each landmark
 weighing as much as its heat is narrow.
@@ -15,13 +15,13 @@ import torch
 import torch.nn.functional as fn
 from torch import Tensor, nn
 
-from .geometry import CROP, LEAST, NEAREST, umeyama
+from .geometry import LEAST, NEAREST, umeyama
 from .shape_space import ShapeSpace
-from .trunk import FaceMeshTrunk, Trunk, Widths, conv
+from .trunk import FaceMeshTrunk, Widths, conv
 from .window import REACH, SIDE, face_size
 
 _MAP = 24  # heatmaps are this large
-_HALF = CROP / 2  # landmarks inside the network are px / 96 from the crop's centre
+_HALF = SIDE / 2  # landmarks inside the network are px / 96 from the window's centre
 
 
 @dataclass
@@ -39,7 +39,7 @@ class Reading:
 
 @dataclass
 class Output:
-    """landmarks (B, 68, 3) crop px, z about their mean; pose R (B, 3, 3), s (B,), t (B, 3);
+    """landmarks (B, 68, 3) px, z about their mean; pose R (B, 3, 3), s (B,), t (B, 3);
     coefficients (B, K) of the shape space; width (B, 68) px: standard deviation of the heat;
     covered (B, 3): see `CoverNet`, None without one."""
 
@@ -55,26 +55,29 @@ class Output:
 class LandmarkHead(nn.Module):
     """Soft-argmax of a heatmap per landmark; its depth is read where the heat is.
 
-    scale: px per cm of the mean face, where the heat begins.
+    Args:
+        width: channels of the features.
+        canonical68: landmarks of the mean face, cm.
+        scale: px per cm of the mean face, where the heat begins.
     """
 
     gx: Tensor
     gy: Tensor
 
-    def __init__(self, width: int, canonical68: Tensor, scale: float, drop: float) -> None:
+    def __init__(self, width: int, canonical68: Tensor, scale: float) -> None:
         super().__init__()
         self.mix = conv(width, width)
         self.maps = nn.Conv2d(width, 136, 1)
         nn.init.normal_(self.maps.weight, 0, 0.01)
         assert self.maps.bias is not None
         nn.init.zeros_(self.maps.bias)
-        g = ((torch.arange(_MAP) + 0.5) * (CROP / _MAP) - _HALF) / _HALF
+        g = ((torch.arange(_MAP) + 0.5) * (SIDE / _MAP) - _HALF) / _HALF
         self.register_buffer("gx", g.repeat(_MAP))
         self.register_buffer("gy", g.repeat_interleave(_MAP))
         mean = canonical68 * (scale / _HALF)
         self.maps.bias.data[68:] = mean[:, 2]
         wide = 2 * (24 / _HALF) ** 2
-        offset = (self.gx[None] - mean[:, :1]) ** 2 + (self.gy[None] - mean[:, 1:2] - drop) ** 2
+        offset = (self.gx[None] - mean[:, :1]) ** 2 + (self.gy[None] - mean[:, 1:2]) ** 2
         self.bias = nn.Parameter(-offset / wide)
 
     def forward(self, features: Tensor) -> Tensor:
@@ -116,10 +119,15 @@ class ShapeHead(nn.Module):
 
 
 class GuidedNet(nn.Module):
-    """Map crops (B, 3, 192, 192) in 0..1 to an `Output` in their frame.
+    """Map windows (B, 3, 192, 192) in 0..1 (`window.Window`) to an `Output` in their frame.
 
-    facemesh: the file that `facemesh.fetch` writes; the trunk is then Face Mesh's, and crops are
-    windows (`window.Window`). frozen: the weights of Face Mesh are not trained.
+    Args:
+        space: the shape space.
+        widths: of the decoder.
+        facemesh: Face Mesh's file, as `tflite.fetch` wrote it.
+        frozen: whether its weights are not trained.
+        amp: bfloat16 in the convolutions; geometry stays float32.
+        dropout: of the shape head's input.
     """
 
     mean: Tensor
@@ -131,22 +139,17 @@ class GuidedNet(nn.Module):
         self,
         space: ShapeSpace,
         widths: Widths,
+        facemesh: Path,
+        frozen: bool = False,
         amp: bool = False,
         dropout: float = 0.0,
-        facemesh: Path | None = None,
-        frozen: bool = False,
     ) -> None:
         super().__init__()
-        self.amp = amp  # bfloat16 in the convolutions; geometry stays float32
+        self.amp = amp
         canonical = torch.from_numpy(space.canonical68)
-        self.trunk: Trunk | FaceMeshTrunk
-        scale, drop = 6.2, 0.07
-        if facemesh is None:
-            self.trunk = Trunk(widths)
-        else:
-            self.trunk = FaceMeshTrunk(widths, facemesh, frozen)
-            scale, drop = SIDE / (REACH * face_size(canonical)), 0.0
-        self.landmarks = LandmarkHead(widths.decoder[2], canonical, scale, drop)
+        self.trunk = FaceMeshTrunk(widths, facemesh, frozen)
+        scale = SIDE / (REACH * face_size(canonical))
+        self.landmarks = LandmarkHead(widths.decoder[2], canonical, scale)
         self.shape = ShapeHead(widths, len(space.modes), dropout)
         self.register_buffer("mean", torch.from_numpy(space.mean), persistent=False)
         modes = torch.from_numpy(space.modes.reshape(len(space.modes), -1))
@@ -155,22 +158,14 @@ class GuidedNet(nn.Module):
         modes68 = torch.from_numpy(space.modes[:, space.landmarks].reshape(len(space.modes), -1))
         self.register_buffer("modes68", modes68, persistent=False)
 
-    def forward(self, crops: Tensor) -> Output:
-        with torch.autocast(crops.device.type, torch.bfloat16, enabled=self.amp):
-            own = self.read(*self.trunk(crops))
-        with torch.autocast(crops.device.type, enabled=False):
+    def forward(self, windows: Tensor) -> Output:
+        with torch.autocast(windows.device.type, torch.bfloat16, enabled=self.amp):
+            own = self.read(*self.trunk(windows))
+        with torch.autocast(windows.device.type, enabled=False):
             pose = self.pose(own.landmarks, own.coefficients, own.width)
         return Output(own.landmarks, *pose, own.coefficients, own.width)
 
-    def find(self, crops: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return landmarks (B, 68, 3) px, rotation (B, 3, 3) and scale (B,) px per cm of the mean
-        head's pose."""
-        features, _ = self.trunk(crops)
-        landmarks = self._in_crop(self.landmarks.read(self.landmarks(features))[0])
-        rotation, scale, _ = umeyama(landmarks, self.canonical68)
-        return landmarks, rotation, scale
-
-    def _in_crop(self, raw: Tensor) -> Tensor:
+    def _in_window(self, raw: Tensor) -> Tensor:
         return raw * _HALF + torch.tensor([_HALF, _HALF, 0.0], device=raw.device)
 
     def read(self, features: Tensor, code: Tensor) -> Reading:
@@ -179,7 +174,7 @@ class GuidedNet(nn.Module):
         # Geometry is float32 whatever the convolutions are.
         with torch.autocast(raw.device.type, enabled=False):
             features, code = features.float(), code.float()
-            landmarks = self._in_crop(raw)
+            landmarks = self._in_window(raw)
             r, s, t = umeyama(landmarks, self.canonical68)
             canonical = ((landmarks - t[:, None]) @ r) / s[:, None, None]
             local = heat @ features.flatten(2).transpose(1, 2)

@@ -115,7 +115,7 @@ class Trainer:
         probe = torch.from_numpy(probes(self.space)).to(self.device)
         for b in batches:
             with torch.no_grad():
-                out = self.ema(b.crops)
+                out = self.ema(b.windows)
             terms = losses(self.ema, out, b, probe, self.c)
             error.append((out.landmarks - b.landmarks).norm(dim=-1).mean().item())
             degrees.append(terms.degrees.item())
@@ -127,7 +127,7 @@ class Trainer:
     def _advance(self, batch: Batch, probe: Tensor) -> Terms:
         for g in self.optimiser.param_groups:
             g["lr"] = self._rate() * g["rate"] + 1e-6
-        x = batch.crops.contiguous(memory_format=torch.channels_last)
+        x = batch.windows.contiguous(memory_format=torch.channels_last)
         terms = losses(self.net, self.net(x), batch, probe, self.c)
         self.optimiser.zero_grad(set_to_none=True)
         terms.loss.backward()  # type: ignore[no-untyped-call]
@@ -151,7 +151,6 @@ class Trainer:
         generator = torch.Generator(self.device).manual_seed(5)
         still = replace(
             c,
-            any_roll=0.0,
             rotate_degrees=0.1,
             zoom=1e-3,
             move=0.1,

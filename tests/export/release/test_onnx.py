@@ -25,10 +25,10 @@ from protome_export.release import onnx as release
 from protome_export.release.calibration import Calibration
 from protome_export.release.head_file import describe_head
 from protome_export.release.served import OUTPUTS, ServedNet
-from protome_export.training.checkpoint import load_weights, make_network
+from protome_export.training.checkpoint import load_run
+from protome_export.training.finder.trainer import load_finder
 from protome_export.training.geometry import NEAREST
-from protome_export.training.network import GuidedNet
-from tests.export.conftest import CONFIG
+from protome_export.training.joined import JoinedNet
 from tests.export.runs import space_of
 
 
@@ -72,16 +72,14 @@ def test_exported_model_makes_a_surface(exported: Path) -> None:
 
 
 @pytest.fixture
-def network(run: Path) -> GuidedNet:
-    network = make_network(CONFIG, space_of(run)).eval()
-    state = torch.load(run / "run" / "checkpoint.pt", weights_only=True)
-    load_weights(network, state["ema"])
-    return network
+def network(run: Path) -> JoinedNet:
+    reader, _, _ = load_run(run / "run")
+    return JoinedNet(load_finder(run / "finder"), reader).eval()
 
 
 def test_gate_refuses_a_model_that_strays(
     run: Path,
-    network: GuidedNet,
+    network: JoinedNet,
     head: HeadModel,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -90,9 +88,8 @@ def test_gate_refuses_a_model_that_strays(
 
     def tampered(module: ServedNet, path: Path) -> None:
         other = copy.deepcopy(module)
-        assert isinstance(other.net, GuidedNet)
         with torch.no_grad():
-            other.net.landmarks.maps.bias[70] += 0.3  # type: ignore[index]
+            other.net.reader.landmarks.maps.bias[70] += 0.3  # type: ignore[index]
         honest(other, path)
 
     monkeypatch.setattr(release, "write_onnx", tampered)
@@ -103,7 +100,7 @@ def test_gate_refuses_a_model_that_strays(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_refuses_another_head(run: Path, network: GuidedNet, tmp_path: Path) -> None:
+def test_refuses_another_head(run: Path, network: JoinedNet, tmp_path: Path) -> None:
     other = Head(*(np.zeros(0) for _ in Head.__dataclass_fields__))  # type: ignore[arg-type]
     crops = np.zeros((1, 208, 208, 3), np.uint8)
     with pytest.raises(ValueError, match="head has 0"):
@@ -116,16 +113,14 @@ def test_refuses_another_head(run: Path, network: GuidedNet, tmp_path: Path) -> 
 def test_a_calibration_is_measured_or_given(run: Path, exported: Path, tmp_path: Path) -> None:
     measured = Calibration.load(exported / "calibration.json")
     assert np.isfinite([measured.constant, measured.factor]).all()
-    assert measured.offsets is None
+    assert measured.offsets is not None
     Calibration(3.25, 0.0).save(tmp_path / "given.json")
-    main(["export", str(run / "run"), "--count", "1", "--calibration", str(tmp_path / "given.json"),
-          str(tmp_path / "release")])  # fmt: skip
+    main(["export", str(run / "run"), str(run / "finder"), str(tmp_path / "release"), "--count",
+          "1", "--calibration", str(tmp_path / "given.json")])  # fmt: skip
     served = Served(tmp_path / "release")
     error = served.predict(np.zeros((208, 208, 3), np.uint8)).landmark_error
     assert error is not None
     assert np.allclose(error, 3.25)
-    with pytest.raises(SystemExit, match="reader"):
-        main(["export", str(run / "run"), "--hair", str(run / "run"), str(tmp_path / "other")])
 
 
 def test_crop_rule_and_its_way_back() -> None:

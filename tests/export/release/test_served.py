@@ -1,4 +1,4 @@
-"""Two networks in a row, and hair over the trunk of the second, as they are exported."""
+"""The networks as they are exported, together."""
 
 from __future__ import annotations
 
@@ -18,33 +18,22 @@ from protome_export.training.cover.network import CoverNet
 from protome_export.training.geometry import CROP, FINDER_CORNER
 from protome_export.training.hair.network import HairNet
 from protome_export.training.joined import JoinedNet
-from protome_export.training.network import GuidedNet
+from protome_export.training.selfie import Selfie
 from protome_export.training.shape_space import ShapeSpace
-from protome_export.training.trunk import Widths
-from protome_export.training.window import around
-from tests.support.facemesh import write_small_mesh
+from tests.export.runs import small_joined
 
-WIDTHS = Widths((8, 8, 16, 16), (0, 0, 1, 1), (0, 1, 16), 32)
 CROPS = np.random.default_rng(1).integers(0, 255, (3, 208, 208, 3)).astype(np.uint8)
 
 
 @pytest.fixture(scope="module")
-def joined(space: ShapeSpace, tmp_path_factory: pytest.TempPathFactory) -> JoinedNet:
-    path = tmp_path_factory.mktemp("mesh") / "mesh.npz"
-    write_small_mesh(path)
-    torch.manual_seed(0)
-    finder = GuidedNet(space, WIDTHS).eval()
-    reader = GuidedNet(space, WIDTHS, facemesh=path, frozen=True).eval()
-    for net in (finder, reader):
-        torch.nn.init.normal_(net.shape.out.weight, 0, 0.1)
-        torch.nn.init.normal_(net.landmarks.maps.weight, 0, 0.1)
-    return JoinedNet(finder, reader).eval()
+def joined(space: ShapeSpace, pretrained: Path) -> JoinedNet:
+    return small_joined(space, pretrained)
 
 
 @pytest.fixture(scope="module")
-def hair(joined: JoinedNet) -> HairNet:
+def hair(pretrained: Path) -> HairNet:
     torch.manual_seed(1)
-    net = HairNet(joined.mesh).eval()
+    net = HairNet(Selfie(pretrained / "selfie.npz").requires_grad_(False)).eval()
     torch.nn.init.normal_(net.out.weight, 0, 0.3)
     return net
 
@@ -98,12 +87,11 @@ def test_the_exported_model_does_what_the_network_does(
     assert max(row.worst for row in rows) < 0.3
     assert max(row.hair for row in rows) < 0.01
     assert max(row.landmarks for row in rows) < 0.3
-    # The trunk that reader and hair share is stored once.
+    # Nothing is stored twice.
     stored = onnx.load(str(path)).graph.initializer
-    trunk = sum(p.numel() for p in joined.mesh.parameters())
     large = [t for t in stored if np.prod(t.dims) > 20_000 and len(t.dims) == 4]
+    assert large
     assert len({t.raw_data for t in large}) == len(large)
-    assert trunk > 0
 
 
 def test_without_a_hair_network_there_is_none(
@@ -134,7 +122,7 @@ def test_a_cover_network_reads_the_maps_of_the_window(
     pixels = torch.from_numpy(CROPS).permute(0, 3, 1, 2).float() / 255
     pixels = pixels[:, :, top : top + CROP, left : left + CROP]
     with torch.no_grad():
-        window = around(*net.finder.find(pixels), net.size)
+        window = net.finder.find(pixels)
         wanted = cover(net.mesh.maps(window.cut(pixels))[1:])
     assert shares == pytest.approx(wanted.numpy(), abs=0.02)
     assert np.ptp(wanted.numpy()) > 0.05

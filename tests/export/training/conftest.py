@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.facemesh import write_small_mesh
+
+@pytest.fixture(scope="session")
+def mesh(pretrained: Path) -> Path:
+    return pretrained / "facemesh.npz"
 
 
-@pytest.fixture(scope="module")
-def mesh(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("mesh") / "mesh.npz"
-    write_small_mesh(path)
-    return path
+@pytest.fixture(scope="session")
+def selfie(pretrained: Path) -> Path:
+    return pretrained / "selfie.npz"

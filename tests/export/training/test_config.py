@@ -6,7 +6,7 @@ from protome_export.training.config import Config, dump_config, load_config
 
 
 def test_config_reads_back(tmp_path: Path) -> None:
-    config = Config(head='a "b"\\c', encoder=(8, 8, 16, 16), amp=True, minutes=1.5, batch=4)
+    config = Config(head='a "b"\\c', decoder=(0, 1, 16), amp=True, minutes=1.5, batch=4)
     dump_config(config, tmp_path / "c.toml")
     assert load_config(tmp_path / "c.toml") == config
 

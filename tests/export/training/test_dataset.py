@@ -55,9 +55,9 @@ def test_batches_hold_consistent_targets(
     write_shard(synthesizer, tmp_path, 6, 2)
     assert samples.refresh() == 8
     batch = draw_batch(samples, torch.Generator().manual_seed(0), Config(batch=16))
-    assert batch.crops.shape == (16, 3, 96, 96)
-    assert float(batch.crops.min()) >= 0
-    assert float(batch.crops.max()) <= 1
+    assert batch.windows.shape == (16, 3, 192, 192)
+    assert float(batch.windows.min()) >= 0
+    assert float(batch.windows.max()) <= 1
     assert batch.landmarks[..., 2].mean(1).abs().max() < 1e-3
     assert batch.coefficients.shape == (16, len(space.modes))
     assert torch.isfinite(batch.coefficients).all()
@@ -73,5 +73,5 @@ def test_batches_are_made_on_the_device_asked_for(
     with torch.device("meta"):
         samples = Samples(tmp_path, poser, space, cpu)
         samples.refresh()
-        batch = draw_batch(samples, generator, Config(batch=8, any_roll=0.5))
-    assert {batch.crops.device, batch.landmarks.device, batch.coefficients.device} == {cpu}
+        batch = draw_batch(samples, generator, Config(batch=8))
+    assert {batch.windows.device, batch.landmarks.device, batch.coefficients.device} == {cpu}

@@ -12,27 +12,9 @@ from protome_export.training.geometry import umeyama
 from protome_export.training.joined import JoinedNet, measure_offsets
 from protome_export.training.network import GuidedNet
 from protome_export.training.shape_space import ShapeSpace
-from protome_export.training.trunk import Widths
-from tests.support.facemesh import write_small_mesh
+from tests.export.runs import WIDTHS, small_joined, small_reader
 
-WIDTHS = Widths((8, 8, 16, 16), (0, 0, 1, 1), (0, 1, 16), 32)
 CROPS = np.random.default_rng(1).integers(0, 255, (3, 192, 192, 3)).astype(np.uint8)
-
-
-@pytest.fixture
-def facemesh(tmp_path: Path) -> Path:
-    write_small_mesh(tmp_path / "mesh.npz")
-    return tmp_path / "mesh.npz"
-
-
-def _joined(space: ShapeSpace, facemesh: Path) -> JoinedNet:
-    torch.manual_seed(0)
-    finder = GuidedNet(space, WIDTHS).eval()
-    reader = GuidedNet(space, WIDTHS, facemesh=facemesh, frozen=True).eval()
-    for net in (finder, reader):
-        torch.nn.init.normal_(net.shape.out.weight, 0, 0.1)
-        torch.nn.init.normal_(net.landmarks.maps.weight, 0, 0.1)
-    return JoinedNet(finder, reader).eval()
 
 
 def _as_input(crops: np.ndarray) -> torch.Tensor:
@@ -51,8 +33,8 @@ def _heard(
     return net._heard(ours, rotation, scale, second, presence)
 
 
-def test_maps_and_outputs_have_the_shapes_of_the_original(facemesh: Path) -> None:
-    mesh = FaceMesh(facemesh)
+def test_maps_and_outputs_have_the_shapes_of_the_original(pretrained: Path) -> None:
+    mesh = FaceMesh(pretrained / "facemesh.npz")
     maps, landmarks, presence = mesh(torch.zeros(2, 3, SIDE, SIDE))
     shapes = [(2, 32, 48, 48), (2, 64, 24, 24), (2, 128, 12, 12), (2, 128, 6, 6)]
     assert [tuple(m.shape) for m in maps] == shapes
@@ -60,16 +42,16 @@ def test_maps_and_outputs_have_the_shapes_of_the_original(facemesh: Path) -> Non
     assert presence.tolist() == [10.0, 10.0]
 
 
-def test_a_frozen_trunk_is_neither_trained_nor_saved(space: ShapeSpace, facemesh: Path) -> None:
-    reader = GuidedNet(space, WIDTHS, facemesh=facemesh, frozen=True).train()
+def test_a_frozen_trunk_is_neither_trained_nor_saved(space: ShapeSpace, pretrained: Path) -> None:
+    reader = small_reader(space, pretrained).train()
     out = reader(torch.rand(2, 3, 192, 192))
     reader.posed(out).square().mean().backward()  # type: ignore[no-untyped-call]
-    assert all(p.grad is None for p in reader.trunk.mesh.parameters())  # type: ignore[union-attr]
+    assert all(p.grad is None for p in reader.trunk.mesh.parameters())
     state = learned(reader)
     assert not [name for name in state if name.startswith("trunk.mesh.")]
-    load_weights(GuidedNet(space, WIDTHS, facemesh=facemesh, frozen=True), state)
+    load_weights(small_reader(space, pretrained), state)
     with pytest.raises(ValueError, match="does not fit"):
-        load_weights(GuidedNet(space, WIDTHS, facemesh=facemesh), state)
+        load_weights(GuidedNet(space, WIDTHS, pretrained / "facemesh.npz"), state)
 
 
 @pytest.mark.parametrize(
@@ -77,9 +59,9 @@ def test_a_frozen_trunk_is_neither_trained_nor_saved(space: ShapeSpace, facemesh
     [(0, 10, 0.5), (39, 10, 0.5), (61, 10, 0), (-61, 10, 0), (150, 10, 0), (0, 2.9, 0)],
 )
 def test_the_second_opinion_counts_on_near_frontal_faces(
-    space: ShapeSpace, facemesh: Path, yaw: float, presence: float, share: float
+    space: ShapeSpace, pretrained: Path, yaw: float, presence: float, share: float
 ) -> None:
-    net = _joined(space, facemesh)
+    net = small_joined(space, pretrained)
     ours = _turned(space, yaw)
     second = ours + torch.tensor([4.0, 2.0, 30.0])  # its depth has an origin of its own
     heard = _heard(net, ours, second, torch.tensor([presence]))
@@ -87,9 +69,9 @@ def test_the_second_opinion_counts_on_near_frontal_faces(
 
 
 def test_offsets_are_measured_in_the_head_frame_and_taken_out(
-    space: ShapeSpace, facemesh: Path, monkeypatch: pytest.MonkeyPatch
+    space: ShapeSpace, pretrained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    net = _joined(space, facemesh)
+    net = small_joined(space, pretrained)
     random = np.random.default_rng(3)
     planted = random.normal(0, 0.3, (68, 3)).astype(np.float32)
     planted = (planted + planted[MIRROR68] * [-1, 1, 1]) / 2
@@ -109,8 +91,8 @@ def test_offsets_are_measured_in_the_head_frame_and_taken_out(
     assert (_heard(net, ours, *answers) - ours).abs().max() < 0.2
 
 
-def test_given_out_landmarks_leave_the_jaw_where_it_is(space: ShapeSpace, facemesh: Path) -> None:
-    net = _joined(space, facemesh)
+def test_given_out_landmarks_leave_the_jaw_where_it_is(space: ShapeSpace, pretrained: Path) -> None:
+    net = small_joined(space, pretrained)
     net.offsets.fill_(0.4)
     with torch.no_grad():
         moved = net.annotated(net(_as_input(CROPS)))

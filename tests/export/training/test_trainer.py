@@ -1,4 +1,4 @@
-"""Training on the tiny head: it learns, resumes and is blended."""
+"""Training on the tiny head: it learns and resumes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from protome_export.cli import main
 from protome_export.training.checkpoint import load_weights, make_network
 from protome_export.training.trainer import Trainer
 from tests.export.conftest import CONFIG
@@ -51,20 +50,6 @@ def test_training_makes_its_tensors_where_the_network_is(run: Path) -> None:
     with torch.device("meta"):
         trainer.run()
     assert trainer.step == 2
-
-
-def test_blend_lies_between(run: Path, tmp_path: Path) -> None:
-    checkpoint = run / "run" / "checkpoint.pt"
-    ours = torch.load(checkpoint, weights_only=True)["ema"]
-    theirs = {k: v + 1 if v.dtype.is_floating_point else v for k, v in ours.items()}
-    torch.save({"ema": theirs}, tmp_path / "other.pt")
-    out = tmp_path / "out"
-    main(["blend", str(run / "run"), str(tmp_path / "other.pt"), str(out), "--share", "0.25"])
-    mixed = torch.load(out / "checkpoint.pt", weights_only=True)["ema"]
-    for key, value in ours.items():
-        if value.dtype.is_floating_point:
-            torch.testing.assert_close(mixed[key], value.float() + 0.25)
-    assert (out / "space.npz").read_bytes() == (run / "run" / "space.npz").read_bytes()
 
 
 def test_checkpoint_of_another_network_is_refused(run: Path) -> None:

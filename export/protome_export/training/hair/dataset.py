@@ -27,7 +27,8 @@ DRAWS = 112  # random numbers a sample may use
 @dataclass
 class HairBatch:
     """crops (B, 3, 208, 208) in 0..1; pose rotation (B, 3, 3), scale (B,), origin (B, 3) px; cells
-    (B, 42, 52, 52) 0..1, the truth; weight of each cell, 0 inside of the skull."""
+    (B, 42, 52, 52) 0..1, the truth; weight of each cell, 0 inside of the skull and where a moved
+    crop ended."""
 
     crops: Tensor
     rotation: Tensor
@@ -99,7 +100,7 @@ def assemble(
     bits = torch.from_numpy(np.unpackbits(skull.numpy(), axis=-1, count=COLUMNS))
     volume = torch.cat([hair.float() / 255, bits.float()], 1)
     crops = images.permute(0, 3, 1, 2).float() / 255
-    zoom = torch.ones(n)
+    known, zoom = torch.ones(n, 1, COLUMNS, COLUMNS), torch.ones(n)
     if dice is not None:
         flip = dice.chance(0.5)
         twins = mirrored_landmarks(landmarks, CROP_SIDE)
@@ -107,12 +108,14 @@ def assemble(
         crops = torch.where(flip[:, None, None, None], crops.flip(3), crops)
         volume = torch.where(flip[:, None, None, None], volume.flip(3), volume)
         move = _drawn(dice, c)
-        crops, volume = _moved(crops, move, "border"), _moved(volume, move, "zeros")
+        black, everywhere = dice.chance(0.5), torch.ones(n, dtype=torch.bool)
+        crops, volume = _moved(crops, move, black), _moved(volume, move, everywhere)
+        known = _moved(known, move, everywhere)
         landmarks, zoom = move.points(landmarks), move.zoom
         crops = degraded(crops, dice, generator, c)
     rotation, scale, origin, pivot = samples.pose(landmarks)
     cells = along_z(volume[:, : GRID[0]], pivot, zoom)
-    weight = 1 - along_z(volume[:, GRID[0] :], pivot, zoom)
+    weight = known * (1 - along_z(volume[:, GRID[0] :], pivot, zoom))
     return HairBatch(crops, rotation, scale, origin, cells, weight)
 
 
@@ -124,10 +127,13 @@ def _drawn(dice: Dice, c: Config) -> Similarity:
     return Similarity.about(middle, angle, zoom, dice.normal(0, c.move, 2))
 
 
-def _moved(pictures: Tensor, move: Similarity, padding: str) -> Tensor:
-    """Move pictures (B, C, S, S) of the crop at any resolution."""
+def _moved(pictures: Tensor, move: Similarity, black: Tensor) -> Tensor:
+    """Move pictures (B, C, S, S) of the crop at any resolution; outside of them it is black (B,),
+    as outside of a photo, or repeats the edge."""
     grid = move.grid(pictures.shape[-1], CROP_SIDE)
-    return fn.grid_sample(pictures, grid, padding_mode=padding, align_corners=False)
+    moved = fn.grid_sample(pictures, grid, padding_mode="border", align_corners=False)
+    outside = (grid.abs().amax(3) > 1)[:, None] & black[:, None, None, None]
+    return moved.masked_fill(outside, 0)
 
 
 def draw_hair_batch(samples: HairSamples, generator: torch.Generator, c: Config) -> HairBatch:

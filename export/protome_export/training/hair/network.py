@@ -1,6 +1,7 @@
 """The hair network: crop and pose of the head -> occupancy of hair and headgear.
 
-Frozen maps of Face Mesh (`facemesh.FaceMesh`) are decoded to one column of cells per 4 x 4 crop px.
+Frozen maps of a network that tells persons from backgrounds (`selfie.Selfie`, which has seen
+photographs) are decoded to one column of cells per 4 x 4 crop px.
 A column's logits are a slab between two depths, predicted relative to an ellipsoid around the posed
 skull, plus a free part per cell: the slab keeps the surface smooth, the rest lets hair hang beside
 a face.
@@ -15,7 +16,7 @@ import torch.nn.functional as fn
 from torch import Tensor, nn
 
 from protome.geometry import CROP_SIDE, HAIR_CELL, HAIR_SHAPE, PIXELS_PER_CM
-from protome_export.training.facemesh import WIDTHS, FaceMesh
+from protome_export.training.selfie import WIDTHS, Selfie
 from protome_export.training.trunk import Residual, conv
 
 SLICES, COLUMNS = HAIR_SHAPE[:2]
@@ -29,17 +30,14 @@ _SOFT: Final = 3.0  # px over which a slab's logit changes by one
 _MOST: Final = 5.0  # largest logit of a slab
 _ROUND: Final = 8.0  # px over which a slab's two sides meet, so that there is no crease
 _W13, _W26, _W52 = 64, 48, 40
-# In training: the share of channels dropped of each map, finest first, and of samples without the
-# finest.
-_DROPPED: Final = (0.3, 0.2, 0.1, 0.1)
-_WITHOUT_FINEST: Final = 0.3
+_DROPPED: Final = 0.1  # share of the maps' channels dropped in training
 
 
 class HairNet(nn.Module):
     """Map crops (B, 3, 208, 208) in 0..1 and poses to logits (B, 42, 52, 52) along z, y, x.
 
     Args:
-        mesh: the trunk; not trained, and not part of this module's state.
+        selfie: the trunk; not trained, and not part of this module's state.
     """
 
     place: Tensor
@@ -47,15 +45,14 @@ class HairNet(nn.Module):
     centre: Tensor
     radii: Tensor
 
-    def __init__(self, mesh: FaceMesh) -> None:
+    def __init__(self, selfie: Selfie) -> None:
         super().__init__()
-        self._trunk = [mesh]  # in a list: not a child, whose weights would be saved
-        m0, m1, m2, m3 = WIDTHS
+        self._trunk = [selfie]  # in a list: not a child, whose weights would be saved
+        m0, m1, m2 = WIDTHS
         extra = 5
-        self.squeeze = conv(m3, 24, 1)
+        self.squeeze = conv(m2, 24, 1)
         self.code = nn.Linear(24 * 36 + 12, 128)
         self.spread = nn.Linear(128, _W13)
-        self.k3 = conv(m3, _W13, 1, act=False)
         self.k2 = conv(m2 + extra, _W13, 1, act=False)
         self.d2 = Residual(_W13)
         self.u2, self.k1 = conv(_W13, _W26, 1, act=False), conv(m1 + extra, _W26, 1, act=False)
@@ -83,21 +80,20 @@ class HairNet(nn.Module):
             rotation: (B, 3, 3), scale (B,) px per cm, origin (B, 3) px: the pose, from the
                 canonical frame to the crop frame.
         """
-        return self.decode(self._trunk[0].maps(crops), rotation, scale, origin)
+        return self.decode(self._trunk[0](crops), rotation, scale, origin)
 
     def decode(self, maps: list[Tensor], rotation: Tensor, scale: Tensor, origin: Tensor) -> Tensor:
         """Compute the same from the trunk's maps."""
         middle, half = self._skull(rotation, scale, origin)
-        f0, f1, f2, f3 = self._thinned(maps)
+        f0, f1, f2 = self._thinned(maps)
         guide = self._guide(middle, half, origin)
         g1, g2 = fn.avg_pool2d(guide, 2), fn.avg_pool2d(guide, 4)
         size = (scale * (1 / PIXELS_PER_CM)).log()[:, None]
         place = origin[:, :2] * (1 / _HALF) - 1
         pose = torch.cat([rotation.flatten(1), size, place], 1)
-        code = torch.cat([self.squeeze(f3).flatten(1), pose], 1)
+        code = torch.cat([self.squeeze(fn.avg_pool2d(f2, 2)).flatten(1), pose], 1)
         whole = self.spread(fn.relu(self.code(code)))[:, :, None, None]
-        near = fn.interpolate(self.k3(f3), size=(13, 13), mode="bilinear", align_corners=False)
-        h = self.d2(fn.relu(near + self.k2(torch.cat([f2, g2], 1)) + whole))
+        h = self.d2(fn.relu(self.k2(torch.cat([f2, g2], 1)) + whole))
         h = fn.interpolate(self.u2(h), scale_factor=2.0, mode="nearest")
         h = self.d1(fn.relu(h + self.k1(torch.cat([f1, g1], 1))))
         h = fn.interpolate(self.u1(h), scale_factor=2.0, mode="nearest")
@@ -107,17 +103,11 @@ class HairNet(nn.Module):
         middle = middle + 4 * (out[:, SLICES + 1] - out[:, SLICES])
         away = ((self.z - middle[:, None]).square() + _ROUND**2).sqrt()
         slab = (half[:, None] + _ROUND - away) * (1 / _SOFT)
-        return _smoothed(slab.clamp(-_MOST, _MOST) + out[:, :SLICES])
+        return _smoothed(_smoothed(slab.clamp(-_MOST, _MOST) + out[:, :SLICES]))
 
     def _thinned(self, maps: list[Tensor]) -> list[Tensor]:
-        """Drop maps at random in training, the finest ones most: renders and photographs differ
-        in fine texture, so shapes are to be read from the coarse ones."""
-        if not self.training:
-            return maps
-        out = [fn.dropout2d(f, p) for f, p in zip(maps, _DROPPED, strict=True)]
-        keep = torch.rand(len(maps[0]), 1, 1, 1, device=maps[0].device) > _WITHOUT_FINEST
-        out[0] = out[0] * keep
-        return out
+        """Drop channels of the maps at random in training."""
+        return [fn.dropout2d(f, _DROPPED, self.training) for f in maps]
 
     def _skull(self, rotation: Tensor, scale: Tensor, origin: Tensor) -> tuple[Tensor, Tensor]:
         """Return middle and half of the way through the ellipsoid, (B, 52, 52) px; beside it half

@@ -15,7 +15,7 @@ from torch import Tensor
 from protome_export.training.averaged_run import AveragedRun, begin_run, load_averages
 from protome_export.training.checkpoint import averages
 from protome_export.training.config import Config, load_config
-from protome_export.training.facemesh import FaceMesh
+from protome_export.training.selfie import Selfie
 from protome_export.training.shape_space import ShapeSpace
 
 from .dataset import HairBatch, HairSamples, assemble, draw_hair_batch
@@ -41,7 +41,8 @@ def hair_losses(logits: Tensor, batch: HairBatch) -> tuple[Tensor, Tensor]:
     each = fn.binary_cross_entropy_with_logits(logits, batch.cells, reduction="none")
     cells = (each * batch.weight).sum() / batch.weight.sum()
     seen = (batch.cells * (batch.weight > 0.5)).amax(1)
-    return cells, fn.binary_cross_entropy_with_logits(logits.amax(1), seen)
+    known = batch.weight.amax(1)
+    return cells, fn.binary_cross_entropy_with_logits(logits.amax(1), seen, known)
 
 
 def evaluate_hair(net: HairNet, samples: HairSamples, count: int, config: Config) -> HairScore:
@@ -71,13 +72,13 @@ class HairTrainer(AveragedRun[HairNet]):
     """Train one run in config.out: checkpoint.pt (averaged weights), config.toml.
 
     Args:
-        config: batch, rates, minutes and augmentation; ``facemesh`` is needed.
+        config: batch, rates, minutes and augmentation; ``selfie`` is needed.
         space: the shape space of the reader, for poses.
     """
 
     def __init__(self, config: Config, space: ShapeSpace) -> None:
         begin_run(config)
-        net = HairNet(FaceMesh(Path(config.facemesh)).requires_grad_(False).eval())
+        net = HairNet(Selfie(Path(config.selfie)).requires_grad_(False).eval())
         if config.init:
             net.load_state_dict(averages(Path(config.init))[0])
         super().__init__(net, config)
@@ -126,6 +127,8 @@ def _disturbed(batch: HairBatch, generator: torch.Generator) -> Sequence[Tensor]
     return torch.matrix_exp(turn) @ batch.rotation, scale, origin
 
 
-def load_hair(run: Path, mesh: FaceMesh) -> tuple[HairNet, Config]:
-    """Load a run's averaged weights, in evaluation mode, over a trunk; and its settings."""
-    return load_averages(HairNet(mesh), run), load_config(run / "config.toml")
+def load_hair(run: Path, selfie: Path | None = None) -> HairNet:
+    """Load a run's averaged weights, in evaluation mode; ``selfie`` overrides the trunk's path in
+    the run's settings."""
+    trunk = Selfie(selfie or Path(load_config(run / "config.toml").selfie))
+    return load_averages(HairNet(trunk.requires_grad_(False).eval()), run)

