@@ -14,12 +14,13 @@ from tests.export.conftest import CONFIG
 from tests.export.runs import space_of
 
 
-def test_training_learns_logs_and_resumes(run: Path) -> None:
+def test_training_learns_logs_and_resumes(run: Path, mesh: Path) -> None:
     state = torch.load(run / "run" / "checkpoint.pt", weights_only=True)
     assert state["step"] == 2
     assert len((run / "run" / "log.csv").read_text().splitlines()) == 2  # header, one row
     config = replace(
         CONFIG,
+        facemesh=str(mesh),
         shards=str(run / "shards"),
         out=str(run / "longer"),
         steps=70,
@@ -43,17 +44,19 @@ def test_training_learns_logs_and_resumes(run: Path) -> None:
     assert torch.load(run / "longer" / "checkpoint.pt", weights_only=True)["step"] == 71
 
 
-def test_training_makes_its_tensors_where_the_network_is(run: Path) -> None:
+def test_training_makes_its_tensors_where_the_network_is(run: Path, mesh: Path) -> None:
     """With another default device, whatever is made without naming one fails."""
-    config = replace(CONFIG, shards=str(run / "shards"), holdout=str(run / "holdout"))
+    config = replace(
+        CONFIG, facemesh=str(mesh), shards=str(run / "shards"), holdout=str(run / "holdout")
+    )
     trainer = Trainer(replace(config, out=str(run / "placed"), amp=True))
     with torch.device("meta"):
         trainer.run()
     assert trainer.step == 2
 
 
-def test_checkpoint_of_another_network_is_refused(run: Path) -> None:
+def test_checkpoint_of_another_network_is_refused(run: Path, mesh: Path) -> None:
     state = torch.load(run / "run" / "checkpoint.pt", weights_only=True)["ema"]
     del state["shape.out.bias"]
     with pytest.raises(ValueError, match="does not fit"):
-        load_weights(make_network(CONFIG, space_of(run)), state)
+        load_weights(make_network(replace(CONFIG, facemesh=str(mesh)), space_of(run)), state)
