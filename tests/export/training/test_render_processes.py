@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from protome_export.training.config import Config
 from protome_export.training.render_processes import Renderers
 from protome_export.training.shards import find_shards, read_shard
 from protome_export.training.trainer import Trainer
@@ -12,9 +13,14 @@ from tests.export.conftest import CONFIG
 pytestmark = pytest.mark.slow
 
 
-def test_a_run_renders_what_it_trains_on(tmp_path: Path) -> None:
+@pytest.fixture
+def config(mesh: Path) -> Config:
+    return replace(CONFIG, facemesh=str(mesh))
+
+
+def test_a_run_renders_what_it_trains_on(config: Config, tmp_path: Path) -> None:
     config = replace(
-        CONFIG, shards=str(tmp_path / "shards"), out=str(tmp_path / "run"), renderers=2, fresh=4,
+        config, shards=str(tmp_path / "shards"), out=str(tmp_path / "run"), renderers=2, fresh=4,
         shard=2,
     )  # fmt: skip
     trainer = Trainer(config)
@@ -25,8 +31,10 @@ def test_a_run_renders_what_it_trains_on(tmp_path: Path) -> None:
     assert all(read_shard(p).images.shape[0] == 2 for p in rest)
 
 
-def test_renderers_end_with_the_run_and_leave_nothing_half_done(tmp_path: Path) -> None:
-    config = replace(CONFIG, shards=str(tmp_path), renderers=1, fresh=100_000, shard=2)
+def test_renderers_end_with_the_run_and_leave_nothing_half_done(
+    config: Config, tmp_path: Path
+) -> None:
+    config = replace(config, shards=str(tmp_path), renderers=1, fresh=100_000, shard=2)
     with Renderers(config, "cpu") as renderers:
         deadline = time.monotonic() + 60
         while not find_shards(tmp_path) and time.monotonic() < deadline:
@@ -37,9 +45,9 @@ def test_renderers_end_with_the_run_and_leave_nothing_half_done(tmp_path: Path) 
     assert find_shards(tmp_path)
 
 
-def test_a_renderer_that_fails_ends_the_run(tmp_path: Path) -> None:
+def test_a_renderer_that_fails_ends_the_run(config: Config, tmp_path: Path) -> None:
     config = replace(
-        CONFIG, shards=str(tmp_path / "shards"), out=str(tmp_path / "run"), renderers=1, fresh=4
+        config, shards=str(tmp_path / "shards"), out=str(tmp_path / "run"), renderers=1, fresh=4
     )
     trainer = Trainer(config)
     trainer.c = replace(config, head=str(tmp_path / "missing.npz"))
@@ -47,7 +55,7 @@ def test_a_renderer_that_fails_ends_the_run(tmp_path: Path) -> None:
         trainer.run()
 
 
-def test_nothing_to_train_on_is_an_error(tmp_path: Path) -> None:
-    config = replace(CONFIG, shards=str(tmp_path / "none"), out=str(tmp_path / "run"))
+def test_nothing_to_train_on_is_an_error(config: Config, tmp_path: Path) -> None:
+    config = replace(config, shards=str(tmp_path / "none"), out=str(tmp_path / "run"))
     with pytest.raises(FileNotFoundError, match="no shards in"):
         Trainer(config).run()
