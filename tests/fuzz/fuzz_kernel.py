@@ -119,7 +119,8 @@ def fuzz(kernel: ModuleType, seed: int, runs: int, seconds: float) -> None:
         slowest = max(slowest, time.process_time() - start)
         done += 1
         for given, kept in zip(arguments, before, strict=True):
-            if isinstance(given, np.ndarray) and not (name == "blend" and given is arguments[-1]):
+            written = name in ("blend", "trace_head") and given is arguments[-1]
+            if isinstance(given, np.ndarray) and not written:
                 assert given.tobytes() == kept.tobytes(), f"{name} wrote to its arguments"
     print(f"Done {done} runs, {answered} answered, slowest {slowest:.2f} s, {digest.hexdigest()}")
 
