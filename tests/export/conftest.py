@@ -49,7 +49,7 @@ def synthesizer(head: HeadModel) -> Synthesizer:
 
 @pytest.fixture(scope="session")
 def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of small networks in the place of the pretrained ones."""
+    """Write small random networks in the format of the pretrained ones; return their folder."""
     return write_small_networks(tmp_path_factory.mktemp("pretrained"))
 
 

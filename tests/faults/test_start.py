@@ -36,7 +36,7 @@ from tests.support.service import (
 from .conftest import faulty
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
-# RLIMIT_NPROC does not limit root: run commands as the user "nobody", who may still read all files.
+# RLIMIT_NPROC does not apply to root, so commands run as the user "nobody", who can read all files.
 NOBODY = ("setpriv", "--reuid=65534", "--clear-groups", "--inh-caps=+dac_override")
 AS_USER = (*NOBODY, "--ambient-caps=+dac_override") if os.getuid() == 0 else ()
 

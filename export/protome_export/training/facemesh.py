@@ -44,8 +44,7 @@ class FaceMesh(TfliteNet):
     def maps(self, x: Tensor) -> list[Tensor]:
         """Compute the features of x (B, 3, S, S), RGB in 0..1: (B, 32, S/4, S/4), (B, 64, S/8,
         S/8), (B, 128, S/16, S/16) and (B, 128, S/32, S/32)."""
-        values = self.run(x, self.count_to(*MAPS))
-        return [values[k] for k in MAPS]
+        return self.compute(x, MAPS)
 
     def forward(self, x: Tensor) -> tuple[list[Tensor], Tensor, Tensor]:
         """x (B, 3, 192, 192), RGB in 0..1 -> `maps`; landmarks (B, 468, 3), px of that picture, z

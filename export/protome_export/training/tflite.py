@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -141,9 +141,11 @@ class TfliteNet(nn.Module):
                     self.register_parameter(name, nn.Parameter(torch.from_numpy(z[name].copy())))
         self.entry = int(self.steps[0][2])
 
-    def count_to(self, *targets: int) -> int:
-        """Return how many steps compute these tensors."""
-        return 1 + max(k for k, step in enumerate(self.steps) if step[3] in targets)
+    def compute(self, x: Tensor, targets: Sequence[int]) -> list[Tensor]:
+        """Compute these tensors, by number, of x (B, C, S, S), and nothing behind them."""
+        count = 1 + max(k for k, step in enumerate(self.steps) if step[3] in targets)
+        values = self.run(x, count)
+        return [values[k] for k in targets]
 
     def run(self, x: Tensor, count: int) -> dict[int, Tensor]:
         """Run the first ``count`` steps on x (B, C, S, S); return all tensors by number."""
