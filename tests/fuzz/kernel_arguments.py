@@ -190,8 +190,9 @@ def _blend(rng: Rng) -> Arguments:
     nodes = _nodes(rng, cells)
     side = nodes * int(rng.integers(1, 5)) if rng.random() < 0.95 else int(rng.integers(70))
     trace = _numbers(rng, (nodes, nodes, 3), float(rng.choice([1, 4])))
-    plan = rng.uniform(0, 1, (cells, cells, 5)).astype(np.float32)
-    plan[..., :3] *= 255
+    plan = rng.uniform(0, 1, (cells, cells, 8)).astype(np.float32)
+    plan[..., 6:] = rng.choice([0.0, 1.0, 0.5], (cells, cells, 2))
+    plan[..., :6] *= 255
     if rng.random() < 0.2 and plan.size:
         plan.flat[rng.integers(plan.size)] = rng.choice([255, 256, -1, 0, *ABSURD])
     return trace, plan, _photo(rng), rng.integers(0, 256, (side, side, 3)).astype(np.uint8)

@@ -47,7 +47,7 @@ EVEN: Final = 0.5
 SEAM: Final = 10
 
 
-def plan(sums: F32, surface: Surface, hairy: bool) -> tuple[U8, F32]:
+def plan(sums: F32, surface: Surface, hairy: bool) -> F32:
     """Plan an atlas.
 
     Args:
@@ -56,8 +56,7 @@ def plan(sums: F32, surface: Surface, hairy: bool) -> tuple[U8, F32]:
         hairy: whether the atlas has the hair's island.
 
     Returns:
-        The base colours, (CELLS, CELLS, 3) uint8, and the plan as the kernel's ``blend`` takes it,
-        (CELLS, CELLS, 5) float32.
+        The plan as the kernel's ``blend`` takes it, (CELLS, CELLS, 8) float32.
     """
     weight = sums[:, :, 3:]
     mean = np.asarray(sums[:, :, :3] / np.maximum(weight, 1e-4), np.float32)
@@ -78,10 +77,9 @@ def plan(sums: F32, surface: Surface, hairy: bool) -> tuple[U8, F32]:
     total = own + mirrored
     filled = (seen + (1 - total) * _spread(seen, total, groups)) * light - FLOOR
     filled = np.clip(_closed(filled, hairy), 0, 255)
-    base = np.round(filled).astype(np.uint8)
     sure = np.minimum(8 * weight, 1)
     local = np.clip(sure * mean + (1 - sure) * filled, 0, 255)
-    return base, np.concatenate([local, own, mirrored], axis=2).astype(np.float32)
+    return np.concatenate([filled, local, own, mirrored], axis=2).astype(np.float32)
 
 
 @functools.lru_cache(4)

@@ -207,12 +207,12 @@ def gather(trace: F32, photo: U32, cells: int, /) -> bytearray:
 
 
 def blend(trace: F32, plan: F32, photo: U32, picture: U8, /) -> None:
-    """Add detail to an atlas."""
-    mean, own, mirrored = np.split(_large(plan, len(picture)), (3, 4), axis=2)
+    """Paint an atlas."""
+    base, mean, own, mirrored = np.split(_large(plan, len(picture)), (3, 6, 7), axis=2)
     fine = _large(trace, len(picture))
     # Half of a weight counts in full.
     detail = np.minimum(2 * fine[:, :, 2:], 1) * (_photo_at(fine, photo) - mean)
-    out = picture + own * detail + mirrored * detail[:, ::-1]
+    out = base + own * detail + mirrored * detail[:, ::-1]
     picture[:] = np.clip(np.round(out), 0, 255)
 
 

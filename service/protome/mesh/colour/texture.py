@@ -74,8 +74,8 @@ def texture(surface: Surface, crop: U8, frame: Frame = WHOLE, side: int = 0) -> 
     traced = trace(surface, layout, frame)
     crop = _not_finer(crop, 2 * side)
     sums = np.frombuffer(painter.gather(traced, _pixels(_reduced(crop)), CELLS), np.float32)
-    base, planned = plan(sums.reshape(CELLS, CELLS, 4), surface, layout.hairy)
-    picture = np.asarray(cv2.resize(base, (side, side), interpolation=cv2.INTER_LINEAR), np.uint8)
+    planned = plan(sums.reshape(CELLS, CELLS, 4), surface, layout.hairy)
+    picture = np.empty((side, side, 3), np.uint8)
     painter.blend(traced, planned, _pixels(crop), picture)
     return Texture(picture, layout.places, layout.source, layout.triangles)
 

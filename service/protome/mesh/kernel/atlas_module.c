@@ -1,4 +1,4 @@
-/* blend.c and layout.c for Python (limited API): checks, then works without the lock. */
+/* gather.c, blend.c and layout.c for Python (limited API): checks, then works without the lock. */
 
 #include "arguments.h"
 #include "texture.h"
@@ -59,15 +59,15 @@ PyObject *py_gather(PyObject *module, PyObject *args) {
 
 const char py_blend_doc[] =
     "blend(trace, plan, photo, picture, /)\n--\n\n"
-    "Add detail to an atlas, without the interpreter's lock.\n\n"
+    "Paint an atlas, without the interpreter's lock.\n\n"
     "Args:\n"
     "    trace: (nodes, nodes, 3) float32 as ``trace`` returns it.\n"
-    "    plan: (cells, cells, 5) float32; cells divides nodes. Each cell has the photo's mean\n"
-    "        colour, 0 to 255, the share of the photo's detail and the share of the mirrored\n"
-    "        place's detail, 0 to 1.\n"
+    "    plan: (cells, cells, 8) float32; cells divides nodes. Each cell has its colour without\n"
+    "        detail and the photo's mean colour, 0 to 255, the share of the photo's detail and the\n"
+    "        share of the mirrored place's detail, 0 to 1.\n"
     "    photo: (height, width) uint32, at least 2 pixels each way; red is the lowest byte.\n"
-    "    picture: (side, side, 3) uint8, the base, changed in place to base + share x (photo -\n"
-    "        mean) + mirrored likewise; side is a multiple of nodes.\n\n"
+    "    picture: (side, side, 3) uint8, written: colour + share x (photo - mean) + mirrored\n"
+    "        likewise; side is a multiple of nodes.\n\n"
     "Raises:\n"
     "    TypeError: wrong type.\n"
     "    ValueError: wrong shape, or values out of range.\n";

@@ -1,143 +1,77 @@
-/* Colours of an atlas: those of the photo, added to the base that the picture already has. */
+/* Colours of an atlas: those of the plan, with the photo's detail.
+
+   Rows are painted from run to run: blocks of texels side by side of which the same is to be done.
+   Between two rows of nodes, and of cells, the runs are the same. */
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "texture.h"
+#include "photo.h"
 #include "wide.h"
 
-/* ---- colours of the photo */
+/* ---- trace */
 
-enum { FRACTION = 7, ONE = 1 << FRACTION, WHOLE = 1 << 16, HALF_WEIGHT = WHOLE / 2, COLOURS = 3 };
+enum { X, Y, WEIGHT, SPOT };
 
-static inline int32_t within(int32_t value, int32_t limit) {
-    return value < 0 ? 0 : value > limit ? limit : value;
-}
-
-/* A channel of a pixel. */
-static inline int32_t channel(uint32_t pixel, int which) {
-    return (int32_t)(pixel >> (8 * which) & 255);
-}
-
-/* Between two values, ``share`` of ONE from the first. */
-static inline int32_t between(int32_t first, int32_t second, int32_t share) {
-    return first + ((second - first) * share >> FRACTION);
-}
-
-/* Bilinear samples at points of the photo, 16.16 pixels. */
-static inline void sample(const tx_photo *photo, const int32_t *x, const int32_t *y, size_t begin,
-                          size_t end, int16_t *const colours[COLOURS]) {
-    const int32_t stride = (int32_t)photo->width;
-    const int32_t most_x = (int32_t)((photo->width - 1) << 16) - 1;
-    const int32_t most_y = (int32_t)((photo->height - 1) << 16) - 1;
-    const uint32_t *above = photo->pixels, *below = above + stride;
-    int16_t *restrict red = colours[0], *restrict green = colours[1], *restrict blue = colours[2];
-    for (size_t k = begin; k < end; k++) {
-        const int32_t at_x = within(x[k], most_x), at_y = within(y[k], most_y);
-        const int32_t right = at_x >> (16 - FRACTION) & (ONE - 1);
-        const int32_t down = at_y >> (16 - FRACTION) & (ONE - 1);
-        const int32_t at = (at_y >> 16) * stride + (at_x >> 16);
-        const uint32_t a = above[at], b = above[at + 1], c = below[at], d = below[at + 1];
-        int32_t colour[COLOURS];
-        for (int i = 0; i < COLOURS; i++)
-            colour[i] = between(between(channel(a, i), channel(b, i), right),
-                                between(channel(c, i), channel(d, i), right), down);
-        red[k] = (int16_t)colour[0], green[k] = (int16_t)colour[1], blue[k] = (int16_t)colour[2];
-    }
-}
-
-/* What a row of texels shows: points of the photo, 16.16 pixels, and weights, 16.16. */
+/* The trace between two rows of nodes: at its first row, and what is added from row to row. */
 typedef struct {
-    int32_t *x, *y, *weight;
-} tx_spots;
+    int32_t *coarse[2][SPOT]; /* nodes + 2: with the ends twice */
+    int32_t *fine[2][SPOT];   /* side, and room for a piece */
+} tx_band;
 
-typedef struct {
-    const tx_photo *photo;
-    size_t nodes, side;
-    tx_spots coarse;  /* nodes + 2: the trace at the row, its ends twice */
-    tx_spots fine;    /* side, and room for a piece */
-    uint8_t *needed;  /* nodes + 1: which pieces between nodes are read */
-} tx_reader;
+enum { FIRST, SLOPE };
 
-/* Interpolate the needed nodes of the trace between two of its rows, ``down`` from the first. */
-static WIDE void set_coarse(tx_reader *reader, const float *above, const float *below,
-                              float down) {
-    const float width = WHOLE * (float)reader->photo->width;
-    const float height = WHOLE * (float)reader->photo->height;
-    int32_t *x = reader->coarse.x, *y = reader->coarse.y, *weight = reader->coarse.weight;
-    const size_t nodes = reader->nodes;
-    for (size_t k = 1; k <= nodes; k++, above += 3, below += 3) {
-        if (!reader->needed[k - 1] && !reader->needed[k]) continue;
-        x[k] = (int32_t)(width * (above[0] + down * (below[0] - above[0]))) - HALF_WEIGHT;
-        y[k] = (int32_t)(height * (above[1] + down * (below[1] - above[1]))) - HALF_WEIGHT;
-        weight[k] = (int32_t)(WHOLE * (above[2] + down * (below[2] - above[2])));
-    }
-    x[0] = x[1], y[0] = y[1], weight[0] = weight[1];
-    x[nodes + 1] = x[nodes], y[nodes + 1] = y[nodes], weight[nodes + 1] = weight[nodes];
+/* Half a texel, or none: how far the first texel's centre lies after a node's. */
+static inline float start_of(size_t step) { return step % 2 ? 1 : 0.5F; }
+
+static inline float limited(float value) {
+    const float most = 1 << 29; /* the difference of two can be held */
+    return value < -most ? -most : value > most ? most : value;
 }
 
-/* Interpolate along a piece of the row, between two nodes. */
-static inline void set_piece(const int32_t *ends, int32_t step, int32_t *out) {
-    const int32_t slope = (ends[1] - ends[0]) / step;
-    /* The first texel's centre lies half a texel after that of the node, or on it. */
-    int32_t value = ends[0] + (step % 2 ? slope : slope / 2);
-    for (int32_t k = 0; k < step; k++, value += slope) out[k] = value;
-}
-
-static WIDE void set_fine(tx_reader *reader) {
-    const tx_spots *in = &reader->coarse, *out = &reader->fine;
-    const int32_t step = (int32_t)(reader->side / reader->nodes);
-    for (size_t piece = 0; piece <= reader->nodes; piece++) {
-        /* The room before and after the row takes the halves of pieces at its ends. */
-        if (!reader->needed[piece]) continue;
-        const ptrdiff_t start = (ptrdiff_t)piece * step - step / 2;
-        set_piece(in->weight + piece, step, out->weight + start);
-        if (in->weight[piece] <= 0 && in->weight[piece + 1] <= 0) continue;
-        set_piece(in->x + piece, step, out->x + start);
-        set_piece(in->y + piece, step, out->y + start);
-    }
-}
-
-/* ---- sums */
-
-WIDE int tx_gather(const float *trace, size_t nodes, const tx_photo *photo, size_t cells,
-                   float *sums) {
-    const size_t block = nodes / cells;
-    const float width = WHOLE * (float)photo->width, height = WHOLE * (float)photo->height;
-    const float share = 1 / (float)(block * block);
-    int32_t *x = malloc(2 * nodes * sizeof *x), *y = x + nodes;
-    int16_t *row = malloc(COLOURS * nodes * sizeof *row);
-    int16_t *const colours[COLOURS] = {row, row + nodes, row + 2 * nodes};
-    memset(sums, 0, 4 * cells * cells * sizeof *sums);
-    for (size_t line = 0; x && row && line < nodes; line++, trace += 3 * nodes) {
+static WIDE void set_coarse(const tx_band *band, const float *above, const float *below,
+                            size_t nodes, const float scale[SPOT], size_t step) {
+    const float share = 1 / (float)step, start = start_of(step);
+    for (int i = 0; i < SPOT; i++) {
+        int32_t *restrict first = band->coarse[FIRST][i], *restrict slope = band->coarse[SLOPE][i];
+        const float centre = i < WEIGHT ? -HALF_WHOLE : 0;
         for (size_t k = 0; k < nodes; k++) {
-            x[k] = (int32_t)(width * trace[3 * k]) - HALF_WEIGHT;
-            y[k] = (int32_t)(height * trace[3 * k + 1]) - HALF_WEIGHT;
+            const float from = limited(scale[i] * above[3 * k + (size_t)i] + centre);
+            const float to = limited(scale[i] * below[3 * k + (size_t)i] + centre);
+            const float rise = share * (to - from);
+            first[k + 1] = (int32_t)(from + start * rise);
+            slope[k + 1] = (int32_t)rise;
         }
-        for (size_t cell = 0; cell < cells; cell++) {
-            const size_t begin = cell * block, end = begin + block;
-            float *out = sums + 4 * (cells * (line / block) + cell), any = 0;
-            for (size_t k = begin; k < end; k++) any += trace[3 * k + 2];
-            if (!(any > 0)) continue;
-            sample(photo, x, y, begin, end, colours);
-            for (size_t k = begin; k < end; k++) {
-                const float weight = share * trace[3 * k + 2];
-                for (int i = 0; i < COLOURS; i++) out[i] += weight * (float)colours[i][k];
-                out[COLOURS] += weight;
-            }
-        }
+        first[0] = first[1], slope[0] = slope[1];
+        first[nodes + 1] = first[nodes], slope[nodes + 1] = slope[nodes];
     }
-    const int done = x && row;
-    free(x);
-    free(row);
-    return done;
+}
+
+/* Interpolate along pieces of the row, each between two nodes. */
+static inline void set_pieces(const int32_t *restrict ends, size_t count, int32_t step,
+                              int32_t *restrict out) {
+    for (size_t piece = 0; piece < count; piece++, out += step) {
+        const int32_t slope = (ends[piece + 1] - ends[piece]) / step;
+        const int32_t first = ends[piece] + (step % 2 ? slope : slope / 2);
+        for (int32_t k = 0; k < step; k++) out[k] = first + k * slope;
+    }
+}
+
+static WIDE void set_fine(const tx_band *band, int which, size_t begin, size_t count, size_t step) {
+    for (int rate = FIRST; rate <= SLOPE; rate++) {
+        const int32_t *in = band->coarse[rate][which] + begin;
+        /* The room before and after the row takes the halves of pieces at its ends. */
+        int32_t *out = band->fine[rate][which] + (ptrdiff_t)(begin * step) - (ptrdiff_t)(step / 2);
+        if (step == 2) set_pieces(in, count, 2, out);
+        else if (step == 4) set_pieces(in, count, 4, out);
+        else set_pieces(in, count, (int32_t)step, out);
+    }
 }
 
 /* ---- plan */
 
-/* Channels of a plan's row: mean of the photo, share of its detail, of the mirrored detail. The
-   first three are in halves, the shares in halves of ONE. */
-typedef int16_t *tx_row[TX_PLAN];
+/* Channels of the plan's row at the atlas' columns: colours in halves, shares in halves of ONE. */
+typedef uint16_t *tx_row[TX_PLAN];
 
 static WIDE void widen(tx_row out, const float *plan, size_t cells, size_t block) {
     for (size_t cell = 0; cell <= cells; cell++) {
@@ -148,9 +82,9 @@ static WIDE void widen(tx_row out, const float *plan, size_t cells, size_t block
         for (int i = 0; i < TX_PLAN; i++) {
             const float scale = i < TX_OWN ? 2 : 2 * ONE;
             const float step = scale * (right[i] - left[i]) / (float)block;
-            const float first = scale * left[i] + step * (block % 2 ? 1 : 0.5F) + 0.5F;
+            const float first = scale * left[i] + step * start_of(block) + 0.5F;
             for (size_t x = begin; x < end; x++)
-                out[i][x] = (int16_t)(int32_t)(first + step * (float)(int32_t)(x - begin));
+                out[i][x] = (uint16_t)(int32_t)(first + step * (float)(int32_t)(x - begin));
         }
     }
 }
@@ -158,25 +92,29 @@ static WIDE void widen(tx_row out, const float *plan, size_t cells, size_t block
 /* The plan at the atlas' columns; of its rows the two last used are kept. */
 typedef struct {
     const float *plan;
-    size_t cells, side;
+    size_t cells, block;
     tx_row room[2];
     size_t held[2]; /* the rows in it, counted from 1 */
 } tx_wide_plan;
 
-static int16_t *const *wide_row(tx_wide_plan *wide, size_t row) {
+static uint16_t *const *wide_row(tx_wide_plan *wide, size_t row) {
     const size_t slot = row % 2;
     if (wide->held[slot] != row + 1) {
         widen(wide->room[slot], wide->plan + TX_PLAN * wide->cells * row, wide->cells,
-              wide->side / wide->cells);
+              wide->block);
         wide->held[slot] = row + 1;
     }
     return wide->room[slot];
 }
 
-/* What the cells around a block of texels say of it: no photo, the photo alone, or both. */
-typedef enum { FILL, COPY, MIX } tx_kind;
+/* ---- runs */
 
-static tx_kind kind_of(const float *const rows[2], size_t cell, size_t cells) {
+/* What the cells around a block of texels say of it: no photo, the photo alone, or both. */
+enum { FILL, COPY, MIX, KIND = 3 };
+/* What has to be done with the block of the photo besides: read it, find its detail, weigh it. */
+enum { READ = 4, DETAIL = 8, WEIGH = 16 };
+
+static uint8_t kind_of(const float *const rows[2], size_t cell, size_t cells) {
     const size_t begin = cell ? cell - 1 : 0, end = cell + 2 < cells ? cell + 2 : cells;
     int fill = 1, copy = 1;
     for (int r = 0; r < 2; r++) {
@@ -189,109 +127,176 @@ static tx_kind kind_of(const float *const rows[2], size_t cell, size_t cells) {
     return copy ? COPY : fill ? FILL : MIX;
 }
 
+/* Least and largest weight of the nodes around each block. */
+static void set_range(const float *row, size_t cells, size_t nodes, float *range) {
+    const size_t block = nodes / cells;
+    for (size_t cell = 0; cell < cells; cell++, range += 2) {
+        const size_t begin = cell * block, end = begin + block;
+        float low = 1, high = 0;
+        for (size_t k = begin ? begin - 1 : 0; k <= end && k < nodes; k++) {
+            const float weight = row[3 * k + WEIGHT];
+            low = weight < low ? weight : low;
+            high = weight > high ? weight : high;
+        }
+        range[0] = low, range[1] = high;
+    }
+}
+
+/* Whether blocks between two rows of nodes show the photo, and so well that all counts. */
+static void set_shown(const float *above, const float *below, size_t cells, uint8_t *shown) {
+    for (size_t k = 0; k < cells; k++, above += 2, below += 2) {
+        const int none = !(above[1] > 0) && !(below[1] > 0);
+        shown[k] = none ? 0 : above[0] >= 0.5F && below[0] >= 0.5F ? READ : READ | WEIGH;
+    }
+}
+
+/* Complete what is to be done with each block, from its kind and how well it is shown. */
+static void set_tasks(const uint8_t *kinds, const uint8_t *shown, size_t cells, uint8_t *tasks) {
+    for (size_t k = 0; k < cells; k++) {
+        const uint8_t kind = kinds[k], any = (shown[k] | shown[cells - 1 - k]) & READ;
+        const int copied = kind == COPY && shown[k] == READ;
+        tasks[k] = copied ? COPY : kind != FILL && any ? MIX : FILL;
+    }
+    for (size_t k = 0; k < cells; k++) {
+        const size_t other = cells - 1 - k;
+        const int detail = (tasks[k] & KIND) == MIX || (tasks[other] & KIND) == MIX;
+        if (detail) tasks[k] |= DETAIL;
+        if (detail || (tasks[k] & KIND) == COPY) tasks[k] |= shown[k];
+    }
+}
+
 /* ---- atlas */
 
-/* Rows of a side. */
+/* A row that is painted. */
 typedef struct {
-    const tx_reader *reader;
-    int16_t *row[COLOURS];  /* the photo, then as far as it is detail */
-    int16_t *plan[TX_PLAN]; /* shares are of ONE */
-    uint8_t *out;           /* has the base */
+    const tx_photo *photo;
+    tx_band band;
+    size_t side;
+    int32_t *spot[SPOT];             /* what it shows of the photo */
+    int16_t *detail[COLOURS];        /* of the photo, as far as it counts */
+    int16_t *share[2];               /* own and mirrored, of ONE */
+    uint16_t *const *above, *const *below; /* the plan */
+    uint16_t down;                   /* from the one to the other, of ONE */
+    uint32_t *pixels;                /* red is the lowest byte */
 } tx_line;
 
-/* Interpolate a piece of two rows of the plan, ``down`` from the first, of ONE. */
-static inline void set_plan(int16_t *restrict out, const int16_t *restrict above,
-                            const int16_t *restrict below, int16_t down, size_t count) {
-    for (size_t x = 0; x < count; x++)
-        out[x] = (int16_t)((above[x] * (ONE - down) + below[x] * down + ONE) >> (FRACTION + 1));
+/* A channel of the plan at the row: of two rows in halves. */
+static inline int16_t planned(const uint16_t *above, const uint16_t *below, uint16_t down,
+                              size_t x) {
+    const uint16_t first = (uint16_t)(above[x] * (uint16_t)(ONE - down));
+    const uint16_t second = (uint16_t)(below[x] * down);
+    return (int16_t)((uint16_t)(first + second + ONE) >> (FRACTION + 1));
 }
 
-/* Turn the photo's colours into what they differ from the mean by, as far as they count. */
-static inline void set_detail(int16_t *restrict row, const int16_t *restrict mean,
-                              const int32_t *restrict weight, size_t count) {
-    for (size_t x = 0; x < count; x++) {
-        /* Half of a weight counts in full. */
-        const int16_t share = (int16_t)within(weight[x] >> (15 - FRACTION), ONE);
-        row[x] = (int16_t)((int16_t)((row[x] - mean[x]) * share) >> FRACTION);
+/* Read the photo, ``rows`` below the band's first row. */
+static WIDE void read_run(const tx_line *line, size_t begin, size_t end, int32_t rows,
+                          int weighed) {
+    for (int i = 0; i < (weighed ? SPOT : WEIGHT); i++) {
+        const int32_t *restrict first = line->band.fine[FIRST][i];
+        const int32_t *restrict slope = line->band.fine[SLOPE][i];
+        int32_t *restrict out = line->spot[i];
+        for (size_t x = begin; x < end; x++) out[x] = first[x] + rows * slope[x];
+    }
+    sample(line->photo, line->spot[X] + begin, line->spot[Y] + begin, end - begin,
+           line->pixels + begin);
+}
+
+/* Set the detail: what the photo's colours differ from its mean by, as far as they count. */
+static WIDE void set_detail(const tx_line *line, size_t begin, size_t end, int weighed) {
+    const uint32_t *restrict pixels = line->pixels;
+    const int32_t *restrict weight = line->spot[WEIGHT];
+    for (int i = 0; i < COLOURS; i++) {
+        const uint16_t *restrict above = line->above[TX_MEAN + i];
+        const uint16_t *restrict below = line->below[TX_MEAN + i];
+        int16_t *restrict detail = line->detail[i];
+        const uint16_t down = line->down;
+        for (size_t x = begin; x < end; x++) {
+            const int16_t colour = (int16_t)(pixels[x] >> 8 * i & 255);
+            detail[x] = (int16_t)(colour - planned(above, below, down, x));
+        }
+        for (size_t x = begin; weighed && x < end; x++) {
+            /* Half of a weight counts in full. */
+            const int16_t share = (int16_t)within(weight[x] >> (15 - FRACTION), ONE);
+            detail[x] = (int16_t)((int16_t)(detail[x] * share) >> FRACTION);
+        }
     }
 }
 
-/* Add shares of the own detail and of the mirrored place's, whose first texel is ``other``. */
-static inline void add_detail(int16_t *restrict sum, const int16_t *restrict row,
-                              const int16_t *restrict other, const int16_t *restrict own,
-                              const int16_t *restrict mirrored, size_t count) {
-    for (size_t x = 0; x < count; x++)
-        sum[x] = (int16_t)(((int16_t)(row[x] * own[x]) >> FRACTION) +
-                           ((int16_t)(other[-(ptrdiff_t)x] * mirrored[x]) >> FRACTION));
+static WIDE void fill_run(const tx_line *line, size_t begin, size_t end) {
+    uint32_t *restrict pixels = line->pixels;
+    for (int i = 0; i < COLOURS; i++) {
+        const uint16_t *restrict above = line->above[i], *restrict below = line->below[i];
+        const uint16_t down = line->down;
+        for (size_t x = begin; x < end; x++) {
+            const uint32_t colour = (uint32_t)planned(above, below, down, x) << 8 * i;
+            pixels[x] = i ? pixels[x] | colour : colour;
+        }
+    }
 }
 
-static inline void copy_block(const tx_line *line, size_t begin, size_t end) {
-    const int16_t *restrict red = line->row[0], *restrict green = line->row[1];
-    const int16_t *restrict blue = line->row[2];
-    uint8_t *restrict out = line->out;
+/* Add shares of the own detail and of the mirrored place's to the base. */
+static WIDE void mix_run(const tx_line *line, size_t begin, size_t end) {
+    const uint16_t down = line->down;
+    int16_t *restrict own = line->share[0], *restrict mirrored = line->share[1];
     for (size_t x = begin; x < end; x++) {
-        out[3 * x] = (uint8_t)red[x];
-        out[3 * x + 1] = (uint8_t)green[x];
-        out[3 * x + 2] = (uint8_t)blue[x];
+        own[x] = planned(line->above[TX_OWN], line->below[TX_OWN], down, x);
+        mirrored[x] = planned(line->above[TX_MIRRORED], line->below[TX_MIRRORED], down, x);
     }
-}
-
-/* Texels that are mixed at a time. */
-enum { AT_A_TIME = 64 };
-
-static WIDE void mix_block(const tx_line *line, size_t begin, size_t end) {
-    int16_t sums[COLOURS][AT_A_TIME];
-    for (; begin < end; begin += AT_A_TIME) {
-        const size_t count = end - begin < AT_A_TIME ? end - begin : AT_A_TIME;
-        for (int i = 0; i < COLOURS; i++)
-            add_detail(sums[i], line->row[i] + begin, line->row[i] + line->reader->side - 1 - begin,
-                       line->plan[TX_OWN] + begin, line->plan[TX_MIRRORED] + begin, count);
-        uint8_t *restrict out = line->out + 3 * begin;
-        for (size_t x = 0; x < count; x++)
-            for (size_t i = 0; i < COLOURS; i++)
-                out[3 * x + i] = (uint8_t)within(out[3 * x + i] + sums[i][x], 255);
-    }
-}
-
-/* Least and largest weight of a block. */
-static inline void range_of(const int32_t *weight, size_t begin, size_t end, int32_t range[2]) {
-    range[0] = range[1] = weight[begin];
-    for (size_t x = begin + 1; x < end; x++) {
-        range[0] = weight[x] < range[0] ? weight[x] : range[0];
-        range[1] = weight[x] > range[1] ? weight[x] : range[1];
-    }
-}
-
-/* Paint a row of blocks, ``down`` from a row of the plan to the next. What is left to do of each
-   is noted in ``left``. */
-static WIDE void paint_row(const tx_line *line, int16_t *const *above, int16_t *const *below,
-                           int16_t down, const tx_kind *kinds, tx_kind *left, size_t cells) {
-    const tx_reader *reader = line->reader;
-    const size_t block = reader->side / cells;
-    for (size_t k = 0; k < cells; k++) {
-        const size_t begin = k * block, end = begin + block;
-        left[k] = kinds[k];
-        if (kinds[k] == FILL && kinds[cells - 1 - k] == FILL) continue;
-        for (int i = 0; i < TX_PLAN; i++)
-            set_plan(line->plan[i] + begin, above[i] + begin, below[i] + begin, down, block);
-        int32_t range[2];
-        range_of(reader->fine.weight, begin, end, range);
-        if (range[1] <= 0) {
-            for (int i = 0; i < COLOURS; i++) memset(line->row[i] + begin, 0, block * sizeof(int16_t));
-            continue;
+    uint32_t *restrict pixels = line->pixels;
+    for (int i = 0; i < COLOURS; i++) {
+        const uint16_t *restrict above = line->above[i], *restrict below = line->below[i];
+        const int16_t *restrict detail = line->detail[i];
+        const int16_t *restrict other = detail + line->side - 1;
+        for (size_t x = begin; x < end; x++) {
+            const int16_t added = (int16_t)((int16_t)(detail[x] * own[x]) >> FRACTION);
+            const int16_t more =
+                (int16_t)((int16_t)(other[-(ptrdiff_t)x] * mirrored[x]) >> FRACTION);
+            const int32_t sum = planned(above, below, down, x) + added + more;
+            const uint32_t colour = (uint32_t)within(sum, 255) << 8 * i;
+            pixels[x] = i ? pixels[x] | colour : colour;
         }
-        sample(reader->photo, reader->fine.x, reader->fine.y, begin, end, line->row);
-        if (kinds[k] == COPY && range[0] >= HALF_WEIGHT) {
-            copy_block(line, begin, end);
-            left[k] = FILL;
-            if (kinds[cells - 1 - k] != MIX) continue;
-        }
-        for (int i = 0; i < COLOURS; i++)
-            set_detail(line->row[i] + begin, line->plan[i] + begin, reader->fine.weight + begin,
-                       block);
     }
-    for (size_t k = 0; k < cells; k++)
-        if (left[k] != FILL) mix_block(line, k * block, (k + 1) * block);
+}
+
+/* Write a row of colours, three bytes each. */
+static void write_row(const uint32_t *pixels, size_t count, uint8_t *out) {
+    size_t x = 0;
+    /* Each of a fourth byte too much, which the next one covers. */
+    for (; x + 4 < count; x += 4, out += 12)
+        for (size_t k = 0; k < 4; k++) memcpy(out + 3 * k, pixels + x + k, 4);
+    for (; x < count; x++, out += 3) memcpy(out, pixels + x, 3);
+}
+
+static void paint_row(const tx_line *line, const uint8_t *tasks, size_t cells, int32_t rows) {
+    const size_t block = line->side / cells;
+    for (int pass = 0; pass < 2; pass++) {
+        for (size_t first = 0, last; first < cells; first = last) {
+            const uint8_t task = tasks[first];
+            for (last = first + 1; last < cells && tasks[last] == task;) last++;
+            const size_t begin = first * block, end = last * block;
+            const int weighed = (task & WEIGH) != 0;
+            if (pass && (task & KIND) == MIX) mix_run(line, begin, end);
+            if (pass && (task & KIND) == FILL) fill_run(line, begin, end);
+            if (pass) continue;
+            if (task & READ) read_run(line, begin, end, rows, weighed);
+            if ((task & DETAIL) && (task & READ)) set_detail(line, begin, end, weighed);
+            for (int i = 0; (task & DETAIL) && !(task & READ) && i < COLOURS; i++)
+                memset(line->detail[i] + begin, 0, (end - begin) * sizeof *line->detail[i]);
+        }
+    }
+}
+
+/* Interpolate the band where tasks need it. */
+static void set_spots(const tx_band *band, const uint8_t *tasks, size_t cells, size_t nodes,
+                      size_t step) {
+    const size_t block = nodes / cells;
+    for (size_t first = 0, last; first < cells; first = last) {
+        const int task = tasks[first] & (READ | WEIGH);
+        for (last = first + 1; last < cells && (tasks[last] & (READ | WEIGH)) == task;) last++;
+        if (!(task & READ)) continue;
+        for (int i = 0; i < (task & WEIGH ? SPOT : WEIGHT); i++)
+            set_fine(band, i, first * block, (last - first) * block + 1, step);
+    }
 }
 
 /* Rows of a grid around a row of texels, and how far from the first to the second it lies. */
@@ -312,83 +317,86 @@ static tx_pair pair_of(size_t texel, size_t count, size_t side) {
 
 /* Memory of a blend. */
 typedef struct {
-    int16_t *rows;   /* of a side: three of the plan, one of the photo */
-    int32_t *spots;  /* three rows of nodes + 2, three of a side and a piece */
-    tx_kind *kinds;  /* two rows of cells */
-    uint8_t *needed; /* nodes + 1 */
+    uint16_t *rows;  /* of a side: two of the plan; detail and shares */
+    int32_t *spots;  /* of nodes + 2, of a side and a piece, of a side */
+    uint8_t *blocks; /* of cells: kinds, how well shown, tasks */
+    float *ranges;   /* of cells: those of two rows */
 } tx_room;
 
 static int get_room(tx_room *room, size_t nodes, size_t cells, size_t side) {
     const size_t piece = side / nodes;
-    room->rows = malloc((3 * TX_PLAN + COLOURS) * side * sizeof *room->rows);
-    room->spots = calloc(3 * (nodes + 2 + side + piece), sizeof *room->spots);
-    room->kinds = malloc(2 * cells * sizeof *room->kinds);
-    room->needed = malloc(nodes + 1);
-    return room->rows && room->spots && room->kinds && room->needed;
+    room->rows = malloc((2 * TX_PLAN + COLOURS + 2) * side * sizeof *room->rows);
+    room->spots = malloc((2 * SPOT * (nodes + 2 + side + piece) + (SPOT + 1) * side) *
+                         sizeof *room->spots);
+    room->blocks = malloc(3 * cells);
+    room->ranges = malloc(4 * cells * sizeof *room->ranges);
+    return room->rows && room->spots && room->blocks && room->ranges;
 }
 
 static void free_room(tx_room *room) {
     free(room->rows);
     free(room->spots);
-    free(room->kinds);
-    free(room->needed);
+    free(room->blocks);
+    free(room->ranges);
 }
 
-/* Three rows of ``count``, the first ``before`` of each ahead of its start. */
-static tx_spots spots_in(int32_t *room, size_t count, size_t before) {
-    room += before;
-    return (tx_spots){room, room + count, room + 2 * count};
-}
-
-/* Set the kinds of a row of cells and the pieces it needs. Returns whether it needs any. */
-static int set_kinds(tx_room *room, const float *const rows[2], size_t cells, size_t nodes) {
-    int any = 0;
-    for (size_t k = 0; k < cells; k++) room->kinds[k] = kind_of(rows, k, cells);
-    for (size_t piece = 0; piece <= nodes; piece++) {
-        room->needed[piece] = 0;
-        for (size_t node = piece ? piece - 1 : 0; node <= piece && node < nodes; node++) {
-            const size_t cell = node * cells / nodes;
-            if (room->kinds[cell] != FILL || room->kinds[cells - 1 - cell] != FILL)
-                any = room->needed[piece] = 1;
+static void use_room(const tx_room *room, size_t nodes, size_t side, tx_line *line,
+                     tx_wide_plan *wide) {
+    const size_t piece = side / nodes;
+    uint16_t *row = room->rows;
+    for (int i = 0; i < 2 * TX_PLAN; i++, row += side) wide->room[i % 2][i / 2] = row;
+    for (int i = 0; i < COLOURS; i++, row += side) line->detail[i] = (int16_t *)row;
+    for (int i = 0; i < 2; i++, row += side) line->share[i] = (int16_t *)row;
+    int32_t *spots = room->spots;
+    for (int rate = 0; rate < 2; rate++) {
+        for (int i = 0; i < SPOT; i++) {
+            line->band.coarse[rate][i] = spots;
+            line->band.fine[rate][i] = spots + nodes + 2 + piece / 2;
+            spots += nodes + 2 + side + piece;
         }
     }
-    return any;
+    for (int i = 0; i < SPOT; i++, spots += side) line->spot[i] = spots;
+    line->pixels = (uint32_t *)spots;
 }
 
 int tx_blend(const float *trace, size_t nodes, const float *plan, size_t cells,
              const tx_photo *photo, size_t side, uint8_t *picture) {
     tx_room room;
     if (!get_room(&room, nodes, cells, side)) return free_room(&room), 0;
-    const size_t piece = side / nodes;
-    tx_reader reader = {photo, nodes, side, spots_in(room.spots, nodes + 2, 0),
-                        spots_in(room.spots + 3 * (nodes + 2), side + piece, piece / 2),
-                        room.needed};
-    tx_wide_plan wide = {.plan = plan, .cells = cells, .side = side};
-    tx_line line = {.reader = &reader};
-    int16_t *row = room.rows;
-    for (size_t k = 0; k < TX_PLAN; k++, row += 3 * side) {
-        wide.room[0][k] = row, wide.room[1][k] = row + side;
-        line.plan[k] = row + 2 * side;
-    }
-    for (size_t k = 0; k < COLOURS; k++, row += side) line.row[k] = row;
+    tx_wide_plan wide = {.plan = plan, .cells = cells, .block = side / cells};
+    tx_line line = {.photo = photo, .side = side};
+    use_room(&room, nodes, side, &line, &wide);
+    uint8_t *kinds = room.blocks, *shown = kinds + cells, *tasks = shown + cells;
+    const float scale[SPOT] = {WHOLE * (float)photo->width, WHOLE * (float)photo->height, WHOLE};
+    const size_t step = side / nodes;
     size_t known = cells; /* the lower of the rows whose kinds are known */
-    int any = 0;
-    for (size_t y = 0; y < side; y++) {
-        const tx_pair cell = pair_of(y, cells, side), node = pair_of(y, nodes, side);
-        if (known != cell.below) {
-            const float *const rows[2] = {plan + TX_PLAN * cells * cell.above,
-                                          plan + TX_PLAN * cells * cell.below};
-            any = set_kinds(&room, rows, cells, nodes);
-            known = cell.below;
+    for (size_t band = 0, y = 0; band <= nodes; band++) {
+        const float *const rows[2] = {trace + 3 * nodes * (band ? band - 1 : 0),
+                                      trace + 3 * nodes * (band < nodes ? band : nodes - 1)};
+        float *const above = room.ranges + 2 * cells * (band % 2);
+        float *const below = room.ranges + 2 * cells * (1 - band % 2);
+        if (!band) set_range(rows[0], cells, nodes, above);
+        set_range(rows[1], cells, nodes, below);
+        set_shown(above, below, cells, shown);
+        set_coarse(&line.band, rows[0], rows[1], nodes, scale, step);
+        const size_t end = band * step + step - step / 2;
+        for (int new = 1; y < end && y < side; y++, new = 0) {
+            const tx_pair cell = pair_of(y, cells, side);
+            if (known != cell.below) {
+                const float *const around[2] = {plan + TX_PLAN * cells * cell.above,
+                                                plan + TX_PLAN * cells * cell.below};
+                for (size_t k = 0; k < cells; k++) kinds[k] = kind_of(around, k, cells);
+                new = 1, known = cell.below;
+            }
+            if (new) {
+                set_tasks(kinds, shown, cells, tasks);
+                set_spots(&line.band, tasks, cells, nodes, step);
+            }
+            line.above = wide_row(&wide, cell.above), line.below = wide_row(&wide, cell.below);
+            line.down = (uint16_t)(ONE * cell.down + 0.5F);
+            paint_row(&line, tasks, cells, (int32_t)(y + step / 2 - band * step));
+            write_row(line.pixels, side, picture + 3 * side * y);
         }
-        if (!any) continue;
-        line.out = picture + 3 * side * y;
-        set_coarse(&reader, trace + 3 * nodes * node.above, trace + 3 * nodes * node.below,
-                   node.down);
-        set_fine(&reader);
-        int16_t *const *above = wide_row(&wide, cell.above), *const *below = wide_row(&wide, cell.below);
-        paint_row(&line, above, below, (int16_t)(ONE * cell.down + 0.5F), room.kinds,
-                  room.kinds + cells, cells);
     }
     free_room(&room);
     return 1;

@@ -9,9 +9,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Channels of a plan's cell: mean of the photo (3), share of the photo's detail, share of the
-   detail of the mirrored place. */
-enum { TX_OWN = 3, TX_MIRRORED = 4, TX_PLAN = 5 };
+/* Channels of a plan's cell: the colour without detail (3), mean of the photo (3), share of the
+   photo's detail, share of the detail of the mirrored place. */
+enum { TX_MEAN = 3, TX_OWN = 6, TX_MIRRORED = 7, TX_PLAN = 8 };
 
 /* What a surface of the head has in the head's layout. */
 typedef struct {
@@ -96,8 +96,9 @@ void tx_trace_head(const tx_nodes *table, const float *spots, const float *weigh
    divides nodes. Returns 0 without memory. */
 int tx_gather(const float *trace, size_t nodes, const tx_photo *photo, size_t cells, float *sums);
 
-/* Add detail to an atlas: share (photo - mean), and the same of the texel mirrored left to right.
-   cells divides nodes, and nodes divides side. Returns 0 without memory. */
+/* Paint an atlas, side x side x 3: the plan's colour + share (photo - mean), and the same detail of
+   the texel mirrored left to right. cells divides nodes, and nodes divides side. Returns 0 without
+   memory. */
 int tx_blend(const float *trace, size_t nodes, const float *plan, size_t cells,
              const tx_photo *photo, size_t side, uint8_t *picture);
 

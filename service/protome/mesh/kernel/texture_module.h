@@ -1,4 +1,4 @@
-/* Python wrappers of texture.c, blend.c and layout.c, for the table of methods in module.c. */
+/* Python wrappers of texture.c, gather.c, blend.c and layout.c, for the table of methods in module.c. */
 
 #ifndef PROTOME_TEXTURE_MODULE_H
 #define PROTOME_TEXTURE_MODULE_H

@@ -48,8 +48,8 @@ def inputs(seed: int = 0) -> tuple[F32, F32, U32]:
     """A trace, a plan and a photo."""
     rng = seeded(seed)
     trace = floats(raster.trace(*scattered(seed), NODES), NODES, NODES, 3)
-    plan = rng.uniform(0, 255, (CELLS, CELLS, 5)).astype(np.float32)
-    for share in (3, 4):
+    plan = rng.uniform(0, 255, (CELLS, CELLS, 8)).astype(np.float32)
+    for share in (6, 7):
         plan[:, :, share] = rng.choice([0, 0.3, 1], (CELLS, CELLS))
     ramp = np.linspace(0, 255, 200)
     photo = np.stack(np.broadcast_arrays(ramp, ramp[:, None], 90), axis=2)
@@ -102,21 +102,32 @@ def test_bridges_lie_below_other_triangles() -> None:
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("side", [64, 128, 256, 512])
 def test_pictures_are_equal(seed: int, side: int) -> None:
-    base = np.asarray(seeded(seed).integers(0, 256, (side, side, 3)), np.uint8)
-    ours, reference = base.copy(), base.copy()
-    kernel.blend(*inputs(seed), ours)
-    raster.blend(*inputs(seed), reference)
+    ours, reference = np.zeros((2, side, side, 3), np.uint8)
+    trace, plan, photo = inputs(seed)
+    kernel.blend(trace, plan, photo, ours)
+    raster.blend(trace, plan, photo, reference)
     apart = np.abs(ours.astype(int) - reference)
     assert apart.mean() < 1.5
     assert np.quantile(apart, 0.99) <= 8
-    assert 0.2 < (reference != base).mean() < 0.99
+    plain = np.zeros_like(reference)
+    kernel.blend(trace * np.float32([1, 1, 0]), plan, photo, plain)
+    assert 0.2 < (np.abs(reference.astype(int) - plain) > 1).mean() < 0.99
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 4, 5])
+def test_a_picture_without_a_photo_is_the_plan(step: int) -> None:
+    _, plan, photo = inputs(1)
+    picture = np.zeros((step * NODES, step * NODES, 3), np.uint8)
+    kernel.blend(np.zeros((NODES, NODES, 3), np.float32), plan, photo, picture)
+    expected = raster._large(plan[:, :, :3], len(picture))
+    assert np.abs(picture - expected).max() < 2.2
 
 
 def test_a_picture_of_the_photo_alone_is_the_photo() -> None:
     _, plan, photo = inputs()
     at = (np.arange(NODES) + 0.5) / NODES
     trace = np.stack(np.broadcast_arrays(at, at[:, None], 1.0), axis=2).astype(np.float32)
-    plan[:, :, 3], plan[:, :, 4] = 1, 0
+    plan[:, :, 6], plan[:, :, 7] = 1, 0
     got = np.zeros((SIDE, SIDE, 3), np.uint8)
     kernel.blend(trace, plan, photo, got)
     reds = photo[0] & 255
@@ -190,7 +201,7 @@ def test_wrong_arguments_are_refused() -> None:
     places, spots, weights, triangles = scattered(0)
     trace, plan, photo = inputs()
     bad_plan, bad_trace = plan.copy(), trace.copy()
-    bad_plan[0, 0, 3] = 1.5
+    bad_plan[0, 0, 6] = 1.5
     bad_trace[0, 0, 0] = np.nan
     mesh = sphere(20.0)
     picture = np.zeros((SIDE, SIDE, 3), np.uint8)

@@ -46,8 +46,8 @@ class Painted:
         self.picture = texture(surface, photo, frame, SIDE).picture
         drawn = made[0][:, :, 2] > 1e-5
         self.seen = drawn.repeat(SIDE // NODES, 0).repeat(SIDE // NODES, 1)
-        whole = np.zeros((CELLS, CELLS, 5), np.float32)
-        whole[:, :, 3] = 1
+        whole = np.zeros((CELLS, CELLS, 8), np.float32)
+        whole[:, :, 6] = 1
         everywhere = made[0].copy()
         everywhere[:, :, 2] = drawn
         self.photo = np.zeros((SIDE, SIDE, 3), np.uint8)
