@@ -198,6 +198,19 @@ def _blend(rng: Rng) -> Arguments:
     return trace, plan, _photo(rng), rng.integers(0, 256, (side, side, 3)).astype(np.uint8)
 
 
+def _plan(rng: Rng) -> Arguments:
+    side = int(rng.choice([2, 4, 8, 16, 64])) if rng.random() < 0.95 else int(rng.integers(70))
+    sums = np.minimum(np.abs(_numbers(rng, (side, side, 4), 1)), 1).astype(np.float32)
+    sums *= np.minimum(rng.uniform(0, 3, (side, side, 1)), 1).astype(np.float32)
+    sums[..., :3] *= rng.choice(np.array([255, 1, 1e-6], np.float32))
+    groups, mouth = rng.integers(0, 6, (2, side, side)).astype(np.uint8)
+    if rng.random() < 0.05 and side:
+        groups[0, 0] = 6
+    facing = _numbers(rng, (side, side, 3), 1)
+    rows = side // int(rng.integers(1, 3)) if rng.random() < 0.95 else int(rng.integers(-1, 70))
+    return sums, groups, mouth, facing, rows, int(rng.integers(-1 if rng.random() < 0.05 else 0, 3))
+
+
 def _seen(rng: Rng) -> Arguments:
     side, count = int(rng.integers(1, 24)), int(rng.integers(60))
     maps = [_numbers(rng, (side, side), float(rng.choice([side, 1e5]))) for _ in range(3)]
@@ -259,6 +272,7 @@ CALLS: Final[dict[str, Callable[[Rng], Arguments]]] = {
     "trace": _trace,
     "trace_head": _trace_head,
     "gather": _gather,
+    "plan": _plan,
     "blend": _blend,
     "lay_out": _lay_out,
     "encode_triangles": _encode_triangles,

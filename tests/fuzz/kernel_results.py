@@ -58,6 +58,9 @@ def _check_floats(name: str, arguments: Arguments, floats: Array) -> None:
         weights = floats[2::3]
         assert weights.min() >= 0
         assert weights.max() <= 1 + 1e-6  # An interpolated 1 is rounded.
+    elif name == "plan":
+        cells = floats.reshape(*arguments[1].shape, 8)
+        assert ((cells >= 0) & (cells <= np.repeat([255, 1], [6, 2]))).all()
     else:
         assert len(floats) == 4 * arguments[-1] ** 2
         assert np.isfinite(floats).all()

@@ -5,27 +5,24 @@ image mosaics", ACM TOG 1983). The coarse band is made here: the photo's colours
 head well, where it does not those of the mirrored place, corrected for the light, and elsewhere
 colours of the same region spread from cell to cell (pull-push, Gortler et al., "The Lumigraph",
 SIGGRAPH 1996). The fine band is the photo's detail, own or mirrored; the kernel adds it.
+
+This is the reference in NumPy of what ``kernel/plan.c`` does where there is a compiler.
 """
 
 from __future__ import annotations
 
-import functools
 from typing import Final
 
 import cv2
 import numpy as np
 
 from protome.geometry import F32, U8
-from protome.mesh.shape.head import Head
-from protome.mesh.shape.surface import Surface
 
-from .atlas import CELLS, SHARE, STRIP, in_layout, middles
 from .light import FLOOR, shade
 
 # Groups of regions that are filled each from its own: skin with ears, neck, hair with scalp, lips,
 # eyes; the neck and behind the jaw from the skin, mouth and nostrils with a dark tone of it.
 SKIN, NECK, HAIR, LIPS, EYES, DARK = range(6)
-GROUPS: Final = np.array([SKIN, LIPS, EYES, DARK, DARK, SKIN, HAIR, NECK])
 # Shares of the photo so near to none or all are none or all: the kernel is faster then.
 FAINT: Final = 0.06
 # Colours of groups of which nothing is seen, as shares of the skin's.
@@ -47,27 +44,28 @@ EVEN: Final = 0.5
 SEAM: Final = 10
 
 
-def plan(sums: F32, surface: Surface, hairy: bool) -> F32:
-    """Plan an atlas.
+def plan(sums: F32, groups: U8, mouth: U8, facing: F32, rows: int, strip: int, /) -> bytearray:
+    """Plan an atlas of (cells, cells).
 
     Args:
-        sums: (CELLS, CELLS, 4), the photo's colours times their weights, and the weights, 0 to 1.
-        surface: what is painted; of it the head and its pose count.
-        hairy: whether the atlas has the hair's island.
+        sums: (cells, cells, 4), the photo's colours times their weights, and the weights, 0 to 1.
+        groups: (cells, cells) uint8, the group of each cell.
+        mouth: likewise, 1 in the mouth and next to it, else 0.
+        facing: (cells, cells, 3), the direction that each faces, about unit.
+        rows: cells of the head's island from top to bottom.
+        strip: cells of the strips around it.
 
     Returns:
-        The plan as the kernel's ``blend`` takes it, (CELLS, CELLS, 8) float32.
+        The plan as the kernel's ``blend`` takes it, (cells, cells, 8) float32.
     """
     weight = sums[:, :, 3:]
     mean = np.asarray(sums[:, :, :3] / np.maximum(weight, 1e-4), np.float32)
-    groups = regions(surface.head, hairy)
     trusted = _trusted(weight, groups)
     # The mouth is narrow: nothing of it is taken off, so that teeth stay.
-    mouth = mouth_cells(surface.head, hairy)[:, :, None]
-    trusted = np.maximum(trusted, mouth * np.minimum(2 * weight, 1))
+    trusted = np.maximum(trusted, mouth[:, :, None] * np.minimum(2 * weight, 1))
     own = np.asarray(trusted * _is_head(mean, weight, groups), np.float32)
     # Colours of other places are taken without their light, and lit as the place is.
-    light = shade(surface, hairy, mean, (groups == SKIN) & (own[:, :, 0] > 0.5))
+    light = shade(facing, mean, (groups == SKIN) & (own[:, :, 0] > 0.5))
     plain = (mean + FLOOR) / light
     flipped = np.ascontiguousarray(plain[:, ::-1])
     other = np.ascontiguousarray(own[:, ::-1])
@@ -76,17 +74,11 @@ def plan(sums: F32, surface: Surface, hairy: bool) -> F32:
     seen = own * plain + mirrored * flipped * _balance(plain, flipped, own * other)
     total = own + mirrored
     filled = (seen + (1 - total) * _spread(seen, total, groups)) * light - FLOOR
-    filled = np.clip(_closed(filled, hairy), 0, 255)
+    filled = np.clip(_closed(filled, rows, strip), 0, 255)
     sure = np.minimum(8 * weight, 1)
     local = np.clip(sure * mean + (1 - sure) * filled, 0, 255)
-    return np.concatenate([filled, local, own, mirrored], axis=2).astype(np.float32)
-
-
-@functools.lru_cache(4)
-def mouth_cells(head: Head, hairy: bool) -> F32:
-    """Return 1 for cells of lips and inner mouth and next to them, 0 elsewhere, (CELLS, CELLS)."""
-    mouth = np.isin(regions(head, hairy), (LIPS, DARK)).astype(np.float32)
-    return np.asarray(cv2.dilate(mouth, np.ones((3, 3), np.uint8)), np.float32)
+    planned = np.concatenate([filled, local, own, mirrored], axis=2)
+    return bytearray(planned.astype(np.float32).tobytes())
 
 
 def _trusted(weight: F32, groups: U8) -> F32:
@@ -101,7 +93,7 @@ def _trusted(weight: F32, groups: U8) -> F32:
 
 def _is_head(mean: F32, weight: F32, groups: U8) -> F32:
     """Return 0 for cells of neck and hair whose colours are not the head's, 1 for others."""
-    out = np.ones((CELLS, CELLS), np.float32)
+    out = np.ones(groups.shape, np.float32)
     face = _mean(np.asarray(weight * mean, np.float32), weight, groups == SKIN)
     if face is not None:
         _leave_out(out, mean, groups == NECK, face, LIKE_FACE)
@@ -139,7 +131,7 @@ def _balance(plain: F32, flipped: F32, both: F32) -> F32:
 def _spread(seen: F32, total: F32, groups: U8) -> F32:
     """Fill each cell from the seen cells of its group."""
     on_skin, on_hair = (groups == SKIN) | (groups == NECK), groups == HAIR
-    sums = np.empty((CELLS, CELLS, 2, 4), np.float32)
+    sums = np.empty((*groups.shape, 2, 4), np.float32)
     for k, where in enumerate((on_skin, on_hair)):
         np.multiply(seen, where[:, :, None], out=sums[:, :, k, :3])
         np.multiply(total[:, :, 0], where, out=sums[:, :, k, 3])
@@ -195,30 +187,11 @@ def pull_push(sums: F32) -> F32:
     return large
 
 
-def _closed(filled: F32, hairy: bool) -> F32:
+def _closed(filled: F32, rows: int, strip: int) -> F32:
     """Make the two sides of the seam equal, and the strips beside it go on beyond it."""
-    rows = int(CELLS * SHARE) if hairy else CELLS
-    strip = int(CELLS * STRIP)
-    head = filled[strip : rows - strip, strip:-strip]
+    head = filled[strip : rows - strip, strip : len(filled) - strip]
     y, x = (np.minimum(np.arange(k), np.arange(k)[::-1]) for k in head.shape[:2])
     near = np.clip(1 - np.minimum(y[:, None], x) / SEAM, 0, 1)[:, :, None] ** 2
     head = head + (0.5 * near) * (head[:, ::-1] - head)
     filled[:rows] = np.pad(head, ((strip, strip), (strip, strip), (0, 0)), mode="edge")
     return filled
-
-
-@functools.lru_cache(maxsize=4)
-def regions(head: Head, hairy: bool) -> U8:
-    """Return the group of each cell, (CELLS, CELLS) uint8."""
-    from scipy.spatial import cKDTree
-
-    vertex = np.zeros(len(head.uv), np.intp)
-    vertex[head.uv_triangles.ravel()] = head.triangles.ravel()
-    nearest = np.asarray(cKDTree(head.uv).query(in_layout(hairy))[1])
-    groups = GROUPS[head.region[vertex[nearest]]]
-    # Behind the jaw as well the photo may show what is not the head.
-    unsure = (head.guard[vertex[nearest]] < 0.5) & (in_layout(hairy)[:, :, 1] > 0.5)
-    groups[unsure & (groups == SKIN)] = NECK
-    if hairy:
-        groups[middles()[1] > SHARE] = HAIR
-    return groups.astype(np.uint8)

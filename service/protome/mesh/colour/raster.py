@@ -12,6 +12,8 @@ import numpy as np
 
 from protome.geometry import F32, I32, U8, U32
 
+from .fill import plan as plan
+
 # As in texture.c.
 BRIDGE: Final = 1 / 32
 BORDER: Final = 1e-4

@@ -18,7 +18,8 @@ from protome.mesh.shape.head import Head
 from protome.mesh.shape.surface import Surface
 
 from .atlas import CELLS, SHARE, STRIP, Unwrapped
-from .fill import NECK, SKIN, mouth_cells, regions
+from .cells import mouth_cells, regions
+from .fill import NECK, SKIN
 from .painter import painter
 from .raster import cells_of
 from .visibility import sight

@@ -1,8 +1,13 @@
-/* gather.c, blend.c and layout.c for Python (limited API): checks, then works without the lock. */
+/* gather.c, plan.c, blend.c and layout.c for Python (limited API): checks, then works without the lock. */
 
 #include "arguments.h"
+#include "plan.h"
 #include "texture.h"
 #include "texture_module.h"
+
+enum { MOST_CELLS = 256 };
+/* Sums of colours, 0 to 255, times weights, 0 to 1; both may be rounded. */
+static const float MOST_ROUNDING = 1e-3F, MOST_SUM = 256;
 
 /* Whether a photo has a size that can be read; pixels are counted in 16.16. */
 static int is_photo(const tx_argument *photo) {
@@ -54,6 +59,73 @@ PyObject *py_gather(PyObject *module, PyObject *args) {
         }
     }
     release_arguments(a, 2);
+    return result;
+}
+
+const char py_plan_doc[] =
+    "plan(sums, groups, mouth, facing, rows, strip, /)\n--\n\n"
+    "Plan an atlas on a coarse grid, without the interpreter's lock.\n\n"
+    "Args:\n"
+    "    sums: (cells, cells, 4) float32 as ``gather`` returns it, of weights 0 to 1; cells is a\n"
+    "        power of two, 2 to 256.\n"
+    "    groups: (cells, cells) uint8, 0 skin, 1 neck, 2 hair, 3 lips, 4 eyes, 5 dark.\n"
+    "    mouth: (cells, cells) uint8, 1 in the mouth and next to it, else 0.\n"
+    "    facing: (cells, cells, 3) float32, the direction that each cell faces, about unit.\n"
+    "    rows: cells of the head's island from top to bottom.\n"
+    "    strip: cells of the strips around it.\n\n"
+    "Returns:\n"
+    "    bytearray of float32 (cells, cells, 8), the plan as ``blend`` takes it.\n\n"
+    "Raises:\n"
+    "    TypeError: wrong type.\n"
+    "    ValueError: wrong shape, or values out of range.\n";
+
+static const char *what_is_wrong(const tx_argument *a, int rows, int strip) {
+    const Py_ssize_t side = a[0].view.shape[0];
+    if (side < 2 || side > MOST_CELLS || side & (side - 1)) return "cells must be a power of two";
+    for (int k = 0; k < 4; k++)
+        if (a[k].view.shape[0] != side || a[k].view.shape[1] != side)
+            return "all must be of the same cells";
+    if (strip < 0 || strip >= side || rows > side || 2 * strip >= rows)
+        return "rows and strip must fit";
+    const float *sums = a[0].view.buf;
+    const uint8_t *groups = a[1].view.buf;
+    int fits = are_within(&a[3], MOST_SHARE);
+    for (Py_ssize_t k = 0; k < 4 * side * side; k++)
+        fits &= sums[k] >= 0 && sums[k] <= (k % 4 < 3 ? MOST_SUM : 1 + MOST_ROUNDING);
+    for (Py_ssize_t k = 0; k < side * side; k++) fits &= groups[k] < TX_GROUPS;
+    return fits ? NULL : "values out of range";
+}
+
+PyObject *py_plan(PyObject *module, PyObject *args) {
+    PyObject *objects[4];
+    int rows, strip;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "OOOOii:plan", &objects[0], &objects[1], &objects[2], &objects[3],
+                          &rows, &strip))
+        return NULL;
+    tx_argument a[4] = {{"sums", "f", {-1, 4}, 0, {0}},
+                        {"groups", "B", {-1, 0}, 0, {0}},
+                        {"mouth", "B", {-1, 0}, 0, {0}},
+                        {"facing", "f", {-1, 3}, 0, {0}}};
+    if (!get_arguments(objects, a, 4)) return NULL;
+    const char *wrong = what_is_wrong(a, rows, strip);
+    if (wrong) return refuse(a, 4, wrong);
+    const size_t side = (size_t)a[0].view.shape[0];
+    PyObject *result = new_bytes(TX_PLAN * side * side * sizeof(float));
+    if (result) {
+        const tx_cells cells = {side, a[0].view.buf, a[1].view.buf, a[2].view.buf, a[3].view.buf,
+                                (size_t)rows, (size_t)strip};
+        float *plan = (void *)PyByteArray_AsString(result);
+        int done;
+        Py_BEGIN_ALLOW_THREADS
+        done = tx_plan(&cells, plan);
+        Py_END_ALLOW_THREADS
+        if (!done) {
+            Py_CLEAR(result);
+            PyErr_NoMemory();
+        }
+    }
+    release_arguments(a, 4);
     return result;
 }
 

@@ -7,7 +7,8 @@ import pytest
 
 from protome.geometry import CROP_SIDE, F32, U8, Frame, Level
 from protome.mesh.colour.atlas import CELLS
-from protome.mesh.colour.light import BELIEVED, normals, shade
+from protome.mesh.colour.cells import facing as facing_of
+from protome.mesh.colour.light import BELIEVED, shade
 from protome.mesh.colour.texture import vertex_colours
 from protome.mesh.shape.surface import Surface, compose
 from tests.support.shapes import CENTRE, balls, no_hair
@@ -31,7 +32,7 @@ def lit(slope: F32) -> U8:
 
 
 def test_each_cell_faces_as_the_head_does_there(ball: Surface) -> None:
-    facing = normals(ball, hairy=False)
+    facing = facing_of(ball, hairy=False)
     length = np.linalg.norm(facing, axis=2)
     assert np.quantile(np.abs(length - 1), 0.95) < 0.02
     middle = facing[CELLS // 2 - 2 : CELLS // 2 + 2, CELLS // 2 - 2 : CELLS // 2 + 2]
@@ -40,10 +41,10 @@ def test_each_cell_faces_as_the_head_does_there(ball: Surface) -> None:
 
 
 def test_the_light_is_found_and_what_is_seen_decides_its_strength(ball: Surface) -> None:
-    facing = normals(ball, hairy=False)
+    facing = facing_of(ball, hairy=False)
     seen = facing[:, :, 2] < -0.3
     colours = (100 * np.exp(facing @ SLOPE)[:, :, None] * np.ones(3)).astype(np.float32)
-    light = np.log(shade(ball, False, colours, seen)[:, :, 0])
+    light = np.log(shade(facing, colours, seen)[:, :, 0])
     expected = facing @ (SLOPE * BELIEVED)
     apart = light - expected
     assert np.abs(apart - apart[seen].mean()).max() < 0.08
@@ -51,17 +52,18 @@ def test_the_light_is_found_and_what_is_seen_decides_its_strength(ball: Surface)
 
 
 def test_a_beard_is_no_shade(ball: Surface) -> None:
-    facing = normals(ball, hairy=False)
+    facing = facing_of(ball, hairy=False)
     seen = facing[:, :, 2] < -0.3
     colours = np.full((CELLS, CELLS, 3), 150, np.float32)
     colours[(facing[:, :, 1] > 0.5) & (np.abs(facing[:, :, 0]) < 0.4)] = 40
-    light = np.log(shade(ball, False, colours, seen))
+    light = np.log(shade(facing, colours, seen))
     assert np.abs(light).max() < 0.35
 
 
 def test_without_skin_there_is_no_light(ball: Surface) -> None:
     dark = np.zeros((CELLS, CELLS, 3), np.float32)
-    assert (shade(ball, False, dark, np.zeros((CELLS, CELLS), np.bool_)) == 1).all()
+    facing = facing_of(ball, hairy=False)
+    assert (shade(facing, dark, np.zeros((CELLS, CELLS), np.bool_)) == 1).all()
 
 
 def test_the_unseen_side_is_lit_from_the_same_side(ball: Surface) -> None:

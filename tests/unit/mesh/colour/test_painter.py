@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from protome.geometry import F32, U32, Frame
+from protome.geometry import F32, U8, U32, Frame
 from protome.mesh.colour import raster
 from protome.mesh.shape.surface import COMPILED
 from tests.support.shapes import seeded, sphere
@@ -110,7 +110,7 @@ def test_pictures_are_equal(seed: int, side: int) -> None:
     assert apart.mean() < 1.5
     assert np.quantile(apart, 0.99) <= 8
     plain = np.zeros_like(reference)
-    kernel.blend(trace * np.float32([1, 1, 0]), plan, photo, plain)
+    kernel.blend(trace * np.array([1, 1, 0], np.float32), plan, photo, plain)
     assert 0.2 < (np.abs(reference.astype(int) - plain) > 1).mean() < 0.99
 
 
@@ -143,6 +143,45 @@ def test_sums_are_equal(seed: int) -> None:
     ours, reference = (floats(m.gather(trace, photo, CELLS), CELLS, CELLS, 4) for m in BOTH)
     assert np.abs(ours - reference).max() < 2
     assert reference[:, :, :3].max() > 50
+
+
+def seen_cells(seed: int, cells: int = 64) -> tuple[F32, U8, U8, F32, int, int]:
+    """What a plan follows from: a lit, coloured head of which some is seen."""
+    rng = seeded(seed)
+    y, x = (np.indices((cells, cells)) + 0.5) / cells
+    facing = np.stack([x - 0.5, y - 0.5, -np.ones_like(x)], axis=2)
+    facing /= np.linalg.norm(facing, axis=2, keepdims=True)
+    bands = (np.sin(9 * x + seed) + np.sin(7 * y)) * 1.5
+    groups = np.where(y < 0.5, np.clip(np.round(bands), 0, 5), 2).astype(np.uint8)
+    weight = np.clip(2 * np.sin(5 * x + 2 * seed) + np.sin(8 * y) + 0.3, 0, 1)[:, :, None]
+    colour = (160 - 50 * (groups == 2))[:, :, None] * np.array([1, 0.8, 0.7])
+    colour = colour * np.exp(facing @ [0.4, 0.1, 0])[:, :, None] + rng.normal(
+        0, 6, (cells, cells, 3)
+    )
+    sums = np.concatenate([np.clip(colour, 0, 255) * weight, weight], axis=2)
+    mouth = (groups == 3).astype(np.uint8)
+    return sums.astype(np.float32), groups, mouth, facing.astype(np.float32), cells // 2, 1
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("cells", [32, 64])
+def test_plans_are_equal(seed: int, cells: int) -> None:
+    args = seen_cells(seed, cells)
+    ours, reference = (floats(m.plan(*args), cells, cells, 8) for m in BOTH)
+    apart = np.abs(ours - reference)
+    assert apart[:, :, :6].mean() < 0.2
+    assert np.quantile(apart[:, :, :6], 0.99) < 2
+    assert np.quantile(apart[:, :, 6:], 0.99) < 0.01
+    assert 0.1 < (reference[:, :, 6] > 0.5).mean() < 0.9
+
+
+@pytest.mark.parametrize("cells", [2, 4, 64])
+def test_a_plan_of_nothing_is_one_colour(cells: int) -> None:
+    sums, groups, mouth, facing, rows, _ = seen_cells(0, cells)
+    args = sums * np.float32(0), groups * np.uint8(0), mouth, facing, rows, 0
+    ours, reference = (floats(m.plan(*args), cells, cells, 8) for m in BOTH)
+    np.testing.assert_allclose(ours, reference, atol=0.01)
+    assert (ours[:, :, :3].round() == 128).all()
 
 
 def test_visibilities_are_equal() -> None:
@@ -213,6 +252,7 @@ def test_wrong_arguments_are_refused() -> None:
     corners = np.zeros((4, 3, 2), np.float32)
     source, shares = np.zeros(9, np.int32), np.zeros((9, 2), np.float32)
     numbers = np.arange(9, dtype=np.uint32).reshape(3, 3)
+    sums, groups, mouth, facing, rows, strip = seen_cells(0, 8)
     wrong: list[Callable[[], object]] = [
         bent(places=places[:5]),
         bent(weights=weights * np.float32(np.nan)),
@@ -235,6 +275,15 @@ def test_wrong_arguments_are_refused() -> None:
         lambda: kernel.gather(trace, photo, 0),
         lambda: kernel.gather(bad_trace, photo, CELLS),
         lambda: kernel.gather(trace, photo[:1], CELLS),
+        lambda: kernel.plan(-sums, groups, mouth, facing, rows, strip),
+        lambda: kernel.plan(sums * np.float32(np.nan), groups, mouth, facing, rows, strip),
+        lambda: kernel.plan(sums, groups + np.uint8(6), mouth, facing, rows, strip),
+        lambda: kernel.plan(sums, groups, mouth[:7], facing, rows, strip),
+        lambda: kernel.plan(sums, groups, mouth, facing * np.float32(9), rows, strip),
+        lambda: kernel.plan(sums, groups, mouth, facing, 9, strip),
+        lambda: kernel.plan(sums, groups, mouth, facing, rows, 2),
+        lambda: kernel.plan(sums, groups, mouth, facing, rows, -1),
+        lambda: kernel.plan(sums[:7, :7], groups[:7, :7], mouth, facing, rows, strip),
         lambda: kernel.seen(*seen, square[:7], sides),
         lambda: kernel.seen(mesh.vertices[:5], *seen[1:], square, sides),
         lambda: kernel.seen(mesh.vertices * np.float32(np.inf), *seen[1:], square, sides),
@@ -260,6 +309,7 @@ def test_wrong_arguments_are_refused() -> None:
         bent(nodes="many"),
         lambda: kernel.blend(trace, plan, photo.astype(np.float32), picture),
         lambda: kernel.gather(trace, photo.astype(np.float32), CELLS),
+        lambda: kernel.plan(sums, groups.astype(np.int32), mouth, facing, rows, strip),
         lambda: kernel.seen(*seen, square.astype(np.float64), sides),
         lambda: kernel.lay_out(corners, source.astype(np.int64), shares, numbers, 0.1, 0.5),
         lambda: kernel.depth(mesh.vertices, mesh.source, mesh.triangles.astype(np.int16), 8),

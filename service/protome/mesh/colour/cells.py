@@ -1,0 +1,77 @@
+"""Know the atlas' cells: the region of the head that each is in, and the direction it faces."""
+
+from __future__ import annotations
+
+import functools
+from typing import Final
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from protome.geometry import F32, U8
+from protome.mesh.shape.head import Head
+from protome.mesh.shape.surface import Surface
+
+from .atlas import CELLS, SHARE, directions, in_layout, middles, skull_frame
+from .fill import DARK, EYES, HAIR, LIPS, NECK, SKIN
+
+# The group of each :class:`Region`.
+GROUPS: Final = np.array([SKIN, LIPS, EYES, DARK, DARK, SKIN, HAIR, NECK])
+# Cells along each side that share one direction, before it is interpolated.
+COARSE: Final = 2
+
+
+@functools.lru_cache(maxsize=4)
+def regions(head: Head, hairy: bool) -> U8:
+    """Return the group of each cell, (CELLS, CELLS) uint8."""
+    from scipy.spatial import cKDTree
+
+    vertex = np.zeros(len(head.uv), np.intp)
+    vertex[head.uv_triangles.ravel()] = head.triangles.ravel()
+    nearest = np.asarray(cKDTree(head.uv).query(in_layout(hairy))[1])
+    groups = GROUPS[head.region[vertex[nearest]]]
+    # Behind the jaw as well the photo may show what is not the head.
+    unsure = (head.guard[vertex[nearest]] < 0.5) & (in_layout(hairy)[:, :, 1] > 0.5)
+    groups[unsure & (groups == SKIN)] = NECK
+    if hairy:
+        groups[middles()[1] > SHARE] = HAIR
+    return groups.astype(np.uint8)
+
+
+@functools.lru_cache(maxsize=4)
+def mouth_cells(head: Head, hairy: bool) -> U8:
+    """Return 1 for cells of lips and inner mouth and next to them, 0 elsewhere, (CELLS, CELLS)."""
+    mouth = np.isin(regions(head, hairy), (LIPS, DARK)).astype(np.uint8)
+    return np.asarray(cv2.dilate(mouth, np.ones((3, 3), np.uint8)), np.uint8)
+
+
+def facing(surface: Surface, hairy: bool) -> F32:
+    """Return the direction that each cell of the atlas faces, (CELLS, CELLS, 3), about unit.
+
+    On the head it is that of the posed head, in the hair the direction from the skull's middle.
+    """
+    first, second, third = (surface.posed[k] for k in _triangles(surface.head, hairy))
+    x, y, z = (second - first).T
+    u, v, w = (third - first).T
+    cross = np.stack([y * w - z * v, z * u - x * w, x * v - y * u], axis=1)
+    cross /= np.maximum(np.sqrt((cross * cross).sum(axis=1, keepdims=True)), 1e-9)
+    coarse = cross.reshape(CELLS // COARSE, CELLS // COARSE, 3)
+    out = np.asarray(cv2.resize(coarse, (CELLS, CELLS), interpolation=cv2.INTER_LINEAR), np.float32)
+    if hairy:
+        where, towards = directions()
+        _, axes = skull_frame(surface.head, surface.posed)
+        out[where] = towards @ axes.T
+    return out
+
+
+@functools.lru_cache(maxsize=4)
+def _triangles(head: Head, hairy: bool) -> npt.NDArray[np.int32]:
+    """Return a triangle of the head near every ``COARSE``-th cell, (3, n)."""
+    from scipy.spatial import cKDTree
+
+    any_of = np.zeros(len(head.uv), np.intp)
+    any_of[head.uv_triangles.ravel()] = np.repeat(np.arange(len(head.uv_triangles)), 3)
+    middles = cv2.resize(in_layout(hairy), (CELLS // COARSE,) * 2, interpolation=cv2.INTER_AREA)
+    nearest = cKDTree(head.uv).query(middles.reshape(-1, 2))[1]
+    return np.ascontiguousarray(head.triangles[any_of[nearest]].T, np.int32)
