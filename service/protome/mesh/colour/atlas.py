@@ -3,8 +3,8 @@
 The atlas has two islands. What lies on the head's skin has its place in the head's own layout,
 ``Head.uv``: a square whose border is the seam at the back of the head. What lies on hair has its
 place below, in a disk that shows the directions from the middle of the skull, the hair's front in
-its middle and the face's side at the bottom (azimuthal equidistant projection). Without hair the
-head has the whole picture.
+its middle, larger than the rest, and the face's side at the bottom (an azimuthal projection).
+Without hair the head has the whole picture.
 
 Both islands are their own mirror images, so the other side of the head is the picture flipped.
 """
@@ -30,9 +30,11 @@ CELLS: Final = 64
 STRIP: Final = 1 / 64
 SHARE: Final = 32 / 64
 # Angle, radians, between the middle and the rim of the hair's disk, the disk's radii, and how far
-# its middle lies before the crown, radians: its rim is the direction of the neck.
+# its middle lies before the crown, radians: its rim is the direction of the neck. A radian takes
+# 1 + GROWTH times as much of the radius in the middle as at the rim: photos show the front.
 REACH: Final = np.radians(165.0)
-TILT: Final = np.radians(25.0)
+TILT: Final = np.radians(40.0)
+GROWTH: Final = 6.0
 RADII: Final = (0.5 - STRIP, (1 - SHARE - STRIP) / 2)
 
 
@@ -85,7 +87,8 @@ def _in_disk(surface: Surface, which: U32) -> F32:
     vertices = surface.vertices.take(which, axis=0)
     x, y, z = ((vertices - middle) @ (axes @ _tilt())).T
     across = np.sqrt(x * x + z * z)
-    radius = np.minimum(np.arctan2(across, y) / REACH, 1) / np.maximum(across, 1e-6)
+    angle = np.minimum(np.arctan2(across, y) / REACH, 1)
+    radius = np.log1p(GROWTH * angle) / (np.log1p(GROWTH) * np.maximum(across, 1e-6))
     return np.stack(
         [0.5 + RADII[0] * radius * x, (1 + SHARE) / 2 - RADII[1] * radius * z], axis=1
     ).astype(np.float32)
@@ -119,7 +122,7 @@ def directions() -> tuple[np.ndarray, F32]:
     hair = y > SHARE
     x, z = (x[hair] - 0.5) / RADII[0], ((1 + SHARE) / 2 - y[hair]) / RADII[1]
     radius = np.hypot(x, z)
-    angle = np.minimum(radius, 1) * REACH
+    angle = np.expm1(np.minimum(radius, 1) * np.log1p(GROWTH)) * (REACH / GROWTH)
     out = np.stack([np.sin(angle) * x, np.cos(angle) * radius, np.sin(angle) * z], axis=1)
     return hair, np.asarray(out / np.maximum(radius, 1e-6)[:, None] @ _tilt().T, np.float32)
 

@@ -38,8 +38,12 @@ UNEVEN: Final = 0.5
 # logarithms: in tint, brighter, darker. The rest is collars and background.
 LIKE_FACE: Final = (0.3, 0.25, 1.4)
 LIKE_HAIR: Final = (0.6, 0.9, 2.0)
+# Most that skin which is seen in the place of hair differs from the face's.
+LIKE_SKIN: Final = (0.3, 0.4, 0.8)
+# Least share of what is seen of the hair that is unlike skin, for the median to leave skin out.
+LEAST_UNLIKE: Final = 0.2
 # Share of the local colour in what is filled of the hair, beside its mean.
-EVEN: Final = 0.5
+EVEN: Final = 0.9
 # Cells over which the two sides of the seam at the back become equal.
 SEAM: Final = 10
 
@@ -63,17 +67,20 @@ def plan(sums: F32, groups: U8, mouth: U8, facing: F32, rows: int, strip: int, /
     trusted = _trusted(weight, groups)
     # The mouth is narrow: nothing of it is taken off, so that teeth stay.
     trusted = np.maximum(trusted, mouth[:, :, None] * np.minimum(2 * weight, 1))
-    own = np.asarray(trusted * _is_head(mean, weight, groups), np.float32)
+    shown, lent = _is_head(mean, weight, groups)
+    own, source = (np.asarray(trusted * share, np.float32) for share in (shown, lent))
     # Colours of other places are taken without their light, and lit as the place is.
     light = shade(facing, mean, (groups == SKIN) & (own[:, :, 0] > 0.5))
     plain = (mean + FLOOR) / light
     flipped = np.ascontiguousarray(plain[:, ::-1])
-    other = np.ascontiguousarray(own[:, ::-1])
+    other = np.ascontiguousarray(source[:, ::-1])
     mirrored = (1 - own) * other
     mirrored *= mirrored > FAINT
-    seen = own * plain + mirrored * flipped * _balance(plain, flipped, own * other)
-    total = own + mirrored
-    filled = (seen + (1 - total) * _spread(seen, total, groups)) * light - FLOOR
+    seen = source * plain + mirrored * flipped * _balance(plain, flipped, source * other)
+    total = source + mirrored
+    only = own - source
+    rest = 1 - total - only
+    filled = (seen + only * plain + rest * _spread(seen, total, groups)) * light - FLOOR
     filled = np.clip(_closed(filled, rows, strip), 0, 255)
     sure = np.minimum(8 * weight, 1)
     local = np.clip(sure * mean + (1 - sure) * filled, 0, 255)
@@ -91,22 +98,38 @@ def _trusted(weight: F32, groups: U8) -> F32:
     return np.asarray(np.where(smooth > 1 - FAINT, 1, smooth) * (weight > 0.02), np.float32)
 
 
-def _is_head(mean: F32, weight: F32, groups: U8) -> F32:
-    """Return 0 for cells of neck and hair whose colours are not the head's, 1 for others."""
-    out = np.ones(groups.shape, np.float32)
+def _is_head(mean: F32, weight: F32, groups: U8) -> tuple[F32, F32]:
+    """Return which colours of neck and hair are the head's, 1 for all of other groups.
+
+    Returns:
+        (cells, cells, 1), 0 to 1, twice: how far a cell is shown, and how far other cells may take
+        its colour. Skin is shown where the photo shows it in the place of hair, but not elsewhere:
+        the volume of hair may reach over it.
+    """
+    square = np.ones((3, 3), np.uint8)
+    shown, lent = np.ones(groups.shape, np.float32), np.ones(groups.shape, np.float32)
+    neck, hair = groups == NECK, groups == HAIR
     face = _mean(np.asarray(weight * mean, np.float32), weight, groups == SKIN)
+    skin = np.zeros(groups.shape, np.float32)
     if face is not None:
-        _leave_out(out, mean, groups == NECK, face, LIKE_FACE)
-    hair = mean[(groups == HAIR) & (weight[:, :, 0] > 0.5)]
-    if len(hair):
-        _leave_out(out, mean, groups == HAIR, np.median(hair, axis=0), LIKE_HAIR)
-    return out[:, :, None]
+        shown[neck] = cv2.erode(_like(mean, neck, face, LIKE_FACE), square)[neck]
+        lent[neck] = shown[neck]
+        skin[hair] = _like(mean, hair, face, LIKE_SKIN)[hair]
+    seen = hair & (weight[:, :, 0] > 0.5)
+    unlike = seen & (skin < 0.5)
+    if unlike.sum() >= np.float32(LEAST_UNLIKE) * seen.sum():
+        seen = unlike
+    if seen.any():
+        like = _like(mean, hair, np.median(mean[seen], axis=0), LIKE_HAIR)
+        both = np.maximum(like, skin)
+        # Cells beside the background have some of it, so of those less is taken.
+        shown[hair] = (both * np.clip(2 * cv2.blur(both, (3, 3)) - 1, 0, 1))[hair]
+        lent[hair] = np.minimum(cv2.erode(like, square), shown)[hair]
+    return shown[:, :, None], lent[:, :, None]
 
 
-def _leave_out(
-    out: F32, mean: F32, where: np.ndarray, usual: F32, most: tuple[float, float, float]
-) -> None:
-    """Set ``out`` to 0 at cells whose colour is far from the usual one, and beside them."""
+def _like(mean: F32, where: np.ndarray, usual: F32, most: tuple[float, float, float]) -> F32:
+    """Return how alike cells are to the usual colour, 0 to 1, (cells, cells); 1 elsewhere."""
     ratio = np.log((mean[where] + FLOOR) / (usual + FLOOR))
     light = ratio.mean(axis=1)
     tint, brighter, darker = most
@@ -115,9 +138,9 @@ def _leave_out(
         (brighter - light) / brighter,
         (light + darker) / darker,
     ]
-    like = np.ones_like(out)
+    like = np.ones(where.shape, np.float32)
     like[where] = np.clip(3 * np.minimum.reduce(ramps), 0, 1)
-    np.copyto(out, cv2.erode(like, np.ones((3, 3), np.uint8)), where=where)
+    return like
 
 
 def _balance(plain: F32, flipped: F32, both: F32) -> F32:

@@ -9,7 +9,7 @@
 #include "wide.h"
 
 /* As in fill.py. */
-static const float FAINT = 0.06F, UNEVEN = 0.5F, EVEN = 0.5F, SEAM = 10;
+static const float FAINT = 0.06F, UNEVEN = 0.5F, EVEN = 0.9F, SEAM = 10;
 static const float TONES[TX_GROUPS][3] = {
     [TX_HAIR] = {0.35F, 0.3F, 0.3F},
     [TX_LIPS] = {0.9F, 0.68F, 0.66F},
@@ -17,6 +17,7 @@ static const float TONES[TX_GROUPS][3] = {
     [TX_DARK] = {0.32F, 0.18F, 0.16F}};
 /* Most that colours differ from the usual one: in tint, brighter, darker. */
 static const float LIKE_FACE[3] = {0.3F, 0.25F, 1.4F}, LIKE_HAIR[3] = {0.6F, 0.9F, 2.0F};
+static const float LIKE_SKIN[3] = {0.3F, 0.4F, 0.8F}, LEAST_UNLIKE = 0.2F;
 
 static inline float least(float a, float b) { return a < b ? a : b; }
 static inline float most(float a, float b) { return a > b ? a : b; }
@@ -30,13 +31,14 @@ typedef struct {
     size_t side, count;
     float *weight, *mean[3]; /* of the photo */
     float *own, *mirrored;   /* shares */
+    float *source;           /* the part of the own share that other places are coloured from */
     float *light;            /* as a logarithm, then as a factor */
     float *seen;             /* 4 pictures: colours without light, and their share */
     float *filled;           /* 3 pictures */
     float *room;             /* TX_ROOM pictures */
 } tx_sheet;
 
-enum { TX_ROOM = 14, TX_PICTURES = 14 + TX_ROOM };
+enum { TX_ROOM = 14, TX_PICTURES = 15 + TX_ROOM };
 
 static WIDE void set_mean(const tx_sheet *sheet) {
     const float *sums = sheet->in->sums;
@@ -68,12 +70,18 @@ static WIDE void set_trusted(const tx_sheet *sheet) {
     }
 }
 
-/* The middle of a colour's channel where hair is seen; 0 if it is not. */
-static float usual_hair(const tx_sheet *sheet, int channel) {
+/* Whether a cell shows hair, or in its place skin. */
+static int is_seen_hair(const tx_sheet *sheet, size_t k) {
+    return sheet->in->groups[k] == TX_HAIR && sheet->weight[k] > 0.5F;
+}
+
+/* The middle of a colour's channel where hair is seen that is less like the skin than ``most``; 0
+   if none is. */
+static float usual_hair(const tx_sheet *sheet, const float *skin, float most_skin, int channel) {
     enum { STEPS = 32, BINS = 256 * STEPS };
     uint32_t found[BINS] = {0}, count = 0;
     for (size_t k = 0; k < sheet->count; k++) {
-        if (sheet->in->groups[k] != TX_HAIR || !(sheet->weight[k] > 0.5F)) continue;
+        if (!is_seen_hair(sheet, k) || !(skin[k] < most_skin)) continue;
         found[(size_t)clipped(STEPS * sheet->mean[channel][k], 0, BINS - 1)]++;
         count++;
     }
@@ -98,44 +106,79 @@ static int mean_of(const tx_sheet *sheet, const float *const colours[3], const f
     return 1;
 }
 
-/* Leave out cells of a group whose colour is far from the usual one, and those beside them. */
-static void leave_out(const tx_sheet *sheet, int group, const float usual[3],
+/* How alike a cell's colour is to the usual one, 0 to 1. */
+static float likeness(const tx_sheet *sheet, size_t k, const float usual[3],
                       const float limits[3]) {
-    float *room = sheet->room, *like = room + sheet->count, *kept = like + sheet->count;
-    for (size_t k = 0; k < sheet->count; k++) {
-        like[k] = 1;
-        if (sheet->in->groups[k] != group) continue;
-        float ratio[3], apart = 0;
-        for (int i = 0; i < 3; i++)
-            ratio[i] = logf((sheet->mean[i][k] + TX_FLOOR) / (usual[i] + TX_FLOOR));
-        const float light = (ratio[0] + ratio[1] + ratio[2]) / 3;
-        for (int i = 0; i < 3; i++) apart = most(apart, fabsf(ratio[i] - light));
-        const float near = least((limits[0] - apart) / limits[0],
-                                 least((limits[1] - light) / limits[1],
-                                       (light + limits[2]) / limits[2]));
-        like[k] = clipped(3 * near, 0, 1);
-    }
-    gr_erode(like, sheet->side, room, kept);
+    float ratio[3], apart = 0;
+    for (int i = 0; i < 3; i++)
+        ratio[i] = logf((sheet->mean[i][k] + TX_FLOOR) / (usual[i] + TX_FLOOR));
+    const float light = (ratio[0] + ratio[1] + ratio[2]) / 3;
+    for (int i = 0; i < 3; i++) apart = most(apart, fabsf(ratio[i] - light));
+    const float near =
+        least((limits[0] - apart) / limits[0],
+              least((limits[1] - light) / limits[1], (light + limits[2]) / limits[2]));
+    return clipped(3 * near, 0, 1);
+}
+
+/* Set how alike the cells of a group are to a colour, 1 elsewhere, and the least beside each. */
+static void compare(const tx_sheet *sheet, int group, const float usual[3], const float limits[3],
+                    float *like, float *around) {
     for (size_t k = 0; k < sheet->count; k++)
-        if (sheet->in->groups[k] == group) sheet->own[k] *= kept[k];
+        like[k] = sheet->in->groups[k] == group ? likeness(sheet, k, usual, limits) : 1;
+    gr_erode(like, sheet->side, sheet->room, around);
+}
+
+/* Take off what is not hair. Skin is shown where the photo shows it, but not elsewhere: the volume
+   of hair may reach over it. */
+static void keep_hair(const tx_sheet *sheet, const float *face) {
+    float *skin = sheet->room + sheet->count, *like = skin + sheet->count;
+    float *around = like + sheet->count, *wide = around + sheet->count, usual[3];
+    size_t seen = 0, unlike = 0;
+    for (size_t k = 0; k < sheet->count; k++) {
+        if (sheet->in->groups[k] != TX_HAIR) continue;
+        skin[k] = face ? likeness(sheet, k, face, LIKE_SKIN) : 0;
+        seen += is_seen_hair(sheet, k) != 0;
+        unlike += is_seen_hair(sheet, k) && skin[k] < 0.5F;
+    }
+    const float most_skin = (float)unlike < LEAST_UNLIKE * (float)seen ? 2 : 0.5F;
+    for (int i = 0; i < 3; i++) usual[i] = usual_hair(sheet, skin, most_skin, i);
+    if (!(usual[0] > 0)) return;
+    compare(sheet, TX_HAIR, usual, LIKE_HAIR, like, around);
+    for (size_t k = 0; k < sheet->count; k++)
+        if (sheet->in->groups[k] == TX_HAIR) like[k] = most(like[k], skin[k]);
+    const gr_kernel kernel = {1, {1.0F / 3, 1.0F / 3}};
+    gr_blur(like, sheet->side, &kernel, sheet->room, wide);
+    for (size_t k = 0; k < sheet->count; k++) {
+        if (sheet->in->groups[k] != TX_HAIR) continue;
+        /* Cells beside the background have some of it, so of those less is taken. */
+        const float shown = like[k] * clipped(2 * wide[k] - 1, 0, 1);
+        sheet->source[k] = sheet->own[k] * least(around[k], shown);
+        sheet->own[k] *= shown;
+    }
 }
 
 /* Take off the shares of neck and hair whose colours are not the head's. */
 static void keep_head(const tx_sheet *sheet) {
-    float *weighted[3], usual[3];
+    float *weighted[3], face[3];
     for (int i = 0; i < 3; i++) {
         weighted[i] = sheet->room + sheet->count * (size_t)i;
         for (size_t k = 0; k < sheet->count; k++)
             weighted[i][k] = sheet->weight[k] * sheet->mean[i][k];
     }
     const float *const colours[3] = {weighted[0], weighted[1], weighted[2]};
-    if (mean_of(sheet, colours, sheet->weight, TX_SKIN, usual))
-        leave_out(sheet, TX_NECK, usual, LIKE_FACE);
-    for (int i = 0; i < 3; i++) usual[i] = usual_hair(sheet, i);
-    if (usual[0] > 0) leave_out(sheet, TX_HAIR, usual, LIKE_HAIR);
+    const int known = mean_of(sheet, colours, sheet->weight, TX_SKIN, face);
+    if (known) {
+        float *like = sheet->room + sheet->count, *around = like + sheet->count;
+        compare(sheet, TX_NECK, face, LIKE_FACE, like, around);
+        for (size_t k = 0; k < sheet->count; k++)
+            if (sheet->in->groups[k] == TX_NECK) sheet->own[k] *= around[k];
+    }
+    memcpy(sheet->source, sheet->own, sheet->count * sizeof *sheet->own);
+    keep_hair(sheet, known ? face : NULL);
 }
 
-/* Set what is seen of each cell without its light: own colours, and those of the mirrored place. */
+/* Set what is seen of each cell without its light: own colours that others may take, and those of
+   the mirrored place. */
 static WIDE void set_seen(const tx_sheet *sheet) {
     const size_t n = sheet->side, count = sheet->count;
     float *bright = sheet->room, *ratio = bright + count, *both = ratio + count;
@@ -146,13 +189,13 @@ static WIDE void set_seen(const tx_sheet *sheet) {
         bright[k] = product;
     }
     for (size_t k = 0; k < count; k++)
-        bright[k] = sheet->own[k] > 0 ? logf(bright[k]) / 3 - sheet->light[k] : 0;
+        bright[k] = sheet->source[k] > 0 ? logf(bright[k]) / 3 - sheet->light[k] : 0;
     for (size_t y = 0; y < count; y += n) {
         for (size_t x = 0; x < n; x++) {
             const size_t k = y + x, other = y + n - 1 - x;
-            const float mirrored = (1 - sheet->own[k]) * sheet->own[other];
+            const float mirrored = (1 - sheet->own[k]) * sheet->source[other];
             sheet->mirrored[k] = mirrored > FAINT ? mirrored : 0;
-            both[k] = sheet->own[k] * sheet->own[other];
+            both[k] = sheet->source[k] * sheet->source[other];
             ratio[k] = both[k] * (bright[k] - bright[other]);
         }
     }
@@ -165,7 +208,7 @@ static WIDE void set_seen(const tx_sheet *sheet) {
         sheet->light[k] = expf(sheet->light[k]);
         if (sheet->mirrored[k] > 0) ratio[k] = sheet->mirrored[k] * expf(ratio[k]);
         else ratio[k] = 0;
-        sheet->seen[3 * count + k] = sheet->own[k] + sheet->mirrored[k];
+        sheet->seen[3 * count + k] = sheet->source[k] + sheet->mirrored[k];
     }
     for (size_t i = 0; i < 3; i++) {
         float *plain = room, *seen = sheet->seen + count * i;
@@ -173,7 +216,7 @@ static WIDE void set_seen(const tx_sheet *sheet) {
             plain[k] = (sheet->mean[i][k] + TX_FLOOR) / sheet->light[k];
         for (size_t y = 0; y < count; y += n)
             for (size_t x = 0; x < n; x++)
-                seen[y + x] = sheet->own[y + x] * plain[y + x] +
+                seen[y + x] = sheet->source[y + x] * plain[y + x] +
                               ratio[y + x] * plain[y + n - 1 - x];
     }
 }
@@ -253,8 +296,11 @@ static WIDE void write_plan(const tx_sheet *sheet, float *plan) {
     for (size_t i = 0; i < 3; i++) {
         const float *seen = sheet->seen + count * i, *total = sheet->seen + 3 * count;
         float *filled = sheet->filled + count * i;
-        for (size_t k = 0; k < count; k++)
-            filled[k] = (seen[k] + (1 - total[k]) * filled[k]) * sheet->light[k] - TX_FLOOR;
+        for (size_t k = 0; k < count; k++) {
+            const float only = sheet->own[k] - sheet->source[k]; /* shown here and nowhere else */
+            const float plain = seen[k] + (1 - total[k] - only) * filled[k];
+            filled[k] = plain * sheet->light[k] + only * (sheet->mean[i][k] + TX_FLOOR) - TX_FLOOR;
+        }
         close_seam(sheet, filled);
         for (size_t k = 0; k < count; k++) {
             const float sure = least(8 * sheet->weight[k], 1);
@@ -278,7 +324,8 @@ int tx_plan(const tx_cells *in, float *plan) {
         .in = in, .side = in->side, .count = count,
         .weight = room, .mean = {room + count, room + 2 * count, room + 3 * count},
         .own = room + 4 * count, .mirrored = room + 5 * count, .light = room + 6 * count,
-        .seen = room + 7 * count, .filled = room + 11 * count, .room = room + 14 * count};
+        .source = room + 7 * count, .seen = room + 8 * count, .filled = room + 12 * count,
+        .room = room + 15 * count};
     set_mean(&sheet);
     set_trusted(&sheet);
     keep_head(&sheet);

@@ -262,6 +262,18 @@ def test_hair_has_an_island_of_its_own() -> None:
     assert np.median(off(shown[face], (220, 170, 150))) < 10
 
 
+def test_skin_in_the_place_of_hair_is_shown_but_not_spread() -> None:
+    surface = hairy()
+    hair, skin = (60, 40, 20), (220, 170, 150)
+    crop = plain(skin)
+    crop[: int(CENTRE[1]) - 28] = hair  # the hair's volume reaches over the forehead
+    colours = vertex_colours(surface, crop)
+    on_hair, z, y = surface.source < 0, surface.normals[:, 2], surface.vertices[:, 1]
+    forehead = on_hair & (z < -0.5) & (np.abs(y - CENTRE[1] + 22) < 6)
+    assert np.median(off(colours[forehead], skin)) < np.median(off(colours[forehead], hair)) / 2
+    assert np.median(off(colours[on_hair & (z > 0.3)], hair)) < 10
+
+
 def test_a_bright_background_is_not_part_of_dark_hair() -> None:
     surface = hairy()
     crop = plain((220, 170, 150))
