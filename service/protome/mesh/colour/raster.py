@@ -129,10 +129,12 @@ def trace(places: F32, spots: F32, weights: F32, triangles: U32, nodes: int, /) 
     numbers = numbers[(weights[numbers] > 0).any(axis=1)]
     corners = places[numbers] * np.float32(nodes)
     bridge = (np.ptp(corners, axis=1) > BRIDGE * nodes).any(axis=1)
+    (x, y), (u, v) = ((corners[:, k] - corners[:, 0]).T for k in (1, 2))
+    below = bridge | (x * v > y * u)
     values = np.concatenate([spots, weights[:, None]], axis=1)
     out = np.zeros((nodes * nodes, 3), np.float32)
-    # The first of the bridges, under the last of the others.
-    for some in (np.flatnonzero(bridge)[::-1], np.flatnonzero(~bridge)):
+    # The first of these, under the last of the others.
+    for some in (np.flatnonzero(below)[::-1], np.flatnonzero(~below)):
         which, cell, share = cells_of(corners[some], nodes)
         shown = (share[:, :, None] * values[numbers[some][which]]).sum(axis=1)
         out[cell] = np.maximum(shown, (-np.inf, -np.inf, LEAST))

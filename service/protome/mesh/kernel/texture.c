@@ -170,6 +170,12 @@ static int is_bridge(const float *a, const float *b, const float *c, float limit
            most(a[1], b[1], c[1]) - least(a[1], b[1], c[1]) > limit;
 }
 
+/* Whether a triangle lies the other way round: an overhang, which others cover. */
+static int is_folded(const float at[3][2]) {
+    return (at[1][0] - at[0][0]) * (at[2][1] - at[0][1]) >
+           (at[1][1] - at[0][1]) * (at[2][0] - at[0][0]);
+}
+
 static void trace_triangle(const tx_mesh *mesh, const uint32_t *corner, size_t nodes,
                            float *trace) {
     const float scale = (float)nodes;
@@ -180,14 +186,14 @@ static void trace_triangle(const tx_mesh *mesh, const uint32_t *corner, size_t n
     }
     tx_walk walk;
     if (!set_walk(&walk, at[0], at[1], at[2], (int)nodes)) return;
-    const int bridge = is_bridge(at[0], at[1], at[2], BRIDGE * scale);
+    const int below = is_bridge(at[0], at[1], at[2], BRIDGE * scale) || is_folded(at);
     const float *a = mesh->spots + 2 * (size_t)corner[0], *b = mesh->spots + 2 * (size_t)corner[1];
     const float *c = mesh->spots + 2 * (size_t)corner[2], *w = mesh->weights;
     for (int y = walk.top; y < walk.bottom; y++) {
         float *out = trace + 3 * (nodes * (size_t)y + (size_t)walk.left);
         for (int x = walk.left; x < walk.right; x++, out += 3) {
             float second, third;
-            if ((bridge && out[2] > 0) || !weigh(&walk, x, y, &second, &third)) continue;
+            if ((below && out[2] > 0) || !weigh(&walk, x, y, &second, &third)) continue;
             const float first = 1 - second - third;
             out[0] = first * a[0] + second * b[0] + third * c[0];
             out[1] = first * a[1] + second * b[1] + third * c[1];

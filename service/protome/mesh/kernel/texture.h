@@ -86,7 +86,7 @@ void tx_seen(const float *vertices, const float *normals, size_t count, const tx
              float *seen);
 
 /* Draw the trace of the triangles that have a corner of weight above 0. Triangles that bridge
-   places far apart are drawn below the others. */
+   places far apart, and overhangs, which lie the other way round, are drawn below the others. */
 void tx_trace(const tx_mesh *mesh, size_t nodes, float *trace);
 
 /* Set nodes of the trace that always show the same points of the head's triangles. */

@@ -87,16 +87,23 @@ def test_traces_are_equal(seed: int) -> None:
     assert np.quantile(np.abs(ours - reference).max(axis=2), 0.99) < 1e-3
 
 
-def test_bridges_lie_below_other_triangles() -> None:
-    corners = np.array([[0.3, 0.3], [0.32, 0.3], [0.3, 0.32]])
-    places = np.concatenate([corners, [[0.2, 0.2], [0.9, 0.2], [0.2, 0.9]]])
-    spots = np.repeat([[0.2, 0.2], [0.8, 0.8]], 3, axis=0)
+BRIDGE = [[0.2, 0.2], [0.2, 0.9], [0.9, 0.2]]
+OVERHANG = [[0.29, 0.29], [0.34, 0.29], [0.29, 0.34]]
+
+
+@pytest.mark.parametrize(("below", "free"), [(BRIDGE, 120), (OVERHANG, 76)])
+@pytest.mark.parametrize("painter", BOTH)
+def test_bridges_and_overhangs_lie_below_other_triangles(
+    painter: Any, below: list[list[float]], free: int
+) -> None:
+    places = np.array([[0.3, 0.3], [0.3, 0.32], [0.32, 0.3], *below], np.float32)
+    spots = np.repeat([[0.2, 0.2], [0.8, 0.8]], 3, axis=0).astype(np.float32)
     for order in ([0, 1], [1, 0]):
         triangles = np.arange(6, dtype=np.uint32).reshape(2, 3)[order]
-        args = places.astype(np.float32), spots.astype(np.float32), np.ones(6, np.float32)
-        found = floats(kernel.trace(*args, np.ascontiguousarray(triangles), 256), 256, 256, 3)
+        args = places, spots, np.ones(6, np.float32), np.ascontiguousarray(triangles)
+        found = floats(painter.trace(*args, 256), 256, 256, 3)
         assert found[77, 77, 0] == pytest.approx(0.2)
-        assert found[120, 120, 0] == pytest.approx(0.8)
+        assert found[free, free, 0] == pytest.approx(0.8)
 
 
 @pytest.mark.parametrize("seed", range(3))
