@@ -19,7 +19,7 @@ typedef struct {
     const pm_lattice *lattice;
     const pm_scan *scan;
     const pm_hair *hair;
-    const uint64_t *hair_bits; /* NULL without hair */
+    const pm_hair_scan *hair_scan;
     const uint64_t *bits;      /* of the union */
     const pm_face *faces;      /* of the head */
     uint32_t (*firsts)[3];     /* by word: number of its first vertex along each axis */
@@ -148,12 +148,24 @@ static void take_hits(const cubes *c, int axis) {
 
 static float clamped(float at) { return at < CLEAR ? CLEAR : at > 1 - CLEAR ? 1 - CLEAR : at; }
 
-/* Place vertex ``v`` on the edge from ``place`` to ``place`` + ``edge``; ``up``: the surface is left
- * in that direction; ``inside``: the node that is inside. */
-static void place_vertex(const cubes *c, size_t v, pm_four place, pm_four edge, int up,
-                         size_t inside) {
+/* An edge of the lattice that is crossed. */
+typedef struct {
+    pm_four start, way;       /* crop pixels */
+    size_t x, y, z, node;     /* its lower end */
+    int axis, up;             /* whether the surface is left in that direction */
+} crossing;
+
+/* The hair's field at the lower or the upper end of an edge. */
+static inline float hair_value(const cubes *c, const crossing *e, int end) {
+    const float *value = pm_hair_value(c->hair_scan, e->x + (size_t)(end & (e->axis == 0)),
+                                       e->y + (size_t)(end & (e->axis == 1)),
+                                       e->z + (size_t)(end & (e->axis == 2)));
+    return value ? *value : pm_hair_at(c->hair, end ? e->start + e->way : e->start, NULL);
+}
+
+static inline void place_vertex(const cubes *c, size_t v, const crossing *e, size_t inside) {
     pm_mesh *mesh = c->mesh;
-    const float unit = 1 / (float)c->lattice->step;
+    const int up = e->up;
     pm_four normal = {0};
     float at = up ? 0 : 1;
     float *weights = mesh->weights + 2 * v;
@@ -166,21 +178,20 @@ static void place_vertex(const cubes *c, size_t v, pm_four place, pm_four edge, 
     } else {
         weights[0] = weights[1] = 0;
     }
-    if (c->hair_bits && bit_at(c->hair_bits, inside)) {
-        const float first = pm_hair_at(c->hair, place, NULL);
-        const float second = pm_hair_at(c->hair, place + edge, NULL);
+    if (c->hair_scan->bits && bit_at(c->hair_scan->bits, inside)) {
+        const float first = hair_value(c, e, 0), second = hair_value(c, e, 1);
         const float share = clamped(first == second ? 0.5F : first / (first - second));
         if (up ? share > at : share < at) {
             at = share;
             mesh->source[v] = -1;
             weights[0] = weights[1] = 0;
-            pm_hair_at(c->hair, place + at * edge, &normal);
+            pm_hair_at(c->hair, e->start + at * e->way, &normal);
             normal = -normal;
         }
     }
-    const float square = dot3(normal, normal);
-    mesh->normals[v] = square > 0 ? normal / sqrtf(square) : up ? edge * unit : edge * -unit;
-    mesh->places[v] = place + clamped(at) * edge;
+    const float square = dot3(normal, normal), unit = 1 / (float)c->lattice->step;
+    mesh->normals[v] = square > 0 ? normal / sqrtf(square) : up ? e->way * unit : e->way * -unit;
+    mesh->places[v] = e->start + clamped(at) * e->way;
 }
 
 static void place_vertices(const cubes *c) {
@@ -191,18 +202,20 @@ static void place_vertices(const cubes *c) {
     const pm_four edges[3] = {{step}, {0, step}, {0, 0, step}}, half = {0.5F, 0.5F, 0.5F};
     size_t v = 0;
     for (size_t row = 0; row < rows; row++) {
+        const size_t y = row % lattice->size[1], z = row / lattice->size[1];
         const pm_four nodes = {(float)lattice->origin[0],
-                               (float)((ptrdiff_t)(row % lattice->size[1]) + lattice->origin[1]),
-                               (float)((ptrdiff_t)(row / lattice->size[1]) + lattice->origin[2])};
+                               (float)((ptrdiff_t)y + lattice->origin[1]),
+                               (float)((ptrdiff_t)z + lattice->origin[2])};
         const pm_four begin = (nodes + half) * step;
         for (int axis = 0; axis < 3; axis++) {
             for (size_t w = 0; w < words; w++) {
                 const size_t word = row * words + w;
                 for (uint64_t m = crossed(c, word, axis); m; m &= m - 1) {
-                    const size_t i = (size_t)lowest_bit(m), node = word * LANES + i;
-                    const int up = (int)(c->bits[word] >> i & 1);
-                    place_vertex(c, v++, begin + (float)(w * LANES + i) * edges[0], edges[axis], up,
-                                 up ? node : node + strides[axis]);
+                    const size_t i = (size_t)lowest_bit(m), x = w * LANES + i;
+                    const crossing e = {begin + (float)x * edges[0], edges[axis],
+                                        x, y, z, word * LANES + i,
+                                        axis, (int)(c->bits[word] >> i & 1)};
+                    place_vertex(c, v++, &e, e.up ? e.node : e.node + strides[axis]);
                 }
             }
         }
@@ -210,17 +223,17 @@ static void place_vertices(const cubes *c) {
 }
 
 pm_status pm_extract(const pm_input *input, const pm_lattice *lattice, const pm_scan *scan,
-                     const pm_hair *hair, const uint64_t *hair_bits, pm_mesh *mesh) {
+                     const pm_hair *hair, const pm_hair_scan *hair_scan, pm_mesh *mesh) {
     const size_t plane = lattice->size[1] * lattice->words, words = lattice->size[2] * plane;
     uint64_t *both = NULL;
     cubes c = {lattice, scan,
-               hair,    hair_bits,
+               hair,    hair_scan,
                scan->bits, input->head.faces,
                calloc(words, sizeof *c.firsts), {0, lattice->words, plane},
                mesh};
-    if (hair_bits) {
+    if (hair_scan->bits) {
         both = malloc(words * sizeof *both);
-        for (size_t w = 0; both && w < words; w++) both[w] = scan->bits[w] | hair_bits[w];
+        for (size_t w = 0; both && w < words; w++) both[w] = scan->bits[w] | hair_scan->bits[w];
         c.bits = both;
     }
     pm_status status = PM_NO_MEMORY;

@@ -9,17 +9,11 @@
 #include <string.h>
 
 static const float ISO = 127.5F;
-/* Cells around the grid, empty: an edge of the lattice next to it reaches that far. */
-#define PAD 2
 /* Cells around those inside whose values count: edges of the lattice, and vertices that move, end
  * up to two cells from there, and the spline takes one more. */
 #define REACH 4
 /* How steeply occupancy is limited towards the sides of the grid. */
 static const float STEEP = 4;
-
-static float *value_at(const pm_hair *hair, ptrdiff_t x, ptrdiff_t y, ptrdiff_t z) {
-    return hair->values + (x + PAD) + (y + PAD) * hair->steps[1] + (z + PAD) * hair->steps[2];
-}
 
 /* ---- the field */
 
@@ -82,7 +76,7 @@ static void fill(pm_hair *hair, const uint8_t *occupancy, const uint64_t *near,
             if (!near[number]) continue;
             const uint8_t *full = occupancy + number * cells[0];
             const float *share = kept + number * cells[0];
-            float *values = value_at(hair, 0, (ptrdiff_t)y, (ptrdiff_t)z);
+            float *values = pm_value_at(hair, 0, (ptrdiff_t)y, (ptrdiff_t)z);
             const float limit = ISO * STEEP * (1 - bulge[1][y] - bulge[2][z]);
             uint64_t sign = 0;
             for (size_t x = 0; x < cells[0]; x++) {
@@ -119,7 +113,7 @@ pm_status pm_make_hair(const uint8_t *occupancy, const size_t cells[3], const pm
     for (int a = 0; a < 3; a++) {
         hair->cells[a] = cells[a];
         hair->steps[a] = (ptrdiff_t)padded;
-        padded *= cells[a] + 2 * PAD;
+        padded *= cells[a] + 2 * HAIR_PAD;
         hair->limit[a] = (float)cells[a] + 2;
     }
     /* pm_hair_at reads four values where three count. */
@@ -146,14 +140,6 @@ void pm_free_hair(pm_hair *hair) {
     memset(hair, 0, sizeof *hair);
 }
 
-/* Weights of three control points at ``offset`` cells from the middle one, for each part of it. */
-static inline void spline(pm_four offset, pm_four weights[3]) {
-    const pm_four before = 0.5F - offset, after = 0.5F + offset;
-    weights[0] = before * before * 0.5F;
-    weights[1] = 0.75F - offset * offset;
-    weights[2] = after * after * 0.5F;
-}
-
 float pm_hair_at(const pm_hair *hair, pm_four point, pm_four *slope) {
     const pm_four place = point * (1.0F / HAIR_CELL) + 1;
     pm_four w[3], along_z[3], by_z[3], offset = {0};
@@ -165,11 +151,11 @@ float pm_hair_at(const pm_hair *hair, pm_four point, pm_four *slope) {
         offset[a] = place[a] - (float)cell[a] - 0.5F;
     }
     /* Weights and slopes by control point, parts by axis. */
-    spline(offset, w);
+    pm_spline(offset, w);
     const pm_four s[3] = {(offset - 0.5F) * (1.0F / HAIR_CELL), offset * (-2.0F / HAIR_CELL),
                           (offset + 0.5F) * (1.0F / HAIR_CELL)};
 /* First the sums along z, then those along y, then along x. */
-    const float *row = value_at(hair, cell[0] - 2, cell[1] - 2, cell[2] - 2);
+    const float *row = pm_value_at(hair, cell[0] - 2, cell[1] - 2, cell[2] - 2);
     const ptrdiff_t next = hair->steps[2];
     for (int y = 0; y < 3; y++, row += hair->steps[1]) {
         const pm_four a = four_at(row), b = four_at(row + next), c = four_at(row + 2 * next);
@@ -185,74 +171,4 @@ float pm_hair_at(const pm_hair *hair, pm_four point, pm_four *slope) {
         *slope = (pm_four){dot3(line, by_x), dot3(by_y, along_x), dot3(tilt, along_x), 0};
     }
     return dot3(line, along_x);
-}
-
-/* ---- on the lattice */
-
-/* Rows of bits of the ``nodes`` to the power of three nodes of a cell; node p of an axis has the
- * weights[p] of the values around it. */
-static void scan_cell(const float *middle, const ptrdiff_t steps[3], int nodes,
-                      const pm_four weights[HAIR_CELL], uint64_t rows[HAIR_CELL][HAIR_CELL]) {
-    const float *corner = middle - steps[2] - steps[1] - 1;
-    for (int p = 0; p < nodes; p++) {
-        pm_four flat[3];
-        for (int y = 0; y < 3; y++) {
-            const float *row = corner + y * steps[1];
-            flat[y] = weights[p][0] * four_at(row) + weights[p][1] * four_at(row + steps[2]) +
-                      weights[p][2] * four_at(row + 2 * steps[2]);
-        }
-        for (int q = 0; q < nodes; q++) {
-            const pm_four line =
-                weights[q][0] * flat[0] + weights[q][1] * flat[1] + weights[q][2] * flat[2];
-            rows[p][q] = 0;
-            for (int r = 0; r < nodes; r++)
-                rows[p][q] |= (uint64_t)(dot3(line, weights[r]) > 0) << r;
-        }
-    }
-}
-
-pm_status pm_scan_hair(const pm_hair *hair, const pm_lattice *lattice, uint64_t **bits) {
-    const size_t rows = lattice->size[1] * lattice->size[2];
-    const ptrdiff_t across = (ptrdiff_t)hair->cells[1] + 2;
-    const int nodes = HAIR_CELL / lattice->step;
-    const uint64_t whole = ((uint64_t)1 << nodes) - 1;
-    pm_four weights[HAIR_CELL];
-    *bits = NULL;
-    if (!hair->values) return PM_OK;
-    *bits = calloc(rows * lattice->words, sizeof **bits);
-    if (!*bits) return PM_NO_MEMORY;
-    for (int p = 0; p < nodes; p++) {
-        pm_four at[3];
-        spline((pm_four){((float)p + 0.5F) / (float)nodes - 0.5F}, at);
-        weights[p] = (pm_four){at[0][0], at[1][0], at[2][0], 0};
-    }
-    for (ptrdiff_t z = hair->low[2]; z < hair->high[2]; z++) {
-        for (ptrdiff_t y = hair->low[1]; y < hair->high[1]; y++) {
-            uint64_t any = 0, all = UINT64_MAX;
-            for (int n = 0; n < 9; n++) {
-                const uint64_t row = hair->signs[(z + n / 3) * across + y + n % 3];
-                any |= row | row >> 1 | row >> 2;
-                all &= row & row >> 1 & row >> 2;
-            }
-            const size_t first =
-                (size_t)(z * nodes - lattice->origin[2]) * lattice->size[1] +
-                (size_t)(y * nodes - lattice->origin[1]);
-            any &= (((uint64_t)1 << hair->cells[0]) - 1);
-            for (; any; any &= any - 1) {
-                const int x = lowest_bit(any);
-                const size_t at = (size_t)(x * nodes - lattice->origin[0]);
-                uint64_t inside[HAIR_CELL][HAIR_CELL];
-                uint64_t *out = *bits + first * lattice->words + at / LANES;
-                if (all >> x & 1)
-                    for (int n = 0; n < nodes * nodes; n++) inside[n / nodes][n % nodes] = whole;
-                else
-                    scan_cell(value_at(hair, x, y, z), hair->steps, nodes, weights, inside);
-                for (int p = 0; p < nodes; p++)
-                    for (int q = 0; q < nodes; q++)
-                        out[((size_t)p * lattice->size[1] + (size_t)q) * lattice->words] |=
-                            inside[p][q] << at % LANES;
-            }
-        }
-    }
-    return PM_OK;
 }

@@ -7,12 +7,13 @@
 #include "lattice.h"
 
 enum {
-    HAIR_CELL = 4,       /* crop pixels */
-    MOST_HAIR_CELLS = 62 /* along an axis */
+    HAIR_CELL = 4,        /* crop pixels */
+    MOST_HAIR_CELLS = 62, /* along an axis */
+    HAIR_PAD = 2          /* cells around the grid, empty: edges of the lattice reach that far */
 };
 
 typedef struct {
-    float *values;      /* positive inside, with PAD cells more on each side */
+    float *values;      /* positive inside, with HAIR_PAD cells more on each side */
     uint64_t *signs;    /* bit x + 1 of row (y + 1) + (z + 1) * (cells[1] + 2): cell is positive */
     size_t cells[3];    /* x, y, z, without the padding */
     ptrdiff_t steps[3]; /* between values along x, y, z */
@@ -34,13 +35,47 @@ pm_status pm_make_hair(const uint8_t *occupancy, const size_t cells[3], const pm
 pm_status pm_find_kept(const size_t cells[3], const uint64_t *near, const pm_head *head,
                        const float *guard, float *kept);
 
-/* Bits of the nodes inside; the array is NULL without hair. */
-pm_status pm_scan_hair(const pm_hair *hair, const pm_lattice *lattice, uint64_t **bits);
+/* The field on a lattice. */
+typedef struct {
+    uint64_t *bits;    /* nodes inside; NULL without hair */
+    uint32_t *numbers; /* of the cells that the surface may pass, by x, y, z; 0 for others */
+    size_t next[2];    /* numbers from a cell to the next one along y and z */
+    int shift;         /* a cell has 1 << shift nodes along an axis */
+    float *values;     /* at the nodes of the numbered cells: by cell, z, x, y */
+} pm_hair_scan;
+
+/* Samples the field; ``scan`` is to be freed in any case. */
+pm_status pm_scan_hair(const pm_hair *hair, const pm_lattice *lattice, pm_hair_scan *scan);
+
+void pm_free_hair_scan(pm_hair_scan *scan);
+
+/* The value at a node in a numbered cell, as pm_hair_at gives it; NULL in other cells. */
+static inline const float *pm_hair_value(const pm_hair_scan *scan, size_t x, size_t y, size_t z) {
+    const int s = scan->shift;
+    const size_t last = ((size_t)1 << s) - 1;
+    const size_t number =
+        scan->numbers[(x >> s) + (y >> s) * scan->next[0] + (z >> s) * scan->next[1]];
+    const size_t node = ((z & last) << 2 * s) + ((x & last) << s) + (y & last);
+    return number ? scan->values + (number << 3 * s) + node : NULL;
+}
 
 /* The field at a point in crop pixels; 0 more than a cell from the grid. ``slope`` gets its slope
  * (x, y, z), 0 there, unless NULL. */
 float pm_hair_at(const pm_hair *hair, pm_four point, pm_four *slope);
 
 void pm_free_hair(pm_hair *hair);
+
+static inline float *pm_value_at(const pm_hair *hair, ptrdiff_t x, ptrdiff_t y, ptrdiff_t z) {
+    return hair->values + (x + HAIR_PAD) + (y + HAIR_PAD) * hair->steps[1] +
+           (z + HAIR_PAD) * hair->steps[2];
+}
+
+/* Weights of three control points at ``offset`` cells from the middle one, for each part of it. */
+static inline void pm_spline(pm_four offset, pm_four weights[3]) {
+    const pm_four before = 0.5F - offset, after = 0.5F + offset;
+    weights[0] = before * before * 0.5F;
+    weights[1] = 0.75F - offset * offset;
+    weights[2] = after * after * 0.5F;
+}
 
 #endif
