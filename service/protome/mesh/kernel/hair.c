@@ -75,7 +75,7 @@ static void fill(pm_hair *hair, const uint8_t *occupancy, const uint64_t *near,
             const size_t number = z * cells[1] + y;
             if (!near[number]) continue;
             const uint8_t *full = occupancy + number * cells[0];
-            const float *share = kept + number * cells[0];
+            const float *share = kept + number * pm_kept_stride(cells);
             float *values = pm_value_at(hair, 0, (ptrdiff_t)y, (ptrdiff_t)z);
             const float limit = ISO * STEEP * (1 - bulge[1][y] - bulge[2][z]);
             uint64_t sign = 0;
@@ -118,7 +118,7 @@ pm_status pm_make_hair(const uint8_t *occupancy, const size_t cells[3], const pm
     }
     /* pm_hair_at reads four values where three count. */
     padded++;
-    float *kept = malloc(rows * cells[0] * sizeof *kept);
+    float *kept = malloc(rows * pm_kept_stride(cells) * sizeof *kept);
     hair->values = malloc(padded * sizeof *hair->values);
     hair->signs = calloc((cells[1] + 2) * (cells[2] + 2), sizeof *hair->signs);
     pm_status status = PM_NO_MEMORY;

@@ -4,15 +4,13 @@
 
 #include "hair.h"
 
-typedef int32_t four_bits __attribute__((vector_size(16)));
-
 enum { MOST_NODES = HAIR_CELL }; /* of a cell, along an axis */
 
 /* Rows of bits of the ``nodes`` to the power of three nodes of a cell and, by z, x and y, their
  * values; room for three more is needed. Part p of weights[k] is the weight that node p of an axis
  * has for the value before it, its own and the one after. */
 static void scan_cell(const float *middle, const ptrdiff_t steps[3], int nodes,
-                      const pm_four weights[3], four_bits rows[MOST_NODES], float *values) {
+                      const pm_four weights[3], pm_four_ints rows[MOST_NODES], float *values) {
     const float *corner = middle - steps[2] - steps[1] - 1;
     for (int p = 0; p < nodes; p++) {
         pm_four flat[3], line[3];
@@ -23,7 +21,7 @@ static void scan_cell(const float *middle, const ptrdiff_t steps[3], int nodes,
         }
         for (int x = 0; x < 3; x++)
             line[x] = weights[0] * flat[0][x] + weights[1] * flat[1][x] + weights[2] * flat[2][x];
-        rows[p] = (four_bits){0};
+        rows[p] = (pm_four_ints){0};
         for (int r = 0; r < nodes; r++) {
             const pm_four value =
                 line[0] * weights[0][r] + line[1] * weights[1][r] + line[2] * weights[2][r];
@@ -84,7 +82,7 @@ pm_status pm_scan_hair(const pm_hair *hair, const pm_lattice *lattice, pm_hair_s
                 const int x = lowest_bit(any);
                 const size_t at = (size_t)(x * nodes - lattice->origin[0]);
                 const int32_t row = (1 << nodes) - 1;
-                four_bits inside[MOST_NODES] = {
+                pm_four_ints inside[MOST_NODES] = {
                     {row, row, row, row}, {row, row, row, row}, {row, row, row, row},
                     {row, row, row, row}};
                 if (!(all >> x & 1)) {

@@ -18,6 +18,8 @@ enum { LANES = 64 }; /* nodes a word of bits */
 /* Four floats in one register: x, y, z and one more. GCC and Clang, any processor. */
 typedef float pm_four __attribute__((vector_size(16)));
 
+typedef int32_t pm_four_ints __attribute__((vector_size(16)));
+
 typedef struct {
     int step;            /* crop pixels between nodes: 1, 2 or 4 */
     ptrdiff_t origin[3]; /* x, y, z */
@@ -49,6 +51,12 @@ static inline pm_four four_at(const float *values) {
     pm_four four;
     memcpy(&four, values, sizeof four);
     return four;
+}
+
+/* Part by part the smaller one; that of ``b`` where they cannot be compared. */
+static inline pm_four smaller(pm_four a, pm_four b) {
+    const pm_four_ints less = a < b;
+    return (pm_four)((less & (pm_four_ints)a) | (~less & (pm_four_ints)b));
 }
 
 /* The product of the first three parts. */
