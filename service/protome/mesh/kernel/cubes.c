@@ -139,9 +139,11 @@ static void take_hits(const cubes *c, int axis) {
         const uint64_t mask = crossed(c, lower / LANES, axis) & below;
         const size_t v = c->firsts[lower / LANES][axis] + count_bits(mask);
         const float other = c->mesh->places[v][3];
-        if (c->mesh->source[v] >= 0 && (up ? other > hit->at : other < hit->at)) continue;
+        const int32_t before = c->mesh->source[v], triangle = up ? hit->triangle : ~hit->triangle;
+        if (before >= 0 && (other == hit->at ? before > triangle : up == (other > hit->at)))
+            continue;
         c->mesh->places[v][3] = hit->at;
-        c->mesh->source[v] = up ? hit->triangle : ~hit->triangle;
+        c->mesh->source[v] = triangle;
         memcpy(c->mesh->weights + 2 * v, hit->weights, sizeof hit->weights);
     }
 }
