@@ -33,9 +33,9 @@ typedef struct {
 
 /* Where a line of nodes passes through a triangle. */
 typedef struct {
-    int64_t area[2]; /* of the second and third corner */
-    int32_t u, v;    /* of the line */
-    int32_t number;  /* of the triangle in the batch */
+    int64_t area[2];    /* of the second and third corner */
+    uint16_t u, v;      /* of the line */
+    uint16_t number[2]; /* of the triangle in the batch, and nothing */
 } crossing;
 
 /* Triangles and crossings are handled by the batch: what the next one needs cannot be predicted, so
@@ -149,15 +149,6 @@ static inline int32_t first_beyond(const triangle *t, int axis, int64_t others, 
     return nearest + (over != sign(slope));
 }
 
-/* Whether a line that meets the side from p to q, or its continuation, counts as to the left of it:
- * the first of the moves of the nodes that is not along the side decides. */
-static int is_left(const vertex *p, const vertex *q, int axis) {
-    const int au = (axis + 1) % 3, av = (axis + 2) % 3;
-    const int by_u = p->at[av] - q->at[av], by_v = q->at[au] - p->at[au];
-    const int first = axis == 1 ? by_v : by_u, second = axis == 1 ? by_u : by_v;
-    return (first ? first : second) > 0;
-}
-
 /* Add the hits of the crossings along ``axis``. */
 static inline __attribute__((always_inline)) pm_status add_hits(scanner *s, const int axis) {
     const int au = (axis + 1) % 3, av = (axis + 2) % 3;
@@ -171,7 +162,7 @@ static inline __attribute__((always_inline)) pm_status add_hits(scanner *s, cons
     }
     pm_hit *hit = scan->hits[axis] + scan->count[axis];
     for (const crossing *c = s->crossings; c < s->crossings + s->count; c++, hit++) {
-        const triangle *t = s->triangles + c->number;
+        const triangle *t = s->triangles + c->number[0];
         const pm_four_ints start = t->corner[0]->at;
         const int64_t whole = t->normal[axis], turn = whole >> 63;
         const int64_t others = t->normal[au] * (c->u * s->spacing - start[au]) +
@@ -191,50 +182,67 @@ static inline __attribute__((always_inline)) pm_status add_hits(scanner *s, cons
     return PM_OK;
 }
 
-/* Whether a line passes through a triangle: it is on the same side of its three sides. The areas are
- * positive on the inner one. */
-static inline __attribute__((always_inline)) int is_within(const triangle *t, const int64_t area[3],
-                                                           int axis) {
-    const int inner = ((area[0] - 1) | (area[1] - 1) | (area[2] - 1)) >= 0;
-    if (inner == ((area[0] | area[1] | area[2]) >= 0)) return inner;
-    int within = 1;
-    for (int i = 0; i < 3; i++)
-        if (!area[i])
-            within &= is_left(t->corner[(i + 1) % 3], t->corner[(i + 2) % 3], axis) ==
-                      (t->normal[axis] > 0);
-    return within;
+/* A line passes through a triangle if it is on the inner side of all three sides, where their areas
+ * are positive. Of the lines that meet a side, or its continuation, one side's are moved inwards:
+ * the first of the moves of the nodes that is not along the side decides. The areas of the others
+ * count as 1 less: return that. */
+static inline int64_t less_for(int64_t by_u, int64_t by_v, int axis) {
+    const int64_t first = axis == 1 ? by_v : by_u, second = axis == 1 ? by_u : by_v;
+    return (first ? first : second) <= 0;
+}
+
+/* How much the three areas grow from a line to the next ones, and what they count less. */
+typedef struct {
+    int64_t by_u[3], by_v[3], less[3];
+} growth;
+
+static inline __attribute__((always_inline)) void find_growth(const triangle *t, int64_t turn,
+                                                              const int axis, growth *g) {
+    const int au = (axis + 1) % 3, av = (axis + 2) % 3;
+    for (int i = 0; i < 3; i++) {
+        const vertex *from = t->corner[(i + 1) % 3], *to = t->corner[(i + 2) % 3];
+        g->by_u[i] = ((from->at[av] - to->at[av]) ^ turn) - turn;
+        g->by_v[i] = ((to->at[au] - from->at[au]) ^ turn) - turn;
+        g->less[i] = less_for(g->by_u[i], g->by_v[i], axis);
+    }
 }
 
 /* Scan the triangles whose box across ``axis`` has a single line. */
 static inline __attribute__((always_inline)) pm_status scan_lines(scanner *s, const int axis) {
     const int au = (axis + 1) % 3, av = (axis + 2) % 3;
     for (size_t i = 0; i < s->lines[axis].count; i++) {
-        const int32_t number = s->lines[axis].numbers[i];
+        const uint8_t number = s->lines[axis].numbers[i];
         const triangle *t = s->triangles + number;
         const int64_t whole = t->normal[axis], turn = whole >> 63;
         int64_t area[3];
         for (int k = 0; k < 3; k++) area[k] = (t->area[k][axis] ^ turn) - turn;
-        s->crossings[s->count] = (crossing){{area[1], area[2]}, t->low[au], t->low[av], number};
-        s->count += (size_t)(is_within(t, area, axis) & (whole != 0));
+        int within = ((area[0] - 1) | (area[1] - 1) | (area[2] - 1)) >= 0;
+        if (within != ((area[0] | area[1] | area[2]) >= 0)) {
+            growth g;
+            find_growth(t, turn, axis, &g);
+            within = ((area[0] - g.less[0]) | (area[1] - g.less[1]) | (area[2] - g.less[2])) >= 0;
+        }
+        s->crossings[s->count] = (crossing){
+            {area[1], area[2]}, (uint16_t)t->low[au], (uint16_t)t->low[av], {number}};
+        s->count += (size_t)(within & (whole != 0));
     }
     return add_hits(s, axis);
 }
 
-/* Scan a triangle whose box across ``axis`` has several lines. The areas grow evenly. */
-static inline __attribute__((always_inline)) pm_status scan_box(scanner *s, const int32_t number,
+/* Scan a triangle whose box across ``axis`` has several lines. */
+static inline __attribute__((always_inline)) pm_status scan_box(scanner *s, const uint8_t number,
                                                                 const int axis) {
     const int au = (axis + 1) % 3, av = (axis + 2) % 3;
     const triangle *t = s->triangles + number;
     const int64_t whole = t->normal[axis], turn = whole >> 63; /* -1 if seen from behind, else 0 */
-    int64_t begin[3], by_u[3], by_v[3];
+    int64_t begin[3];
+    growth g;
     if (!whole) return PM_OK;
+    find_growth(t, turn, axis, &g);
     for (int i = 0; i < 3; i++) {
-        const vertex *from = t->corner[(i + 1) % 3], *to = t->corner[(i + 2) % 3];
-        const int64_t du = ((to->at[au] - from->at[au]) ^ turn) - turn;
-        const int64_t dv = ((to->at[av] - from->at[av]) ^ turn) - turn;
-        by_u[i] = -dv * s->spacing;
-        by_v[i] = du * s->spacing;
-        begin[i] = (t->area[i][axis] ^ turn) - turn;
+        begin[i] = ((t->area[i][axis] ^ turn) - turn) - g.less[i];
+        g.by_u[i] *= s->spacing;
+        g.by_v[i] *= s->spacing;
     }
     for (int32_t v = t->low[av]; v < t->high[av]; v++) {
         if (s->count + LONGEST_LINE > ROOM) {
@@ -244,12 +252,13 @@ static inline __attribute__((always_inline)) pm_status scan_box(scanner *s, cons
         int64_t area[3] = {begin[0], begin[1], begin[2]};
         crossing *next = s->crossings + s->count;
         for (int32_t u = t->low[au]; u < t->high[au]; u++) {
-            *next = (crossing){{area[1], area[2]}, u, v, number};
-            next += is_within(t, area, axis);
-            for (int i = 0; i < 3; i++) area[i] += by_u[i];
+            *next = (crossing){{area[1] + g.less[1], area[2] + g.less[2]},
+                               (uint16_t)u, (uint16_t)v, {number}};
+            next += (area[0] | area[1] | area[2]) >= 0;
+            for (int i = 0; i < 3; i++) area[i] += g.by_u[i];
         }
         s->count = (size_t)(next - s->crossings);
-        for (int i = 0; i < 3; i++) begin[i] += by_v[i];
+        for (int i = 0; i < 3; i++) begin[i] += g.by_v[i];
     }
     return PM_OK;
 }
