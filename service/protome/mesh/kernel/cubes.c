@@ -59,7 +59,10 @@ static void add_row(const pm_cubes *c, size_t begin) {
         for (uint64_t m = any & ~all; m; m &= m - 1) {
             const int i = lowest_bit(m);
             uint32_t inside = 0;
-            for (int k = 0; k < 8; k++) inside |= (uint32_t)(corner[k] >> i & 1) << k;
+            if (i < LANES - 1)
+                for (int r = 0; r < 4; r++) inside |= (uint32_t)(corner[2 * r] >> i & 3) << 2 * r;
+            else
+                for (int k = 0; k < 8; k++) inside |= (uint32_t)(corner[k] >> i & 1) << k;
             const mc_case *entry = &mc_cases[inside];
             y += entry->along[1];
             z += entry->along[2];

@@ -140,35 +140,29 @@ void pm_free_hair(pm_hair *hair) {
     memset(hair, 0, sizeof *hair);
 }
 
-float pm_hair_at(const pm_hair *hair, pm_four point, pm_four *slope) {
+pm_four pm_hair_at(const pm_hair *hair, pm_four point) {
     const pm_four place = point * (1.0F / HAIR_CELL) + 1;
-    pm_four w[3], along_z[3], by_z[3], offset = {0};
-    ptrdiff_t cell[3];
-    if (slope) *slope = (pm_four){0};
-    for (int a = 0; a < 3; a++) {
-        if (!(place[a] > 0 && place[a] < hair->limit[a])) return 0;
-        cell[a] = (ptrdiff_t)place[a];
-        offset[a] = place[a] - (float)cell[a] - 0.5F;
-    }
+    const pm_four_ints within = (place > 0) & (place < hair->limit);
+    if (!(within[0] & within[1] & within[2])) return (pm_four){0};
+    const pm_four_ints cell = __builtin_convertvector(place, pm_four_ints);
+    const pm_four offset = place - __builtin_convertvector(cell, pm_four) - 0.5F;
     /* Weights and slopes by control point, parts by axis. */
+    pm_four w[3], along_z[3], by_z[3];
     pm_spline(offset, w);
     const pm_four s[3] = {(offset - 0.5F) * (1.0F / HAIR_CELL), offset * (-2.0F / HAIR_CELL),
                           (offset + 0.5F) * (1.0F / HAIR_CELL)};
-/* First the sums along z, then those along y, then along x. */
+    /* First the sums along z, then those along y, then along x. */
     const float *row = pm_value_at(hair, cell[0] - 2, cell[1] - 2, cell[2] - 2);
     const ptrdiff_t next = hair->steps[2];
     for (int y = 0; y < 3; y++, row += hair->steps[1]) {
         const pm_four a = four_at(row), b = four_at(row + next), c = four_at(row + 2 * next);
         along_z[y] = w[0][2] * a + w[1][2] * b + w[2][2] * c;
-        if (slope) by_z[y] = s[0][2] * a + s[1][2] * b + s[2][2] * c;
+        by_z[y] = s[0][2] * a + s[1][2] * b + s[2][2] * c;
     }
     const pm_four along_x = {w[0][0], w[1][0], w[2][0], 0};
+    const pm_four by_x = {s[0][0], s[1][0], s[2][0], 0};
     const pm_four line = w[0][1] * along_z[0] + w[1][1] * along_z[1] + w[2][1] * along_z[2];
-    if (slope) {
-        const pm_four by_x = {s[0][0], s[1][0], s[2][0], 0};
-        const pm_four by_y = s[0][1] * along_z[0] + s[1][1] * along_z[1] + s[2][1] * along_z[2];
-        const pm_four tilt = w[0][1] * by_z[0] + w[1][1] * by_z[1] + w[2][1] * by_z[2];
-        *slope = (pm_four){dot3(line, by_x), dot3(by_y, along_x), dot3(tilt, along_x), 0};
-    }
-    return dot3(line, along_x);
+    const pm_four by_y = s[0][1] * along_z[0] + s[1][1] * along_z[1] + s[2][1] * along_z[2];
+    const pm_four tilt = w[0][1] * by_z[0] + w[1][1] * by_z[1] + w[2][1] * by_z[2];
+    return sums3(line * by_x, by_y * along_x, tilt * along_x, line * along_x);
 }

@@ -53,19 +53,30 @@ pm_status pm_scan_hair(const pm_hair *hair, const pm_lattice *lattice, pm_hair_s
 
 void pm_free_hair_scan(pm_hair_scan *scan);
 
-/* The value at a node in a numbered cell, as pm_hair_at gives it; NULL in other cells. */
-static inline const float *pm_hair_value(const pm_hair_scan *scan, size_t x, size_t y, size_t z) {
+/* The values at a row of nodes. */
+typedef struct {
+    const uint32_t *numbers; /* of its cells */
+    const float *values;     /* of the first node, in a cell with number 0 */
+    int shift;               /* see pm_hair_scan */
+} pm_hair_row;
+
+static inline pm_hair_row pm_hair_row_at(const pm_hair_scan *scan, size_t y, size_t z) {
     const int s = scan->shift;
     const size_t last = ((size_t)1 << s) - 1;
-    const size_t number =
-        scan->numbers[(x >> s) + (y >> s) * scan->next[0] + (z >> s) * scan->next[1]];
-    const size_t node = ((z & last) << 2 * s) + ((x & last) << s) + (y & last);
-    return number ? scan->values + (number << 3 * s) + node : NULL;
+    return (pm_hair_row){scan->numbers + (y >> s) * scan->next[0] + (z >> s) * scan->next[1],
+                         scan->values + ((z & last) << 2 * s) + (y & last), s};
 }
 
-/* The field at a point in crop pixels; 0 more than a cell from the grid. ``slope`` gets its slope
- * (x, y, z), 0 there, unless NULL. */
-float pm_hair_at(const pm_hair *hair, pm_four point, pm_four *slope);
+/* The value at node ``x`` as pm_hair_at gives it; NULL if its cell has no number. */
+static inline const float *pm_hair_value(const pm_hair_row *row, size_t x) {
+    const size_t number = row->numbers[x >> row->shift];
+    const size_t node = (x & (((size_t)1 << row->shift) - 1)) << row->shift;
+    return number ? row->values + (number << 3 * row->shift) + node : NULL;
+}
+
+/* The field's slope (x, y, z) at a point in crop pixels, and its value; all 0 more than a cell from
+ * the grid. */
+pm_four pm_hair_at(const pm_hair *hair, pm_four point);
 
 void pm_free_hair(pm_hair *hair);
 

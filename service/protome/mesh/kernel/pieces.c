@@ -37,7 +37,7 @@ static uint32_t label_vertices(const pm_mesh *mesh, uint32_t *of, label *labels)
         if (!most) {
             labels[end] = (label){end, 0};
             most = end++;
-        } else if ((a && a != most) | (b && b != most) | (c && c != most)) {
+        } else if ((a - 1 < most - 1) | (b - 1 < most - 1) | (c - 1 < most - 1)) {
             if (a) most = join(labels, a, most);
             if (b) most = join(labels, b, most);
             if (c) most = join(labels, c, most);

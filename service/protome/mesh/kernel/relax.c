@@ -86,8 +86,9 @@ static void step_on(group *g) {
         const pm_four start = g->points[face->corners[0]].place, to = g->spots[w.vertex] - start;
         const pm_four along = g->points[face->corners[1]].place - start;
         const pm_four aside = g->points[face->corners[2]].place - start;
-        const float aa = dot3(along, along), ab = dot3(along, aside), bb = dot3(aside, aside);
-        const float ta = dot3(to, along), tb = dot3(to, aside), square = aa * bb - ab * ab;
+        const pm_four dots = sums3(along * along, along * aside, aside * aside, to * along);
+        const float aa = dots[0], ab = dots[1], bb = dots[2], ta = dots[3], tb = dot3(to, aside);
+        const float square = aa * bb - ab * ab;
         if (!(square > 0)) continue;
         const float second = (bb * ta - ab * tb) / square, third = (aa * tb - ab * ta) / square;
         const float first = 1 - second - third;
@@ -131,10 +132,10 @@ static void return_to_head(const group *g, int step, pm_mesh *mesh) {
 /* ---- on the hair */
 
 static void return_to_hair(const pm_hair *hair, int step, pm_four spot, pm_mesh *mesh, size_t v) {
-    pm_four slope;
-    const float value = pm_hair_at(hair, spot, &slope), square = dot3(slope, slope);
+    const pm_four slope = pm_hair_at(hair, spot);
+    const float square = dot3(slope, slope);
     if (!(square > 0)) return;
-    const pm_four place = spot - value / square * slope;
+    const pm_four place = spot - slope[3] / square * slope;
     if (!is_near(place, mesh->places[v], step)) return;
     mesh->places[v] = place;
     mesh->normals[v] = slope / -sqrtf(square);

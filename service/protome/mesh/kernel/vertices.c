@@ -53,16 +53,16 @@ static void take_hits(const pm_cubes *c, int axis) {
 /* An edge of the lattice that is crossed, and what was found of the vertex on it. */
 typedef struct {
     pm_four start, way, normal; /* crop pixels */
-    uint32_t x, y, z;           /* its lower end */
-    int32_t axis, up;           /* whether the surface is left in that direction */
-    float at;
+    int32_t up;                 /* whether the surface is left in that direction */
+    float at, values[2];        /* of the hair, at its ends */
 } crossing;
 
 typedef struct {
     const pm_cubes *c;
     crossing edges[GROUP];
-    size_t count, first; /* and the number of the first vertex */
-    uint8_t in_hair[GROUP], outer[GROUP];
+    size_t count, first;                   /* and the number of the first vertex */
+    size_t hair_count;                     /* of edges from a node in the hair, */
+    uint8_t in_hair[GROUP], outer[GROUP]; /* and those whose vertex is on the hair */
 } group;
 
 static float clamped(float at) { return at < CLEAR ? CLEAR : at > 1 - CLEAR ? 1 - CLEAR : at; }
@@ -88,29 +88,13 @@ static void place_on_head(group *g) {
     }
 }
 
-/* The hair's field at the lower or the upper end of an edge. */
-static inline float hair_value(const pm_cubes *c, const crossing *e, uint32_t end) {
-    const float *value = pm_hair_value(c->hair_scan, e->x + (end & (e->axis == 0)),
-                                       e->y + (end & (e->axis == 1)),
-                                       e->z + (end & (e->axis == 2)));
-    return value ? *value : pm_hair_at(c->hair, end ? e->start + e->way : e->start, NULL);
-}
-
 /* Move the vertices of edges from a node in the hair to its surface, if that is farther out. */
 static void place_on_hair(group *g) {
     const pm_cubes *c = g->c;
-    size_t in_hair = 0, outer = 0;
-    for (size_t i = 0; i < g->count; i++) {
-        const crossing *e = g->edges + i;
-        const uint32_t end = !e->up, x = e->x + (end & (e->axis == 0));
-        const size_t word = (e->y + (end & (e->axis == 1))) * c->next[1] +
-                            (e->z + (end & (e->axis == 2))) * c->next[2];
-        g->in_hair[in_hair] = (uint8_t)i;
-        in_hair += (size_t)bit_at(c->hair_scan->bits + word, x);
-    }
-    for (size_t i = 0; i < in_hair; i++) {
+    size_t outer = 0;
+    for (size_t i = 0; i < g->hair_count; i++) {
         crossing *e = g->edges + g->in_hair[i];
-        const float first = hair_value(c, e, 0), second = hair_value(c, e, 1);
+        const float first = e->values[0], second = e->values[1];
         const float share = clamped(first == second ? 0.5F : first / (first - second));
         const int farther = e->up ? share > e->at : share < e->at;
         e->at = farther ? share : e->at;
@@ -122,16 +106,17 @@ static void place_on_hair(group *g) {
         const size_t v = g->first + g->outer[i];
         c->mesh->source[v] = -1;
         c->mesh->weights[2 * v] = c->mesh->weights[2 * v + 1] = 0;
-        pm_hair_at(c->hair, e->start + e->at * e->way, &e->normal);
-        e->normal = -e->normal;
+        e->normal = -pm_hair_at(c->hair, e->start + e->at * e->way);
+        e->normal[3] = 0;
     }
+    g->hair_count = 0;
 }
 
 static void place_group(group *g) {
     const pm_cubes *c = g->c;
     const float unit = 1 / (float)c->lattice->step;
     place_on_head(g);
-    if (c->hair_scan->bits) place_on_hair(g);
+    place_on_hair(g);
     for (size_t i = 0; i < g->count; i++) {
         const crossing *e = g->edges + i;
         const size_t v = g->first + i;
@@ -145,6 +130,38 @@ static void place_group(group *g) {
     g->count = 0;
 }
 
+/* Of the edges that are crossed, those from a node in the hair. */
+static uint64_t from_hair(const pm_cubes *c, size_t word, int axis) {
+    const uint64_t *hair = c->hair_scan->bits, inside = c->bits[word];
+    if (!hair) return 0;
+    const uint64_t next = axis ? hair[word + c->next[axis]] : hair[word] >> 1 | hair[word + 1] << 63;
+    return (inside & hair[word]) | (~inside & next);
+}
+
+/* Take the edges along ``axis`` that are crossed from the nodes of a word; ``x`` is the first one's.
+ * ``rows`` are the hair's at their ends. */
+static void take_edges(group *g, size_t word, size_t x, int axis, pm_four start, pm_four way,
+                       const pm_hair_row rows[2]) {
+    const pm_cubes *c = g->c;
+    const uint64_t hair = from_hair(c, word, axis);
+    const float step = (float)c->lattice->step;
+    for (uint64_t m = pm_crossed(c, word, axis); m; m &= m - 1) {
+        const int i = lowest_bit(m);
+        crossing *e = g->edges + g->count;
+        e->start = start + (pm_four){(float)(x + (size_t)i) * step};
+        e->way = way;
+        e->up = (int32_t)(c->bits[word] >> i & 1);
+        if (hair >> i & 1) {
+            const float *first = pm_hair_value(rows, x + (size_t)i);
+            const float *second = pm_hair_value(rows + 1, x + (size_t)(i + !axis));
+            e->values[0] = first ? *first : pm_hair_at(c->hair, e->start)[3];
+            e->values[1] = second ? *second : pm_hair_at(c->hair, e->start + way)[3];
+            g->in_hair[g->hair_count++] = (uint8_t)g->count;
+        }
+        g->count++;
+    }
+}
+
 void pm_place_vertices(const pm_cubes *c) {
     const pm_lattice *lattice = c->lattice;
     const size_t words = lattice->words;
@@ -152,7 +169,7 @@ void pm_place_vertices(const pm_cubes *c) {
     const pm_four ways[3] = {{step}, {0, step}, {0, 0, step}}, half = {0.5F, 0.5F, 0.5F};
     group g;
     g.c = c;
-    g.count = g.first = 0;
+    g.count = g.first = g.hair_count = 0;
     for (int axis = 0; axis < 3; axis++) take_hits(c, axis);
     for (size_t r = 0; r < c->row_count; r++) {
         const size_t row = c->rows[r], y = row % lattice->size[1], z = row / lattice->size[1];
@@ -160,21 +177,15 @@ void pm_place_vertices(const pm_cubes *c) {
                                (float)((ptrdiff_t)y + lattice->origin[1]),
                                (float)((ptrdiff_t)z + lattice->origin[2])};
         const pm_four begin = (nodes + half) * step;
-        for (int axis = 0; axis < 3; axis++) {
+        for (size_t axis = 0; axis < 3; axis++) {
+            pm_hair_row rows[2] = {{0}};
+            if (c->hair_scan->bits) {
+                rows[0] = pm_hair_row_at(c->hair_scan, y, z);
+                rows[1] = pm_hair_row_at(c->hair_scan, y + (axis == 1), z + (axis == 2));
+            }
             for (size_t w = 0; w < words; w++) {
-                const size_t word = row * words + w;
                 if (g.count + LANES > GROUP) place_group(&g);
-                for (uint64_t m = pm_crossed(c, word, axis); m; m &= m - 1) {
-                    const size_t i = (size_t)lowest_bit(m), x = w * LANES + i;
-                    crossing *e = g.edges + g.count++;
-                    e->start = begin + (float)x * ways[0];
-                    e->way = ways[axis];
-                    e->x = (uint32_t)x;
-                    e->y = (uint32_t)y;
-                    e->z = (uint32_t)z;
-                    e->axis = axis;
-                    e->up = (int32_t)(c->bits[word] >> i & 1);
-                }
+                take_edges(&g, row * words + w, w * LANES, (int)axis, begin, ways[axis], rows);
             }
         }
     }
