@@ -73,10 +73,18 @@ static void add_fan(mc_case *entry, const int8_t *loop, int n) {
     }
 }
 
+static void find_steps(int inside, pm_four_ints along[3]) {
+    const int x = inside ^ inside >> 1, y = inside ^ inside >> 2, z = inside ^ inside >> 4;
+    along[0] = (pm_four_ints){x & 1, x >> 2 & 1, x >> 4 & 1, x >> 6 & 1};
+    along[1] = (pm_four_ints){0, y & 1, 0, y >> 4 & 1};
+    along[2] = (pm_four_ints){0, z & 1, 0, z >> 2 & 1};
+}
+
 void mc_prepare(void) {
     for (int inside = 0; inside < 256; inside++) {
         int8_t next[12], loop[12];
         mc_cases[inside].count = 0;
+        find_steps(inside, mc_cases[inside].along);
         outline(inside, next);
         for (int start = 0; start < 12; start++) {
             int n = 0;

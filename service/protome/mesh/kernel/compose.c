@@ -56,15 +56,15 @@ static pm_status make_lattice(const pm_input *input, const pm_hair *hair, pm_lat
 static pm_status compose_on(const pm_input *input, const pm_hair *hair, const pm_lattice *lattice,
                             pm_mesh *mesh) {
     pm_scan scan;
-    uint64_t *hair_bits;
+    pm_hair_scan hair_scan;
     pm_status status = pm_scan_head(&input->head, lattice, &scan);
     if (status != PM_OK) return status;
-    status = pm_scan_hair(hair, lattice, &hair_bits);
-    if (status == PM_OK) status = pm_extract(input, lattice, &scan, hair, hair_bits, mesh);
+    status = pm_scan_hair(hair, lattice, &hair_scan);
+    if (status == PM_OK) status = pm_extract(input, lattice, &scan, hair, &hair_scan, mesh);
     if (status == PM_OK && mesh->triangle_count) status = pm_keep_largest(mesh);
     if (status == PM_OK && input->rounds)
         status = pm_relax(&input->head, &scan, hair, input->step, input->rounds, mesh);
-    free(hair_bits);
+    pm_free_hair_scan(&hair_scan);
     pm_free_scan(&scan);
     return status;
 }

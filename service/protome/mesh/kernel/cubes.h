@@ -7,9 +7,9 @@
 
 /* Extracts all pieces of the surface; ``mesh`` is empty before.
  *
- * hair_bits: of the nodes in the hair; NULL without hair. Arrays stay with the mesh in any case.
+ * Arrays stay with the mesh in any case.
  */
 pm_status pm_extract(const pm_input *input, const pm_lattice *lattice, const pm_scan *scan,
-                     const pm_hair *hair, const uint64_t *hair_bits, pm_mesh *mesh);
+                     const pm_hair *hair, const pm_hair_scan *hair_scan, pm_mesh *mesh);
 
 #endif

@@ -34,20 +34,28 @@ static void free_patch(const size_t cells[3], const uint64_t *near, const patch 
         if (high[a] > (ptrdiff_t)cells[a]) high[a] = (ptrdiff_t)cells[a];
     }
     const uint64_t reached = span(low[0], high[0]);
+    const size_t stride = pm_kept_stride(cells);
+    /* Always as many cells of a row: the guard of those further away is 0. */
+    const pm_four one = {1, 1, 1, 1};
+    pm_four along[2];
+    for (int i = 0; i < 2; i++) {
+        const float x = (float)(low[0] + 4 * i);
+        along[i] = (pm_four){x, x + 1, x + 2, x + 3} - centre[0];
+        along[i] *= along[i];
+    }
     for (ptrdiff_t z = low[2]; z < high[2]; z++) {
         for (ptrdiff_t y = low[1]; y < high[1]; y++) {
             const size_t number = (size_t)z * cells[1] + (size_t)y;
             if (!(near[number] & reached)) continue;
-            float *row = kept + number * cells[0];
+            float *row = kept + number * stride + low[0];
             const float dz = (float)z - centre[2], dy = (float)y - centre[1];
             const float rest = far - dy * dy - dz * dz;
             if (rest <= 0) continue;
-            for (ptrdiff_t x = low[0]; x < high[0]; x++) {
-                const float dx = (float)x - centre[0];
-                float share = (rest - dx * dx) / (far - close);
-                share = share < 0 ? 0 : share > 1 ? 1 : share;
-                share = 1 - guard * share;
-                row[x] = share < row[x] ? share : row[x];
+            for (int i = 0; i < 2; i++, row += 4) {
+                pm_four share = smaller((rest - along[i]) / (far - close), one);
+                share = 1 - guard * -smaller(-share, (pm_four){0});
+                share = smaller(share, four_at(row));
+                memcpy(row, &share, sizeof share);
             }
         }
     }
@@ -80,7 +88,7 @@ pm_status pm_find_kept(const size_t cells[3], const uint64_t *near, const pm_hea
     }
     const pm_status status = numbers && patches ? PM_OK : PM_NO_MEMORY;
     if (status == PM_OK) {
-        for (size_t c = 0; c < count; c++) kept[c] = 1;
+        for (size_t c = 0; c < cells[1] * cells[2] * pm_kept_stride(cells); c++) kept[c] = 1;
         for (uint32_t p = 1; p <= found; p++)
             if (patches[p].guard > 0) free_patch(cells, near, patches + p, kept);
     }

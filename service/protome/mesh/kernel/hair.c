@@ -9,17 +9,11 @@
 #include <string.h>
 
 static const float ISO = 127.5F;
-/* Cells around the grid, empty: an edge of the lattice next to it reaches that far. */
-#define PAD 2
 /* Cells around those inside whose values count: edges of the lattice, and vertices that move, end
  * up to two cells from there, and the spline takes one more. */
 #define REACH 4
 /* How steeply occupancy is limited towards the sides of the grid. */
 static const float STEEP = 4;
-
-static float *value_at(const pm_hair *hair, ptrdiff_t x, ptrdiff_t y, ptrdiff_t z) {
-    return hair->values + (x + PAD) + (y + PAD) * hair->steps[1] + (z + PAD) * hair->steps[2];
-}
 
 /* ---- the field */
 
@@ -81,8 +75,8 @@ static void fill(pm_hair *hair, const uint8_t *occupancy, const uint64_t *near,
             const size_t number = z * cells[1] + y;
             if (!near[number]) continue;
             const uint8_t *full = occupancy + number * cells[0];
-            const float *share = kept + number * cells[0];
-            float *values = value_at(hair, 0, (ptrdiff_t)y, (ptrdiff_t)z);
+            const float *share = kept + number * pm_kept_stride(cells);
+            float *values = pm_value_at(hair, 0, (ptrdiff_t)y, (ptrdiff_t)z);
             const float limit = ISO * STEEP * (1 - bulge[1][y] - bulge[2][z]);
             uint64_t sign = 0;
             for (size_t x = 0; x < cells[0]; x++) {
@@ -119,12 +113,12 @@ pm_status pm_make_hair(const uint8_t *occupancy, const size_t cells[3], const pm
     for (int a = 0; a < 3; a++) {
         hair->cells[a] = cells[a];
         hair->steps[a] = (ptrdiff_t)padded;
-        padded *= cells[a] + 2 * PAD;
+        padded *= cells[a] + 2 * HAIR_PAD;
         hair->limit[a] = (float)cells[a] + 2;
     }
     /* pm_hair_at reads four values where three count. */
     padded++;
-    float *kept = malloc(rows * cells[0] * sizeof *kept);
+    float *kept = malloc(rows * pm_kept_stride(cells) * sizeof *kept);
     hair->values = malloc(padded * sizeof *hair->values);
     hair->signs = calloc((cells[1] + 2) * (cells[2] + 2), sizeof *hair->signs);
     pm_status status = PM_NO_MEMORY;
@@ -146,113 +140,29 @@ void pm_free_hair(pm_hair *hair) {
     memset(hair, 0, sizeof *hair);
 }
 
-/* Weights of three control points at ``offset`` cells from the middle one, for each part of it. */
-static inline void spline(pm_four offset, pm_four weights[3]) {
-    const pm_four before = 0.5F - offset, after = 0.5F + offset;
-    weights[0] = before * before * 0.5F;
-    weights[1] = 0.75F - offset * offset;
-    weights[2] = after * after * 0.5F;
-}
-
-float pm_hair_at(const pm_hair *hair, pm_four point, pm_four *slope) {
+pm_four pm_hair_at(const pm_hair *hair, pm_four point) {
     const pm_four place = point * (1.0F / HAIR_CELL) + 1;
-    pm_four w[3], along_z[3], by_z[3], offset = {0};
-    ptrdiff_t cell[3];
-    if (slope) *slope = (pm_four){0};
-    for (int a = 0; a < 3; a++) {
-        if (!(place[a] > 0 && place[a] < hair->limit[a])) return 0;
-        cell[a] = (ptrdiff_t)place[a];
-        offset[a] = place[a] - (float)cell[a] - 0.5F;
-    }
+    const pm_four_ints within = (place > 0) & (place < hair->limit);
+    if (!(within[0] & within[1] & within[2])) return (pm_four){0};
+    const pm_four_ints cell = __builtin_convertvector(place, pm_four_ints);
+    const pm_four offset = place - __builtin_convertvector(cell, pm_four) - 0.5F;
     /* Weights and slopes by control point, parts by axis. */
-    spline(offset, w);
+    pm_four w[3], along_z[3], by_z[3];
+    pm_spline(offset, w);
     const pm_four s[3] = {(offset - 0.5F) * (1.0F / HAIR_CELL), offset * (-2.0F / HAIR_CELL),
                           (offset + 0.5F) * (1.0F / HAIR_CELL)};
-/* First the sums along z, then those along y, then along x. */
-    const float *row = value_at(hair, cell[0] - 2, cell[1] - 2, cell[2] - 2);
+    /* First the sums along z, then those along y, then along x. */
+    const float *row = pm_value_at(hair, cell[0] - 2, cell[1] - 2, cell[2] - 2);
     const ptrdiff_t next = hair->steps[2];
     for (int y = 0; y < 3; y++, row += hair->steps[1]) {
         const pm_four a = four_at(row), b = four_at(row + next), c = four_at(row + 2 * next);
         along_z[y] = w[0][2] * a + w[1][2] * b + w[2][2] * c;
-        if (slope) by_z[y] = s[0][2] * a + s[1][2] * b + s[2][2] * c;
+        by_z[y] = s[0][2] * a + s[1][2] * b + s[2][2] * c;
     }
     const pm_four along_x = {w[0][0], w[1][0], w[2][0], 0};
+    const pm_four by_x = {s[0][0], s[1][0], s[2][0], 0};
     const pm_four line = w[0][1] * along_z[0] + w[1][1] * along_z[1] + w[2][1] * along_z[2];
-    if (slope) {
-        const pm_four by_x = {s[0][0], s[1][0], s[2][0], 0};
-        const pm_four by_y = s[0][1] * along_z[0] + s[1][1] * along_z[1] + s[2][1] * along_z[2];
-        const pm_four tilt = w[0][1] * by_z[0] + w[1][1] * by_z[1] + w[2][1] * by_z[2];
-        *slope = (pm_four){dot3(line, by_x), dot3(by_y, along_x), dot3(tilt, along_x), 0};
-    }
-    return dot3(line, along_x);
-}
-
-/* ---- on the lattice */
-
-/* Rows of bits of the ``nodes`` to the power of three nodes of a cell; node p of an axis has the
- * weights[p] of the values around it. */
-static void scan_cell(const float *middle, const ptrdiff_t steps[3], int nodes,
-                      const pm_four weights[HAIR_CELL], uint64_t rows[HAIR_CELL][HAIR_CELL]) {
-    const float *corner = middle - steps[2] - steps[1] - 1;
-    for (int p = 0; p < nodes; p++) {
-        pm_four flat[3];
-        for (int y = 0; y < 3; y++) {
-            const float *row = corner + y * steps[1];
-            flat[y] = weights[p][0] * four_at(row) + weights[p][1] * four_at(row + steps[2]) +
-                      weights[p][2] * four_at(row + 2 * steps[2]);
-        }
-        for (int q = 0; q < nodes; q++) {
-            const pm_four line =
-                weights[q][0] * flat[0] + weights[q][1] * flat[1] + weights[q][2] * flat[2];
-            rows[p][q] = 0;
-            for (int r = 0; r < nodes; r++)
-                rows[p][q] |= (uint64_t)(dot3(line, weights[r]) > 0) << r;
-        }
-    }
-}
-
-pm_status pm_scan_hair(const pm_hair *hair, const pm_lattice *lattice, uint64_t **bits) {
-    const size_t rows = lattice->size[1] * lattice->size[2];
-    const ptrdiff_t across = (ptrdiff_t)hair->cells[1] + 2;
-    const int nodes = HAIR_CELL / lattice->step;
-    const uint64_t whole = ((uint64_t)1 << nodes) - 1;
-    pm_four weights[HAIR_CELL];
-    *bits = NULL;
-    if (!hair->values) return PM_OK;
-    *bits = calloc(rows * lattice->words, sizeof **bits);
-    if (!*bits) return PM_NO_MEMORY;
-    for (int p = 0; p < nodes; p++) {
-        pm_four at[3];
-        spline((pm_four){((float)p + 0.5F) / (float)nodes - 0.5F}, at);
-        weights[p] = (pm_four){at[0][0], at[1][0], at[2][0], 0};
-    }
-    for (ptrdiff_t z = hair->low[2]; z < hair->high[2]; z++) {
-        for (ptrdiff_t y = hair->low[1]; y < hair->high[1]; y++) {
-            uint64_t any = 0, all = UINT64_MAX;
-            for (int n = 0; n < 9; n++) {
-                const uint64_t row = hair->signs[(z + n / 3) * across + y + n % 3];
-                any |= row | row >> 1 | row >> 2;
-                all &= row & row >> 1 & row >> 2;
-            }
-            const size_t first =
-                (size_t)(z * nodes - lattice->origin[2]) * lattice->size[1] +
-                (size_t)(y * nodes - lattice->origin[1]);
-            any &= (((uint64_t)1 << hair->cells[0]) - 1);
-            for (; any; any &= any - 1) {
-                const int x = lowest_bit(any);
-                const size_t at = (size_t)(x * nodes - lattice->origin[0]);
-                uint64_t inside[HAIR_CELL][HAIR_CELL];
-                uint64_t *out = *bits + first * lattice->words + at / LANES;
-                if (all >> x & 1)
-                    for (int n = 0; n < nodes * nodes; n++) inside[n / nodes][n % nodes] = whole;
-                else
-                    scan_cell(value_at(hair, x, y, z), hair->steps, nodes, weights, inside);
-                for (int p = 0; p < nodes; p++)
-                    for (int q = 0; q < nodes; q++)
-                        out[((size_t)p * lattice->size[1] + (size_t)q) * lattice->words] |=
-                            inside[p][q] << at % LANES;
-            }
-        }
-    }
-    return PM_OK;
+    const pm_four by_y = s[0][1] * along_z[0] + s[1][1] * along_z[1] + s[2][1] * along_z[2];
+    const pm_four tilt = w[0][1] * by_z[0] + w[1][1] * by_z[1] + w[2][1] * by_z[2];
+    return sums3(line * by_x, by_y * along_x, tilt * along_x, line * along_x);
 }

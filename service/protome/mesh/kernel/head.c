@@ -1,11 +1,5 @@
-/* Scan conversion of a closed triangle mesh along the lines of a lattice, in exact arithmetic.
- *
- * Vertices are rounded to 1/1024 crop pixel. Nodes count as moved by an infinitesimal amount along
- * x, a much smaller one along y and a still smaller one along z (Edelsbrunner and Muecke,
- * "Simulation of Simplicity", ACM TOG 1990), so that no line meets an edge or a vertex, and no node
- * lies on a triangle. All signs are computed exactly in 64-bit integers. So the lines along all
- * three axes agree on the winding number of each node, and an edge from a node inside to a node
- * outside has a hit.
+/* The posed head on the lattice: normals of its vertices, its crossings of the lattice's lines and,
+ * from those along x, the nodes inside.
  */
 
 #include "head.h"
@@ -14,156 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Steps of fixed-point coordinates in a crop pixel. A lattice is less than 512 px long: differences
- * of coordinates fit into 19 bits and a sign, normals into 40, their dot products into 61. */
-#define FIXED 1024
-/* Most candidates and comparisons; a head takes one or two million at FINE. */
-#define MOST_WORK 40000000L
-
-typedef struct {
-    int32_t at[3];   /* relative to node (0, 0, 0), positive */
-    int32_t next[3]; /* number of the first node that is not before it */
-} vertex;
-
-typedef struct {
-    const vertex *corner[3];
-    int64_t normal[3];
-    int32_t index;
-} triangle;
-
-static int sign(int64_t value) { return (value > 0) - (value < 0); }
-
-static void round_vertices(const pm_head *head, const pm_lattice *lattice, vertex *out) {
-    /* Nodes are FIXED times 1, 2 or 4 apart. */
-    const int shift = 10 + lattice->step / 2;
-    double zero[3];
-    for (int a = 0; a < 3; a++) zero[a] = ((double)lattice->origin[a] + 0.5) * lattice->step;
-    for (size_t v = 0; v < head->vertex_count; v++) {
-        for (int a = 0; a < 3; a++) {
-            out[v].at[a] = (int32_t)((head->vertices[3 * v + a] - zero[a]) * FIXED + 0.5);
-            out[v].next[a] = (out[v].at[a] + (1 << shift) - 1) >> shift;
-        }
-    }
-}
-
-static pm_hit *new_hit(pm_scan *scan, int axis) {
-    if (scan->count[axis] == scan->room[axis]) {
-        const size_t larger = scan->room[axis] + scan->room[axis] / 2 + 1024;
-        pm_hit *moved = realloc(scan->hits[axis], larger * sizeof *moved);
-        if (!moved) return NULL;
-        scan->hits[axis] = moved;
-        scan->room[axis] = larger;
-    }
-    return scan->hits[axis] + scan->count[axis]++;
-}
-
-/* Number of the first node of a line that is beyond the triangle; ``*at`` gets the place of the hit
- * in nodes. The line's other coordinates give ``others``, their part of the plane's equation. */
-static inline int32_t first_beyond(const triangle *t, int axis, int64_t others, int32_t spacing,
-                                   double *at) {
-    const int64_t slope = t->normal[axis], start = t->corner[0]->at[axis];
-    *at = ((double)start - (double)others / (double)slope) / spacing;
-    const int32_t nearest = (int32_t)(*at + 0.5);
-    const double off = *at - nearest;
-    if (fabs(off) > 1e-6) return nearest + (off > 0);
-    int over = sign(slope * ((int64_t)nearest * spacing - start) + others);
-    for (int a = 0; !over; a++) over = sign(t->normal[a]);
-    return nearest + (over != sign(slope));
-}
-
-static inline int32_t least(int32_t a, int32_t b) { return a < b ? a : b; }
-static inline int32_t most(int32_t a, int32_t b) { return a > b ? a : b; }
-
-/* Whether a line that meets the side from p to q, or its continuation, counts as to the left of it:
- * the first of the moves of the nodes that is not along the side decides. */
-static int is_left(const vertex *p, const vertex *q, int axis) {
-    const int au = (axis + 1) % 3, av = (axis + 2) % 3;
-    const int by_u = p->at[av] - q->at[av], by_v = q->at[au] - p->at[au];
-    const int first = axis == 1 ? by_v : by_u, second = axis == 1 ? by_u : by_v;
-    return (first ? first : second) > 0;
-}
-
-/* Add the hits of the lines along ``axis`` that pass through a triangle: they lie on the same side
- * of its three sides. Twice the area of the triangle of a side and the line grows evenly. */
-static inline __attribute__((always_inline)) pm_status scan_axis(
-    pm_scan *scan, const size_t steps[3], const triangle *t, const int axis,
-    const int32_t spacing, long *work) {
-    const int au = (axis + 1) % 3, av = (axis + 2) % 3;
-    const vertex *const *p = t->corner;
-    const int64_t whole = t->normal[axis], turn = whole >> 63; /* -1 if seen from behind, else 0 */
-    if (!whole) return PM_OK;
-    const int32_t first = least(p[0]->next[au], least(p[1]->next[au], p[2]->next[au]));
-    const int32_t end = most(p[0]->next[au], most(p[1]->next[au], p[2]->next[au]));
-    const int32_t low = least(p[0]->next[av], least(p[1]->next[av], p[2]->next[av]));
-    const int32_t high = most(p[0]->next[av], most(p[1]->next[av], p[2]->next[av]));
-    *work += (long)(end - first) * (high - low);
-    if (*work > MOST_WORK) return PM_BAD_SHAPE;
-    int64_t begin[3], by_u[3], by_v[3];
-    for (int i = 0; i < 3; i++) {
-        const int32_t *from = p[(i + 1) % 3]->at, *to = p[(i + 2) % 3]->at;
-        const int64_t du = ((to[au] - from[au]) ^ turn) - turn;
-        const int64_t dv = ((to[av] - from[av]) ^ turn) - turn;
-        by_u[i] = -dv * spacing;
-        by_v[i] = du * spacing;
-        begin[i] = du * (low * spacing - from[av]) - dv * (first * spacing - from[au]);
-    }
-    for (int32_t v = low; v < high; v++) {
-        int64_t area[3] = {begin[0], begin[1], begin[2]};
-        for (int32_t u = first; u < end; u++) {
-            int within = (area[0] | area[1] | area[2]) >= 0;
-            for (int i = 0; within && i < 3; i++)
-                if (!area[i]) within = is_left(p[(i + 1) % 3], p[(i + 2) % 3], axis) == !turn;
-            if (within) {
-                const int64_t others = t->normal[au] * (u * spacing - p[0]->at[au]) +
-                                       t->normal[av] * (v * spacing - p[0]->at[av]);
-                const double share = 1 / (double)((whole ^ turn) - turn);
-                double at;
-                const int32_t beyond = first_beyond(t, axis, others, spacing, &at);
-                pm_hit *hit = new_hit(scan, axis);
-                if (!hit) return PM_NO_MEMORY;
-                hit->node = (uint32_t)((size_t)(beyond - 1) * steps[axis] +
-                                       (size_t)u * steps[au] + (size_t)v * steps[av]);
-                hit->triangle = t->index ^ (int32_t)turn;
-                hit->at = (float)(at - (beyond - 1));
-                hit->weights[0] = (float)((double)area[1] * share);
-                hit->weights[1] = (float)((double)area[2] * share);
-            }
-            for (int i = 0; i < 3; i++) area[i] += by_u[i];
-        }
-        for (int i = 0; i < 3; i++) begin[i] += by_v[i];
-    }
-    return PM_OK;
-}
-
-static pm_status scan_triangles(const pm_head *head, const pm_lattice *lattice,
-                                const vertex *vertices, pm_scan *scan) {
-    const size_t steps[3] = {1, lattice->stride, lattice->stride * lattice->size[1]};
-    const int32_t spacing = lattice->step * FIXED;
-    long work = 0;
-    pm_status status = PM_OK;
-    for (size_t k = 0; k < head->triangle_count && status == PM_OK; k++) {
-        triangle t = {.index = (int32_t)k};
-        const int32_t *corners = head->faces[k].corners;
-        for (int i = 0; i < 3; i++) t.corner[i] = vertices + corners[i];
-        const int32_t *p = t.corner[0]->next, *q = t.corner[1]->next, *r = t.corner[2]->next;
-        /* Whether planes of nodes across the axis pass through it. */
-        const int x = (p[0] != q[0]) | (p[0] != r[0]), y = (p[1] != q[1]) | (p[1] != r[1]),
-                  z = (p[2] != q[2]) | (p[2] != r[2]);
-        if (x + y + z < 2) continue;
-        for (int i = 0; i < 3; i++) {
-            const int j = (i + 1) % 3, l = (i + 2) % 3;
-            const int64_t jb = t.corner[1]->at[j] - t.corner[0]->at[j];
-            const int64_t jc = t.corner[2]->at[j] - t.corner[0]->at[j];
-            const int64_t lb = t.corner[1]->at[l] - t.corner[0]->at[l];
-            const int64_t lc = t.corner[2]->at[l] - t.corner[0]->at[l];
-            t.normal[i] = jb * lc - lb * jc;
-        }
-        if (y && z) status = scan_axis(scan, steps, &t, 0, spacing, &work);
-        if (status == PM_OK && z && x) status = scan_axis(scan, steps, &t, 1, spacing, &work);
-        if (status == PM_OK && x && y) status = scan_axis(scan, steps, &t, 2, spacing, &work);
-    }
-    return status;
-}
+#include "crossings.h"
 
 static void find_normals(const pm_head *head, pm_point *points) {
     for (size_t v = 0; v < head->vertex_count; v++) {
@@ -222,18 +67,15 @@ static pm_status fill(const pm_lattice *lattice, pm_scan *scan) {
 }
 
 pm_status pm_scan_head(const pm_head *head, const pm_lattice *lattice, pm_scan *scan) {
-    vertex *vertices = malloc((head->vertex_count + 1) * sizeof *vertices);
     memset(scan, 0, sizeof *scan);
     scan->bits = calloc(lattice->size[1] * lattice->size[2] * lattice->words, sizeof *scan->bits);
     scan->points = malloc((head->vertex_count + 1) * sizeof *scan->points);
     pm_status status = PM_NO_MEMORY;
-    if (vertices && scan->bits && scan->points) {
+    if (scan->bits && scan->points) {
         find_normals(head, scan->points);
-        round_vertices(head, lattice, vertices);
-        status = scan_triangles(head, lattice, vertices, scan);
+        status = pm_find_hits(head, lattice, scan);
         if (status == PM_OK) status = fill(lattice, scan);
     }
-    free(vertices);
     if (status != PM_OK) pm_free_scan(scan);
     return status;
 }

@@ -18,6 +18,8 @@ enum { LANES = 64 }; /* nodes a word of bits */
 /* Four floats in one register: x, y, z and one more. GCC and Clang, any processor. */
 typedef float pm_four __attribute__((vector_size(16)));
 
+typedef int32_t pm_four_ints __attribute__((vector_size(16)));
+
 typedef struct {
     int step;            /* crop pixels between nodes: 1, 2 or 4 */
     ptrdiff_t origin[3]; /* x, y, z */
@@ -51,10 +53,31 @@ static inline pm_four four_at(const float *values) {
     return four;
 }
 
+/* Part by part the smaller one; that of ``b`` where they cannot be compared. */
+static inline pm_four smaller(pm_four a, pm_four b) {
+    const pm_four_ints less = a < b;
+    return (pm_four)((less & (pm_four_ints)a) | (~less & (pm_four_ints)b));
+}
+
 /* The product of the first three parts. */
 static inline float dot3(pm_four a, pm_four b) {
     const pm_four product = a * b;
     return product[0] + product[1] + product[2];
+}
+
+/* Parts of two vectors, numbered from 0 to 7. */
+#if defined(__clang__) || __GNUC__ >= 12
+#define PM_SHUFFLE(a, b, i, j, k, l) __builtin_shufflevector(a, b, i, j, k, l)
+#else
+#define PM_SHUFFLE(a, b, i, j, k, l) __builtin_shuffle(a, b, (pm_four_ints){i, j, k, l})
+#endif
+
+/* The sums of the first three parts of each, added in the order of dot3. */
+static inline pm_four sums3(pm_four a, pm_four b, pm_four c, pm_four d) {
+    const pm_four low_ab = PM_SHUFFLE(a, b, 0, 4, 1, 5), low_cd = PM_SHUFFLE(c, d, 0, 4, 1, 5);
+    const pm_four high_ab = PM_SHUFFLE(a, b, 2, 6, 3, 7), high_cd = PM_SHUFFLE(c, d, 2, 6, 3, 7);
+    return PM_SHUFFLE(low_ab, low_cd, 0, 1, 4, 5) + PM_SHUFFLE(low_ab, low_cd, 2, 3, 6, 7) +
+           PM_SHUFFLE(high_ab, high_cd, 0, 1, 4, 5);
 }
 
 static inline pm_four cross(pm_four a, pm_four b) {

@@ -35,76 +35,130 @@ static void smooth(const pm_mesh *mesh, pm_four *sums, pm_four *spots) {
 
 /* ---- on the head */
 
-/* Walk from triangle ``*t`` to the one below a point; ``weights`` get the barycentric weights of
- * the nearest place found. 0: none. */
-static int walk(const pm_face *faces, const pm_point *points, pm_four point, int32_t *t,
-                float weights[3]) {
-    int32_t before = -1;
-    for (int n = 0; n < MOST_STEPS; n++) {
-        const pm_face *face = faces + *t;
-        const pm_four start = points[face->corners[0]].place, to = point - start;
-        const pm_four along = points[face->corners[1]].place - start;
-        const pm_four aside = points[face->corners[2]].place - start;
-        const float aa = dot3(along, along), ab = dot3(along, aside), bb = dot3(aside, aside);
-        const float ta = dot3(to, along), tb = dot3(to, aside), square = aa * bb - ab * ab;
-        if (!(square > 0)) return 0;
-        weights[1] = (bb * ta - ab * tb) / square;
-        weights[2] = (aa * tb - ab * ta) / square;
-        weights[0] = 1 - weights[1] - weights[2];
-        int worst = weights[1] < weights[0] ? 1 : 0;
-        if (weights[2] < weights[worst]) worst = 2;
-        if (!(weights[worst] < 0)) return 1;
-        const int from = (worst + 1) % 3, end = (worst + 2) % 3;
-        const int32_t over = face->next[from];
-        if (over < 0) return 0;
-        if (over == before) {
-            /* The point is beyond the ridge between the two: the nearest place is on it. */
-            const pm_four base = points[face->corners[from]].place;
-            const pm_four ridge = points[face->corners[end]].place - base;
-            const float share = dot3(point - base, ridge) / dot3(ridge, ridge);
-            weights[worst] = 0;
-            weights[end] = share < 0 ? 0 : share > 1 ? 1 : share;
-            weights[from] = 1 - weights[end];
-            return 1;
-        }
-        before = *t;
-        *t = over;
-    }
-    return 0;
-}
-
 static int is_near(pm_four place, pm_four other, int step) {
     const pm_four way = place - other;
     return dot3(way, way) < (float)(step * step);
 }
 
-static void return_to_head(const pm_face *faces, const pm_point *points, int step, pm_four spot,
-                           pm_mesh *mesh, size_t v) {
-    int32_t t = mesh->source[v];
+/* Vertices walk in groups, step by step: what a vertex does next cannot be predicted, so its
+ * results are written in any case and counted if they apply. */
+enum { GROUP = 128 };
+
+typedef struct {
+    uint32_t vertex;
+    int32_t triangle, before; /* where it is and was */
+} walker;
+
+/* The nearest place found: barycentric weights on a triangle. */
+typedef struct {
+    uint32_t vertex;
+    int32_t triangle;
     float weights[3];
-    if (!walk(faces, points, spot, &t, weights)) return;
-    const int32_t *corners = faces[t].corners;
-    const pm_point *a = points + corners[0], *b = points + corners[1], *c = points + corners[2];
-    const pm_four place = weights[0] * a->place + weights[1] * b->place + weights[2] * c->place;
-    const pm_four normal = weights[0] * a->normal + weights[1] * b->normal + weights[2] * c->normal;
-    const float square = dot3(normal, normal);
-    if (!is_near(place, mesh->places[v], step) || !(square > 0)) return;
-    mesh->source[v] = t;
-    memcpy(mesh->weights + 2 * v, weights + 1, 2 * sizeof *weights);
-    mesh->places[v] = place;
-    mesh->normals[v] = normal / sqrtf(square);
+} place;
+
+typedef struct {
+    const pm_face *faces;
+    const pm_point *points;
+    const pm_four *spots; /* by vertex: the point above or below the head */
+    walker walkers[GROUP];
+    place places[GROUP];
+    size_t walking, found;
+} group;
+
+/* The point is beyond the ridge between two triangles: the nearest place is on it. */
+static void stop_on_ridge(pm_four base, pm_four top, pm_four point, int from, float weights[3]) {
+    const int end = (from + 1) % 3;
+    const pm_four ridge = top - base;
+    const float share = dot3(point - base, ridge) / dot3(ridge, ridge);
+    weights[(from + 2) % 3] = 0;
+    weights[end] = share < 0 ? 0 : share > 1 ? 1 : share;
+    weights[from] = 1 - weights[end];
+}
+
+/* One step of all walkers: to the neighbour in the direction of the spot, unless they arrive, cannot
+ * go on or would turn back. */
+static void step_on(group *g) {
+    static const int8_t after[3] = {1, 2, 0};
+    size_t walking = 0;
+    for (size_t i = 0; i < g->walking; i++) {
+        const walker w = g->walkers[i];
+        const pm_face *face = g->faces + w.triangle;
+        const pm_four start = g->points[face->corners[0]].place, to = g->spots[w.vertex] - start;
+        const pm_four along = g->points[face->corners[1]].place - start;
+        const pm_four aside = g->points[face->corners[2]].place - start;
+        const pm_four dots = sums3(along * along, along * aside, aside * aside, to * along);
+        const float aa = dots[0], ab = dots[1], bb = dots[2], ta = dots[3], tb = dot3(to, aside);
+        const float square = aa * bb - ab * ab;
+        if (!(square > 0)) continue;
+        const float second = (bb * ta - ab * tb) / square, third = (aa * tb - ab * ta) / square;
+        const float first = 1 - second - third;
+        place *p = g->places + g->found;
+        *p = (place){w.vertex, w.triangle, {first, second, third}};
+        const float smaller_one = second < first ? second : first;
+        const int worst = third < smaller_one ? 2 : second < first;
+        const int from = after[worst];
+        const int32_t over = face->next[from];
+        const int outside = (third < smaller_one ? third : smaller_one) < 0;
+        const int back = outside & (over >= 0) & (over == w.before);
+        if (back)
+            stop_on_ridge(g->points[face->corners[from]].place,
+                          g->points[face->corners[after[from]]].place, g->spots[w.vertex], from,
+                          p->weights);
+        g->found += (size_t)(back | !outside);
+        g->walkers[walking] = (walker){w.vertex, over, w.triangle};
+        walking += (size_t)(outside & !back & (over >= 0));
+    }
+    g->walking = walking;
+}
+
+static void return_to_head(const group *g, int step, pm_mesh *mesh) {
+    for (const place *p = g->places; p < g->places + g->found; p++) {
+        const int32_t *corners = g->faces[p->triangle].corners;
+        const pm_point *a = g->points + corners[0], *b = g->points + corners[1],
+                       *c = g->points + corners[2];
+        const float *weights = p->weights;
+        const pm_four at = weights[0] * a->place + weights[1] * b->place + weights[2] * c->place;
+        const pm_four normal =
+            weights[0] * a->normal + weights[1] * b->normal + weights[2] * c->normal;
+        const float square = dot3(normal, normal);
+        if (!is_near(at, mesh->places[p->vertex], step) || !(square > 0)) continue;
+        mesh->source[p->vertex] = p->triangle;
+        memcpy(mesh->weights + 2 * (size_t)p->vertex, weights + 1, 2 * sizeof *weights);
+        mesh->places[p->vertex] = at;
+        mesh->normals[p->vertex] = normal / sqrtf(square);
+    }
 }
 
 /* ---- on the hair */
 
 static void return_to_hair(const pm_hair *hair, int step, pm_four spot, pm_mesh *mesh, size_t v) {
-    pm_four slope;
-    const float value = pm_hair_at(hair, spot, &slope), square = dot3(slope, slope);
+    const pm_four slope = pm_hair_at(hair, spot);
+    const float square = dot3(slope, slope);
     if (!(square > 0)) return;
-    const pm_four place = spot - value / square * slope;
+    const pm_four place = spot - slope[3] / square * slope;
     if (!is_near(place, mesh->places[v], step)) return;
     mesh->places[v] = place;
     mesh->normals[v] = slope / -sqrtf(square);
+}
+
+/* ---- */
+
+/* Return the vertices from ``first`` to ``end``. */
+static void return_group(const pm_head *head, const pm_scan *scan, const pm_hair *hair, int step,
+                         const pm_four *spots, size_t first, size_t end, pm_mesh *mesh) {
+    group g;
+    g.faces = head->faces;
+    g.points = scan->points;
+    g.spots = spots;
+    g.walking = g.found = 0;
+    for (size_t v = first; v < end; v++) {
+        const int32_t source = mesh->source[v];
+        g.walkers[g.walking] = (walker){(uint32_t)v, source, -1};
+        g.walking += source >= 0;
+        if (source < 0 && hair->values) return_to_hair(hair, step, spots[v], mesh, v);
+    }
+    for (int n = 0; g.walking && n < MOST_STEPS; n++) step_on(&g);
+    return_to_head(&g, step, mesh);
 }
 
 pm_status pm_relax(const pm_head *head, const pm_scan *scan, const pm_hair *hair, int step,
@@ -118,12 +172,8 @@ pm_status pm_relax(const pm_head *head, const pm_scan *scan, const pm_hair *hair
             spots[v][3] = 1;
         }
         for (int r = 0; r < rounds; r++) smooth(mesh, sums, spots);
-        for (size_t v = 0; v < n; v++) {
-            if (mesh->source[v] >= 0)
-                return_to_head(head->faces, scan->points, step, spots[v], mesh, v);
-            else if (hair->values)
-                return_to_hair(hair, step, spots[v], mesh, v);
-        }
+        for (size_t v = 0; v < n; v += GROUP)
+            return_group(head, scan, hair, step, spots, v, v + GROUP < n ? v + GROUP : n, mesh);
     }
     free(spots);
     free(sums);
