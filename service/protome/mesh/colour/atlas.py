@@ -35,7 +35,7 @@ SHARE: Final = 32 / 64
 REACH: Final = np.radians(165.0)
 TILT: Final = np.radians(40.0)
 GROWTH: Final = 6.0
-RADII: Final = (0.5 - STRIP, (1 - SHARE - STRIP) / 2)
+RADII: Final = (0.5 - STRIP, (1 - SHARE - 3 * STRIP) / 2)
 
 
 @dataclass(frozen=True, slots=True)
