@@ -152,19 +152,35 @@ def _shares(rng: Rng, count: int) -> Array:
     return _numbers(rng, (count, 2), float(rng.choice([1, 4, 1e-3])))
 
 
+def _shown(rng: Rng, count: int) -> Array:
+    """What vertices show: points of a photo and weights."""
+    return np.concatenate(
+        [_shares(rng, count), np.minimum(_numbers(rng, (count, 1), 1), 1)], axis=1, dtype=np.float32
+    )
+
+
 def _trace(rng: Rng) -> Arguments:
-    count = int(rng.integers(40))
-    weights = np.minimum(_numbers(rng, (count,), 1), 1).astype(np.float32)
-    triangles = _corners(rng, count, 60, np.uint32)
-    return _shares(rng, count), _shares(rng, count), weights, triangles, _side(rng)
+    places, count = int(rng.integers(40)), int(rng.integers(40))
+    triangles = _corners(rng, places, 60, np.uint32)
+    corners: Array = rng.integers(0, max(count, 1), triangles.shape).astype(np.uint32)
+    if rng.random() < 0.05:
+        corners = _corners(rng, count, 60, np.uint32)
+    first = int(rng.integers(-1 if rng.random() < 0.1 else 0, 20))
+    return _shares(rng, places), triangles, _shown(rng, count), corners, first, _side(rng)
 
 
 def _trace_head(rng: Rng) -> Arguments:
     count = int(rng.integers(40))
     corners = _corners(rng, count, 60)
-    weights = np.minimum(_numbers(rng, (count,), 1), 1).astype(np.float32)
     shares = _numbers(rng, (len(corners), 2), 1)
-    return corners, shares, _shares(rng, count), weights, np.zeros((len(corners), 3), np.float32)
+    return corners, shares, _shown(rng, count), np.zeros((len(corners), 3), np.float32)
+
+
+def _fade(rng: Rng) -> Arguments:
+    cells = int(rng.integers(1, 9))
+    nodes = _nodes(rng, cells)
+    kinds = rng.integers(0, 4, (cells, cells)).astype(np.uint8)
+    return kinds, _numbers(rng, (nodes, nodes, 3), float(rng.choice([1, 4])))
 
 
 def _photo(rng: Rng) -> Array:
@@ -213,14 +229,17 @@ def _plan(rng: Rng) -> Arguments:
 
 def _seen(rng: Rng) -> Arguments:
     side, count = int(rng.integers(1, 24)), int(rng.integers(60))
-    maps = [_numbers(rng, (side, side), float(rng.choice([side, 1e5]))) for _ in range(3)]
+    shapes = (2, side, side), (side, side), (side, side)
+    maps = [_numbers(rng, shape, float(rng.choice([side, 1e5]))) for shape in shapes]
     for one in maps:
         one[rng.random(one.shape) < 0.2] = math.inf
     if rng.random() < 0.03:
-        maps[int(rng.integers(3))] = np.zeros((int(rng.integers(3)), side), np.float32)
+        wrong = int(rng.integers(3))
+        maps[wrong] = np.zeros((int(rng.integers(3)), *shapes[wrong][1:]), np.float32)
     vertices = _numbers(rng, (count, 3), float(rng.choice([side, 4 * side, 1 << 20])))
     normals = _numbers(rng, (count, 3), 1)
-    return vertices, normals, *maps, _numbers(rng, (int(rng.integers(6)), 3), 10)
+    sides = _numbers(rng, (int(rng.integers(6)), 3), 10)
+    return vertices, normals, *maps, sides, bool(rng.integers(2))
 
 
 def _lay_out(rng: Rng) -> Arguments:
@@ -271,6 +290,7 @@ CALLS: Final[dict[str, Callable[[Rng], Arguments]]] = {
     "seen": _seen,
     "trace": _trace,
     "trace_head": _trace_head,
+    "fade": _fade,
     "gather": _gather,
     "plan": _plan,
     "blend": _blend,

@@ -30,6 +30,9 @@ EDGE: Final = 2
 OUTLINE: Final = 1.5
 # The same along the photo's border.
 RIM: Final = 2.0
+# As in fade.c: nodes over which hair, skin and mouth fade, and how much of teeth's weight is taken.
+FADES: Final = (3, 5, 7)
+TEETH: Final = 2.5
 # As in layout.c.
 LONG: Final = 0.5
 NEAR: Final = 0.06
@@ -82,10 +85,12 @@ def _beyond_seam(uv: F32) -> F32:
 
 
 def seen(
-    vertices: F32, normals: F32, nearest: F32, around: F32, inside: F32, sides: F32, /
+    vertices: F32, normals: F32, maps: F32, around: F32, inside: F32, sides: F32, bare: bool, /
 ) -> bytearray:
-    """Determine how well each vertex is visible."""
-    side = len(nearest)
+    """Determine what each vertex shows of the photo."""
+    side = len(around)
+    head, hair = maps
+    nearest = np.where(hair < head, np.float32(-np.inf), head) if bare else np.minimum(head, hair)
     x, y = np.clip(vertices[:, :2].T, 0, side - 1).astype(np.intp)
     z, cosine = vertices[:, 2], np.clip(-normals[:, 2], OBLIQUE, 1)
     # A steep surface spans this much depth within a cell.
@@ -97,7 +102,9 @@ def seen(
     weight *= np.clip(inside[y, x] / OUTLINE - 1, 0, 1)
     border = (vertices[:, :2] @ sides[:, :2].T + sides[:, 2]).min(axis=1)
     weight *= np.clip(border / RIM - 1, 0, 1)
-    return bytearray((shown * weight).astype(np.float32).tobytes())
+    spots = np.clip(vertices[:, :2] * np.float32(1 / side), -1, 2)
+    out = np.concatenate([spots, (shown * weight)[:, None]], axis=1)
+    return bytearray(out.astype(np.float32).tobytes())
 
 
 def depth(vertices: F32, source: I32, triangles: U32, side: int, /) -> bytearray:
@@ -123,28 +130,39 @@ def normals(vertices: F32, triangles: I32, /) -> bytearray:
     return bytearray(np.divide(out, length, out=np.zeros_like(out), where=length > 0).tobytes())
 
 
-def trace(places: F32, spots: F32, weights: F32, triangles: U32, nodes: int, /) -> bytearray:
+def trace(
+    places: F32, triangles: U32, seen: F32, corners: U32, first: int, nodes: int, /
+) -> bytearray:
     """Find which point of a photo each part of an atlas shows."""
-    numbers = triangles.astype(np.intp)
-    numbers = numbers[(weights[numbers] > 0).any(axis=1)]
-    corners = places[numbers] * np.float32(nodes)
-    bridge = (np.ptp(corners, axis=1) > BRIDGE * nodes).any(axis=1)
-    values = np.concatenate([spots, weights[:, None]], axis=1)
+    drawn = (triangles[:, 0] >= first) & (seen[:, 2] > 0)[corners].any(axis=1)
+    at, shows = places[triangles[drawn]] * np.float32(nodes), seen[corners[drawn]]
+    bridge = (np.ptp(at, axis=1) > BRIDGE * nodes).any(axis=1)
     out = np.zeros((nodes * nodes, 3), np.float32)
     # The first of the bridges, under the last of the others.
     for some in (np.flatnonzero(bridge)[::-1], np.flatnonzero(~bridge)):
-        which, cell, share = cells_of(corners[some], nodes)
-        shown = (share[:, :, None] * values[numbers[some][which]]).sum(axis=1)
+        which, cell, share = cells_of(at[some], nodes)
+        shown = (share[:, :, None] * shows[some[which]]).sum(axis=1)
         out[cell] = np.maximum(shown, (-np.inf, -np.inf, LEAST))
     return bytearray(_extended(out.reshape(nodes, nodes, 3)).tobytes())
 
 
-def trace_head(corners: I32, shares: F32, spots: F32, weights: F32, trace: F32, /) -> None:
+def trace_head(corners: I32, shares: F32, seen: F32, trace: F32, /) -> None:
     """Find which point of a photo the nodes of the head's island show."""
-    values = np.concatenate([spots, weights[:, None]], axis=1)
     share = np.concatenate([1 - shares.sum(axis=1, keepdims=True), shares], axis=1)
-    trace[:] = (share[:, :, None] * values[corners]).sum(axis=1)
+    trace[:] = (share[:, :, None] * seen[corners]).sum(axis=1)
     np.maximum(trace[:, 2], 0, out=trace[:, 2])
+
+
+def fade(kinds: U8, trace: F32, /) -> None:
+    """Fade the photo towards what is not seen."""
+    larger = len(trace) // len(kinds)
+    kinds = kinds.repeat(larger, 0).repeat(larger, 1)
+    square = np.ones((3, 3), np.uint8)
+    weight = cv2.erode(cv2.dilate(np.ascontiguousarray(trace[:, :, 2]), square), square)
+    hair, skin, mouth = (cv2.blur(weight, (fade, fade)) for fade in FADES)
+    on_skin = np.minimum(np.clip(2 * skin - 1, 0, 1), weight)
+    teeth = np.minimum(TEETH * mouth, 1)
+    trace[:, :, 2] = np.choose(kinds, [np.minimum(hair, weight), on_skin, teeth])
 
 
 def cells_of(corners: F32, side: int) -> tuple[np.ndarray, np.ndarray, F32]:

@@ -27,41 +27,42 @@ class Sight:
     """What hides points of a surface from the camera: maps of (CROP_SIDE, CROP_SIDE) float32.
 
     Attributes:
-        head: least z of the head's own surface, infinite where there is none.
-        hair: likewise, of hair.
+        maps: least z of the head's own surface and of hair, infinite where there is none.
         around: least z of both within ``EDGE`` pixels.
         inside: distance to the outline, pixels; 0 outside.
         sides: see :meth:`Frame.sides`.
     """
 
-    head: F32
-    hair: F32
+    maps: F32
     around: F32
     inside: F32
     sides: F32
 
     def of_surface(self, vertices: F32, normals: F32) -> F32:
-        """Return how well vertices of the surface are visible, (n,) float32, 0 to 1."""
-        return self._seen(vertices, normals, np.minimum(self.head, self.hair))
+        """Return what vertices of the surface show of the photo: (n, 3) float32, shares of the
+        crop's sides, -1 to 2, and how well they are visible, 0 to 1.
+        """
+        return self._seen(vertices, normals, bare=False)
 
     def of_skin(self, vertices: F32, normals: F32) -> F32:
-        """Return how well vertices of the posed head are visible, likewise: not under hair."""
-        bare = np.where(self.hair < self.head, np.float32(-np.inf), self.head)
-        return self._seen(vertices, normals, bare)
+        """Return what vertices of the posed head show, likewise: nothing under hair."""
+        return self._seen(vertices, normals, bare=True)
 
-    def _seen(self, vertices: F32, normals: F32, nearest: F32) -> F32:
-        seen = painter.seen(vertices, normals, nearest, self.around, self.inside, self.sides)
-        return np.frombuffer(seen, np.float32)
+    def _seen(self, vertices: F32, normals: F32, bare: bool) -> F32:
+        seen = painter.seen(
+            vertices, normals, self.maps, self.around, self.inside, self.sides, bare
+        )
+        return np.frombuffer(seen, np.float32).reshape(-1, 3)
 
 
 def sight(surface: Surface, frame: Frame = WHOLE) -> Sight:
     """Find what hides points of a surface; arguments as :func:`visibility`."""
-    maps = painter.depth(surface.vertices, surface.source, surface.triangles, CROP_SIDE)
-    head, hair = np.frombuffer(maps, np.float32).reshape(2, CROP_SIDE, CROP_SIDE)
-    nearest = np.minimum(head, hair)
+    drawn = painter.depth(surface.vertices, surface.source, surface.triangles, CROP_SIDE)
+    maps = np.frombuffer(drawn, np.float32).reshape(2, CROP_SIDE, CROP_SIDE)
+    nearest = np.minimum(*maps)
     around = np.asarray(cv2.erode(nearest, np.ones((2 * EDGE + 1,) * 2, np.uint8)), np.float32)
     inside = cv2.distanceTransform(np.isfinite(nearest).astype(np.uint8), cv2.DIST_L2, 3)
-    return Sight(head, hair, around, np.asarray(inside, np.float32), frame.sides())
+    return Sight(maps, around, np.asarray(inside, np.float32), frame.sides())
 
 
 def visibility(surface: Surface, frame: Frame = WHOLE) -> F32:
@@ -71,4 +72,4 @@ def visibility(surface: Surface, frame: Frame = WHOLE) -> F32:
         surface: in crop coordinates.
         frame: the part of the crop that the photo covers.
     """
-    return sight(surface, frame).of_surface(surface.vertices, surface.normals)
+    return sight(surface, frame).of_surface(surface.vertices, surface.normals)[:, 2]

@@ -21,7 +21,7 @@ gr_kernel gr_gaussian(float sigma);
 
 /* Filter along both axes; beyond the border the picture is mirrored at the middle of its last
    cell. side: at least 2, at most GR_MOST_SIDE. ``out`` may be ``in``. */
-enum { GR_MOST_SIDE = 256 };
+enum { GR_MOST_SIDE = 4096 };
 void gr_blur(const float *in, size_t side, const gr_kernel *kernel, float *room, float *out);
 
 /* Interpolate twice as many cells along each side; ``out``: 2 side x 2 side. */

@@ -32,12 +32,15 @@ typedef struct {
     int hairy;
 } tx_layout;
 
+/* A mesh in the atlas. What a vertex shows: the point of the photo, shares of its sides, and its
+   weight, 0 to 1. */
 typedef struct {
-    const float *places;       /* (n, 2) in the atlas, shares of its sides */
-    const float *spots;        /* (n, 2) in the photo, shares of its sides */
-    const float *weights;      /* (n,) 0 to 1 */
-    const uint32_t *triangles; /* (m, 3) */
+    const float *places;       /* (k, 2) in the atlas, shares of its sides */
+    const uint32_t *triangles; /* (m, 3) places; those whose first is below ``first`` are left out */
+    const float *seen;         /* (n, 3) what each vertex shows */
+    const uint32_t *corners;   /* (m, 3) the same triangles' vertices */
     size_t triangle_count;
+    uint32_t first;
 } tx_mesh;
 
 /* Which point of the head each node shows. */
@@ -47,10 +50,12 @@ typedef struct {
     size_t count;
 } tx_nodes;
 
-/* What hides points: least depth, least depth within EDGE cells and distance to the outline, of
-   side x side cells each; and the lines of the photo's border, (side_count, 3). */
+/* What hides points: least depth of head and of hair, least depth of both within EDGE cells and
+   distance to the outline, of side x side cells each; and the lines of the photo's border,
+   (side_count, 3). bare: whether the points are skin, which hair hides. */
 typedef struct {
-    const float *nearest, *around, *inside;
+    const float *head, *hair, *around, *inside;
+    int bare;
     size_t side;
     const float *sides; /* distance inside: dot product with (x, y, 1) */
     size_t side_count;
@@ -73,15 +78,15 @@ void tx_free_layout(tx_layout *layout);
 
 /* Least z of triangles at the centre of each cell, infinite where there is none: two maps of
    side x side, one of the head and one of hair, the triangles with a vertex of source below 0.
-   vertices: (n, 3), x and y in cells. */
-void tx_depth(const float *vertices, const int32_t *source, const uint32_t *triangles,
-              size_t triangle_count, size_t side, float *depth);
+   vertices: (count, 3), x and y in cells. Returns 0 without memory. */
+int tx_depth(const float *vertices, const int32_t *source, size_t count,
+             const uint32_t *triangles, size_t triangle_count, size_t side, float *depth);
 
 /* Unit normals of vertices, (count, 3), outwards; 0 without a triangle of some area. */
 void tx_normals(const float *vertices, size_t count, const int32_t *triangles,
                 size_t triangle_count, float *normals);
 
-/* How well each vertex is visible, (count,), 0 to 1. */
+/* What each vertex shows, (count, 3): shares of the sides, -1 to 2, and how well it is visible. */
 void tx_seen(const float *vertices, const float *normals, size_t count, const tx_depths *depths,
              float *seen);
 
@@ -90,7 +95,12 @@ void tx_seen(const float *vertices, const float *normals, size_t count, const tx
 void tx_trace(const tx_mesh *mesh, size_t nodes, float *trace);
 
 /* Set nodes of the trace that always show the same points of the head's triangles. */
-void tx_trace_head(const tx_nodes *table, const float *spots, const float *weights, float *trace);
+void tx_trace_head(const tx_nodes *table, const float *seen, float *trace);
+
+/* Fade the photo towards what is not seen. kinds: (cells, cells), see tx_fading; cells divides
+   nodes. Returns 0 without memory. */
+enum tx_fading { TX_FADE_HAIR, TX_FADE_SKIN, TX_FADE_MOUTH };
+int tx_fade(float *trace, size_t nodes, const uint8_t *kinds, size_t cells);
 
 /* Mean of colour times weight, and of weight, (cells, cells, 4), of each cell's nodes. cells
    divides nodes. Returns 0 without memory. */

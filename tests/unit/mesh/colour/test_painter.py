@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -27,21 +28,19 @@ def floats(data: bytearray, *shape: int) -> F32:
     return np.frombuffer(data, np.float32).reshape(shape)
 
 
-def scattered(seed: int, size: float = 0.08) -> tuple[F32, F32, F32, U32]:
-    """Places, spots, weights and triangles of many triangles of all sizes."""
+def scattered(seed: int, size: float = 0.08) -> tuple[F32, U32, F32, U32, int]:
+    """Places, triangles, what vertices show, and corners, of many triangles of all sizes."""
     rng = seeded(seed)
     middle = rng.uniform(-0.1, 1.1, (400, 1, 2))
-    places = middle + rng.normal(0, size, (400, 3, 2)) * rng.random((400, 1, 1))
+    places = (middle + rng.normal(0, size, (400, 3, 2)) * rng.random((400, 1, 1))).reshape(-1, 2)
     # Neighbours show neighbouring points, as on a head.
-    spots = 0.1 + 0.8 * places.reshape(-1, 2) + 0.05 * np.sin(9 * places.reshape(-1, 2)[:, ::-1])
+    spots = 0.1 + 0.8 * places + 0.05 * np.sin(9 * places[:, ::-1])
     weights = rng.random(1200) * (rng.random(1200) < 0.7)
     numbers = np.arange(1200, dtype=np.uint32).reshape(-1, 3)
-    return (
-        places.reshape(-1, 2).astype(np.float32),
-        spots.astype(np.float32),
-        weights.astype(np.float32),
-        numbers,
-    )
+    order = rng.permutation(1200).astype(np.uint32)
+    seen = np.empty((1200, 3), np.float32)
+    seen[order] = np.concatenate([spots, weights[:, None]], axis=1)
+    return places.astype(np.float32), numbers, seen, order[numbers], 90
 
 
 def inputs(seed: int = 0) -> tuple[F32, F32, U32]:
@@ -90,11 +89,12 @@ def test_traces_are_equal(seed: int) -> None:
 def test_bridges_lie_below_other_triangles() -> None:
     corners = np.array([[0.3, 0.3], [0.32, 0.3], [0.3, 0.32]])
     places = np.concatenate([corners, [[0.2, 0.2], [0.9, 0.2], [0.2, 0.9]]])
-    spots = np.repeat([[0.2, 0.2], [0.8, 0.8]], 3, axis=0)
+    seen = np.repeat([[0.2, 0.2, 1], [0.8, 0.8, 1]], 3, axis=0).astype(np.float32)
     for order in ([0, 1], [1, 0]):
         triangles = np.arange(6, dtype=np.uint32).reshape(2, 3)[order]
-        args = places.astype(np.float32), spots.astype(np.float32), np.ones(6, np.float32)
-        found = floats(kernel.trace(*args, np.ascontiguousarray(triangles), 256), 256, 256, 3)
+        triangles = np.ascontiguousarray(triangles)
+        args = places.astype(np.float32), triangles, seen, triangles, 0
+        found = floats(kernel.trace(*args, 256), 256, 256, 3)
         assert found[77, 77, 0] == pytest.approx(0.2)
         assert found[120, 120, 0] == pytest.approx(0.8)
 
@@ -184,23 +184,43 @@ def test_a_plan_of_nothing_is_one_colour(cells: int) -> None:
     assert (ours[:, :, :3].round() == 128).all()
 
 
-def test_visibilities_are_equal() -> None:
+@pytest.mark.parametrize("bare", [False, True])
+def test_visibilities_are_equal(bare: bool) -> None:
     ball = sphere(60.0)
-    depth = floats(kernel.depth(ball.vertices, ball.source, ball.triangles, 208), 2, 208, 208)[0]
-    inside = np.where(np.isfinite(depth), 8, 0).astype(np.float32)
+    drawn = kernel.depth(ball.vertices, ball.source, ball.triangles, 208)
+    maps = floats(drawn, 2, 208, 208)
+    inside = np.where(np.isfinite(maps[0]), 8, 0).astype(np.float32)
     inside[:, 100:] = 2
-    depth[:60] -= 30
+    maps[0, :60] -= 30
+    maps[1, 120:, :70] = maps[0, 120:, :70] - 5
     args = (
         ball.vertices,
         ball.normals,
-        depth,
-        depth - np.float32(4),
+        maps,
+        maps.min(axis=0) - np.float32(4),
         inside,
         Frame(70.0, 5.0, roll=8).sides(),
+        bare,
     )
-    ours, reference = (floats(m.seen(*args), len(ball.vertices)) for m in BOTH)
+    ours, reference = (floats(m.seen(*args), len(ball.vertices), 3) for m in BOTH)
     assert np.abs(ours - reference).max() < 1e-4
-    assert 0.05 < (reference == 1).mean() < (reference > 0).mean() < 0.5
+    np.testing.assert_allclose(ours[:, :2] * 208, ball.vertices[:, :2], atol=1e-3)
+    weight = reference[:, 2]
+    assert 0.05 < (weight == 1).mean() < (weight > 0).mean() < 0.5
+
+
+@pytest.mark.parametrize("step", [1, 4])
+def test_the_photo_fades_alike(step: int) -> None:
+    rng = seeded(step)
+    drawn = rng.random((64, 64, 3)).astype(np.float32)
+    drawn[:, :, 2] = np.minimum(1.5 * cv2.blur(drawn[:, :, 2], (5, 5)), 1) * (drawn[:, :, 1] > 0.1)
+    kinds = rng.integers(0, 3, (64 // step, 64 // step)).astype(np.uint8)
+    ours, reference = drawn.copy(), drawn.copy()
+    kernel.fade(kinds, ours)
+    raster.fade(kinds, reference)
+    np.testing.assert_allclose(ours, reference, atol=1e-5)
+    assert (ours[:, :, :2] == drawn[:, :, :2]).all()
+    assert np.abs(ours[:, :, 2] - drawn[:, :, 2]).mean() > 0.05
 
 
 @pytest.mark.parametrize("hair", [0.0, 0.3])
@@ -224,20 +244,13 @@ def test_layouts_are_equal(hair: float) -> None:
 
 def bent(**changes: Any) -> Callable[[], object]:
     """A call of trace with some arguments changed."""
-    places, spots, weights, triangles = scattered(0)
-    args: dict[str, Any] = {
-        "places": places,
-        "spots": spots,
-        "weights": weights,
-        "triangles": triangles,
-        "nodes": 8,
-    }
-    args |= changes
+    names = "places", "triangles", "seen", "corners", "first"
+    args: dict[str, Any] = {**dict(zip(names, scattered(0), strict=True)), "nodes": 8, **changes}
     return lambda: kernel.trace(*args.values())
 
 
 def test_wrong_arguments_are_refused() -> None:
-    places, spots, weights, triangles = scattered(0)
+    places, triangles, shown, corners_, _ = scattered(0)
     trace, plan, photo = inputs()
     bad_plan, bad_trace = plan.copy(), trace.copy()
     bad_plan[0, 0, 6] = 1.5
@@ -245,9 +258,11 @@ def test_wrong_arguments_are_refused() -> None:
     mesh = sphere(20.0)
     picture = np.zeros((SIDE, SIDE, 3), np.uint8)
     fixed = picture.copy()
-    fixed.flags.writeable = False
+    unwritten = trace.copy()
+    fixed.flags.writeable = unwritten.flags.writeable = False
     square = np.zeros((8, 8), np.float32)
-    seen = mesh.vertices, mesh.normals, square, square
+    maps = np.zeros((2, 8, 8), np.float32)
+    seen = mesh.vertices, mesh.normals, maps, square
     sides = Frame().sides()
     corners = np.zeros((4, 3, 2), np.float32)
     source, shares = np.zeros(9, np.int32), np.zeros((9, 2), np.float32)
@@ -255,8 +270,11 @@ def test_wrong_arguments_are_refused() -> None:
     sums, groups, mouth, facing, rows, strip = seen_cells(0, 8)
     wrong: list[Callable[[], object]] = [
         bent(places=places[:5]),
-        bent(weights=weights * np.float32(np.nan)),
-        bent(weights=weights + 1),
+        bent(seen=shown * np.float32(np.nan)),
+        bent(seen=shown + np.float32(4)),
+        bent(seen=shown[:5]),
+        bent(corners=corners_[:5]),
+        bent(first=-1),
         bent(places=places * np.float32(np.inf)),
         bent(triangles=triangles + np.uint32(1)),
         bent(triangles=triangles.reshape(-1)),
@@ -284,9 +302,15 @@ def test_wrong_arguments_are_refused() -> None:
         lambda: kernel.plan(sums, groups, mouth, facing, rows, 2),
         lambda: kernel.plan(sums, groups, mouth, facing, rows, -1),
         lambda: kernel.plan(sums[:7, :7], groups[:7, :7], mouth, facing, rows, strip),
-        lambda: kernel.seen(*seen, square[:7], sides),
-        lambda: kernel.seen(mesh.vertices[:5], *seen[1:], square, sides),
-        lambda: kernel.seen(mesh.vertices * np.float32(np.inf), *seen[1:], square, sides),
+        lambda: kernel.fade(groups[:, :7], trace),
+        lambda: kernel.fade(groups[:7, :7], trace),
+        lambda: kernel.fade(groups[:0, :0], trace),
+        lambda: kernel.fade(groups, trace[:, :7]),
+        lambda: kernel.fade(groups, unwritten),
+        lambda: kernel.seen(*seen, square[:7], sides, False),
+        lambda: kernel.seen(mesh.vertices, mesh.normals, maps[:1], square, square, sides, False),
+        lambda: kernel.seen(mesh.vertices[:5], *seen[1:], square, sides, False),
+        lambda: kernel.seen(mesh.vertices * np.float32(np.inf), *seen[1:], square, sides, False),
         lambda: kernel.lay_out(corners, source + np.int32(4), shares, numbers, 0.1, 0.5),
         lambda: kernel.lay_out(corners, source, shares[:5], numbers, 0.1, 0.5),
         lambda: kernel.lay_out(corners, source, shares, numbers + np.uint32(1), 0.1, 0.5),
@@ -304,13 +328,13 @@ def test_wrong_arguments_are_refused() -> None:
             call()
     types: list[Callable[[], object]] = [
         bent(places=places.astype(np.float64)),
-        bent(spots=spots.astype(np.float64)),
+        bent(seen=shown.astype(np.float64)),
         bent(triangles=triangles.astype(np.int64)),
         bent(nodes="many"),
         lambda: kernel.blend(trace, plan, photo.astype(np.float32), picture),
         lambda: kernel.gather(trace, photo.astype(np.float32), CELLS),
         lambda: kernel.plan(sums, groups.astype(np.int32), mouth, facing, rows, strip),
-        lambda: kernel.seen(*seen, square.astype(np.float64), sides),
+        lambda: kernel.seen(*seen, square.astype(np.float64), sides, False),
         lambda: kernel.lay_out(corners, source.astype(np.int64), shares, numbers, 0.1, 0.5),
         lambda: kernel.depth(mesh.vertices, mesh.source, mesh.triangles.astype(np.int16), 8),
     ]
@@ -320,9 +344,9 @@ def test_wrong_arguments_are_refused() -> None:
 
 
 def test_no_triangles_are_no_trouble() -> None:
-    places, spots, weights, triangles = scattered(0)
+    places, triangles, seen, _, _ = scattered(0)
     none = triangles[:0]
-    assert not floats(kernel.trace(places, spots, weights, none, 8), 8, 8, 3).any()
+    assert not floats(kernel.trace(places, none, seen, none, 0, 8), 8, 8, 3).any()
     ball = sphere(20.0)
     assert np.isinf(floats(kernel.depth(ball.vertices, ball.source, none, 8), 2, 8, 8)).all()
 
