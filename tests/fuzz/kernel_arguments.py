@@ -160,13 +160,9 @@ def _shown(rng: Rng, count: int) -> Array:
 
 
 def _trace(rng: Rng) -> Arguments:
-    places, count = int(rng.integers(40)), int(rng.integers(40))
-    triangles = _corners(rng, places, 60, np.uint32)
-    corners: Array = rng.integers(0, max(count, 1), triangles.shape).astype(np.uint32)
-    if rng.random() < 0.05:
-        corners = _corners(rng, count, 60, np.uint32)
-    first = int(rng.integers(-1 if rng.random() < 0.1 else 0, 20))
-    return _shares(rng, places), triangles, _shown(rng, count), corners, first, _side(rng)
+    count, first = int(rng.integers(40)), int(rng.integers(-1 if rng.random() < 0.1 else 0, 20))
+    seen = _shown(rng, max(count - first, 0))
+    return _shares(rng, count), _corners(rng, count, 60, np.uint32), seen, first, _side(rng)
 
 
 def _trace_head(rng: Rng) -> Arguments:
@@ -239,7 +235,8 @@ def _seen(rng: Rng) -> Arguments:
     vertices = _numbers(rng, (count, 3), float(rng.choice([side, 4 * side, 1 << 20])))
     normals = _numbers(rng, (count, 3), 1)
     sides = _numbers(rng, (int(rng.integers(6)), 3), 10)
-    return vertices, normals, *maps, sides, bool(rng.integers(2))
+    which = _corners(rng, count, 20, np.uint32).ravel()
+    return vertices, normals, which, *maps, sides, bool(rng.integers(2))
 
 
 def _lay_out(rng: Rng) -> Arguments:

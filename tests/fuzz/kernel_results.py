@@ -50,10 +50,10 @@ def _check_floats(name: str, arguments: Arguments, floats: Array) -> None:
         assert len(floats) == 3 * len(arguments[0])
         assert np.abs(floats).max(initial=0) <= 1 + 1e-6
     elif name == "seen":
-        assert len(floats) == 3 * len(arguments[0])
+        assert len(floats) == 3 * len(arguments[2])
         shown = floats.reshape(-1, 3)
         assert ((shown[:, :2] >= -1) & (shown[:, :2] <= 2)).all()
-        if all(np.isfinite(arguments[k]).all() for k in (1, 5)):
+        if all(np.isfinite(arguments[k]).all() for k in (1, 6)):
             assert not ((shown[:, 2] < 0) | (shown[:, 2] > 1)).any()
     elif name == "trace":
         assert len(floats) == 3 * arguments[-1] ** 2

@@ -85,9 +85,18 @@ def _beyond_seam(uv: F32) -> F32:
 
 
 def seen(
-    vertices: F32, normals: F32, maps: F32, around: F32, inside: F32, sides: F32, bare: bool, /
+    vertices: F32,
+    normals: F32,
+    which: U32,
+    maps: F32,
+    around: F32,
+    inside: F32,
+    sides: F32,
+    bare: bool,
+    /,
 ) -> bytearray:
-    """Determine what each vertex shows of the photo."""
+    """Determine what vertices show of the photo."""
+    vertices, normals = vertices[which], normals[which]
     side = len(around)
     head, hair = maps
     nearest = np.where(hair < head, np.float32(-np.inf), head) if bare else np.minimum(head, hair)
@@ -130,12 +139,11 @@ def normals(vertices: F32, triangles: I32, /) -> bytearray:
     return bytearray(np.divide(out, length, out=np.zeros_like(out), where=length > 0).tobytes())
 
 
-def trace(
-    places: F32, triangles: U32, seen: F32, corners: U32, first: int, nodes: int, /
-) -> bytearray:
+def trace(places: F32, triangles: U32, seen: F32, first: int, nodes: int, /) -> bytearray:
     """Find which point of a photo each part of an atlas shows."""
-    drawn = (triangles[:, 0] >= first) & (seen[:, 2] > 0)[corners].any(axis=1)
-    at, shows = places[triangles[drawn]] * np.float32(nodes), seen[corners[drawn]]
+    triangles = triangles[(triangles >= first).all(axis=1)]
+    triangles = triangles[(seen[triangles - first, 2] > 0).any(axis=1)]
+    at, shows = places[triangles] * np.float32(nodes), seen[triangles - first]
     bridge = (np.ptp(at, axis=1) > BRIDGE * nodes).any(axis=1)
     out = np.zeros((nodes * nodes, 3), np.float32)
     # The first of the bridges, under the last of the others.

@@ -41,10 +41,9 @@ def trace(surface: Surface, layout: Unwrapped, frame: Frame) -> F32:
     """
     maps = sight(surface, frame)
     if layout.hairy:
-        seen = maps.of_surface(surface.vertices, surface.normals)
-        drawn = painter.trace(
-            layout.places, layout.triangles, seen, surface.triangles, layout.in_hair, NODES
-        )
+        hair = layout.source[layout.in_hair :]
+        seen = maps.of_surface(surface.vertices, surface.normals, hair)
+        drawn = painter.trace(layout.places, layout.triangles, seen, layout.in_hair, NODES)
     else:
         drawn = bytearray(12 * NODES * NODES)
     out = np.frombuffer(drawn, np.float32).reshape(NODES, NODES, 3)

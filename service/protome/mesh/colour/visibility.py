@@ -7,13 +7,14 @@ are to be taken from well within the head's outline, because the outline is neve
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Final
 
 import cv2
 import numpy as np
 
-from protome.geometry import CROP_SIDE, F32, Frame
+from protome.geometry import CROP_SIDE, F32, U32, Frame
 from protome.mesh.shape.surface import Surface
 
 from .painter import painter
@@ -38,21 +39,34 @@ class Sight:
     inside: F32
     sides: F32
 
-    def of_surface(self, vertices: F32, normals: F32) -> F32:
-        """Return what vertices of the surface show of the photo: (n, 3) float32, shares of the
-        crop's sides, -1 to 2, and how well they are visible, 0 to 1.
+    def of_surface(self, vertices: F32, normals: F32, which: U32) -> F32:
+        """Return what some of a surface's vertices show of the photo.
+
+        Args:
+            vertices: (n, 3) float32, in crop coordinates.
+            normals: (n, 3) float32.
+            which: (k,) uint32, index of the vertices.
+
+        Returns:
+            (k, 3) float32, shares of the crop's sides, -1 to 2, and how well each is visible, 0
+            to 1.
         """
-        return self._seen(vertices, normals, bare=False)
+        return self._seen(vertices, normals, which, bare=False)
 
     def of_skin(self, vertices: F32, normals: F32) -> F32:
-        """Return what vertices of the posed head show, likewise: nothing under hair."""
-        return self._seen(vertices, normals, bare=True)
+        """Return what vertices of the posed head show, (n, 3), likewise: nothing under hair."""
+        return self._seen(vertices, normals, _all(len(vertices)), bare=True)
 
-    def _seen(self, vertices: F32, normals: F32, bare: bool) -> F32:
+    def _seen(self, vertices: F32, normals: F32, which: U32, bare: bool) -> F32:
         seen = painter.seen(
-            vertices, normals, self.maps, self.around, self.inside, self.sides, bare
+            vertices, normals, which, self.maps, self.around, self.inside, self.sides, bare
         )
         return np.frombuffer(seen, np.float32).reshape(-1, 3)
+
+
+@functools.lru_cache(maxsize=4)
+def _all(count: int) -> U32:
+    return np.arange(count, dtype=np.uint32)
 
 
 def sight(surface: Surface, frame: Frame = WHOLE) -> Sight:
@@ -72,4 +86,5 @@ def visibility(surface: Surface, frame: Frame = WHOLE) -> F32:
         surface: in crop coordinates.
         frame: the part of the crop that the photo covers.
     """
-    return sight(surface, frame).of_surface(surface.vertices, surface.normals)[:, 2]
+    which = np.arange(len(surface.vertices), dtype=np.uint32)
+    return sight(surface, frame).of_surface(surface.vertices, surface.normals, which)[:, 2]

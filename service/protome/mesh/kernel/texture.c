@@ -34,45 +34,42 @@ typedef struct {
     float base[2], dx[2], dy[2];
 } tx_walk;
 
-/* First cell whose centre is at ``value`` or after it, within 0 to ``limit``. */
-static int from(float value, int limit) {
-    const float at = value + 0.5F, most = (float)limit;
-    const float low = at > 0 ? at : 0;
-    return (int)(low < most ? low : most);
+typedef float tx_four __attribute__((vector_size(16)));
+typedef int32_t tx_mask __attribute__((vector_size(16)));
+
+static inline tx_four all(float value) { return (tx_four){value, value, value, value}; }
+
+static inline tx_four chosen(tx_mask mask, tx_four a, tx_four b) {
+    return (tx_four)((mask & (tx_mask)a) | (~mask & (tx_mask)b));
 }
 
-static float least(float a, float b, float c) {
-    const float m = a < b ? a : b;
-    return m < c ? m : c;
-}
+static inline tx_four lower(tx_four a, tx_four b) { return chosen(a < b, a, b); }
+static inline tx_four upper(tx_four a, tx_four b) { return chosen(a > b, a, b); }
 
-static float most(float a, float b, float c) { return -least(-a, -b, -c); }
+/* First cells whose centres are at values or after them, within 0 to ``limit``. */
+static inline tx_mask from(tx_four values, int limit) {
+    const tx_four at = upper(values + all(0.5F), all(0));
+    return __builtin_convertvector(lower(at, all((float)limit)), tx_mask);
+}
 
 /* Distance from a centre at which a triangle is taken to reach it, cells. */
 static const float REACH = 1e-4F;
 
-/* Fails when the triangle has no area. Corners: x and y in cells. */
-static int set_slopes(tx_walk *walk, const float *a, const float *b, const float *c) {
-    const float ux = b[0] - a[0], uy = b[1] - a[1], vx = c[0] - a[0], vy = c[1] - a[1];
-    const float inverse = 1 / (ux * vy - vx * uy);
+/* Fails when no centre is near, or the triangle has no area. Corners: x and y in cells. */
+static inline int set_walk(tx_walk *walk, tx_four a, tx_four b, tx_four c, int side) {
+    const tx_mask first = from(lower(lower(a, b), c) - all(REACH), side);
+    const tx_mask end = from(upper(upper(a, b), c) + all(REACH), side);
+    walk->left = first[0], walk->top = first[1], walk->right = end[0], walk->bottom = end[1];
+    if ((walk->left >= walk->right) | (walk->top >= walk->bottom)) return 0;
+    const tx_four u = b - a, v = c - a, to = all(0.5F) - a;
+    const float inverse = 1 / (u[0] * v[1] - v[0] * u[1]);
     if (!isfinite(inverse)) return 0;
-    const float x = 0.5F - a[0], y = 0.5F - a[1];
-    walk->dx[0] = vy * inverse;
-    walk->dy[0] = -vx * inverse;
-    walk->dx[1] = -uy * inverse;
-    walk->dy[1] = ux * inverse;
-    for (int k = 0; k < 2; k++) walk->base[k] = walk->dx[k] * x + walk->dy[k] * y;
+    walk->dx[0] = v[1] * inverse;
+    walk->dy[0] = -v[0] * inverse;
+    walk->dx[1] = -u[1] * inverse;
+    walk->dy[1] = u[0] * inverse;
+    for (int k = 0; k < 2; k++) walk->base[k] = walk->dx[k] * to[0] + walk->dy[k] * to[1];
     return 1;
-}
-
-/* Fails when no centre is near, or the triangle has no area. */
-static int set_walk(tx_walk *walk, const float *a, const float *b, const float *c, int side) {
-    walk->left = from(least(a[0], b[0], c[0]) - REACH, side);
-    walk->right = from(most(a[0], b[0], c[0]) + REACH, side);
-    if (walk->left >= walk->right) return 0;
-    walk->top = from(least(a[1], b[1], c[1]) - REACH, side);
-    walk->bottom = from(most(a[1], b[1], c[1]) + REACH, side);
-    return walk->top < walk->bottom && set_slopes(walk, a, b, c);
 }
 
 static int weigh(const tx_walk *walk, int x, int y, float *second, float *third) {
@@ -81,21 +78,50 @@ static int weigh(const tx_walk *walk, int x, int y, float *second, float *third)
     return (*second >= INSIDE) & (*third >= INSIDE) & (*second + *third <= 1 - INSIDE);
 }
 
-/* The first centres after each vertex: left, top, right, bottom of what a point there reaches. */
-static WIDE void set_reach(const float *vertices, size_t count, int side, int16_t *reach) {
-    for (size_t k = 0; k < count; k++) {
-        const float x = vertices[3 * k], y = vertices[3 * k + 1];
-        reach[4 * k] = (int16_t)from(x - REACH, side);
-        reach[4 * k + 1] = (int16_t)from(y - REACH, side);
-        reach[4 * k + 2] = (int16_t)from(x + REACH, side);
-        reach[4 * k + 3] = (int16_t)from(y + REACH, side);
-    }
+/* Vertices as the loops below read them: with -1 for hair in the last place, or 0. */
+static void pad(const float *vertices, const int32_t *source, size_t count, tx_four *padded) {
+    for (size_t k = 0; k < count; k++, vertices += 3)
+        padded[k] = (tx_four){vertices[0], vertices[1], vertices[2], source[k] < 0 ? -1 : 0};
 }
 
-static inline int lower(int a, int b) { return a < b ? a : b; }
-static inline int higher(int a, int b) { return a > b ? a : b; }
+/* List the triangles that face the camera: what faces away is behind something that does not. */
+static size_t list_facing(const tx_four *vertices, const uint32_t *triangles,
+                          size_t triangle_count, uint32_t *facing) {
+    size_t found = 0;
+    for (size_t t = 0; t < triangle_count; t++, triangles += 3) {
+        const float *a = (const float *)(vertices + triangles[0]);
+        const float *b = (const float *)(vertices + triangles[1]);
+        const float *c = (const float *)(vertices + triangles[2]);
+        facing[found] = (uint32_t)t;
+        found += (b[0] - a[0]) * (c[1] - a[1]) <= (c[0] - a[0]) * (b[1] - a[1]);
+    }
+    return found;
+}
+
+/* Draw on 2 x 2 cells, as many as most triangles reach, without a branch. */
+static inline void draw_four(const tx_walk *walk, const float z[3], size_t side, float *map) {
+    const float left = (float)walk->left, top = (float)walk->top;
+    const tx_four x = {left, left + 1, left, left + 1}, y = {top, top, top + 1, top + 1};
+    const tx_four second = all(walk->base[0]) + all(walk->dx[0]) * x + all(walk->dy[0]) * y;
+    const tx_four third = all(walk->base[1]) + all(walk->dx[1]) * x + all(walk->dy[1]) * y;
+    const tx_four at = all(z[0]) + second * all(z[1] - z[0]) + third * all(z[2] - z[0]);
+    const tx_mask inside = (second >= all(INSIDE)) & (third >= all(INSIDE)) &
+                           (second + third <= all(1 - INSIDE));
+    const tx_four drawn = chosen(inside, at, all(INFINITY));
+    float *out = map + side * (size_t)walk->top + (size_t)walk->left;
+    out[0] = drawn[0] < out[0] ? drawn[0] : out[0];
+    out[1] = drawn[1] < out[1] ? drawn[1] : out[1];
+    out[side] = drawn[2] < out[side] ? drawn[2] : out[side];
+    out[side + 1] = drawn[3] < out[side + 1] ? drawn[3] : out[side + 1];
+}
 
 static void draw_depth(const tx_walk *walk, const float z[3], size_t side, float *map) {
+    const int low = (int)side - 1;
+    if ((walk->right - walk->left <= 2) & (walk->bottom - walk->top <= 2) & (walk->left < low) &
+        (walk->top < low)) {
+        draw_four(walk, z, side, map);
+        return;
+    }
     const float rise[2] = {z[1] - z[0], z[2] - z[0]};
     for (int y = walk->top; y < walk->bottom; y++) {
         float *out = map + side * (size_t)y + (size_t)walk->left;
@@ -110,27 +136,23 @@ static void draw_depth(const tx_walk *walk, const float z[3], size_t side, float
 
 int tx_depth(const float *vertices, const int32_t *source, size_t count,
              const uint32_t *triangles, size_t triangle_count, size_t side, float *depth) {
-    int16_t *reach = malloc((4 * count + 1) * sizeof *reach);
-    if (!reach) return 0;
-    set_reach(vertices, count, (int)side, reach);
+    tx_four *padded = malloc((count + 1) * sizeof *padded);
+    uint32_t *facing = malloc((triangle_count + 1) * sizeof *facing);
+    if (!padded || !facing) return free(padded), free(facing), 0;
+    pad(vertices, source, count, padded);
+    const size_t found = list_facing(padded, triangles, triangle_count, facing);
     for (size_t i = 0; i < 2 * side * side; i++) depth[i] = INFINITY;
-    for (size_t t = 0; t < triangle_count; t++, triangles += 3) {
-        const size_t p = triangles[0], q = triangles[1], r = triangles[2];
-        const float *a = vertices + 3 * p, *b = vertices + 3 * q, *c = vertices + 3 * r;
-        const int16_t *i = reach + 4 * p, *j = reach + 4 * q, *k = reach + 4 * r;
+    for (size_t k = 0; k < found; k++) {
+        const uint32_t *corner = triangles + 3 * (size_t)facing[k];
+        const tx_four a = padded[corner[0]], b = padded[corner[1]], c = padded[corner[2]];
         tx_walk walk;
-        walk.left = lower(lower(i[0], j[0]), k[0]), walk.top = lower(lower(i[1], j[1]), k[1]);
-        walk.right = higher(higher(i[2], j[2]), k[2]);
-        walk.bottom = higher(higher(i[3], j[3]), k[3]);
-        /* What faces away is behind something that does not. */
-        const int away = (b[0] - a[0]) * (c[1] - a[1]) > (c[0] - a[0]) * (b[1] - a[1]);
-        if (away | (walk.left >= walk.right) | (walk.top >= walk.bottom)) continue;
-        if (!set_slopes(&walk, a, b, c)) continue;
-        const int hair = (source[p] < 0) | (source[q] < 0) | (source[r] < 0);
+        if (!set_walk(&walk, a, b, c, (int)side)) continue;
+        const int hair = (a[3] < 0) | (b[3] < 0) | (c[3] < 0);
         const float z[3] = {a[2], b[2], c[2]};
         draw_depth(&walk, z, side, depth + (hair ? side * side : 0));
     }
-    free(reach);
+    free(padded);
+    free(facing);
     return 1;
 }
 
@@ -155,33 +177,37 @@ static float clipped(float value, float low, float high) {
     return value < low ? low : value > high ? high : value;
 }
 
-static float seen_at(const float *at, const float *normal, const tx_depths *depths) {
-    const float facing = -normal[2];
+/* Whether a depth is within a tolerance and ``steps`` cells of a surface: one that is turned by
+   ``cosine`` spans sqrt(1 - cosine^2) / cosine within a cell. */
+static int is_near(float depth, float tolerance, float steps, float cosine) {
+    const float beyond = depth - tolerance, scaled = beyond * cosine;
+    return beyond <= 0 || scaled * scaled <= steps * steps * (1 - cosine * cosine);
+}
+
+static float weight_at(const float *at, float facing, const tx_depths *depths) {
     if (!(facing > OBLIQUE)) return 0;
     const size_t cell =
         depths->side * cell_of(at[1], depths->side) + cell_of(at[0], depths->side);
     const float rim = depths->inside[cell] / OUTLINE - 1;
     const float border = from_border(depths, at) / RIM - 1;
     if (!(rim > 0) || !(border > 0)) return 0;
-    /* A steep surface spans this much depth within a cell. */
-    const float cosine = facing < 1 ? facing : 1;
-    const float slope = sqrtf(1 - cosine * cosine) / cosine;
     const float head = depths->head[cell], hair = depths->hair[cell];
-    if (depths->bare && hair < head) return 0;
-    const float nearest = depths->bare || head < hair ? head : hair;
-    if (at[2] - nearest > SLACK + 1.5F * slope) return 0;
-    if (at[2] - depths->around[cell] > 3 * SLACK + (EDGE + 2) * slope) return 0;
+    const float nearest = head < hair ? head : hair, cosine = facing < 1 ? facing : 1;
+    if ((depths->bare && hair < head) || !is_near(at[2] - nearest, SLACK, 1.5F, cosine) ||
+        !is_near(at[2] - depths->around[cell], 3 * SLACK, EDGE + 2, cosine))
+        return 0;
     const float turned = (facing - OBLIQUE) / (FACING - OBLIQUE);
     return (turned < 1 ? turned : 1) * (rim < 1 ? rim : 1) * (border < 1 ? border : 1);
 }
 
-void tx_seen(const float *vertices, const float *normals, size_t count, const tx_depths *depths,
-             float *seen) {
+void tx_seen(const float *vertices, const float *normals, const uint32_t *which, size_t count,
+             const tx_depths *depths, float *seen) {
     const float share = 1 / (float)depths->side;
-    for (size_t k = 0; k < count; k++, vertices += 3, normals += 3, seen += 3) {
-        seen[0] = clipped(share * vertices[0], -1, 2);
-        seen[1] = clipped(share * vertices[1], -1, 2);
-        seen[2] = seen_at(vertices, normals, depths);
+    for (size_t k = 0; k < count; k++, seen += 3) {
+        const float *at = vertices + 3 * (size_t)which[k];
+        seen[0] = clipped(share * at[0], -1, 2);
+        seen[1] = clipped(share * at[1], -1, 2);
+        seen[2] = weight_at(at, -normals[3 * (size_t)which[k] + 2], depths);
     }
 }
 
@@ -210,11 +236,6 @@ void tx_normals(const float *vertices, size_t count, const int32_t *triangles,
 }
 
 /* ---- trace */
-
-static int is_bridge(const float *a, const float *b, const float *c, float limit) {
-    return most(a[0], b[0], c[0]) - least(a[0], b[0], c[0]) > limit ||
-           most(a[1], b[1], c[1]) - least(a[1], b[1], c[1]) > limit;
-}
 
 /* Draw what the corners show; a bridge below what is there. */
 static void draw_trace(const tx_walk *walk, const float *a, const float *b, const float *c,
@@ -256,24 +277,27 @@ static void extend(size_t nodes, size_t top, size_t bottom, float *trace) {
 
 void tx_trace(const tx_mesh *mesh, size_t nodes, float *trace) {
     const float scale = (float)nodes;
-    const uint32_t *place = mesh->triangles, *corner = mesh->corners;
+    const uint32_t *place = mesh->triangles;
     size_t top = nodes, bottom = 0; /* of what is drawn */
     memset(trace, 0, 3 * nodes * nodes * sizeof *trace);
-    for (size_t t = 0; t < mesh->triangle_count; t++, place += 3, corner += 3) {
-        if (place[0] < mesh->first) continue;
-        const float *const seen[3] = {mesh->seen + 3 * (size_t)corner[0],
-                                      mesh->seen + 3 * (size_t)corner[1],
-                                      mesh->seen + 3 * (size_t)corner[2]};
+    for (size_t t = 0; t < mesh->triangle_count; t++, place += 3) {
+        if ((place[0] < mesh->first) | (place[1] < mesh->first) | (place[2] < mesh->first))
+            continue;
+        const float *seen[3];
+        for (int k = 0; k < 3; k++) seen[k] = mesh->seen + 3 * (size_t)(place[k] - mesh->first);
         if (!(seen[0][2] > 0) && !(seen[1][2] > 0) && !(seen[2][2] > 0)) continue;
-        float at[3][2];
-        for (int k = 0; k < 3; k++)
-            for (size_t i = 0; i < 2; i++) at[k][i] = scale * mesh->places[2 * place[k] + i];
+        tx_four at[3];
+        for (int k = 0; k < 3; k++) {
+            const float *spot = mesh->places + 2 * (size_t)place[k];
+            at[k] = (tx_four){scale * spot[0], scale * spot[1], 0, 0};
+        }
         tx_walk walk;
         if (!set_walk(&walk, at[0], at[1], at[2], (int)nodes)) continue;
+        const tx_four size = upper(upper(at[0], at[1]), at[2]) - lower(lower(at[0], at[1]), at[2]);
+        const int bridge = (size[0] > BRIDGE * scale) | (size[1] > BRIDGE * scale);
         top = (size_t)walk.top < top ? (size_t)walk.top : top;
         bottom = (size_t)walk.bottom > bottom ? (size_t)walk.bottom : bottom;
-        draw_trace(&walk, seen[0], seen[1], seen[2],
-                   is_bridge(at[0], at[1], at[2], BRIDGE * scale), nodes, trace);
+        draw_trace(&walk, seen[0], seen[1], seen[2], bridge, nodes, trace);
     }
     extend(nodes, top, bottom, trace);
 }

@@ -32,13 +32,12 @@ typedef struct {
     int hairy;
 } tx_layout;
 
-/* A mesh in the atlas. What a vertex shows: the point of the photo, shares of its sides, and its
+/* A mesh in the atlas. What a place shows: the point of the photo, shares of its sides, and its
    weight, 0 to 1. */
 typedef struct {
     const float *places;       /* (k, 2) in the atlas, shares of its sides */
-    const uint32_t *triangles; /* (m, 3) places; those whose first is below ``first`` are left out */
-    const float *seen;         /* (n, 3) what each vertex shows */
-    const uint32_t *corners;   /* (m, 3) the same triangles' vertices */
+    const uint32_t *triangles; /* (m, 3); those with a corner below ``first`` are left out */
+    const float *seen;         /* (k - first, 3) what the others show */
     size_t triangle_count;
     uint32_t first;
 } tx_mesh;
@@ -86,9 +85,10 @@ int tx_depth(const float *vertices, const int32_t *source, size_t count,
 void tx_normals(const float *vertices, size_t count, const int32_t *triangles,
                 size_t triangle_count, float *normals);
 
-/* What each vertex shows, (count, 3): shares of the sides, -1 to 2, and how well it is visible. */
-void tx_seen(const float *vertices, const float *normals, size_t count, const tx_depths *depths,
-             float *seen);
+/* What vertices show, (count, 3): shares of the sides, -1 to 2, and how well each is visible.
+   which: (count,) the vertices. */
+void tx_seen(const float *vertices, const float *normals, const uint32_t *which, size_t count,
+             const tx_depths *depths, float *seen);
 
 /* Draw the trace of the triangles that have a corner of weight above 0. Triangles that bridge
    places far apart are drawn below the others. */

@@ -87,11 +87,12 @@ PyObject *py_normals(PyObject *module, PyObject *args) {
 }
 
 const char py_seen_doc[] =
-    "seen(vertices, normals, maps, around, inside, sides, bare, /)\n--\n\n"
-    "What each vertex of a mesh shows of the photo, without the interpreter's lock.\n\n"
+    "seen(vertices, normals, which, maps, around, inside, sides, bare, /)\n--\n\n"
+    "What vertices of a mesh show of the photo, without the interpreter's lock.\n\n"
     "Args:\n"
     "    vertices: (n, 3) float32, x and y in cells.\n"
     "    normals: (n, 3) float32.\n"
+    "    which: (k,) uint32, the vertices.\n"
     "    maps: (2, side, side) float32 as ``depth`` returns them.\n"
     "    around: (side, side) float32, least depth of both within two cells.\n"
     "    inside: likewise, distance to what is infinitely far, cells.\n"
@@ -99,60 +100,61 @@ const char py_seen_doc[] =
     "        product with (x, y, 1).\n"
     "    bare: whether the vertices are skin, which is not seen under hair.\n\n"
     "Returns:\n"
-    "    bytearray of float32 (n, 3): x and y, shares of the maps' sides, -1 to 2, and how well\n"
-    "        it is visible, 0 to 1.\n\n"
+    "    bytearray of float32 (k, 3): x and y, shares of the maps' sides, -1 to 2, and how well\n"
+    "        each is visible, 0 to 1.\n\n"
     "Raises:\n"
     "    TypeError: wrong type.\n"
     "    ValueError: wrong shape, or vertices out of range.\n";
 
 PyObject *py_seen(PyObject *module, PyObject *args) {
-    PyObject *objects[6];
+    PyObject *objects[7];
     int bare;
     (void)module;
-    if (!PyArg_ParseTuple(args, "OOOOOOp:seen", &objects[0], &objects[1], &objects[2], &objects[3],
-                          &objects[4], &objects[5], &bare))
+    if (!PyArg_ParseTuple(args, "OOOOOOOp:seen", &objects[0], &objects[1], &objects[2], &objects[3],
+                          &objects[4], &objects[5], &objects[6], &bare))
         return NULL;
-    tx_argument a[6] = {{"vertices", "f", {3, 0}, 0, {0}},
+    tx_argument a[7] = {{"vertices", "f", {3, 0}, 0, {0}},
                         {"normals", "f", {3, 0}, 0, {0}},
+                        {"which", "I", {0, 0}, 0, {0}},
                         {"maps", "f", {-1, -1}, 0, {0}},
                         {"around", "f", {-1, 0}, 0, {0}},
                         {"inside", "f", {-1, 0}, 0, {0}},
                         {"sides", "f", {3, 0}, 0, {0}}};
-    if (!get_arguments(objects, a, 6)) return NULL;
-    const Py_ssize_t count = a[0].view.shape[0], side = a[3].view.shape[0];
+    if (!get_arguments(objects, a, 7)) return NULL;
+    const Py_ssize_t count = a[0].view.shape[0], side = a[4].view.shape[0];
     if (a[1].view.shape[0] != count)
-        return refuse(a, 6, "vertices and normals must be as many");
-    const Py_ssize_t *maps = a[2].view.shape;
+        return refuse(a, 7, "vertices and normals must be as many");
+    const Py_ssize_t *maps = a[3].view.shape;
     if (side < 1 || maps[0] != 2 || maps[1] != side || maps[2] != side ||
-        a[3].view.shape[1] != side || a[4].view.shape[0] != side || a[4].view.shape[1] != side)
-        return refuse(a, 6, "maps must be squares of one size");
-    if (!are_within(&a[0], MOST_DEPTH)) return refuse(a, 6, "vertices out of range");
-    PyObject *result = new_bytes(3 * (size_t)count * sizeof(float));
+        a[4].view.shape[1] != side || a[5].view.shape[0] != side || a[5].view.shape[1] != side)
+        return refuse(a, 7, "maps must be squares of one size");
+    if (!are_within(&a[0], MOST_DEPTH) || !are_below(&a[2], count))
+        return refuse(a, 7, "vertices out of range");
+    const size_t wanted = (size_t)a[2].view.shape[0];
+    PyObject *result = new_bytes(3 * wanted * sizeof(float));
     if (result) {
-        const float *head = a[2].view.buf;
+        const float *head = a[3].view.buf;
         const tx_depths depths = {
-            head, head + side * side, a[3].view.buf, a[4].view.buf, bare,
-            (size_t)side, a[5].view.buf, (size_t)a[5].view.shape[0]};
+            head, head + side * side, a[4].view.buf, a[5].view.buf, bare,
+            (size_t)side, a[6].view.buf, (size_t)a[6].view.shape[0]};
         float *seen = (void *)PyByteArray_AsString(result);
         Py_BEGIN_ALLOW_THREADS
-        tx_seen(a[0].view.buf, a[1].view.buf, (size_t)count, &depths, seen);
+        tx_seen(a[0].view.buf, a[1].view.buf, a[2].view.buf, wanted, &depths, seen);
         Py_END_ALLOW_THREADS
     }
-    release_arguments(a, 6);
+    release_arguments(a, 7);
     return result;
 }
 
 const char py_trace_doc[] =
-    "trace(places, triangles, seen, corners, first, nodes, /)\n--\n\n"
+    "trace(places, triangles, seen, first, nodes, /)\n--\n\n"
     "Find which point of a photo each part of an atlas shows, without the interpreter's lock.\n\n"
     "Args:\n"
     "    places: (k, 2) float32, in the atlas, shares of its sides.\n"
-    "    triangles: (m, 3) uint32, of places; those whose first corner is below ``first`` are not\n"
-    "        drawn.\n"
-    "    seen: (n, 3) float32, what each vertex shows, as ``seen`` returns it; a triangle whose\n"
-    "        corners all have the weight 0 is not drawn.\n"
-    "    corners: (m, 3) uint32, the same triangles' vertices.\n"
-    "    first: a place.\n"
+    "    triangles: (m, 3) uint32, of places; those with a corner below ``first`` are not drawn.\n"
+    "    seen: (k - first, 3) float32, what the other places show, as ``seen`` returns it; a\n"
+    "        triangle whose corners all have the weight 0 is not drawn.\n"
+    "    first: a place, at most k.\n"
     "    nodes: size of the result along each side.\n\n"
     "Returns:\n"
     "    bytearray of float32 (nodes, nodes, 3): spot and weight; weight 0 where nothing is.\n\n"
@@ -161,34 +163,33 @@ const char py_trace_doc[] =
     "    ValueError: wrong shape, a vertex that does not exist or is out of range.\n";
 
 PyObject *py_trace(PyObject *module, PyObject *args) {
-    PyObject *objects[4];
+    PyObject *objects[3];
     int first, nodes;
     (void)module;
-    if (!PyArg_ParseTuple(args, "OOOOii:trace", &objects[0], &objects[1], &objects[2], &objects[3],
-                          &first, &nodes))
+    if (!PyArg_ParseTuple(args, "OOOii:trace", &objects[0], &objects[1], &objects[2], &first,
+                          &nodes))
         return NULL;
-    tx_argument a[4] = {{"places", "f", {2, 0}, 0, {0}},
+    tx_argument a[3] = {{"places", "f", {2, 0}, 0, {0}},
                         {"triangles", "I", {3, 0}, 0, {0}},
-                        {"seen", "f", {3, 0}, 0, {0}},
-                        {"corners", "I", {3, 0}, 0, {0}}};
-    if (!get_arguments(objects, a, 4)) return NULL;
-    if (nodes < 4 || nodes > MOST_SIDE) return refuse(a, 4, "nodes out of range");
-    if (first < 0) return refuse(a, 4, "first out of range");
-    if (a[1].view.shape[0] != a[3].view.shape[0])
-        return refuse(a, 4, "triangles and corners must be as many");
+                        {"seen", "f", {3, 0}, 0, {0}}};
+    if (!get_arguments(objects, a, 3)) return NULL;
+    const Py_ssize_t count = a[0].view.shape[0];
+    if (nodes < 4 || nodes > MOST_SIDE) return refuse(a, 3, "nodes out of range");
+    if (first < 0 || first > count || a[2].view.shape[0] != count - first)
+        return refuse(a, 3, "seen must be of the places from first on");
     if (!are_within(&a[0], MOST_SHARE) || !are_within(&a[2], MOST_SHARE) ||
-        !are_below(&a[1], a[0].view.shape[0]) || !are_below(&a[3], a[2].view.shape[0]))
-        return refuse(a, 4, "vertices out of range");
+        !are_below(&a[1], count))
+        return refuse(a, 3, "vertices out of range");
     PyObject *result = new_bytes(3 * (size_t)nodes * (size_t)nodes * sizeof(float));
     if (result) {
-        const tx_mesh mesh = {a[0].view.buf, a[1].view.buf, a[2].view.buf, a[3].view.buf,
+        const tx_mesh mesh = {a[0].view.buf, a[1].view.buf, a[2].view.buf,
                               (size_t)a[1].view.shape[0], (uint32_t)first};
         float *trace = (void *)PyByteArray_AsString(result);
         Py_BEGIN_ALLOW_THREADS
         tx_trace(&mesh, (size_t)nodes, trace);
         Py_END_ALLOW_THREADS
     }
-    release_arguments(a, 4);
+    release_arguments(a, 3);
     return result;
 }
 

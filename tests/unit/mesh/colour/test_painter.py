@@ -28,19 +28,17 @@ def floats(data: bytearray, *shape: int) -> F32:
     return np.frombuffer(data, np.float32).reshape(shape)
 
 
-def scattered(seed: int, size: float = 0.08) -> tuple[F32, U32, F32, U32, int]:
-    """Places, triangles, what vertices show, and corners, of many triangles of all sizes."""
+def scattered(seed: int, size: float = 0.08) -> tuple[F32, U32, F32, int]:
+    """Places, triangles, and what places show, of many triangles of all sizes."""
     rng = seeded(seed)
     middle = rng.uniform(-0.1, 1.1, (400, 1, 2))
     places = (middle + rng.normal(0, size, (400, 3, 2)) * rng.random((400, 1, 1))).reshape(-1, 2)
     # Neighbours show neighbouring points, as on a head.
     spots = 0.1 + 0.8 * places + 0.05 * np.sin(9 * places[:, ::-1])
     weights = rng.random(1200) * (rng.random(1200) < 0.7)
+    seen = np.concatenate([spots, weights[:, None]], axis=1)[90:]
     numbers = np.arange(1200, dtype=np.uint32).reshape(-1, 3)
-    order = rng.permutation(1200).astype(np.uint32)
-    seen = np.empty((1200, 3), np.float32)
-    seen[order] = np.concatenate([spots, weights[:, None]], axis=1)
-    return places.astype(np.float32), numbers, seen, order[numbers], 90
+    return places.astype(np.float32), numbers, seen.astype(np.float32), 90
 
 
 def inputs(seed: int = 0) -> tuple[F32, F32, U32]:
@@ -93,7 +91,7 @@ def test_bridges_lie_below_other_triangles() -> None:
     for order in ([0, 1], [1, 0]):
         triangles = np.arange(6, dtype=np.uint32).reshape(2, 3)[order]
         triangles = np.ascontiguousarray(triangles)
-        args = places.astype(np.float32), triangles, seen, triangles, 0
+        args = places.astype(np.float32), triangles, seen, 0
         found = floats(kernel.trace(*args, 256), 256, 256, 3)
         assert found[77, 77, 0] == pytest.approx(0.2)
         assert found[120, 120, 0] == pytest.approx(0.8)
@@ -193,18 +191,20 @@ def test_visibilities_are_equal(bare: bool) -> None:
     inside[:, 100:] = 2
     maps[0, :60] -= 30
     maps[1, 120:, :70] = maps[0, 120:, :70] - 5
+    which = np.arange(5, len(ball.vertices), dtype=np.uint32)[::-1].copy()
     args = (
         ball.vertices,
         ball.normals,
+        which,
         maps,
         maps.min(axis=0) - np.float32(4),
         inside,
         Frame(70.0, 5.0, roll=8).sides(),
         bare,
     )
-    ours, reference = (floats(m.seen(*args), len(ball.vertices), 3) for m in BOTH)
+    ours, reference = (floats(m.seen(*args), len(which), 3) for m in BOTH)
     assert np.abs(ours - reference).max() < 1e-4
-    np.testing.assert_allclose(ours[:, :2] * 208, ball.vertices[:, :2], atol=1e-3)
+    np.testing.assert_allclose(ours[:, :2] * 208, ball.vertices[which, :2], atol=1e-3)
     weight = reference[:, 2]
     assert 0.05 < (weight == 1).mean() < (weight > 0).mean() < 0.5
 
@@ -244,13 +244,13 @@ def test_layouts_are_equal(hair: float) -> None:
 
 def bent(**changes: Any) -> Callable[[], object]:
     """A call of trace with some arguments changed."""
-    names = "places", "triangles", "seen", "corners", "first"
+    names = "places", "triangles", "seen", "first"
     args: dict[str, Any] = {**dict(zip(names, scattered(0), strict=True)), "nodes": 8, **changes}
     return lambda: kernel.trace(*args.values())
 
 
 def test_wrong_arguments_are_refused() -> None:
-    places, triangles, shown, corners_, _ = scattered(0)
+    places, triangles, shown, _ = scattered(0)
     trace, plan, photo = inputs()
     bad_plan, bad_trace = plan.copy(), trace.copy()
     bad_plan[0, 0, 6] = 1.5
@@ -262,7 +262,8 @@ def test_wrong_arguments_are_refused() -> None:
     fixed.flags.writeable = unwritten.flags.writeable = False
     square = np.zeros((8, 8), np.float32)
     maps = np.zeros((2, 8, 8), np.float32)
-    seen = mesh.vertices, mesh.normals, maps, square
+    which = np.arange(7, dtype=np.uint32)
+    seen = mesh.vertices, mesh.normals, which, maps, square
     sides = Frame().sides()
     corners = np.zeros((4, 3, 2), np.float32)
     source, shares = np.zeros(9, np.int32), np.zeros((9, 2), np.float32)
@@ -273,8 +274,8 @@ def test_wrong_arguments_are_refused() -> None:
         bent(seen=shown * np.float32(np.nan)),
         bent(seen=shown + np.float32(4)),
         bent(seen=shown[:5]),
-        bent(corners=corners_[:5]),
         bent(first=-1),
+        bent(first=1201),
         bent(places=places * np.float32(np.inf)),
         bent(triangles=triangles + np.uint32(1)),
         bent(triangles=triangles.reshape(-1)),
@@ -308,7 +309,8 @@ def test_wrong_arguments_are_refused() -> None:
         lambda: kernel.fade(groups, trace[:, :7]),
         lambda: kernel.fade(groups, unwritten),
         lambda: kernel.seen(*seen, square[:7], sides, False),
-        lambda: kernel.seen(mesh.vertices, mesh.normals, maps[:1], square, square, sides, False),
+        lambda: kernel.seen(*seen[:3], maps[:1], square, square, sides, False),
+        lambda: kernel.seen(*seen[:2], which + np.uint32(10**6), *seen[3:], square, sides, False),
         lambda: kernel.seen(mesh.vertices[:5], *seen[1:], square, sides, False),
         lambda: kernel.seen(mesh.vertices * np.float32(np.inf), *seen[1:], square, sides, False),
         lambda: kernel.lay_out(corners, source + np.int32(4), shares, numbers, 0.1, 0.5),
@@ -344,9 +346,11 @@ def test_wrong_arguments_are_refused() -> None:
 
 
 def test_no_triangles_are_no_trouble() -> None:
-    places, triangles, seen, _, _ = scattered(0)
+    places, triangles, _, _ = scattered(0)
     none = triangles[:0]
-    assert not floats(kernel.trace(places, none, seen, none, 0, 8), 8, 8, 3).any()
+    assert not floats(
+        kernel.trace(places, none, np.ones((1200, 3), np.float32), 0, 8), 8, 8, 3
+    ).any()
     ball = sphere(20.0)
     assert np.isinf(floats(kernel.depth(ball.vertices, ball.source, none, 8), 2, 8, 8)).all()
 
