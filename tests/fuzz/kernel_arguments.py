@@ -235,8 +235,7 @@ def _seen(rng: Rng) -> Arguments:
     vertices = _numbers(rng, (count, 3), float(rng.choice([side, 4 * side, 1 << 20])))
     normals = _numbers(rng, (count, 3), 1)
     sides = _numbers(rng, (int(rng.integers(6)), 3), 10)
-    which = _corners(rng, count, 20, np.uint32).ravel()
-    return vertices, normals, which, *maps, sides, bool(rng.integers(2))
+    return vertices, normals, _which(rng, count), *maps, sides, bool(rng.integers(2))
 
 
 def _lay_out(rng: Rng) -> Arguments:
@@ -250,6 +249,35 @@ def _lay_out(rng: Rng) -> Arguments:
     if rng.random() < 0.1:
         strip, share = (float(v) for v in rng.choice([*ABSURD, 0.0, 1.0, -1.0], 2))
     return corners, source, weights, _corners(rng, count, 90, np.uint32), strip, share
+
+
+def _which(rng: Rng, count: int) -> Array:
+    """Some vertices, rarely one that there is not."""
+    return _corners(rng, count, 30, np.uint32).ravel()
+
+
+def _disk(rng: Rng) -> Arguments:
+    count = int(rng.integers(40))
+    vertices = _numbers(rng, (count, 3), float(rng.choice([1e-3, 60, 1 << 20])))
+    frame = _numbers(rng, (4, 3), float(rng.choice([1, 1 << 20])))
+    sizes = [float(v) for v in rng.uniform(0, 1, 4)]
+    if rng.random() < 0.05:
+        sizes[int(rng.integers(4))] = float(rng.choice(ABSURD))
+    return vertices, _which(rng, count), frame, *sizes
+
+
+def _move(rng: Rng) -> Arguments:
+    count = int(rng.integers(40))
+    rows, matrix = _numbers(rng, (count, 3), 1e30), _numbers(rng, (3, 4), 1)
+    return rows, _which(rng, count), matrix
+
+
+def _facing(rng: Rng) -> Arguments:
+    side, count = int(rng.integers(0 if rng.random() < 0.05 else 1, 9)), int(rng.integers(1, 40))
+    corners = rng.integers(0, count, (side, side, 3)).astype(np.int32)
+    if rng.random() < 0.05 and corners.size:
+        corners.flat[0] = rng.choice([-1, count, (1 << 31) - 1])
+    return _numbers(rng, (count, 3), float(rng.choice([1, 1 << 20]))), corners
 
 
 def _encode_triangles(rng: Rng) -> Arguments:
@@ -292,6 +320,9 @@ CALLS: Final[dict[str, Callable[[Rng], Arguments]]] = {
     "plan": _plan,
     "blend": _blend,
     "lay_out": _lay_out,
+    "disk": _disk,
+    "move": _move,
+    "facing": _facing,
     "encode_triangles": _encode_triangles,
     "encode_rows": _encode_rows,
     "octahedral": _octahedral,

@@ -61,6 +61,14 @@ def _check_floats(name: str, arguments: Arguments, floats: Array) -> None:
         weights = floats[2::3]
         assert weights.min() >= 0
         assert weights.max() <= 1 + 1e-6  # An interpolated 1 is rounded.
+    elif name == "disk":
+        assert len(floats) == 2 * len(arguments[1])
+        assert np.isfinite(floats).all()
+    elif name == "move":
+        assert len(floats) == 3 * len(arguments[1])
+    elif name == "facing":
+        assert floats.shape == (12 * len(arguments[1]) ** 2,)
+        assert np.abs(floats).max() <= 1 + 1e-5
     elif name == "plan":
         cells = floats.reshape(*arguments[1].shape, 8)
         assert ((cells >= 0) & (cells <= np.repeat([255, 1], [6, 2]))).all()

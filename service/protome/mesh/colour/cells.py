@@ -13,12 +13,13 @@ from protome.geometry import F32, U8
 from protome.mesh.shape.head import Head
 from protome.mesh.shape.surface import Surface
 
-from .atlas import CELLS, SHARE, directions, in_layout, middles, skull_frame
+from .atlas import CELLS, SHARE, directions, in_layout, middles
 from .fill import DARK, EYES, HAIR, LIPS, NECK, SKIN
+from .painter import painter
 
 # The group of each :class:`Region`.
 GROUPS: Final = np.array([SKIN, LIPS, EYES, DARK, DARK, SKIN, HAIR, NECK])
-# Cells along each side that share one direction, before it is interpolated.
+# Cells along each side that share one direction, before it is interpolated; the painter's.
 COARSE: Final = 2
 
 
@@ -46,32 +47,34 @@ def mouth_cells(head: Head, hairy: bool) -> U8:
     return np.asarray(cv2.dilate(mouth, np.ones((3, 3), np.uint8)), np.uint8)
 
 
-def facing(surface: Surface, hairy: bool) -> F32:
+def facing(surface: Surface, skull: tuple[F32, F32] | None) -> F32:
     """Return the direction that each cell of the atlas faces, (CELLS, CELLS, 3), about unit.
 
     On the head it is that of the posed head, in the hair the direction from the skull's middle.
+
+    Args:
+        surface: the posed head.
+        skull: see :func:`skull_frame`; None if the atlas has no island of hair.
     """
-    first, second, third = (surface.posed[k] for k in _triangles(surface.head, hairy))
-    x, y, z = (second - first).T
-    u, v, w = (third - first).T
-    cross = np.stack([y * w - z * v, z * u - x * w, x * v - y * u], axis=1)
-    cross /= np.maximum(np.sqrt((cross * cross).sum(axis=1, keepdims=True)), 1e-9)
-    coarse = cross.reshape(CELLS // COARSE, CELLS // COARSE, 3)
-    out = np.asarray(cv2.resize(coarse, (CELLS, CELLS), interpolation=cv2.INTER_LINEAR), np.float32)
-    if hairy:
+    drawn = painter.facing(surface.posed, _triangles(surface.head, skull is not None))
+    out = np.frombuffer(drawn, np.float32).reshape(CELLS, CELLS, 3)
+    if skull is not None:
         where, towards = directions()
-        _, axes = skull_frame(surface.head, surface.posed)
-        out[where] = towards @ axes.T
+        _, axes = skull
+        out[where] = (towards @ axes.T).reshape(-1, CELLS, 3)
     return out
 
 
 @functools.lru_cache(maxsize=4)
 def _triangles(head: Head, hairy: bool) -> npt.NDArray[np.int32]:
-    """Return a triangle of the head near every ``COARSE``-th cell, (3, n)."""
+    """Return a triangle of the head near every ``COARSE``-th cell, (CELLS / COARSE,
+    CELLS / COARSE, 3).
+    """
     from scipy.spatial import cKDTree
 
     any_of = np.zeros(len(head.uv), np.intp)
     any_of[head.uv_triangles.ravel()] = np.repeat(np.arange(len(head.uv_triangles)), 3)
     middles = cv2.resize(in_layout(hairy), (CELLS // COARSE,) * 2, interpolation=cv2.INTER_AREA)
     nearest = cKDTree(head.uv).query(middles.reshape(-1, 2))[1]
-    return np.ascontiguousarray(head.triangles[any_of[nearest]].T, np.int32)
+    side = CELLS // COARSE
+    return np.ascontiguousarray(head.triangles[any_of[nearest]], np.int32).reshape(side, side, 3)

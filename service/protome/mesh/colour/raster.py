@@ -84,6 +84,38 @@ def _beyond_seam(uv: F32) -> F32:
     return np.stack([np.where(aside, -u, u), np.where(aside, v, above)], axis=1)
 
 
+def disk(
+    vertices: F32,
+    which: U32,
+    frame: F32,
+    reach: float,
+    across: float,
+    down: float,
+    centre: float,
+    /,
+) -> bytearray:
+    """Find places in the hair's disk."""
+    x, y, z = ((vertices[which] - frame[0]) @ frame[1:].T).T
+    aside = np.sqrt(x * x + z * z)
+    radius = np.minimum(np.arctan2(aside, y) / reach, 1) / np.maximum(aside, 1e-6)
+    places = np.stack([0.5 + across * radius * x, centre - down * radius * z], axis=1)
+    return bytearray(places.astype(np.float32).tobytes())
+
+
+def move(rows: F32, which: U32, matrix: F32, /) -> bytearray:
+    """Take rows and transform them."""
+    moved = rows[which] @ matrix[:, :3].T + matrix[:, 3]
+    return bytearray(moved.astype(np.float32).tobytes())
+
+
+def facing(vertices: F32, corners: I32, /) -> bytearray:
+    """Find the directions that triangles face, for the halves of their cells."""
+    first, second, third = (vertices[corners[:, :, k]] for k in range(3))
+    cross = np.cross(second - first, third - first)
+    cross /= np.maximum(np.sqrt((cross * cross).sum(axis=2, keepdims=True)), 1e-9)
+    return bytearray(_large(cross, 2 * len(cross)).astype(np.float32).tobytes())
+
+
 def seen(
     vertices: F32,
     normals: F32,

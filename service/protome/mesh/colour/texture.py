@@ -17,7 +17,7 @@ import numpy as np
 from protome.geometry import F32, U8, U32, Frame
 from protome.mesh.shape.surface import Surface
 
-from .atlas import CELLS, SHARE, STRIP, unwrap
+from .atlas import CELLS, SHARE, STRIP, Unwrapped, unwrap
 from .cells import facing, mouth_cells, regions
 from .painter import painter
 from .trace import NODES, trace
@@ -74,7 +74,7 @@ def texture(surface: Surface, crop: U8, frame: Frame = WHOLE, side: int = 0) -> 
     traced = trace(surface, layout, frame)
     crop = _not_finer(crop, 2 * side)
     sums = np.frombuffer(painter.gather(traced, _pixels(_reduced(crop)), CELLS), np.float32)
-    planned = _planned(sums.reshape(CELLS, CELLS, 4), surface, layout.hairy)
+    planned = _planned(sums.reshape(CELLS, CELLS, 4), surface, layout)
     picture = np.empty((side, side, 3), np.uint8)
     painter.blend(traced, planned, _pixels(crop), picture)
     return Texture(picture, layout.places, layout.source, layout.triangles)
@@ -89,14 +89,14 @@ def vertex_colours(surface: Surface, crop: U8, frame: Frame = WHOLE) -> U8:
     return colours
 
 
-def _planned(sums: F32, surface: Surface, hairy: bool) -> F32:
+def _planned(sums: F32, surface: Surface, layout: Unwrapped) -> F32:
     """Return the plan of the atlas, (CELLS, CELLS, 8)."""
     planned = painter.plan(
         sums,
-        regions(surface.head, hairy),
-        mouth_cells(surface.head, hairy),
-        facing(surface, hairy),
-        int(CELLS * SHARE) if hairy else CELLS,
+        regions(surface.head, layout.hairy),
+        mouth_cells(surface.head, layout.hairy),
+        facing(surface, layout.skull),
+        int(CELLS * SHARE) if layout.hairy else CELLS,
         int(CELLS * STRIP),
     )
     return np.frombuffer(planned, np.float32).reshape(CELLS, CELLS, -1)

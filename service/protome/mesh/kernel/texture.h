@@ -25,12 +25,20 @@ typedef struct {
 
 /* Places of a surface in the atlas; free it with tx_free_layout. */
 typedef struct {
-    float *uv;       /* (n, 2) in the head's layout */
-    uint32_t *order; /* (3 n) number of each vertex on the head, beyond the seam, in the hair */
-    uint8_t *where;  /* (m) how the triangle lies */
-    size_t beyond, in_hair, count; /* numbers of the first beyond the seam and in hair; of all */
+    float *uv;             /* (n, 2) in the head's layout */
+    uint32_t *order;       /* (3 n) number of each vertex on the head, beyond the seam, in the hair */
+    uint8_t *used;         /* (n) bits: which of these there are */
+    uint8_t *where;        /* (m) how the triangle lies */
+    size_t in_hair, count; /* number of the first in hair; of all */
     int hairy;
 } tx_layout;
+
+/* The hair's disk: the skull's middle and axes, (3, 3), the angle from the second to its rim,
+   radians, its radii, and the lower place of its middle, shares of the atlas' sides. */
+typedef struct {
+    const float *middle, *axes;
+    float reach, radii[2], centre;
+} tx_frame;
 
 /* A mesh in the atlas. What a place shows: the point of the photo, shares of its sides, and its
    weight, 0 to 1. */
@@ -74,6 +82,14 @@ void tx_write_layout(const tx_surface *surface, const tx_layout *layout, float *
                      uint32_t *source, uint32_t *triangles);
 
 void tx_free_layout(tx_layout *layout);
+
+/* Set places of vertices in the hair's disk, (count, 2). which: (count,) the vertices. */
+void tx_disk(const float *vertices, const uint32_t *which, size_t count, const tx_frame *frame,
+             float *places);
+
+/* Transform listed rows, (count, 3), by a matrix, (3, 4). */
+void tx_move(const float *rows, const uint32_t *which, size_t count, const float *matrix,
+             float *out);
 
 /* Least z of triangles at the centre of each cell, infinite where there is none: two maps of
    side x side, one of the head and one of hair, the triangles with a vertex of source below 0.

@@ -242,6 +242,42 @@ def test_layouts_are_equal(hair: float) -> None:
     np.testing.assert_array_equal(numbers, triangles.ravel())
 
 
+def placed(seed: int) -> tuple[F32, U32, F32]:
+    """Vertices, some of them, and a frame or matrix."""
+    rng = seeded(seed)
+    vertices = rng.normal(0, 60, (900, 3)).astype(np.float32)
+    which = rng.integers(0, 900, 500).astype(np.uint32)
+    axes = np.linalg.qr(rng.normal(size=(3, 3)))[0]
+    return vertices, which, np.concatenate([[[5, 9, -4]], axes]).astype(np.float32)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_places_in_the_disk_are_equal(seed: int) -> None:
+    vertices, which, frame = placed(seed)
+    vertices[which[0]] = frame[0]
+    args = vertices, which, frame, 2.9, 0.48, 0.24, 0.75
+    ours, reference = (floats(m.disk(*args), 500, 2) for m in BOTH)
+    np.testing.assert_allclose(ours, reference, atol=1e-5)
+    assert ours.std() > 0.1
+
+
+def test_moved_rows_are_equal() -> None:
+    vertices, which, frame = placed(0)
+    matrix = np.ascontiguousarray(frame.T)
+    ours, reference = (floats(m.move(vertices, which, matrix), 500, 3) for m in BOTH)
+    np.testing.assert_allclose(ours, reference, atol=1e-3)
+    assert ours.std() > 10
+
+
+def test_directions_are_equal() -> None:
+    vertices, which, _ = placed(0)
+    corners = which[:192].astype(np.int32).reshape(8, 8, 3)
+    corners[0, 0] = 5  # no area
+    ours, reference = (floats(m.facing(vertices, corners), 16, 16, 3) for m in BOTH)
+    np.testing.assert_allclose(ours, reference, atol=1e-5)
+    assert np.linalg.norm(ours, axis=2).max() > 0.9
+
+
 def bent(**changes: Any) -> Callable[[], object]:
     """A call of trace with some arguments changed."""
     names = "places", "triangles", "seen", "first"
@@ -269,7 +305,25 @@ def test_wrong_arguments_are_refused() -> None:
     source, shares = np.zeros(9, np.int32), np.zeros((9, 2), np.float32)
     numbers = np.arange(9, dtype=np.uint32).reshape(3, 3)
     sums, groups, mouth, facing, rows, strip = seen_cells(0, 8)
+    vertices, some, frame = placed(0)
+    matrix = np.ascontiguousarray(frame.T)
+    of_disk = frame, 2.9, 0.5, 0.2, 0.7
+    triangles_ = np.zeros((4, 4, 3), np.int32)
     wrong: list[Callable[[], object]] = [
+        lambda: kernel.disk(vertices, some + np.uint32(900), *of_disk),
+        lambda: kernel.disk(vertices * np.float32(np.nan), some, *of_disk),
+        lambda: kernel.disk(vertices, some, frame[:3], *of_disk[1:]),
+        lambda: kernel.disk(vertices, some, frame, 0.0, *of_disk[2:]),
+        lambda: kernel.disk(vertices, some, *of_disk[:4], float("nan")),
+        lambda: kernel.disk(vertices, some, *of_disk[:4], 1.5),
+        lambda: kernel.move(vertices, some + np.uint32(900), matrix),
+        lambda: kernel.move(vertices, some, matrix[:2]),
+        lambda: kernel.move(vertices, some, frame),
+        lambda: kernel.facing(vertices, triangles_ + np.int32(900)),
+        lambda: kernel.facing(vertices, triangles_ - np.int32(1)),
+        lambda: kernel.facing(vertices, triangles_[:3]),
+        lambda: kernel.facing(vertices, triangles_[:0, :0]),
+        lambda: kernel.facing(vertices * np.float32(np.inf), triangles_),
         bent(places=places[:5]),
         bent(seen=shown * np.float32(np.nan)),
         bent(seen=shown + np.float32(4)),
@@ -337,6 +391,9 @@ def test_wrong_arguments_are_refused() -> None:
         lambda: kernel.gather(trace, photo.astype(np.float32), CELLS),
         lambda: kernel.plan(sums, groups.astype(np.int32), mouth, facing, rows, strip),
         lambda: kernel.seen(*seen, square.astype(np.float64), sides, False),
+        lambda: kernel.disk(vertices, some.astype(np.int32), *of_disk),
+        lambda: kernel.move(vertices.astype(np.float64), some, matrix),
+        lambda: kernel.facing(vertices, triangles_.astype(np.uint32)),
         lambda: kernel.lay_out(corners, source.astype(np.int64), shares, numbers, 0.1, 0.5),
         lambda: kernel.depth(mesh.vertices, mesh.source, mesh.triangles.astype(np.int16), 8),
     ]
@@ -356,15 +413,13 @@ def test_no_triangles_are_no_trouble() -> None:
 
 
 def test_the_reference_colours_a_head_as_the_kernel_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    from protome.mesh.colour import atlas, trace, visibility
+    from protome.mesh.colour import atlas, cells, trace, visibility
     from protome.mesh.colour import texture as colour
 
     surface = sphere(60.0)
     crop = np.asarray(seeded(4).integers(0, 256, (26, 26, 3)).repeat(8, 0).repeat(8, 1), np.uint8)
     ours = colour.texture(surface, crop, side=256).picture.astype(int)
-    monkeypatch.setattr(colour, "painter", raster)
-    monkeypatch.setattr(trace, "painter", raster)
-    monkeypatch.setattr(visibility, "painter", raster)
-    monkeypatch.setattr(atlas, "painter", raster)
+    for module in (colour, trace, visibility, atlas, cells):
+        monkeypatch.setattr(module, "painter", raster)
     reference = colour.texture(surface, crop, side=256).picture.astype(int)
     assert np.abs(ours - reference).mean() < 2
