@@ -251,6 +251,22 @@ def _lay_out(rng: Rng) -> Arguments:
     return corners, source, weights, _corners(rng, count, 90, np.uint32), strip, share
 
 
+def _outline(rng: Rng) -> Arguments:
+    side = int(rng.integers(0 if rng.random() < 0.05 else 1, 24))
+    maps = _numbers(rng, (2, side, side), float(rng.choice([side, 1e5])))
+    maps[rng.random(maps.shape) < rng.random()] = math.inf
+    return (maps,)
+
+
+def _pixels(rng: Rng) -> Arguments:
+    shape = *rng.integers(0, 40, 2).tolist(), 3
+    return (rng.integers(0, 256, shape).astype(np.uint8),)
+
+
+def _halve(rng: Rng) -> Arguments:
+    return (rng.integers(0, 1 << 32, rng.integers(0, 40, 2)).astype(np.uint32),)
+
+
 def _which(rng: Rng, count: int) -> Array:
     """Some vertices, rarely one that there is not."""
     return _corners(rng, count, 30, np.uint32).ravel()
@@ -320,6 +336,9 @@ CALLS: Final[dict[str, Callable[[Rng], Arguments]]] = {
     "plan": _plan,
     "blend": _blend,
     "lay_out": _lay_out,
+    "outline": _outline,
+    "pixels": _pixels,
+    "halve": _halve,
     "disk": _disk,
     "move": _move,
     "facing": _facing,

@@ -36,6 +36,12 @@ def check(name: str, arguments: Arguments, result: Any) -> None:
     elif name == "snap":
         points = np.frombuffer(result[0], np.uint16).reshape(-1, 3)
         assert result[1] == len(np.unique(points, axis=0))
+    elif name == "outline":
+        assert all(len(part) == 2 * arguments[0].nbytes // 4 for part in result)
+    elif name == "pixels":
+        assert len(result) == 4 * arguments[0].size // 3
+    elif name == "halve":
+        assert len(result) == 4 * (arguments[0].shape[0] // 2) * (arguments[0].shape[1] // 2)
     elif name == "octahedral":
         assert len(result) == 4 * len(arguments[0])
     else:

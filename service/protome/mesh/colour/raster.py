@@ -1,4 +1,4 @@
-"""Do with NumPy what ``kernel/texture.c`` does where there is a compiler, more slowly.
+"""Do with NumPy what the kernel does for the atlas where there is a compiler, more slowly.
 
 The functions take and return the same; the docstrings of the compiled ones say what.
 """
@@ -13,6 +13,11 @@ import numpy as np
 from protome.geometry import F32, I32, U8, U32
 
 from .fill import plan as plan
+from .paint import blend as blend
+from .paint import gather as gather
+from .paint import halve as halve
+from .paint import large
+from .paint import pixels as pixels
 
 # As in texture.c.
 BRIDGE: Final = 1 / 32
@@ -113,7 +118,7 @@ def facing(vertices: F32, corners: I32, /) -> bytearray:
     first, second, third = (vertices[corners[:, :, k]] for k in range(3))
     cross = np.cross(second - first, third - first)
     cross /= np.maximum(np.sqrt((cross * cross).sum(axis=2, keepdims=True)), 1e-9)
-    return bytearray(_large(cross, 2 * len(cross)).astype(np.float32).tobytes())
+    return bytearray(large(cross, 2 * len(cross)).astype(np.float32).tobytes())
 
 
 def seen(
@@ -160,6 +165,14 @@ def depth(vertices: F32, source: I32, triangles: U32, side: int, /) -> bytearray
     values = (weights * corners[towards][which, :, 2]).sum(axis=1)
     np.minimum.at(out, cell + side * side * hair[which], values.astype(np.float32))
     return bytearray(out.tobytes())
+
+
+def outline(maps: F32, /) -> tuple[bytearray, bytearray]:
+    """Find how near cells of depth maps are to the outline."""
+    nearest = np.minimum(*maps)
+    around = cv2.erode(nearest, np.ones((2 * EDGE + 1,) * 2, np.uint8))
+    inside = cv2.distanceTransform(np.isfinite(nearest).astype(np.uint8), cv2.DIST_L2, 3)
+    return bytearray(np.asarray(around, np.float32)), bytearray(np.asarray(inside, np.float32))
 
 
 def normals(vertices: F32, triangles: I32, /) -> bytearray:
@@ -256,39 +269,3 @@ def _extended(drawn: F32) -> F32:
     out = drawn.copy()
     out[inner, inner, :2][empty] = total[empty][:, :2] / total[empty][:, 2:]
     return out
-
-
-def gather(trace: F32, photo: U32, cells: int, /) -> bytearray:
-    """Average the colours that an atlas shows."""
-    weighted = np.concatenate([_photo_at(trace, photo) * trace[:, :, 2:], trace[:, :, 2:]], axis=2)
-    block = len(trace) // cells
-    means = weighted.reshape(cells, block, cells, block, 4).mean(axis=(1, 3))
-    return bytearray(means.astype(np.float32).tobytes())
-
-
-def blend(trace: F32, plan: F32, photo: U32, picture: U8, /) -> None:
-    """Paint an atlas."""
-    base, mean, own, mirrored = np.split(_large(plan, len(picture)), (3, 6, 7), axis=2)
-    fine = _large(trace, len(picture))
-    # Half of a weight counts in full.
-    detail = np.minimum(2 * fine[:, :, 2:], 1) * (_photo_at(fine, photo) - mean)
-    out = base + own * detail + mirrored * detail[:, ::-1]
-    picture[:] = np.clip(np.round(out), 0, 255)
-
-
-def _photo_at(trace: F32, photo: U32) -> F32:
-    """Return the photo's colours at the spots of a trace."""
-    channels = np.stack([photo >> 8 * k & 255 for k in range(3)], axis=2).astype(np.uint8)
-    spots = trace[:, :, :2] * np.array([photo.shape[1], photo.shape[0]], np.float32)
-    spots -= np.float32(0.5)
-    x, y = (np.ascontiguousarray(spots[:, :, k], np.float32) for k in (0, 1))
-    colours = cv2.remap(channels, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(colours, np.float32)
-
-
-def _large(values: F32, side: int) -> F32:
-    channels = [
-        cv2.resize(np.ascontiguousarray(values[:, :, k]), (side, side))
-        for k in range(values.shape[2])
-    ]
-    return np.stack(channels, axis=2)

@@ -11,14 +11,12 @@ import functools
 from dataclasses import dataclass
 from typing import Final
 
-import cv2
 import numpy as np
 
 from protome.geometry import CROP_SIDE, F32, U32, Frame
 from protome.mesh.shape.surface import Surface
 
 from .painter import painter
-from .raster import EDGE
 
 WHOLE: Final = Frame()
 
@@ -29,8 +27,8 @@ class Sight:
 
     Attributes:
         maps: least z of the head's own surface and of hair, infinite where there is none.
-        around: least z of both within ``EDGE`` pixels.
-        inside: distance to the outline, pixels; 0 outside.
+        around: least z of both within two pixels.
+        inside: distance to the outline, pixels, exact up to 3; 0 outside.
         sides: see :meth:`Frame.sides`.
     """
 
@@ -73,10 +71,9 @@ def sight(surface: Surface, frame: Frame = WHOLE) -> Sight:
     """Find what hides points of a surface; arguments as :func:`visibility`."""
     drawn = painter.depth(surface.vertices, surface.source, surface.triangles, CROP_SIDE)
     maps = np.frombuffer(drawn, np.float32).reshape(2, CROP_SIDE, CROP_SIDE)
-    nearest = np.minimum(*maps)
-    around = np.asarray(cv2.erode(nearest, np.ones((2 * EDGE + 1,) * 2, np.uint8)), np.float32)
-    inside = cv2.distanceTransform(np.isfinite(nearest).astype(np.uint8), cv2.DIST_L2, 3)
-    return Sight(maps, around, np.asarray(inside, np.float32), frame.sides())
+    around, inside = (np.frombuffer(part, np.float32) for part in painter.outline(maps))
+    shape = CROP_SIDE, CROP_SIDE
+    return Sight(maps, around.reshape(shape), inside.reshape(shape), frame.sides())
 
 
 def visibility(surface: Surface, frame: Frame = WHOLE) -> F32:

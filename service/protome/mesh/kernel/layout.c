@@ -142,26 +142,44 @@ static inline float angle_of(float along, float across) {
     return along < 0 ? 3.14159265F - half : half;
 }
 
+/* Vertices at a time: as the fields of structures they would be computed one by one. */
+enum { AT_A_TIME = 64 };
+
 WIDE void tx_disk(const float *vertices, const uint32_t *which, size_t count,
                   const tx_frame *frame, float *places) {
     const float *m = frame->middle, *a = frame->axes;
-    for (size_t k = 0; k < count; k++) {
-        const float *at = vertices + 3 * (size_t)which[k];
-        const float u = at[0] - m[0], v = at[1] - m[1], w = at[2] - m[2];
-        const float x = a[0] * u + a[1] * v + a[2] * w, y = a[3] * u + a[4] * v + a[5] * w;
-        const float z = a[6] * u + a[7] * v + a[8] * w;
-        const float across = sqrtf(x * x + z * z), angle = angle_of(y, across) / frame->reach;
-        const float radius = (angle < 1 ? angle : 1) / (across > 1e-6F ? across : 1e-6F);
-        places[2 * k] = 0.5F + frame->radii[0] * radius * x;
-        places[2 * k + 1] = frame->centre - frame->radii[1] * radius * z;
+    const float share = 1 / frame->reach;
+    float u[AT_A_TIME], v[AT_A_TIME], w[AT_A_TIME];
+    for (size_t begin = 0; begin < count; begin += AT_A_TIME) {
+        const size_t some = count - begin < AT_A_TIME ? count - begin : AT_A_TIME;
+        for (size_t k = 0; k < some; k++) {
+            const float *at = vertices + 3 * (size_t)which[begin + k];
+            u[k] = at[0] - m[0], v[k] = at[1] - m[1], w[k] = at[2] - m[2];
+        }
+        for (size_t k = 0; k < some; k++) {
+            const float x = a[0] * u[k] + a[1] * v[k] + a[2] * w[k];
+            const float y = a[3] * u[k] + a[4] * v[k] + a[5] * w[k];
+            const float z = a[6] * u[k] + a[7] * v[k] + a[8] * w[k];
+            const float across = sqrtf(x * x + z * z), angle = share * angle_of(y, across);
+            const float radius = (angle < 1 ? angle : 1) / (across > 1e-6F ? across : 1e-6F);
+            u[k] = 0.5F + frame->radii[0] * radius * x;
+            v[k] = frame->centre - frame->radii[1] * radius * z;
+        }
+        for (size_t k = 0; k < some; k++, places += 2) places[0] = u[k], places[1] = v[k];
     }
 }
 
-WIDE void tx_move(const float *rows, const uint32_t *which, size_t count, const float *m,
-                  float *out) {
+typedef float tx_four __attribute__((vector_size(16)));
+
+void tx_move(const float *rows, const uint32_t *which, size_t count, const float *m, float *out) {
+    const tx_four x = {m[0], m[4], m[8], 0}, y = {m[1], m[5], m[9], 0};
+    const tx_four z = {m[2], m[6], m[10], 0}, start = {m[3], m[7], m[11], 0};
     for (size_t k = 0; k < count; k++, out += 3) {
         const float *at = rows + 3 * (size_t)which[k];
-        for (int i = 0; i < 3; i++)
-            out[i] = m[4 * i] * at[0] + m[4 * i + 1] * at[1] + m[4 * i + 2] * at[2] + m[4 * i + 3];
+        const tx_four first = {at[0], at[0], at[0], at[0]}, second = {at[1], at[1], at[1], at[1]};
+        const tx_four third = {at[2], at[2], at[2], at[2]};
+        const tx_four moved = x * first + y * second + z * third + start;
+        /* The fourth lies where the next row will. */
+        memcpy(out, &moved, k + 1 < count ? 16 : 12);
     }
 }

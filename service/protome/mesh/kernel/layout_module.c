@@ -71,8 +71,8 @@ PyObject *py_lay_out(PyObject *module, PyObject *args) {
     if (!(strip >= 0 && strip <= 1 && share >= 0 && share <= 1))
         return refuse(a, 4, "strip and share must be 0 to 1");
     const int32_t *source = a[1].view.buf;
-    int fits = known > 0 && count < INT32_MAX / 3;
-    for (Py_ssize_t k = 0; k < count; k++) fits = fits && source[k] < known;
+    int fits = known > 0 && known <= INT32_MAX && count < INT32_MAX / 3;
+    for (Py_ssize_t k = 0; k < count; k++) fits &= source[k] < (int32_t)known;
     if (!fits || !are_below(&a[3], count) || !are_within(&a[0], MOST_SHARE) ||
         !are_within(&a[2], MOST_SHARE))
         return refuse(a, 4, "vertices out of range");

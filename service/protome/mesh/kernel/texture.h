@@ -73,6 +73,12 @@ typedef struct {
     size_t height, width;
 } tx_photo;
 
+/* Make pixels of three channels each. */
+void tx_pixels(const uint8_t *channels, size_t count, uint32_t *pixels);
+
+/* Average 2 x 2 pixels; an odd last row or column is left out. */
+void tx_halve(const tx_photo *photo, uint32_t *out);
+
 /* Number the places of a surface. Returns 0 without memory. */
 int tx_lay_out(const tx_surface *surface, tx_layout *layout);
 
@@ -96,6 +102,11 @@ void tx_move(const float *rows, const uint32_t *which, size_t count, const float
    vertices: (count, 3), x and y in cells. Returns 0 without memory. */
 int tx_depth(const float *vertices, const int32_t *source, size_t count,
              const uint32_t *triangles, size_t triangle_count, size_t side, float *depth);
+
+/* Least depth within two cells, and distance to what is infinitely far, up to three cells: exact
+   for each cell nearer than that, some larger number elsewhere. maps: two of side x side, as of
+   tx_depth; around, inside: side x side. Returns 0 without memory. */
+int tx_outline(const float *maps, size_t side, float *around, float *inside);
 
 /* Unit normals of vertices, (count, 3), outwards; 0 without a triangle of some area. */
 void tx_normals(const float *vertices, size_t count, const int32_t *triangles,

@@ -1,4 +1,4 @@
-/* texture.c and fade.c for Python (limited API): checks what it is given, then works without the lock. */
+/* texture.c, outline.c and fade.c for Python (limited API): checks what it is given, then works without the lock. */
 
 #include "texture_module.h"
 
@@ -49,6 +49,44 @@ PyObject *py_depth(PyObject *module, PyObject *args) {
         }
     }
     release_arguments(a, 3);
+    return result;
+}
+
+const char py_outline_doc[] =
+    "outline(maps, /)\n--\n\n"
+    "How near cells of depth maps are to the outline, without the interpreter's lock.\n\n"
+    "Args:\n"
+    "    maps: (2, side, side) float32 as ``depth`` returns them.\n\n"
+    "Returns:\n"
+    "    bytearrays of float32 (side, side): least depth of both maps within two cells; and the\n"
+    "        distance to what is infinitely far, cells, exact up to 3.\n\n"
+    "Raises:\n"
+    "    TypeError: wrong type.\n"
+    "    ValueError: wrong shape.\n";
+
+PyObject *py_outline(PyObject *module, PyObject *args) {
+    PyObject *objects[1], *around, *inside, *result = NULL;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "O:outline", &objects[0])) return NULL;
+    tx_argument a[1] = {{"maps", "f", {-1, -1}, 0, {0}}};
+    if (!get_arguments(objects, a, 1)) return NULL;
+    const Py_ssize_t *maps = a[0].view.shape, side = maps[1];
+    if (maps[0] != 2 || maps[2] != side || side < 1 || side > MOST_SIDE)
+        return refuse(a, 1, "maps must be two squares of one size");
+    around = new_bytes((size_t)(side * side) * sizeof(float));
+    inside = new_bytes((size_t)(side * side) * sizeof(float));
+    if (around && inside) {
+        float *near = (void *)PyByteArray_AsString(around);
+        float *away = (void *)PyByteArray_AsString(inside);
+        int done;
+        Py_BEGIN_ALLOW_THREADS
+        done = tx_outline(a[0].view.buf, (size_t)side, near, away);
+        Py_END_ALLOW_THREADS
+        result = done ? PyTuple_Pack(2, around, inside) : PyErr_NoMemory();
+    }
+    Py_XDECREF(around);
+    Py_XDECREF(inside);
+    release_arguments(a, 1);
     return result;
 }
 

@@ -12,6 +12,7 @@ import pytest
 
 from protome.geometry import F32, U8, U32, Frame
 from protome.mesh.colour import raster
+from protome.mesh.colour.paint import large
 from protome.mesh.shape.surface import COMPILED
 from tests.support.shapes import seeded, sphere
 
@@ -117,7 +118,7 @@ def test_a_picture_without_a_photo_is_the_plan(step: int) -> None:
     _, plan, photo = inputs(1)
     picture = np.zeros((step * NODES, step * NODES, 3), np.uint8)
     kernel.blend(np.zeros((NODES, NODES, 3), np.float32), plan, photo, picture)
-    expected = raster._large(plan[:, :, :3], len(picture))
+    expected = large(plan[:, :, :3], len(picture))
     assert np.abs(picture - expected).max() < 2.2
 
 
@@ -207,6 +208,32 @@ def test_visibilities_are_equal(bare: bool) -> None:
     np.testing.assert_allclose(ours[:, :2] * 208, ball.vertices[which, :2], atol=1e-3)
     weight = reference[:, 2]
     assert 0.05 < (weight == 1).mean() < (weight > 0).mean() < 0.5
+
+
+def test_outlines_are_equal() -> None:
+    ball = sphere(60.0)
+    source = np.where(ball.vertices[:, 1] < 80, -1, 0).astype(np.int32)
+    drawn = kernel.depth(ball.vertices + np.float32(30), source, ball.triangles, 208)
+    maps = floats(drawn, 2, 208, 208)
+    (around, inside), (expected, distance) = (
+        [floats(part, 208, 208) for part in m.outline(maps)] for m in BOTH
+    )
+    np.testing.assert_array_equal(np.minimum(around, 1e9), np.minimum(expected, 1e9))
+    np.testing.assert_allclose(np.minimum(inside, 3), np.minimum(distance, 3), atol=1e-3)
+    assert 0.2 < (inside > 3).mean() < 0.5
+    assert len(np.unique(inside)) > 5
+    filled = [np.frombuffer(part, np.float32) for part in kernel.outline(maps * 0 + 1)]
+    assert (filled[0] == 1).all()
+    assert filled[1].min() > 3
+
+
+@pytest.mark.parametrize("shape", [(0, 0), (1, 1), (2, 3), (31, 40), (40, 31)])
+def test_pixels_are_equal(shape: tuple[int, int]) -> None:
+    photo = np.asarray(seeded(1).integers(0, 256, (*shape, 3)), np.uint8)
+    ours, reference = (bytes(m.pixels(photo)) for m in BOTH)
+    assert ours == reference
+    whole = np.frombuffer(ours, np.uint32).reshape(shape)
+    assert bytes(kernel.halve(whole)) == bytes(raster.halve(whole))
 
 
 @pytest.mark.parametrize("step", [1, 4])
@@ -357,6 +384,13 @@ def test_wrong_arguments_are_refused() -> None:
         lambda: kernel.plan(sums, groups, mouth, facing, rows, 2),
         lambda: kernel.plan(sums, groups, mouth, facing, rows, -1),
         lambda: kernel.plan(sums[:7, :7], groups[:7, :7], mouth, facing, rows, strip),
+        lambda: kernel.outline(maps[:1]),
+        lambda: kernel.outline(maps[:, :7]),
+        lambda: kernel.outline(maps[:, :0, :0]),
+        lambda: kernel.pixels(picture[:, :, :2].copy()),
+        lambda: kernel.pixels(picture[:, ::2]),
+        lambda: kernel.halve(photo[::2]),
+        lambda: kernel.halve(photo[0]),
         lambda: kernel.fade(groups[:, :7], trace),
         lambda: kernel.fade(groups[:7, :7], trace),
         lambda: kernel.fade(groups[:0, :0], trace),
@@ -391,6 +425,9 @@ def test_wrong_arguments_are_refused() -> None:
         lambda: kernel.gather(trace, photo.astype(np.float32), CELLS),
         lambda: kernel.plan(sums, groups.astype(np.int32), mouth, facing, rows, strip),
         lambda: kernel.seen(*seen, square.astype(np.float64), sides, False),
+        lambda: kernel.outline(maps.astype(np.float64)),
+        lambda: kernel.pixels(picture.astype(np.int8)),
+        lambda: kernel.halve(photo.astype(np.int32)),
         lambda: kernel.disk(vertices, some.astype(np.int32), *of_disk),
         lambda: kernel.move(vertices.astype(np.float64), some, matrix),
         lambda: kernel.facing(vertices, triangles_.astype(np.uint32)),
