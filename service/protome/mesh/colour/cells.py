@@ -21,16 +21,16 @@ from .painter import painter
 GROUPS: Final = np.array([SKIN, LIPS, EYES, DARK, DARK, SKIN, HAIR, NECK])
 # Cells along each side that share one direction, before it is interpolated; the painter's.
 COARSE: Final = 2
+# Shares of the layout's side; its vertices lie less than twice that apart.
+FAR: Final = 1 / 32
 
 
 @functools.lru_cache(maxsize=4)
 def regions(head: Head, hairy: bool) -> U8:
     """Return the group of each cell, (CELLS, CELLS) uint8."""
-    from scipy.spatial import cKDTree
-
     vertex = np.zeros(len(head.uv), np.intp)
     vertex[head.uv_triangles.ravel()] = head.triangles.ravel()
-    nearest = np.asarray(cKDTree(head.uv).query(in_layout(hairy))[1])
+    nearest = _nearest(head, in_layout(hairy))
     groups = GROUPS[head.region[vertex[nearest]]]
     # Behind the jaw as well the photo may show what is not the head.
     unsure = (head.guard[vertex[nearest]] < 0.5) & (in_layout(hairy)[:, :, 1] > 0.5)
@@ -38,6 +38,26 @@ def regions(head: Head, hairy: bool) -> U8:
     if hairy:
         groups[middles()[1] > SHARE] = HAIR
     return groups.astype(np.uint8)
+
+
+def _nearest(head: Head, places: F32) -> npt.NDArray[np.intp]:
+    """Return the number in the layout of the vertex nearest to each place.
+
+    Args:
+        head: the head.
+        places: (rows, columns, 2), the middles of cells in the layout.
+    """
+    u, v = head.uv.T
+    out = np.empty(places.shape[:2], np.intp)
+    # Places far below the layout are in the hair's island.
+    for row, found in zip(np.clip(places, -FAR, 1 + FAR), out, strict=True):
+        for among in (np.flatnonzero(np.abs(v - row[0, 1]) <= 2 * FAR), np.arange(len(v))):
+            if len(among):
+                away = (row[:, :1] - u[among]) ** 2 + (row[:, 1:] - v[among]) ** 2
+                found[:] = among[away.argmin(axis=1)]
+                if away.min(axis=1).max() <= (2 * FAR) ** 2:
+                    break
+    return out
 
 
 @functools.lru_cache(maxsize=4)
@@ -70,11 +90,7 @@ def _triangles(head: Head, hairy: bool) -> npt.NDArray[np.int32]:
     """Return a triangle of the head near every ``COARSE``-th cell, (CELLS / COARSE,
     CELLS / COARSE, 3).
     """
-    from scipy.spatial import cKDTree
-
     any_of = np.zeros(len(head.uv), np.intp)
     any_of[head.uv_triangles.ravel()] = np.repeat(np.arange(len(head.uv_triangles)), 3)
     middles = cv2.resize(in_layout(hairy), (CELLS // COARSE,) * 2, interpolation=cv2.INTER_AREA)
-    nearest = cKDTree(head.uv).query(middles.reshape(-1, 2))[1]
-    side = CELLS // COARSE
-    return np.ascontiguousarray(head.triangles[any_of[nearest]], np.int32).reshape(side, side, 3)
+    return np.ascontiguousarray(head.triangles[any_of[_nearest(head, middles)]], np.int32)

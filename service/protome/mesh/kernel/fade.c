@@ -28,43 +28,47 @@ static void find_rows(const uint8_t *kinds, size_t cells, uint8_t kind, size_t r
     }
 }
 
-/* Set the weights of a row of nodes from the plain ones and those smoothed for each kind. */
-static WIDE void fade_row(const float *restrict plain, float *const smooth[KINDS],
-                          const uint8_t *restrict kinds, size_t at, size_t nodes,
-                          float *restrict out) {
-    const float *hair = smooth[TX_FADE_HAIR] + at, *skin = smooth[TX_FADE_SKIN] + at;
-    const float *mouth = smooth[TX_FADE_MOUTH] + at;
+/* Set the weights of those nodes of a row that are of a kind, from the plain ones and those
+   smoothed for it. */
+static WIDE void fade_row(const float *restrict plain, const float *restrict smooth, uint8_t kind,
+                          const uint8_t *restrict kinds, size_t nodes, float *restrict out) {
+    const float scale = kind == TX_FADE_MOUTH ? TEETH : kind == TX_FADE_SKIN ? 2 : 1;
+    const float less = kind == TX_FADE_SKIN ? 1 : 0;
+    const int whole = kind == TX_FADE_MOUTH;
     for (size_t x = 0; x < nodes; x++) {
-        const float wide = 2 * skin[x] - 1, teeth = least(TEETH * mouth[x], 1);
-        const float on_skin = least(wide > 0 ? wide : 0, plain[x]);
-        const float on_hair = least(hair[x], plain[x]);
-        out[x] = kinds[x] == TX_FADE_MOUTH ? teeth : kinds[x] == TX_FADE_SKIN ? on_skin : on_hair;
+        const float value = scale * smooth[x] - less, above = value > 0 ? value : 0;
+        const float weight = least(above, whole ? 1 : plain[x]);
+        out[x] = kinds[x] == kind ? weight : out[x];
+    }
+}
+
+/* Fade the nodes of a kind: its rows of cells only. */
+static void fade_kind(const float *plain, size_t nodes, const uint8_t *kinds, size_t cells,
+                      uint8_t kind, float *room, float *out) {
+    const size_t block = nodes / cells;
+    float *smooth = room + nodes * nodes;
+    uint8_t wide[GR_MOST_SIDE];
+    size_t rows[2];
+    find_rows(kinds, cells, kind, rows);
+    gr_blur_rows(plain, nodes, block * rows[0], block * rows[1], KERNELS[kind], room, smooth);
+    for (size_t y = block * rows[0]; y < block * rows[1]; y++) {
+        for (size_t x = 0; x < nodes && y % block == 0; x++)
+            wide[x] = kinds[cells * (y / block) + x / block];
+        fade_row(plain + nodes * y, smooth + nodes * y, kind, wide, nodes, out + nodes * y);
     }
 }
 
 int tx_fade(float *trace, size_t nodes, const uint8_t *kinds, size_t cells) {
-    const size_t count = nodes * nodes, block = nodes / cells;
-    float *plain = malloc(5 * count * sizeof *plain), *room = plain + count;
-    uint8_t *wide = malloc(nodes);
-    if (!plain || !wide) return free(plain), free(wide), 0;
-    float *const smooth[KINDS] = {room + count, room + 2 * count, room + 3 * count};
+    const size_t count = nodes * nodes;
+    float *plain = malloc(4 * count * sizeof *plain), *out = plain + count, *room = out + count;
+    if (!plain) return 0;
     for (size_t k = 0; k < count; k++) plain[k] = trace[3 * k + 2];
     /* Folds of skin, as at the corners of the eyes, are too narrow to be seen. */
-    gr_dilate(plain, nodes, room, smooth[0]);
-    gr_erode(smooth[0], nodes, room, plain);
-    for (uint8_t kind = 0; kind < KINDS; kind++) {
-        size_t rows[2];
-        find_rows(kinds, cells, kind, rows);
-        gr_blur_rows(plain, nodes, block * rows[0], block * rows[1], KERNELS[kind], room,
-                     smooth[kind]);
-    }
-    for (size_t y = 0; y < nodes; y++) {
-        for (size_t x = 0; x < nodes && y % block == 0; x++)
-            wide[x] = kinds[cells * (y / block) + x / block];
-        fade_row(plain + nodes * y, smooth, wide, nodes * y, nodes, room);
-        for (size_t x = 0; x < nodes; x++) trace[3 * (nodes * y + x) + 2] = room[x];
-    }
+    gr_dilate(plain, nodes, room, out);
+    gr_erode(out, nodes, room, plain);
+    for (uint8_t kind = 0; kind < KINDS; kind++)
+        fade_kind(plain, nodes, kinds, cells, kind, room, out);
+    for (size_t k = 0; k < count; k++) trace[3 * k + 2] = out[k];
     free(plain);
-    free(wide);
     return 1;
 }

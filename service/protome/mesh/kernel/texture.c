@@ -302,14 +302,20 @@ void tx_trace(const tx_mesh *mesh, size_t nodes, float *trace) {
     extend(nodes, top, bottom, trace);
 }
 
-WIDE void tx_trace_head(const tx_nodes *table, const float *seen, float *trace) {
+int tx_trace_head(const tx_nodes *table, const float *seen, size_t count, float *trace) {
+    tx_four *padded = malloc((count + 1) * sizeof *padded);
+    if (!padded) return 0;
+    for (size_t k = 0; k < count; k++)
+        padded[k] = (tx_four){seen[3 * k], seen[3 * k + 1], seen[3 * k + 2], 0};
     const int32_t *corner = table->corners;
     const float *share = table->shares;
     for (size_t k = 0; k < table->count; k++, corner += 3, share += 2, trace += 3) {
-        const float first = 1 - share[0] - share[1];
-        const float *a = seen + 3 * (size_t)corner[0], *b = seen + 3 * (size_t)corner[1];
-        const float *c = seen + 3 * (size_t)corner[2];
-        for (int i = 0; i < 3; i++) trace[i] = first * a[i] + share[0] * b[i] + share[1] * c[i];
-        trace[2] = trace[2] > 0 ? trace[2] : 0;
+        const tx_four first = all(1 - share[0] - share[1]);
+        const tx_four shown = first * padded[corner[0]] + all(share[0]) * padded[corner[1]] +
+                              all(share[1]) * padded[corner[2]];
+        trace[0] = shown[0], trace[1] = shown[1];
+        trace[2] = shown[2] > 0 ? shown[2] : 0;
     }
+    free(padded);
+    return 1;
 }

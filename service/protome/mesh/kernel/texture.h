@@ -121,8 +121,9 @@ void tx_seen(const float *vertices, const float *normals, const uint32_t *which,
    places far apart are drawn below the others. */
 void tx_trace(const tx_mesh *mesh, size_t nodes, float *trace);
 
-/* Set nodes of the trace that always show the same points of the head's triangles. */
-void tx_trace_head(const tx_nodes *table, const float *seen, float *trace);
+/* Set nodes of the trace that always show the same points of the head's triangles. seen:
+   (count, 3) what its vertices show. Returns 0 without memory. */
+int tx_trace_head(const tx_nodes *table, const float *seen, size_t count, float *trace);
 
 /* Fade the photo towards what is not seen. kinds: (cells, cells), see tx_fading; cells divides
    nodes. Returns 0 without memory. */

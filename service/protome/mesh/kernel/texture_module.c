@@ -261,10 +261,12 @@ PyObject *py_trace_head(PyObject *module, PyObject *args) {
     if (!are_within(&a[1], 1) || !are_within(&a[2], MOST_SHARE) || !are_below(&a[0], count))
         return refuse(a, 4, "vertices out of range");
     const tx_nodes table = {a[0].view.buf, a[1].view.buf, (size_t)nodes};
+    int done;
     Py_BEGIN_ALLOW_THREADS
-    tx_trace_head(&table, a[2].view.buf, a[3].view.buf);
+    done = tx_trace_head(&table, a[2].view.buf, (size_t)count, a[3].view.buf);
     Py_END_ALLOW_THREADS
     release_arguments(a, 4);
+    if (!done) return PyErr_NoMemory();
     Py_RETURN_NONE;
 }
 
