@@ -92,5 +92,7 @@ def _triangles(head: Head, hairy: bool) -> npt.NDArray[np.int32]:
     """
     any_of = np.zeros(len(head.uv), np.intp)
     any_of[head.uv_triangles.ravel()] = np.repeat(np.arange(len(head.uv_triangles)), 3)
-    middles = cv2.resize(in_layout(hairy), (CELLS // COARSE,) * 2, interpolation=cv2.INTER_AREA)
-    return np.ascontiguousarray(head.triangles[any_of[_nearest(head, middles)]], np.int32)
+    fewer = (CELLS // COARSE,) * 2
+    places = cv2.resize(in_layout(hairy), fewer, interpolation=cv2.INTER_AREA)
+    nearest = _nearest(head, np.asarray(places, np.float32))
+    return np.ascontiguousarray(head.triangles[any_of[nearest]], np.int32)

@@ -60,8 +60,8 @@ static inline void add_rows(float *restrict out, const float *a, const float *b,
     for (size_t x = 0; x < count; x++) out[x] += weight * (a[x] + b[x]);
 }
 
-static inline void blur_row(const float *restrict in, size_t side, const gr_kernel *kernel,
-                            float *restrict out) {
+static WIDE void blur_row(const float *restrict in, size_t side, const gr_kernel *kernel,
+                          float *restrict out) {
     const size_t radius = kernel->radius;
     float padded[GR_MOST_SIDE + 2 * GR_MOST_RADIUS];
     for (size_t x = 0; x < radius; x++) {

@@ -98,22 +98,28 @@ static int mean_of(const tx_sheet *sheet, const float *const colours[3], const f
     return 1;
 }
 
+/* How much a colour is like the usual one, 0 to 1. */
+static float likeness(const float colour[3], const float usual[3], const float limits[3]) {
+    float ratio[3], apart = 0;
+    for (int i = 0; i < 3; i++) ratio[i] = logf((colour[i] + TX_FLOOR) / (usual[i] + TX_FLOOR));
+    const float light = (ratio[0] + ratio[1] + ratio[2]) / 3;
+    for (int i = 0; i < 3; i++) apart = most(apart, fabsf(ratio[i] - light));
+    const float near = least((limits[0] - apart) / limits[0],
+                             least((limits[1] - light) / limits[1],
+                                   (light + limits[2]) / limits[2]));
+    return clipped(3 * near, 0, 1);
+}
+
 /* Leave out cells of a group whose colour is far from the usual one, and those beside them. */
 static void leave_out(const tx_sheet *sheet, int group, const float usual[3],
                       const float limits[3]) {
     float *room = sheet->room, *like = room + sheet->count, *kept = like + sheet->count;
+    const float none[3] = {0, 0, 0}, unseen = likeness(none, usual, limits);
     for (size_t k = 0; k < sheet->count; k++) {
-        like[k] = 1;
-        if (sheet->in->groups[k] != group) continue;
-        float ratio[3], apart = 0;
-        for (int i = 0; i < 3; i++)
-            ratio[i] = logf((sheet->mean[i][k] + TX_FLOOR) / (usual[i] + TX_FLOOR));
-        const float light = (ratio[0] + ratio[1] + ratio[2]) / 3;
-        for (int i = 0; i < 3; i++) apart = most(apart, fabsf(ratio[i] - light));
-        const float near = least((limits[0] - apart) / limits[0],
-                                 least((limits[1] - light) / limits[1],
-                                       (light + limits[2]) / limits[2]));
-        like[k] = clipped(3 * near, 0, 1);
+        const float colour[3] = {sheet->mean[0][k], sheet->mean[1][k], sheet->mean[2][k]};
+        like[k] = sheet->in->groups[k] != group ? 1
+                  : sheet->weight[k] > 0        ? likeness(colour, usual, limits)
+                                                : unseen;
     }
     gr_erode(like, sheet->side, room, kept);
     for (size_t k = 0; k < sheet->count; k++)
