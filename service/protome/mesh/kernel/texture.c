@@ -292,7 +292,7 @@ void tx_trace(const tx_mesh *mesh, size_t nodes, float *trace) {
             continue;
         const float *seen[3];
         for (int k = 0; k < 3; k++) seen[k] = mesh->seen + 3 * (size_t)(place[k] - mesh->first);
-        if (!(seen[0][2] > 0) && !(seen[1][2] > 0) && !(seen[2][2] > 0)) continue;
+        if (!((seen[0][2] > 0) | (seen[1][2] > 0) | (seen[2][2] > 0))) continue;
         tx_four at[3];
         for (int k = 0; k < 3; k++) {
             const float *spot = mesh->places + 2 * (size_t)place[k];
