@@ -152,19 +152,31 @@ def _shares(rng: Rng, count: int) -> Array:
     return _numbers(rng, (count, 2), float(rng.choice([1, 4, 1e-3])))
 
 
+def _shown(rng: Rng, count: int) -> Array:
+    """What vertices show: points of a photo and weights."""
+    return np.concatenate(
+        [_shares(rng, count), np.minimum(_numbers(rng, (count, 1), 1), 1)], axis=1, dtype=np.float32
+    )
+
+
 def _trace(rng: Rng) -> Arguments:
-    count = int(rng.integers(40))
-    weights = np.minimum(_numbers(rng, (count,), 1), 1).astype(np.float32)
-    triangles = _corners(rng, count, 60, np.uint32)
-    return _shares(rng, count), _shares(rng, count), weights, triangles, _side(rng)
+    count, first = int(rng.integers(40)), int(rng.integers(-1 if rng.random() < 0.1 else 0, 20))
+    seen = _shown(rng, max(count - first, 0))
+    return _shares(rng, count), _corners(rng, count, 60, np.uint32), seen, first, _side(rng)
 
 
 def _trace_head(rng: Rng) -> Arguments:
     count = int(rng.integers(40))
     corners = _corners(rng, count, 60)
-    weights = np.minimum(_numbers(rng, (count,), 1), 1).astype(np.float32)
     shares = _numbers(rng, (len(corners), 2), 1)
-    return corners, shares, _shares(rng, count), weights, np.zeros((len(corners), 3), np.float32)
+    return corners, shares, _shown(rng, count), np.zeros((len(corners), 3), np.float32)
+
+
+def _fade(rng: Rng) -> Arguments:
+    cells = int(rng.integers(1, 9))
+    nodes = _nodes(rng, cells)
+    kinds = rng.integers(0, 4, (cells, cells)).astype(np.uint8)
+    return kinds, _numbers(rng, (nodes, nodes, 3), float(rng.choice([1, 4])))
 
 
 def _photo(rng: Rng) -> Array:
@@ -213,14 +225,17 @@ def _plan(rng: Rng) -> Arguments:
 
 def _seen(rng: Rng) -> Arguments:
     side, count = int(rng.integers(1, 24)), int(rng.integers(60))
-    maps = [_numbers(rng, (side, side), float(rng.choice([side, 1e5]))) for _ in range(3)]
+    shapes = (2, side, side), (side, side), (side, side)
+    maps = [_numbers(rng, shape, float(rng.choice([side, 1e5]))) for shape in shapes]
     for one in maps:
         one[rng.random(one.shape) < 0.2] = math.inf
     if rng.random() < 0.03:
-        maps[int(rng.integers(3))] = np.zeros((int(rng.integers(3)), side), np.float32)
+        wrong = int(rng.integers(3))
+        maps[wrong] = np.zeros((int(rng.integers(3)), *shapes[wrong][1:]), np.float32)
     vertices = _numbers(rng, (count, 3), float(rng.choice([side, 4 * side, 1 << 20])))
     normals = _numbers(rng, (count, 3), 1)
-    return vertices, normals, *maps, _numbers(rng, (int(rng.integers(6)), 3), 10)
+    sides = _numbers(rng, (int(rng.integers(6)), 3), 10)
+    return vertices, normals, _which(rng, count), *maps, sides, bool(rng.integers(2))
 
 
 def _lay_out(rng: Rng) -> Arguments:
@@ -234,6 +249,51 @@ def _lay_out(rng: Rng) -> Arguments:
     if rng.random() < 0.1:
         strip, share = (float(v) for v in rng.choice([*ABSURD, 0.0, 1.0, -1.0], 2))
     return corners, source, weights, _corners(rng, count, 90, np.uint32), strip, share
+
+
+def _outline(rng: Rng) -> Arguments:
+    side = int(rng.integers(0 if rng.random() < 0.05 else 1, 24))
+    maps = _numbers(rng, (2, side, side), float(rng.choice([side, 1e5])))
+    maps[rng.random(maps.shape) < rng.random()] = math.inf
+    return (maps,)
+
+
+def _pixels(rng: Rng) -> Arguments:
+    shape = *rng.integers(0, 40, 2).tolist(), 3
+    return (rng.integers(0, 256, shape).astype(np.uint8),)
+
+
+def _halve(rng: Rng) -> Arguments:
+    return (rng.integers(0, 1 << 32, rng.integers(0, 40, 2)).astype(np.uint32),)
+
+
+def _which(rng: Rng, count: int) -> Array:
+    """Some vertices, rarely one that there is not."""
+    return _corners(rng, count, 30, np.uint32).ravel()
+
+
+def _disk(rng: Rng) -> Arguments:
+    count = int(rng.integers(40))
+    vertices = _numbers(rng, (count, 3), float(rng.choice([1e-3, 60, 1 << 20])))
+    frame = _numbers(rng, (4, 3), float(rng.choice([1, 1 << 20])))
+    sizes = [float(v) for v in rng.uniform(0, 1, 5)]
+    if rng.random() < 0.05:
+        sizes[int(rng.integers(5))] = float(rng.choice(ABSURD))
+    return vertices, _which(rng, count), frame, *sizes
+
+
+def _move(rng: Rng) -> Arguments:
+    count = int(rng.integers(40))
+    rows, matrix = _numbers(rng, (count, 3), 1e30), _numbers(rng, (3, 4), 1)
+    return rows, _which(rng, count), matrix
+
+
+def _facing(rng: Rng) -> Arguments:
+    side, count = int(rng.integers(0 if rng.random() < 0.05 else 1, 9)), int(rng.integers(1, 40))
+    corners = rng.integers(0, count, (side, side, 3)).astype(np.int32)
+    if rng.random() < 0.05 and corners.size:
+        corners.flat[0] = rng.choice([-1, count, (1 << 31) - 1])
+    return _numbers(rng, (count, 3), float(rng.choice([1, 1 << 20]))), corners
 
 
 def _encode_triangles(rng: Rng) -> Arguments:
@@ -271,10 +331,17 @@ CALLS: Final[dict[str, Callable[[Rng], Arguments]]] = {
     "seen": _seen,
     "trace": _trace,
     "trace_head": _trace_head,
+    "fade": _fade,
     "gather": _gather,
     "plan": _plan,
     "blend": _blend,
     "lay_out": _lay_out,
+    "outline": _outline,
+    "pixels": _pixels,
+    "halve": _halve,
+    "disk": _disk,
+    "move": _move,
+    "facing": _facing,
     "encode_triangles": _encode_triangles,
     "encode_rows": _encode_rows,
     "octahedral": _octahedral,

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import meshopt
 import numpy as np
 
 from .kernel_arguments import Arguments, Array
 
+# Functions that write their last argument.
+WRITING: Final = ("blend", "fade", "trace_head")
+
 
 def results(name: str, arguments: Arguments, result: Any) -> tuple[bytes, ...]:
     """What a call returned or wrote, as bytes."""
-    if name == "blend":
-        return (arguments[3].tobytes(),)
-    if name == "trace_head":
-        return (arguments[4].tobytes(),)
+    if name in WRITING:
+        return (arguments[-1].tobytes(),)
     parts = result if isinstance(result, tuple) else (result,)
     return tuple(repr(part).encode() if isinstance(part, int) else bytes(part) for part in parts)
 
@@ -26,7 +27,7 @@ def check(name: str, arguments: Arguments, result: Any) -> None:
         _check_mesh(arguments, result)
     elif name == "lay_out":
         _check_layout(arguments, result)
-    elif name in ("blend", "trace_head"):
+    elif name in WRITING:
         assert result is None
     elif name == "encode_triangles":
         _check_triangles(arguments, result)
@@ -35,6 +36,12 @@ def check(name: str, arguments: Arguments, result: Any) -> None:
     elif name == "snap":
         points = np.frombuffer(result[0], np.uint16).reshape(-1, 3)
         assert result[1] == len(np.unique(points, axis=0))
+    elif name == "outline":
+        assert all(len(part) == 2 * arguments[0].nbytes // 4 for part in result)
+    elif name == "pixels":
+        assert len(result) == 4 * arguments[0].size // 3
+    elif name == "halve":
+        assert len(result) == 4 * (arguments[0].shape[0] // 2) * (arguments[0].shape[1] // 2)
     elif name == "octahedral":
         assert len(result) == 4 * len(arguments[0])
     else:
@@ -49,15 +56,25 @@ def _check_floats(name: str, arguments: Arguments, floats: Array) -> None:
         assert len(floats) == 3 * len(arguments[0])
         assert np.abs(floats).max(initial=0) <= 1 + 1e-6
     elif name == "seen":
-        assert len(floats) == len(arguments[0])
-        if all(np.isfinite(arguments[k]).all() for k in (1, 5)):
-            assert not ((floats < 0) | (floats > 1)).any()
+        assert len(floats) == 3 * len(arguments[2])
+        shown = floats.reshape(-1, 3)
+        assert ((shown[:, :2] >= -1) & (shown[:, :2] <= 2)).all()
+        if all(np.isfinite(arguments[k]).all() for k in (1, 6)):
+            assert not ((shown[:, 2] < 0) | (shown[:, 2] > 1)).any()
     elif name == "trace":
         assert len(floats) == 3 * arguments[-1] ** 2
         assert np.isfinite(floats).all()
         weights = floats[2::3]
         assert weights.min() >= 0
         assert weights.max() <= 1 + 1e-6  # An interpolated 1 is rounded.
+    elif name == "disk":
+        assert len(floats) == 2 * len(arguments[1])
+        assert np.isfinite(floats).all()
+    elif name == "move":
+        assert len(floats) == 3 * len(arguments[1])
+    elif name == "facing":
+        assert floats.shape == (12 * len(arguments[1]) ** 2,)
+        assert np.abs(floats).max() <= 1 + 1e-5
     elif name == "plan":
         cells = floats.reshape(*arguments[1].shape, 8)
         assert ((cells >= 0) & (cells <= np.repeat([255, 1], [6, 2]))).all()

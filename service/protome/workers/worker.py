@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
-import importlib
 import resource
 import select
 import signal
@@ -58,8 +57,6 @@ def main(argv: Sequence[str]) -> None:
         head = load_head(Path(argv[4]))
         tasks: Tasks = {"prepare": prepare, "build": functools.partial(build, head)}
         warm_up()
-        # Textures use it; imported with the first one, that would take 0.4 s longer.
-        importlib.import_module("scipy.spatial")
         _send(channel, Reply())
         while (task := _next(channel)) is not None:
             mailbox.taken = task.number

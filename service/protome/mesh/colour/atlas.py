@@ -31,10 +31,10 @@ STRIP: Final = 1 / 64
 SHARE: Final = 32 / 64
 # Angle, radians, between the middle and the rim of the hair's disk, the disk's radii, and how far
 # its middle lies before the crown, radians: its rim is the direction of the neck. A radian takes
-# 1 + GROWTH times as much of the radius in the middle as at the rim: photos show the front.
+# 1 + GROWTH times as much of the radius in the middle as on average: photos show the front.
 REACH: Final = np.radians(165.0)
 TILT: Final = np.radians(40.0)
-GROWTH: Final = 6.0
+GROWTH: Final = 2.0
 RADII: Final = (0.5 - STRIP, (1 - SHARE - 3 * STRIP) / 2)
 
 
@@ -47,14 +47,19 @@ class Unwrapped:
         source: (k,) uint32, index of the surface's vertex; those on a seam occur twice.
         triangles: (m, 3) uint32 into ``places``, in the surface's order.
         in_hair: index of the first place in the hair's island; those before are on the head's.
-        hairy: whether the atlas has the hair's island.
+        skull: see :func:`skull_frame`; None if the atlas has no island of hair.
     """
 
     places: F32
     source: U32
     triangles: U32
     in_hair: int
-    hairy: bool
+    skull: tuple[F32, F32] | None
+
+    @property
+    def hairy(self) -> bool:
+        """Whether the atlas has the hair's island."""
+        return self.skull is not None
 
 
 def unwrap(surface: Surface) -> Unwrapped:
@@ -63,16 +68,17 @@ def unwrap(surface: Surface) -> Unwrapped:
     Args:
         surface: in crop coordinates.
     """
-    places_, source, triangles, in_hair, hairy = painter.lay_out(
+    places_, source, triangles_, in_hair, hairy = painter.lay_out(
         _corners(surface.head), surface.source, surface.weights, surface.triangles, STRIP, SHARE
     )
     places = np.frombuffer(places_, np.float32).reshape(-1, 2)
     vertices = np.frombuffer(source, np.uint32)
-    if hairy:
-        places[in_hair:] = _in_disk(surface, vertices[in_hair:])
-    return Unwrapped(
-        places, vertices, np.frombuffer(triangles, np.uint32).reshape(-1, 3), in_hair, bool(hairy)
-    )
+    triangles = np.frombuffer(triangles_, np.uint32).reshape(-1, 3)
+    if not hairy:
+        return Unwrapped(places, vertices, triangles, in_hair, None)
+    skull = skull_frame(surface.head, surface.posed)
+    places[in_hair:] = _in_disk(surface, vertices[in_hair:], skull)
+    return Unwrapped(places, vertices, triangles, in_hair, skull)
 
 
 @functools.lru_cache(maxsize=4)
@@ -82,16 +88,11 @@ def _corners(head: Head) -> F32:
     return np.ascontiguousarray(np.stack([first, second - first, third - first], axis=1))
 
 
-def _in_disk(surface: Surface, which: U32) -> F32:
-    middle, axes = skull_frame(surface.head, surface.posed)
-    vertices = surface.vertices.take(which, axis=0)
-    x, y, z = ((vertices - middle) @ (axes @ _tilt())).T
-    across = np.sqrt(x * x + z * z)
-    angle = np.minimum(np.arctan2(across, y) / REACH, 1)
-    radius = np.log1p(GROWTH * angle) / (np.log1p(GROWTH) * np.maximum(across, 1e-6))
-    return np.stack(
-        [0.5 + RADII[0] * radius * x, (1 + SHARE) / 2 - RADII[1] * radius * z], axis=1
-    ).astype(np.float32)
+def _in_disk(surface: Surface, which: U32, skull: tuple[F32, F32]) -> F32:
+    middle, axes = skull
+    frame = np.ascontiguousarray(np.concatenate([middle[None], (axes @ _tilt()).T]))
+    places = painter.disk(surface.vertices, which, frame, REACH, GROWTH, *RADII, (1 + SHARE) / 2)
+    return np.frombuffer(places, np.float32).reshape(-1, 2)
 
 
 def _tilt() -> F32:
@@ -114,17 +115,17 @@ def in_layout(hairy: bool) -> F32:
 
 
 @functools.cache
-def directions() -> tuple[np.ndarray, F32]:
-    """Return which cells lie in the hair's island, (CELLS, CELLS), and where they lie as seen from
+def directions() -> tuple[slice, F32]:
+    """Return which rows of cells lie in the hair's island, and where its cells lie as seen from
     the skull's middle, unit vectors in its frame, (c, 3).
     """
     x, y = middles()
-    hair = y > SHARE
-    x, z = (x[hair] - 0.5) / RADII[0], ((1 + SHARE) / 2 - y[hair]) / RADII[1]
+    rows = slice(int(CELLS * SHARE), None)
+    x, z = (x[rows].ravel() - 0.5) / RADII[0], ((1 + SHARE) / 2 - y[rows].ravel()) / RADII[1]
     radius = np.hypot(x, z)
-    angle = np.expm1(np.minimum(radius, 1) * np.log1p(GROWTH)) * (REACH / GROWTH)
+    angle = np.minimum(radius, 1) / (1 + GROWTH - GROWTH * np.minimum(radius, 1)) * REACH
     out = np.stack([np.sin(angle) * x, np.cos(angle) * radius, np.sin(angle) * z], axis=1)
-    return hair, np.asarray(out / np.maximum(radius, 1e-6)[:, None] @ _tilt().T, np.float32)
+    return rows, np.asarray(out / np.maximum(radius, 1e-6)[:, None] @ _tilt().T, np.float32)
 
 
 def skull_frame(head: Head, posed: F32) -> tuple[F32, F32]:

@@ -13,23 +13,24 @@ from protome.geometry import F32, U8
 from protome.mesh.shape.head import Head
 from protome.mesh.shape.surface import Surface
 
-from .atlas import CELLS, SHARE, directions, in_layout, middles, skull_frame
+from .atlas import CELLS, SHARE, directions, in_layout, middles
 from .fill import DARK, EYES, HAIR, LIPS, NECK, SKIN
+from .painter import painter
 
 # The group of each :class:`Region`.
 GROUPS: Final = np.array([SKIN, LIPS, EYES, DARK, DARK, SKIN, HAIR, NECK])
-# Cells along each side that share one direction, before it is interpolated.
+# Cells along each side that share one direction, before it is interpolated; the painter's.
 COARSE: Final = 2
+# Shares of the layout's side; its vertices lie less than twice that apart.
+FAR: Final = 1 / 32
 
 
 @functools.lru_cache(maxsize=4)
 def regions(head: Head, hairy: bool) -> U8:
     """Return the group of each cell, (CELLS, CELLS) uint8."""
-    from scipy.spatial import cKDTree
-
     vertex = np.zeros(len(head.uv), np.intp)
     vertex[head.uv_triangles.ravel()] = head.triangles.ravel()
-    nearest = np.asarray(cKDTree(head.uv).query(in_layout(hairy))[1])
+    nearest = _nearest(head, in_layout(hairy))
     groups = GROUPS[head.region[vertex[nearest]]]
     # Behind the jaw as well the photo may show what is not the head.
     unsure = (head.guard[vertex[nearest]] < 0.5) & (in_layout(hairy)[:, :, 1] > 0.5)
@@ -39,6 +40,26 @@ def regions(head: Head, hairy: bool) -> U8:
     return groups.astype(np.uint8)
 
 
+def _nearest(head: Head, places: F32) -> npt.NDArray[np.intp]:
+    """Return the number in the layout of the vertex nearest to each place.
+
+    Args:
+        head: the head.
+        places: (rows, columns, 2), the middles of cells in the layout.
+    """
+    u, v = head.uv.T
+    out = np.empty(places.shape[:2], np.intp)
+    # Places far below the layout are in the hair's island.
+    for row, found in zip(np.clip(places, -FAR, 1 + FAR), out, strict=True):
+        for among in (np.flatnonzero(np.abs(v - row[0, 1]) <= 2 * FAR), np.arange(len(v))):
+            if len(among):
+                away = (row[:, :1] - u[among]) ** 2 + (row[:, 1:] - v[among]) ** 2
+                found[:] = among[away.argmin(axis=1)]
+                if away.min(axis=1).max() <= (2 * FAR) ** 2:
+                    break
+    return out
+
+
 @functools.lru_cache(maxsize=4)
 def mouth_cells(head: Head, hairy: bool) -> U8:
     """Return 1 for cells of lips and inner mouth and next to them, 0 elsewhere, (CELLS, CELLS)."""
@@ -46,32 +67,32 @@ def mouth_cells(head: Head, hairy: bool) -> U8:
     return np.asarray(cv2.dilate(mouth, np.ones((3, 3), np.uint8)), np.uint8)
 
 
-def facing(surface: Surface, hairy: bool) -> F32:
+def facing(surface: Surface, skull: tuple[F32, F32] | None) -> F32:
     """Return the direction that each cell of the atlas faces, (CELLS, CELLS, 3), about unit.
 
     On the head it is that of the posed head, in the hair the direction from the skull's middle.
+
+    Args:
+        surface: the posed head.
+        skull: see :func:`skull_frame`; None if the atlas has no island of hair.
     """
-    first, second, third = (surface.posed[k] for k in _triangles(surface.head, hairy))
-    x, y, z = (second - first).T
-    u, v, w = (third - first).T
-    cross = np.stack([y * w - z * v, z * u - x * w, x * v - y * u], axis=1)
-    cross /= np.maximum(np.sqrt((cross * cross).sum(axis=1, keepdims=True)), 1e-9)
-    coarse = cross.reshape(CELLS // COARSE, CELLS // COARSE, 3)
-    out = np.asarray(cv2.resize(coarse, (CELLS, CELLS), interpolation=cv2.INTER_LINEAR), np.float32)
-    if hairy:
+    drawn = painter.facing(surface.posed, _triangles(surface.head, skull is not None))
+    out = np.frombuffer(drawn, np.float32).reshape(CELLS, CELLS, 3)
+    if skull is not None:
         where, towards = directions()
-        _, axes = skull_frame(surface.head, surface.posed)
-        out[where] = towards @ axes.T
+        _, axes = skull
+        out[where] = (towards @ axes.T).reshape(-1, CELLS, 3)
     return out
 
 
 @functools.lru_cache(maxsize=4)
 def _triangles(head: Head, hairy: bool) -> npt.NDArray[np.int32]:
-    """Return a triangle of the head near every ``COARSE``-th cell, (3, n)."""
-    from scipy.spatial import cKDTree
-
+    """Return a triangle of the head near every ``COARSE``-th cell, (CELLS / COARSE,
+    CELLS / COARSE, 3).
+    """
     any_of = np.zeros(len(head.uv), np.intp)
     any_of[head.uv_triangles.ravel()] = np.repeat(np.arange(len(head.uv_triangles)), 3)
-    middles = cv2.resize(in_layout(hairy), (CELLS // COARSE,) * 2, interpolation=cv2.INTER_AREA)
-    nearest = cKDTree(head.uv).query(middles.reshape(-1, 2))[1]
-    return np.ascontiguousarray(head.triangles[any_of[nearest]].T, np.int32)
+    fewer = (CELLS // COARSE,) * 2
+    places = cv2.resize(in_layout(hairy), fewer, interpolation=cv2.INTER_AREA)
+    nearest = _nearest(head, np.asarray(places, np.float32))
+    return np.ascontiguousarray(head.triangles[any_of[nearest]], np.int32)

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from protome.geometry import F32, U8, U32, Frame, about_z, crop_to_mesh
+from protome.geometry import F32, F64, METRES_PER_PIXEL, U8, U32, Frame, crop_to_mesh
 from protome.mesh.shape.surface import Surface
 
-from .texture import Texture, side_for, texture, vertex_colours
+from .painter import painter
+from .texture import side_for, texture, vertex_colours
 from .vertex_quality import VertexQuality
 from .visibility import WHOLE
 
@@ -69,31 +70,26 @@ def apply_appearance(
         max_texture_side: side to which the texture will be reduced if it is larger, pixels; 0: it
             will not be.
     """
-    to_mesh = crop_to_mesh().astype(np.float32)
-    positions = surface.vertices @ to_mesh[:3, :3].T
-    positions += to_mesh[:3, 3]
-    normals = surface.normals @ np.sign(to_mesh[:3, :3])
-    if frame.roll:
-        # Colours are of the turned crop, the mesh is in the photo's axes.
-        upright = about_z(frame.roll)[:3, :3].astype(np.float32).T
-        positions, normals = positions @ upright, normals @ upright
+    to_mesh = crop_to_mesh(frame.roll)[:3]
     if turn is not None:
-        positions, normals = positions @ turn.T, normals @ turn.T
-    n = len(positions)
+        to_mesh = turn @ to_mesh
+    n = len(surface.vertices)
+    colours, uv, picture = None, None, None
+    triangles, source = surface.triangles, np.arange(n, dtype=np.uint32)
     if appearance is Appearance.TEXTURE:
-        skin: Texture = texture(surface, crop, frame, side_for(len(crop), max_texture_side))
-        source = skin.source
-        return Mesh(
-            positions.take(source, axis=0),
-            normals.take(source, axis=0),
-            skin.triangles,
-            None,
-            skin.uv,
-            skin.picture,
-            None if quality is None else quality.at(source),
-            n,
-        )
-    colours = None
-    if appearance is Appearance.VERTEX_COLOURS:
+        skin = texture(surface, crop, frame, side_for(len(crop), max_texture_side))
+        triangles, uv, picture, source = skin.triangles, skin.uv, skin.picture, skin.source
+        quality = None if quality is None else quality.at(source)
+    elif appearance is Appearance.VERTEX_COLOURS:
         colours = vertex_colours(surface, crop, frame)
-    return Mesh(positions, normals, surface.triangles, colours, None, None, quality, n)
+    # The matrix is a rotation, perhaps a reflection, times the length of a pixel.
+    to_normals = np.concatenate([to_mesh[:, :3] / METRES_PER_PIXEL, np.zeros((3, 1))], axis=1)
+    positions = _moved(surface.vertices, source, to_mesh)
+    normals = _moved(surface.normals, source, to_normals)
+    return Mesh(positions, normals, triangles, colours, uv, picture, quality, n)
+
+
+def _moved(rows: F32, which: U32, matrix: F64) -> F32:
+    """Return these rows, transformed by a (3, 4) matrix, (k, 3)."""
+    moved = painter.move(rows, which, matrix.astype(np.float32))
+    return np.frombuffer(moved, np.float32).reshape(-1, 3)

@@ -1,4 +1,4 @@
-"""Do with NumPy what ``kernel/texture.c`` does where there is a compiler, more slowly.
+"""Do with NumPy what the kernel does for the atlas where there is a compiler, more slowly.
 
 The functions take and return the same; the docstrings of the compiled ones say what.
 """
@@ -13,6 +13,11 @@ import numpy as np
 from protome.geometry import F32, I32, U8, U32
 
 from .fill import plan as plan
+from .paint import blend as blend
+from .paint import gather as gather
+from .paint import halve as halve
+from .paint import large
+from .paint import pixels as pixels
 
 # As in texture.c.
 BRIDGE: Final = 1 / 32
@@ -30,6 +35,9 @@ EDGE: Final = 2
 OUTLINE: Final = 1.5
 # The same along the photo's border.
 RIM: Final = 2.0
+# As in fade.c: nodes over which hair, skin and mouth fade, and how much of teeth's weight is taken.
+FADES: Final = (3, 5, 7)
+TEETH: Final = 2.5
 # As in layout.c.
 LONG: Final = 0.5
 NEAR: Final = 0.06
@@ -81,11 +89,56 @@ def _beyond_seam(uv: F32) -> F32:
     return np.stack([np.where(aside, -u, u), np.where(aside, v, above)], axis=1)
 
 
-def seen(
-    vertices: F32, normals: F32, nearest: F32, around: F32, inside: F32, sides: F32, /
+def disk(
+    vertices: F32,
+    which: U32,
+    frame: F32,
+    reach: float,
+    growth: float,
+    across: float,
+    down: float,
+    centre: float,
+    /,
 ) -> bytearray:
-    """Determine how well each vertex is visible."""
-    side = len(nearest)
+    """Find places in the hair's disk."""
+    x, y, z = ((vertices[which] - frame[0]) @ frame[1:].T).T
+    aside = np.sqrt(x * x + z * z)
+    angle = np.minimum(np.arctan2(aside, y) / reach, 1)
+    radius = (1 + growth) * angle / ((1 + growth * angle) * np.maximum(aside, 1e-6))
+    places = np.stack([0.5 + across * radius * x, centre - down * radius * z], axis=1)
+    return bytearray(places.astype(np.float32).tobytes())
+
+
+def move(rows: F32, which: U32, matrix: F32, /) -> bytearray:
+    """Take rows and transform them."""
+    moved = rows[which] @ matrix[:, :3].T + matrix[:, 3]
+    return bytearray(moved.astype(np.float32).tobytes())
+
+
+def facing(vertices: F32, corners: I32, /) -> bytearray:
+    """Find the directions that triangles face, for the halves of their cells."""
+    first, second, third = (vertices[corners[:, :, k]] for k in range(3))
+    cross = np.cross(second - first, third - first)
+    cross /= np.maximum(np.sqrt((cross * cross).sum(axis=2, keepdims=True)), 1e-9)
+    return bytearray(large(cross, 2 * len(cross)).astype(np.float32).tobytes())
+
+
+def seen(
+    vertices: F32,
+    normals: F32,
+    which: U32,
+    maps: F32,
+    around: F32,
+    inside: F32,
+    sides: F32,
+    bare: bool,
+    /,
+) -> bytearray:
+    """Determine what vertices show of the photo."""
+    vertices, normals = vertices[which], normals[which]
+    side = len(around)
+    head, hair = maps
+    nearest = np.where(hair < head, np.float32(-np.inf), head) if bare else np.minimum(head, hair)
     x, y = np.clip(vertices[:, :2].T, 0, side - 1).astype(np.intp)
     z, cosine = vertices[:, 2], np.clip(-normals[:, 2], OBLIQUE, 1)
     # A steep surface spans this much depth within a cell.
@@ -97,7 +150,9 @@ def seen(
     weight *= np.clip(inside[y, x] / OUTLINE - 1, 0, 1)
     border = (vertices[:, :2] @ sides[:, :2].T + sides[:, 2]).min(axis=1)
     weight *= np.clip(border / RIM - 1, 0, 1)
-    return bytearray((shown * weight).astype(np.float32).tobytes())
+    spots = np.clip(vertices[:, :2] * np.float32(1 / side), -1, 2)
+    out = np.concatenate([spots, (shown * weight)[:, None]], axis=1)
+    return bytearray(out.astype(np.float32).tobytes())
 
 
 def depth(vertices: F32, source: I32, triangles: U32, side: int, /) -> bytearray:
@@ -114,6 +169,14 @@ def depth(vertices: F32, source: I32, triangles: U32, side: int, /) -> bytearray
     return bytearray(out.tobytes())
 
 
+def outline(maps: F32, /) -> tuple[bytearray, bytearray]:
+    """Find how near cells of depth maps are to the outline."""
+    nearest = np.minimum(*maps)
+    around = cv2.erode(nearest, np.ones((2 * EDGE + 1,) * 2, np.uint8))
+    inside = cv2.distanceTransform(np.isfinite(nearest).astype(np.uint8), cv2.DIST_L2, 3)
+    return bytearray(np.asarray(around, np.float32)), bytearray(np.asarray(inside, np.float32))
+
+
 def normals(vertices: F32, triangles: I32, /) -> bytearray:
     """Return the normals of the vertices of a mesh."""
     first, second, third = (vertices[triangles[:, k]] for k in range(3))
@@ -123,30 +186,40 @@ def normals(vertices: F32, triangles: I32, /) -> bytearray:
     return bytearray(np.divide(out, length, out=np.zeros_like(out), where=length > 0).tobytes())
 
 
-def trace(places: F32, spots: F32, weights: F32, triangles: U32, nodes: int, /) -> bytearray:
+def trace(places: F32, triangles: U32, seen: F32, first: int, nodes: int, /) -> bytearray:
     """Find which point of a photo each part of an atlas shows."""
-    numbers = triangles.astype(np.intp)
-    numbers = numbers[(weights[numbers] > 0).any(axis=1)]
-    corners = places[numbers] * np.float32(nodes)
-    bridge = (np.ptp(corners, axis=1) > BRIDGE * nodes).any(axis=1)
-    (x, y), (u, v) = ((corners[:, k] - corners[:, 0]).T for k in (1, 2))
+    triangles = triangles[(triangles >= first).all(axis=1)]
+    triangles = triangles[(seen[triangles - first, 2] > 0).any(axis=1)]
+    at, shows = places[triangles] * np.float32(nodes), seen[triangles - first]
+    bridge = (np.ptp(at, axis=1) > BRIDGE * nodes).any(axis=1)
+    (x, y), (u, v) = ((at[:, k] - at[:, 0]).T for k in (1, 2))
     below = bridge | (x * v > y * u)
-    values = np.concatenate([spots, weights[:, None]], axis=1)
     out = np.zeros((nodes * nodes, 3), np.float32)
     # The first of these, under the last of the others.
     for some in (np.flatnonzero(below)[::-1], np.flatnonzero(~below)):
-        which, cell, share = cells_of(corners[some], nodes)
-        shown = (share[:, :, None] * values[numbers[some][which]]).sum(axis=1)
+        which, cell, share = cells_of(at[some], nodes)
+        shown = (share[:, :, None] * shows[some[which]]).sum(axis=1)
         out[cell] = np.maximum(shown, (-np.inf, -np.inf, LEAST))
     return bytearray(_extended(out.reshape(nodes, nodes, 3)).tobytes())
 
 
-def trace_head(corners: I32, shares: F32, spots: F32, weights: F32, trace: F32, /) -> None:
+def trace_head(corners: I32, shares: F32, seen: F32, trace: F32, /) -> None:
     """Find which point of a photo the nodes of the head's island show."""
-    values = np.concatenate([spots, weights[:, None]], axis=1)
     share = np.concatenate([1 - shares.sum(axis=1, keepdims=True), shares], axis=1)
-    trace[:] = (share[:, :, None] * values[corners]).sum(axis=1)
+    trace[:] = (share[:, :, None] * seen[corners]).sum(axis=1)
     np.maximum(trace[:, 2], 0, out=trace[:, 2])
+
+
+def fade(kinds: U8, trace: F32, /) -> None:
+    """Fade the photo towards what is not seen."""
+    larger = len(trace) // len(kinds)
+    kinds = kinds.repeat(larger, 0).repeat(larger, 1)
+    square = np.ones((3, 3), np.uint8)
+    weight = cv2.erode(cv2.dilate(np.ascontiguousarray(trace[:, :, 2]), square), square)
+    hair, skin, mouth = (cv2.blur(weight, (fade, fade)) for fade in FADES)
+    on_skin = np.minimum(np.clip(2 * skin - 1, 0, 1), weight)
+    teeth = np.minimum(TEETH * mouth, 1)
+    trace[:, :, 2] = np.choose(kinds, [np.minimum(hair, weight), on_skin, teeth])
 
 
 def cells_of(corners: F32, side: int) -> tuple[np.ndarray, np.ndarray, F32]:
@@ -200,39 +273,3 @@ def _extended(drawn: F32) -> F32:
     out = drawn.copy()
     out[inner, inner, :2][empty] = total[empty][:, :2] / total[empty][:, 2:]
     return out
-
-
-def gather(trace: F32, photo: U32, cells: int, /) -> bytearray:
-    """Average the colours that an atlas shows."""
-    weighted = np.concatenate([_photo_at(trace, photo) * trace[:, :, 2:], trace[:, :, 2:]], axis=2)
-    block = len(trace) // cells
-    means = weighted.reshape(cells, block, cells, block, 4).mean(axis=(1, 3))
-    return bytearray(means.astype(np.float32).tobytes())
-
-
-def blend(trace: F32, plan: F32, photo: U32, picture: U8, /) -> None:
-    """Paint an atlas."""
-    base, mean, own, mirrored = np.split(_large(plan, len(picture)), (3, 6, 7), axis=2)
-    fine = _large(trace, len(picture))
-    # Half of a weight counts in full.
-    detail = np.minimum(2 * fine[:, :, 2:], 1) * (_photo_at(fine, photo) - mean)
-    out = base + own * detail + mirrored * detail[:, ::-1]
-    picture[:] = np.clip(np.round(out), 0, 255)
-
-
-def _photo_at(trace: F32, photo: U32) -> F32:
-    """Return the photo's colours at the spots of a trace."""
-    channels = np.stack([photo >> 8 * k & 255 for k in range(3)], axis=2).astype(np.uint8)
-    spots = trace[:, :, :2] * np.array([photo.shape[1], photo.shape[0]], np.float32)
-    spots -= np.float32(0.5)
-    x, y = (np.ascontiguousarray(spots[:, :, k], np.float32) for k in (0, 1))
-    colours = cv2.remap(channels, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(colours, np.float32)
-
-
-def _large(values: F32, side: int) -> F32:
-    channels = [
-        cv2.resize(np.ascontiguousarray(values[:, :, k]), (side, side))
-        for k in range(values.shape[2])
-    ]
-    return np.stack(channels, axis=2)

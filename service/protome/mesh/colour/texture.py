@@ -17,7 +17,7 @@ import numpy as np
 from protome.geometry import F32, U8, U32, Frame
 from protome.mesh.shape.surface import Surface
 
-from .atlas import CELLS, SHARE, STRIP, unwrap
+from .atlas import CELLS, SHARE, STRIP, Unwrapped, unwrap
 from .cells import facing, mouth_cells, regions
 from .painter import painter
 from .trace import NODES, trace
@@ -72,11 +72,11 @@ def texture(surface: Surface, crop: U8, frame: Frame = WHOLE, side: int = 0) -> 
     side = side or side_for(len(crop))
     layout = unwrap(surface)
     traced = trace(surface, layout, frame)
-    crop = _not_finer(crop, 2 * side)
-    sums = np.frombuffer(painter.gather(traced, _pixels(_reduced(crop)), CELLS), np.float32)
-    planned = _planned(sums.reshape(CELLS, CELLS, 4), surface, layout.hairy)
+    photo = _pixels(_not_finer(crop, 2 * side))
+    sums = np.frombuffer(painter.gather(traced, _reduced(photo), CELLS), np.float32)
+    planned = _planned(sums.reshape(CELLS, CELLS, 4), surface, layout)
     picture = np.empty((side, side, 3), np.uint8)
-    painter.blend(traced, planned, _pixels(crop), picture)
+    painter.blend(traced, planned, photo, picture)
     return Texture(picture, layout.places, layout.source, layout.triangles)
 
 
@@ -89,14 +89,14 @@ def vertex_colours(surface: Surface, crop: U8, frame: Frame = WHOLE) -> U8:
     return colours
 
 
-def _planned(sums: F32, surface: Surface, hairy: bool) -> F32:
+def _planned(sums: F32, surface: Surface, layout: Unwrapped) -> F32:
     """Return the plan of the atlas, (CELLS, CELLS, 8)."""
     planned = painter.plan(
         sums,
-        regions(surface.head, hairy),
-        mouth_cells(surface.head, hairy),
-        facing(surface, hairy),
-        int(CELLS * SHARE) if hairy else CELLS,
+        regions(surface.head, layout.hairy),
+        mouth_cells(surface.head, layout.hairy),
+        facing(surface, layout.skull),
+        int(CELLS * SHARE) if layout.hairy else CELLS,
         int(CELLS * STRIP),
     )
     return np.frombuffer(planned, np.float32).reshape(CELLS, CELLS, -1)
@@ -104,16 +104,15 @@ def _planned(sums: F32, surface: Surface, hairy: bool) -> F32:
 
 def _pixels(crop: U8) -> U32:
     """Return a number for each pixel, as the painter takes them."""
-    return np.asarray(cv2.cvtColor(crop, cv2.COLOR_RGB2RGBA), np.uint8).view("<u4")[:, :, 0]
+    return np.frombuffer(painter.pixels(crop), np.uint32).reshape(crop.shape[:2])
 
 
-def _reduced(crop: U8) -> U8:
-    """Return the crop halved until it has less than two pixels for each node."""
-    while len(crop) >= 2 * NODES:
-        half = len(crop) // 2
-        even = crop[: 2 * half, : 2 * half]
-        crop = np.asarray(cv2.resize(even, (half, half), interpolation=cv2.INTER_AREA), np.uint8)
-    return crop
+def _reduced(photo: U32) -> U32:
+    """Return the photo halved until it has less than two pixels for each node."""
+    while len(photo) >= 2 * NODES:
+        half = len(photo) // 2
+        photo = np.frombuffer(painter.halve(photo), np.uint32).reshape(half, half)
+    return photo
 
 
 def _not_finer(crop: U8, side: int) -> U8:

@@ -13,11 +13,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from protome.geometry import CROP_SIDE, F32, I32, Frame
+from protome.geometry import F32, I32, U8, Frame
 from protome.mesh.shape.head import Head
 from protome.mesh.shape.surface import Surface
 
-from .atlas import CELLS, SHARE, STRIP, Unwrapped
+from .atlas import SHARE, STRIP, Unwrapped
 from .cells import mouth_cells, regions
 from .fill import NECK, SKIN
 from .painter import painter
@@ -26,13 +26,6 @@ from .visibility import sight
 
 # Resolution at which texels are traced to the photo.
 NODES: Final = 256
-# Nodes over which the photo fades on either side of where it is last seen.
-FADE: Final = 5
-# The same in hair, and in the mouth. Teeth lie deep between the lips, half hidden by the test of
-# depth: TEETH times their weight is taken.
-HAIR_FADE: Final = 3
-MOUTH_FADE: Final = 7
-TEETH: Final = 2.5
 
 
 def trace(surface: Surface, layout: Unwrapped, frame: Frame) -> F32:
@@ -49,28 +42,17 @@ def trace(surface: Surface, layout: Unwrapped, frame: Frame) -> F32:
     maps = sight(surface, frame)
     if layout.hairy:
         hair = layout.source[layout.in_hair :]
-        vertices, normals = (a.take(hair, axis=0) for a in (surface.vertices, surface.normals))
-        spots = np.zeros((len(layout.source), 2), np.float32)
-        weights = np.zeros(len(layout.source), np.float32)
-        spots[layout.in_hair :] = _spots(vertices)
-        weights[layout.in_hair :] = maps.of_surface(vertices, normals)
-        drawn = painter.trace(layout.places, spots, weights, layout.triangles, NODES)
+        seen = maps.of_surface(surface.vertices, surface.normals, hair)
+        drawn = painter.trace(layout.places, layout.triangles, seen, layout.in_hair, NODES)
     else:
         drawn = bytearray(12 * NODES * NODES)
     out = np.frombuffer(drawn, np.float32).reshape(NODES, NODES, 3)
     normals = np.frombuffer(painter.normals(surface.posed, surface.head.triangles), np.float32)
     seen = maps.of_skin(surface.posed, normals.reshape(-1, 3))
     corners, shares = _nodes(surface.head, layout.hairy)
-    painter.trace_head(
-        corners, shares, _spots(surface.posed), seen, out.reshape(-1, 3)[: len(corners)]
-    )
-    _fade(out[:, :, 2], surface.head, layout.hairy)
+    painter.trace_head(corners, shares, seen, out.reshape(-1, 3)[: len(corners)])
+    painter.fade(_fading(surface.head, layout.hairy), out)
     return out
-
-
-def _spots(vertices: F32) -> F32:
-    spots = vertices[:, :2] * np.float32(1 / CROP_SIDE)
-    return np.asarray(np.clip(spots, -1, 2, out=spots), np.float32)
 
 
 @functools.lru_cache(maxsize=4)
@@ -109,25 +91,8 @@ def _across(inner: npt.NDArray[np.intp], strip: int) -> npt.NDArray[np.intp]:
     return np.concatenate([above, wide, below])
 
 
-def _fade(weight: F32, head: Head, hairy: bool) -> None:
-    """Fade the photo towards what is not seen, so that no edge shows there.
-
-    On the skin and in strips of hair it fades inwards, in the mouth outwards too.
-    """
-    skin, mouth = _fading(head, hairy)
-    # Folds of skin, as at the corners of the eyes, are too narrow to be seen.
-    weight[:] = cv2.morphologyEx(weight, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
-    wide = np.clip(2 * cv2.blur(weight, (FADE, FADE)) - 1, 0, 1)
-    narrow = cv2.blur(weight, (HAIR_FADE, HAIR_FADE))
-    teeth = np.minimum(TEETH * cv2.blur(weight, (MOUTH_FADE, MOUTH_FADE)), 1)
-    np.minimum(weight, np.where(skin, wide, narrow), out=weight)
-    np.copyto(weight, teeth, where=mouth)
-
-
 @functools.lru_cache(maxsize=4)
-def _fading(head: Head, hairy: bool) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """Return the nodes on skin away from the mouth, and those of the mouth, (NODES, NODES)."""
-    groups, mouth = regions(head, hairy), mouth_cells(head, hairy) > 0
-    skin = ((groups == SKIN) | (groups == NECK)) & ~mouth
-    larger = np.ones((NODES // CELLS,) * 2, np.bool_)
-    return np.kron(skin, larger), np.kron(mouth, larger)
+def _fading(head: Head, hairy: bool) -> U8:
+    """Return how the photo fades in each cell, as the painter's ``fade`` takes it."""
+    groups, mouth = regions(head, hairy), mouth_cells(head, hairy)
+    return np.where(mouth > 0, 2, (groups == SKIN) | (groups == NECK)).astype(np.uint8)

@@ -7,17 +7,16 @@ are to be taken from well within the head's outline, because the outline is neve
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Final
 
-import cv2
 import numpy as np
 
-from protome.geometry import CROP_SIDE, F32, Frame
+from protome.geometry import CROP_SIDE, F32, U32, Frame
 from protome.mesh.shape.surface import Surface
 
 from .painter import painter
-from .raster import EDGE
 
 WHOLE: Final = Frame()
 
@@ -27,41 +26,54 @@ class Sight:
     """What hides points of a surface from the camera: maps of (CROP_SIDE, CROP_SIDE) float32.
 
     Attributes:
-        head: least z of the head's own surface, infinite where there is none.
-        hair: likewise, of hair.
-        around: least z of both within ``EDGE`` pixels.
-        inside: distance to the outline, pixels; 0 outside.
+        maps: least z of the head's own surface and of hair, infinite where there is none.
+        around: least z of both within two pixels.
+        inside: distance to the outline, pixels, exact up to 3; 0 outside.
         sides: see :meth:`Frame.sides`.
     """
 
-    head: F32
-    hair: F32
+    maps: F32
     around: F32
     inside: F32
     sides: F32
 
-    def of_surface(self, vertices: F32, normals: F32) -> F32:
-        """Return how well vertices of the surface are visible, (n,) float32, 0 to 1."""
-        return self._seen(vertices, normals, np.minimum(self.head, self.hair))
+    def of_surface(self, vertices: F32, normals: F32, which: U32) -> F32:
+        """Return what some of a surface's vertices show of the photo.
+
+        Args:
+            vertices: (n, 3) float32, in crop coordinates.
+            normals: (n, 3) float32.
+            which: (k,) uint32, index of the vertices.
+
+        Returns:
+            (k, 3) float32, shares of the crop's sides, -1 to 2, and how well each is visible, 0
+            to 1.
+        """
+        return self._seen(vertices, normals, which, bare=False)
 
     def of_skin(self, vertices: F32, normals: F32) -> F32:
-        """Return how well vertices of the posed head are visible, likewise: not under hair."""
-        bare = np.where(self.hair < self.head, np.float32(-np.inf), self.head)
-        return self._seen(vertices, normals, bare)
+        """Return what vertices of the posed head show, (n, 3), likewise: nothing under hair."""
+        return self._seen(vertices, normals, _all(len(vertices)), bare=True)
 
-    def _seen(self, vertices: F32, normals: F32, nearest: F32) -> F32:
-        seen = painter.seen(vertices, normals, nearest, self.around, self.inside, self.sides)
-        return np.frombuffer(seen, np.float32)
+    def _seen(self, vertices: F32, normals: F32, which: U32, bare: bool) -> F32:
+        seen = painter.seen(
+            vertices, normals, which, self.maps, self.around, self.inside, self.sides, bare
+        )
+        return np.frombuffer(seen, np.float32).reshape(-1, 3)
+
+
+@functools.lru_cache(maxsize=4)
+def _all(count: int) -> U32:
+    return np.arange(count, dtype=np.uint32)
 
 
 def sight(surface: Surface, frame: Frame = WHOLE) -> Sight:
     """Find what hides points of a surface; arguments as :func:`visibility`."""
-    maps = painter.depth(surface.vertices, surface.source, surface.triangles, CROP_SIDE)
-    head, hair = np.frombuffer(maps, np.float32).reshape(2, CROP_SIDE, CROP_SIDE)
-    nearest = np.minimum(head, hair)
-    around = np.asarray(cv2.erode(nearest, np.ones((2 * EDGE + 1,) * 2, np.uint8)), np.float32)
-    inside = cv2.distanceTransform(np.isfinite(nearest).astype(np.uint8), cv2.DIST_L2, 3)
-    return Sight(head, hair, around, np.asarray(inside, np.float32), frame.sides())
+    drawn = painter.depth(surface.vertices, surface.source, surface.triangles, CROP_SIDE)
+    maps = np.frombuffer(drawn, np.float32).reshape(2, CROP_SIDE, CROP_SIDE)
+    around, inside = (np.frombuffer(part, np.float32) for part in painter.outline(maps))
+    shape = CROP_SIDE, CROP_SIDE
+    return Sight(maps, around.reshape(shape), inside.reshape(shape), frame.sides())
 
 
 def visibility(surface: Surface, frame: Frame = WHOLE) -> F32:
@@ -71,4 +83,5 @@ def visibility(surface: Surface, frame: Frame = WHOLE) -> F32:
         surface: in crop coordinates.
         frame: the part of the crop that the photo covers.
     """
-    return sight(surface, frame).of_surface(surface.vertices, surface.normals)
+    which = np.arange(len(surface.vertices), dtype=np.uint32)
+    return sight(surface, frame).of_surface(surface.vertices, surface.normals, which)[:, 2]

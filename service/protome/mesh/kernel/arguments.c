@@ -48,9 +48,9 @@ PyObject *refuse(tx_argument *arguments, size_t count, const char *message) {
     return NULL;
 }
 
-WIDE int are_below(const tx_argument *triangles, Py_ssize_t count) {
-    const uint32_t *numbers = triangles->view.buf, bound = (uint32_t)count;
-    const Py_ssize_t values = 3 * triangles->view.shape[0];
+WIDE int are_below(const tx_argument *array, Py_ssize_t count) {
+    const uint32_t *numbers = array->view.buf, bound = (uint32_t)count;
+    const Py_ssize_t values = array->view.len / (Py_ssize_t)sizeof *numbers;
     uint32_t outside = 0;
     if (count > INT32_MAX) return 0;
     for (Py_ssize_t k = 0; k < values; k++) outside |= numbers[k] >= bound;

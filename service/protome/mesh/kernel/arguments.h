@@ -22,8 +22,8 @@ void release_arguments(tx_argument *arguments, size_t count);
 /* Release the arguments and set a ValueError. Returns NULL. */
 PyObject *refuse(tx_argument *arguments, size_t count, const char *message);
 
-/* Whether all of an array of triangles' numbers are below ``count``. */
-int are_below(const tx_argument *triangles, Py_ssize_t count);
+/* Whether all of an array's numbers of vertices are below ``count``. */
+int are_below(const tx_argument *array, Py_ssize_t count);
 
 /* Whether all numbers are between -most and most; NaN is not. */
 int are_within(const tx_argument *values, float most);

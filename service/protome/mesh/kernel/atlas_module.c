@@ -1,4 +1,4 @@
-/* gather.c, plan.c, blend.c and layout.c for Python (limited API): checks, then works without the lock. */
+/* gather.c, plan.c, light.c and blend.c for Python (limited API): checks, then works without the lock. */
 
 #include "arguments.h"
 #include "plan.h"
@@ -182,81 +182,41 @@ PyObject *py_blend(PyObject *module, PyObject *args) {
     Py_RETURN_NONE;
 }
 
-const char py_lay_out_doc[] =
-    "lay_out(corners, source, weights, triangles, strip, share, /)\n--\n\n"
-    "Lay a surface out in the head's atlas, without the interpreter's lock.\n\n"
+const char py_facing_doc[] =
+    "facing(vertices, corners, /)\n--\n\n"
+    "Directions that triangles of a mesh face, interpolated, without the interpreter's lock.\n\n"
     "Args:\n"
-    "    corners: (t, 3, 2) float32 of each triangle of the head in the layout: its first corner,\n"
-    "        and the edges to the others.\n"
-    "    source: (n,) int32, the head's triangle that each vertex lies on; below 0 on hair.\n"
-    "    weights: (n, 2) float32, of that triangle's second and third corner.\n"
-    "    triangles: (m, 3) uint32.\n"
-    "    strip: width of the strip around the head's island, a share of the atlas' side.\n"
-    "    share: height of the island if there is hair.\n\n"
+    "    vertices: (n, 3) float32.\n"
+    "    corners: (side, side, 3) int32, the vertices of a triangle for each of some cells.\n\n"
     "Returns:\n"
-    "    bytearrays of places, float32 (k, 2), of their vertices, uint32 (k,), and of triangles,\n"
-    "    uint32 (m, 3); the number of the first place in the hair, from which on places are\n"
-    "    those on the head; and whether there is hair.\n\n"
+    "    bytearray of float32 (2 side, 2 side, 3), about unit: the cells' halves.\n\n"
     "Raises:\n"
     "    TypeError: wrong type.\n"
-    "    ValueError: wrong shape, a vertex or triangle that does not exist, or values out of range.\n";
+    "    ValueError: wrong shape, a vertex that does not exist or is out of range.\n";
 
-static PyObject *laid_out(const tx_surface *surface) {
-    tx_layout layout;
-    int done;
-    Py_BEGIN_ALLOW_THREADS
-    done = tx_lay_out(surface, &layout);
-    Py_END_ALLOW_THREADS
-    PyObject *places = NULL, *source = NULL, *triangles = NULL, *result = NULL;
-    if (done) {
-        places = new_bytes(2 * layout.count * sizeof(float));
-        source = new_bytes(layout.count * sizeof(uint32_t));
-        triangles = new_bytes(3 * surface->triangle_count * sizeof(uint32_t));
-    } else PyErr_NoMemory();
-    if (places && source && triangles) {
-        float *at = (void *)PyByteArray_AsString(places);
-        uint32_t *from = (void *)PyByteArray_AsString(source);
-        uint32_t *corners = (void *)PyByteArray_AsString(triangles);
-        Py_BEGIN_ALLOW_THREADS
-        tx_write_layout(surface, &layout, at, from, corners);
-        Py_END_ALLOW_THREADS
-        result = Py_BuildValue("OOOni", places, source, triangles, (Py_ssize_t)layout.in_hair,
-                               layout.hairy);
-    }
-    Py_XDECREF(places);
-    Py_XDECREF(source);
-    Py_XDECREF(triangles);
-    tx_free_layout(&layout);
-    return result;
-}
-
-PyObject *py_lay_out(PyObject *module, PyObject *args) {
-    PyObject *objects[4];
-    float strip, share;
+PyObject *py_facing(PyObject *module, PyObject *args) {
+    PyObject *objects[2];
     (void)module;
-    if (!PyArg_ParseTuple(args, "OOOOff:lay_out", &objects[0], &objects[1], &objects[2],
-                          &objects[3], &strip, &share))
-        return NULL;
-    tx_argument a[4] = {{"corners", "f", {3, 2}, 0, {0}},
-                        {"source", "i", {0, 0}, 0, {0}},
-                        {"weights", "f", {2, 0}, 0, {0}},
-                        {"triangles", "I", {3, 0}, 0, {0}}};
-    if (!get_arguments(objects, a, 4)) return NULL;
-    const Py_ssize_t count = a[1].view.shape[0], known = a[0].view.shape[0];
-    if (a[2].view.shape[0] != count)
-        return refuse(a, 4, "source and weights must be of the same vertices");
-    /* NaN is not. */
-    if (!(strip >= 0 && strip <= 1 && share >= 0 && share <= 1))
-        return refuse(a, 4, "strip and share must be 0 to 1");
-    const int32_t *source = a[1].view.buf;
-    int fits = known > 0 && count < INT32_MAX / 3;
-    for (Py_ssize_t k = 0; k < count; k++) fits = fits && source[k] < known;
-    if (!fits || !are_below(&a[3], count) || !are_within(&a[0], MOST_SHARE) ||
-        !are_within(&a[2], MOST_SHARE))
-        return refuse(a, 4, "vertices out of range");
-    const tx_surface surface = {a[0].view.buf, source, a[2].view.buf, a[3].view.buf,
-                                (size_t)count, (size_t)a[3].view.shape[0], strip, share};
-    PyObject *result = laid_out(&surface);
-    release_arguments(a, 4);
+    if (!PyArg_ParseTuple(args, "OO:facing", &objects[0], &objects[1])) return NULL;
+    tx_argument a[2] = {{"vertices", "f", {3, 0}, 0, {0}}, {"corners", "i", {-1, 3}, 0, {0}}};
+    if (!get_arguments(objects, a, 2)) return NULL;
+    const Py_ssize_t side = a[1].view.shape[0];
+    if (side < 1 || side > MOST_CELLS || a[1].view.shape[1] != side)
+        return refuse(a, 2, "corners must be of a square of cells");
+    if (!are_within(&a[0], MOST_DEPTH) || !are_below(&a[1], a[0].view.shape[0]))
+        return refuse(a, 2, "vertices out of range");
+    PyObject *result = new_bytes(12 * (size_t)side * (size_t)side * sizeof(float));
+    if (result) {
+        float *facing = (void *)PyByteArray_AsString(result);
+        int done;
+        Py_BEGIN_ALLOW_THREADS
+        done = tx_facing(a[0].view.buf, a[1].view.buf, (size_t)side, facing);
+        Py_END_ALLOW_THREADS
+        if (!done) {
+            Py_CLEAR(result);
+            PyErr_NoMemory();
+        }
+    }
+    release_arguments(a, 2);
     return result;
 }

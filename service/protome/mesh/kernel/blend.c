@@ -29,21 +29,29 @@ static inline float limited(float value) {
     return value < -most ? -most : value > most ? most : value;
 }
 
-static WIDE void set_coarse(const tx_band *band, const float *above, const float *below,
-                            size_t nodes, const float scale[SPOT], size_t step) {
-    const float share = 1 / (float)step, start = start_of(step);
-    for (int i = 0; i < SPOT; i++) {
+/* Two rows of nodes; spots are scaled to 16.16 pixels. */
+typedef struct {
+    const float *above, *below;
+    float scale[SPOT];
+    size_t nodes, step;
+} tx_rows;
+
+static WIDE void set_coarse(const tx_band *band, const tx_rows *rows, size_t begin, size_t end) {
+    const float share = 1 / (float)rows->step, start = start_of(rows->step);
+    const size_t nodes = rows->nodes;
+    for (size_t i = 0; i < SPOT; i++) {
         int32_t *restrict first = band->coarse[FIRST][i], *restrict slope = band->coarse[SLOPE][i];
+        const float *above = rows->above + i, *below = rows->below + i, scale = rows->scale[i];
         const float centre = i < WEIGHT ? -HALF_WHOLE : 0;
-        for (size_t k = 0; k < nodes; k++) {
-            const float from = limited(scale[i] * above[3 * k + (size_t)i] + centre);
-            const float to = limited(scale[i] * below[3 * k + (size_t)i] + centre);
+        for (size_t k = begin; k < end; k++) {
+            const float from = limited(scale * above[3 * k] + centre);
+            const float to = limited(scale * below[3 * k] + centre);
             const float rise = share * (to - from);
             first[k + 1] = (int32_t)(from + start * rise);
             slope[k + 1] = (int32_t)rise;
         }
-        first[0] = first[1], slope[0] = slope[1];
-        first[nodes + 1] = first[nodes], slope[nodes + 1] = slope[nodes];
+        if (begin == 0) first[0] = first[1], slope[0] = slope[1];
+        if (end == nodes) first[nodes + 1] = first[nodes], slope[nodes + 1] = slope[nodes];
     }
 }
 
@@ -287,15 +295,17 @@ static void paint_row(const tx_line *line, const uint8_t *tasks, size_t cells, i
 }
 
 /* Interpolate the band where tasks need it. */
-static void set_spots(const tx_band *band, const uint8_t *tasks, size_t cells, size_t nodes,
-                      size_t step) {
-    const size_t block = nodes / cells;
+static void set_spots(const tx_band *band, const tx_rows *rows, const uint8_t *tasks,
+                      size_t cells) {
+    const size_t block = rows->nodes / cells;
     for (size_t first = 0, last; first < cells; first = last) {
         const int task = tasks[first] & (READ | WEIGH);
         for (last = first + 1; last < cells && (tasks[last] & (READ | WEIGH)) == task;) last++;
         if (!(task & READ)) continue;
+        const size_t begin = first * block, end = last * block;
+        set_coarse(band, rows, begin ? begin - 1 : 0, end < rows->nodes ? end + 1 : end);
         for (int i = 0; i < (task & WEIGH ? SPOT : WEIGHT); i++)
-            set_fine(band, i, first * block, (last - first) * block + 1, step);
+            set_fine(band, i, begin, end - begin + 1, rows->step);
     }
 }
 
@@ -367,18 +377,18 @@ int tx_blend(const float *trace, size_t nodes, const float *plan, size_t cells,
     tx_line line = {.photo = photo, .side = side};
     use_room(&room, nodes, side, &line, &wide);
     uint8_t *kinds = room.blocks, *shown = kinds + cells, *tasks = shown + cells;
-    const float scale[SPOT] = {WHOLE * (float)photo->width, WHOLE * (float)photo->height, WHOLE};
     const size_t step = side / nodes;
+    tx_rows rows = {.scale = {WHOLE * (float)photo->width, WHOLE * (float)photo->height, WHOLE},
+                    .nodes = nodes, .step = step};
     size_t known = cells; /* the lower of the rows whose kinds are known */
     for (size_t band = 0, y = 0; band <= nodes; band++) {
-        const float *const rows[2] = {trace + 3 * nodes * (band ? band - 1 : 0),
-                                      trace + 3 * nodes * (band < nodes ? band : nodes - 1)};
+        rows.above = trace + 3 * nodes * (band ? band - 1 : 0);
+        rows.below = trace + 3 * nodes * (band < nodes ? band : nodes - 1);
         float *const above = room.ranges + 2 * cells * (band % 2);
         float *const below = room.ranges + 2 * cells * (1 - band % 2);
-        if (!band) set_range(rows[0], cells, nodes, above);
-        set_range(rows[1], cells, nodes, below);
+        if (!band) set_range(rows.above, cells, nodes, above);
+        set_range(rows.below, cells, nodes, below);
         set_shown(above, below, cells, shown);
-        set_coarse(&line.band, rows[0], rows[1], nodes, scale, step);
         const size_t end = band * step + step - step / 2;
         for (int new = 1; y < end && y < side; y++, new = 0) {
             const tx_pair cell = pair_of(y, cells, side);
@@ -390,7 +400,7 @@ int tx_blend(const float *trace, size_t nodes, const float *plan, size_t cells,
             }
             if (new) {
                 set_tasks(kinds, shown, cells, tasks);
-                set_spots(&line.band, tasks, cells, nodes, step);
+                set_spots(&line.band, &rows, tasks, cells);
             }
             line.above = wide_row(&wide, cell.above), line.below = wide_row(&wide, cell.below);
             line.down = (uint16_t)(ONE * cell.down + 0.5F);

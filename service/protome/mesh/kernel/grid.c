@@ -60,25 +60,30 @@ static inline void add_rows(float *restrict out, const float *a, const float *b,
     for (size_t x = 0; x < count; x++) out[x] += weight * (a[x] + b[x]);
 }
 
-WIDE void gr_blur(const float *in, size_t side, const gr_kernel *kernel, float *room,
-                  float *out) {
+static WIDE void blur_row(const float *restrict in, size_t side, const gr_kernel *kernel,
+                          float *restrict out) {
     const size_t radius = kernel->radius;
     float padded[GR_MOST_SIDE + 2 * GR_MOST_RADIUS];
-    for (size_t y = 0; y < side; y++) {
-        float *to = room + side * y;
-        for (size_t x = 0; x < radius; x++) {
-            padded[x] = in[side * y + mirrored((ptrdiff_t)x - (ptrdiff_t)radius, (ptrdiff_t)side)];
-            padded[radius + side + x] =
-                in[side * y + mirrored((ptrdiff_t)(side + x), (ptrdiff_t)side)];
-        }
-        for (size_t x = 0; x < side; x++) {
-            padded[radius + x] = in[side * y + x];
-            to[x] = kernel->weights[0] * padded[radius + x];
-        }
-        for (size_t k = 1; k <= radius; k++)
-            add_rows(to, padded + radius - k, padded + radius + k, kernel->weights[k], side);
+    for (size_t x = 0; x < radius; x++) {
+        padded[x] = in[mirrored((ptrdiff_t)x - (ptrdiff_t)radius, (ptrdiff_t)side)];
+        padded[radius + side + x] = in[mirrored((ptrdiff_t)(side + x), (ptrdiff_t)side)];
     }
-    for (size_t y = 0; y < side; y++) {
+    for (size_t x = 0; x < side; x++) {
+        padded[radius + x] = in[x];
+        out[x] = kernel->weights[0] * in[x];
+    }
+    for (size_t k = 1; k <= radius; k++)
+        add_rows(out, padded + radius - k, padded + radius + k, kernel->weights[k], side);
+}
+
+WIDE void gr_blur_rows(const float *in, size_t side, size_t begin, size_t end,
+                       const gr_kernel *kernel, float *room, float *out) {
+    const size_t radius = kernel->radius;
+    /* What is mirrored at the border lies within the radius as well. */
+    const size_t first = begin > radius ? begin - radius : 0;
+    const size_t last = end + radius < side ? end + radius : side;
+    for (size_t y = first; y < last; y++) blur_row(in + side * y, side, kernel, room + side * y);
+    for (size_t y = begin; y < end; y++) {
         float *to = out + side * y;
         for (size_t x = 0; x < side; x++) to[x] = kernel->weights[0] * room[side * y + x];
         for (size_t k = 1; k <= radius; k++) {

@@ -19,10 +19,16 @@ typedef struct {
 /* Normal distribution of deviation ``sigma``, cells, as far as four of it. */
 gr_kernel gr_gaussian(float sigma);
 
-/* Filter along both axes; beyond the border the picture is mirrored at the middle of its last
-   cell. side: at least 2, at most GR_MOST_SIDE. ``out`` may be ``in``. */
-enum { GR_MOST_SIDE = 256 };
-void gr_blur(const float *in, size_t side, const gr_kernel *kernel, float *room, float *out);
+/* Filter rows ``begin`` to ``end`` along both axes; beyond the border the picture is mirrored at the
+   middle of its last cell. side: at least 2, at most GR_MOST_SIDE. ``out`` may be ``in``. */
+enum { GR_MOST_SIDE = 4096 };
+void gr_blur_rows(const float *in, size_t side, size_t begin, size_t end, const gr_kernel *kernel,
+                  float *room, float *out);
+
+static inline void gr_blur(const float *in, size_t side, const gr_kernel *kernel, float *room,
+                           float *out) {
+    gr_blur_rows(in, side, 0, side, kernel, room, out);
+}
 
 /* Interpolate twice as many cells along each side; ``out``: 2 side x 2 side. */
 void gr_enlarge(const float *in, size_t side, float *out);

@@ -1,8 +1,10 @@
 /* Estimate the light on a head; see mesh/colour/light.py, which does the same in NumPy. */
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "grid.h"
 #include "plan.h"
 #include "wide.h"
 
@@ -106,4 +108,29 @@ void tx_light(const tx_cells *cells, float *const colours[3], const float *own, 
                             slope[2] * facing[2];
         light[k] = value < -MOST ? -MOST : value > MOST ? MOST : value;
     }
+}
+
+int tx_facing(const float *vertices, const int32_t *corners, size_t side, float *facing) {
+    const size_t count = side * side;
+    float *coarse = malloc(7 * count * sizeof *coarse), *fine = coarse + 3 * count;
+    if (!coarse) return 0;
+    for (size_t k = 0; k < count; k++, corners += 3) {
+        const float *a = vertices + 3 * (size_t)corners[0];
+        const float *b = vertices + 3 * (size_t)corners[1];
+        const float *c = vertices + 3 * (size_t)corners[2];
+        const float u[3] = {b[0] - a[0], b[1] - a[1], b[2] - a[2]};
+        const float v[3] = {c[0] - a[0], c[1] - a[1], c[2] - a[2]};
+        const float cross[3] = {u[1] * v[2] - u[2] * v[1], u[2] * v[0] - u[0] * v[2],
+                                u[0] * v[1] - u[1] * v[0]};
+        const float size =
+            sqrtf(cross[0] * cross[0] + cross[1] * cross[1] + cross[2] * cross[2]);
+        for (size_t i = 0; i < 3; i++)
+            coarse[count * i + k] = cross[i] / (size > 1e-9F ? size : 1e-9F);
+    }
+    for (size_t i = 0; i < 3; i++) {
+        gr_enlarge(coarse + count * i, side, fine);
+        for (size_t k = 0; k < 4 * count; k++) facing[3 * k + i] = fine[k];
+    }
+    free(coarse);
+    return 1;
 }

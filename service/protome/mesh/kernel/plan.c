@@ -106,25 +106,28 @@ static int mean_of(const tx_sheet *sheet, const float *const colours[3], const f
     return 1;
 }
 
-/* How alike a cell's colour is to the usual one, 0 to 1. */
-static float likeness(const tx_sheet *sheet, size_t k, const float usual[3],
-                      const float limits[3]) {
+/* How much a colour is like the usual one, 0 to 1. */
+static float likeness(const float colour[3], const float usual[3], const float limits[3]) {
     float ratio[3], apart = 0;
-    for (int i = 0; i < 3; i++)
-        ratio[i] = logf((sheet->mean[i][k] + TX_FLOOR) / (usual[i] + TX_FLOOR));
+    for (int i = 0; i < 3; i++) ratio[i] = logf((colour[i] + TX_FLOOR) / (usual[i] + TX_FLOOR));
     const float light = (ratio[0] + ratio[1] + ratio[2]) / 3;
     for (int i = 0; i < 3; i++) apart = most(apart, fabsf(ratio[i] - light));
-    const float near =
-        least((limits[0] - apart) / limits[0],
-              least((limits[1] - light) / limits[1], (light + limits[2]) / limits[2]));
+    const float near = least((limits[0] - apart) / limits[0],
+                             least((limits[1] - light) / limits[1],
+                                   (light + limits[2]) / limits[2]));
     return clipped(3 * near, 0, 1);
 }
 
 /* Set how alike the cells of a group are to a colour, 1 elsewhere, and the least beside each. */
 static void compare(const tx_sheet *sheet, int group, const float usual[3], const float limits[3],
                     float *like, float *around) {
-    for (size_t k = 0; k < sheet->count; k++)
-        like[k] = sheet->in->groups[k] == group ? likeness(sheet, k, usual, limits) : 1;
+    const float none[3] = {0, 0, 0}, unseen = likeness(none, usual, limits);
+    for (size_t k = 0; k < sheet->count; k++) {
+        const float colour[3] = {sheet->mean[0][k], sheet->mean[1][k], sheet->mean[2][k]};
+        like[k] = sheet->in->groups[k] != group ? 1
+                  : sheet->weight[k] > 0        ? likeness(colour, usual, limits)
+                                                : unseen;
+    }
     gr_erode(like, sheet->side, sheet->room, around);
 }
 
@@ -136,7 +139,8 @@ static void keep_hair(const tx_sheet *sheet, const float *face) {
     size_t seen = 0, unlike = 0;
     for (size_t k = 0; k < sheet->count; k++) {
         if (sheet->in->groups[k] != TX_HAIR) continue;
-        skin[k] = face ? likeness(sheet, k, face, LIKE_SKIN) : 0;
+        const float colour[3] = {sheet->mean[0][k], sheet->mean[1][k], sheet->mean[2][k]};
+        skin[k] = face && sheet->weight[k] > 0 ? likeness(colour, face, LIKE_SKIN) : 0;
         seen += is_seen_hair(sheet, k) != 0;
         unlike += is_seen_hair(sheet, k) && skin[k] < 0.5F;
     }

@@ -29,4 +29,8 @@ int tx_plan(const tx_cells *cells, float *plan);
 void tx_light(const tx_cells *cells, float *const colours[3], const float *own, float *room,
               float *light);
 
+/* Directions that triangles face, (side, side), for twice as many cells along each side:
+   (2 side, 2 side, 3), about unit. corners: (side, side, 3) vertices. Returns 0 without memory. */
+int tx_facing(const float *vertices, const int32_t *corners, size_t side, float *facing);
+
 #endif

@@ -3,6 +3,9 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 /* Triangles longer than this share of the atlas bridge places far apart. */
 static const float BRIDGE = 1.0F / 32;
@@ -32,38 +35,47 @@ typedef struct {
     float base[2], dx[2], dy[2];
 } tx_walk;
 
-/* First cell whose centre is at ``value`` or after it, within 0 to ``limit``. */
-static int from(float value, int limit) {
-    const float at = value + 0.5F, most = (float)limit;
-    const float low = at > 0 ? at : 0;
-    return (int)(low < most ? low : most);
+typedef float tx_four __attribute__((vector_size(16)));
+typedef int32_t tx_mask __attribute__((vector_size(16)));
+
+static inline tx_four all(float value) { return (tx_four){value, value, value, value}; }
+
+static inline tx_four chosen(tx_mask mask, tx_four a, tx_four b) {
+    return (tx_four)((mask & (tx_mask)a) | (~mask & (tx_mask)b));
 }
 
-static float least(float a, float b, float c) {
-    const float m = a < b ? a : b;
-    return m < c ? m : c;
+#ifdef __SSE2__
+/* One instruction, which compilers do not find in the general form. */
+static inline tx_four lower(tx_four a, tx_four b) { return _mm_min_ps(a, b); }
+static inline tx_four upper(tx_four a, tx_four b) { return _mm_max_ps(a, b); }
+#else
+static inline tx_four lower(tx_four a, tx_four b) { return chosen(a < b, a, b); }
+static inline tx_four upper(tx_four a, tx_four b) { return chosen(a > b, a, b); }
+#endif
+
+/* First cells whose centres are at values or after them, within 0 to ``limit``. */
+static inline tx_mask from(tx_four values, int limit) {
+    const tx_four at = upper(values + all(0.5F), all(0));
+    return __builtin_convertvector(lower(at, all((float)limit)), tx_mask);
 }
 
-static float most(float a, float b, float c) { return -least(-a, -b, -c); }
+/* Distance from a centre at which a triangle is taken to reach it, cells. */
+static const float REACH = 1e-4F;
 
 /* Fails when no centre is near, or the triangle has no area. Corners: x and y in cells. */
-static int set_walk(tx_walk *walk, const float *a, const float *b, const float *c, int side) {
-    const float slack = 1e-4F;
-    walk->left = from(least(a[0], b[0], c[0]) - slack, side);
-    walk->right = from(most(a[0], b[0], c[0]) + slack, side);
-    if (walk->left >= walk->right) return 0;
-    walk->top = from(least(a[1], b[1], c[1]) - slack, side);
-    walk->bottom = from(most(a[1], b[1], c[1]) + slack, side);
-    if (walk->top >= walk->bottom) return 0;
-    const float ux = b[0] - a[0], uy = b[1] - a[1], vx = c[0] - a[0], vy = c[1] - a[1];
-    const float inverse = 1 / (ux * vy - vx * uy);
+static inline int set_walk(tx_walk *walk, tx_four a, tx_four b, tx_four c, int side) {
+    const tx_mask first = from(lower(lower(a, b), c) - all(REACH), side);
+    const tx_mask end = from(upper(upper(a, b), c) + all(REACH), side);
+    walk->left = first[0], walk->top = first[1], walk->right = end[0], walk->bottom = end[1];
+    if ((walk->left >= walk->right) | (walk->top >= walk->bottom)) return 0;
+    const tx_four u = b - a, v = c - a, to = all(0.5F) - a;
+    const float inverse = 1 / (u[0] * v[1] - v[0] * u[1]);
     if (!isfinite(inverse)) return 0;
-    const float x = 0.5F - a[0], y = 0.5F - a[1];
-    walk->dx[0] = vy * inverse;
-    walk->dy[0] = -vx * inverse;
-    walk->dx[1] = -uy * inverse;
-    walk->dy[1] = ux * inverse;
-    for (int k = 0; k < 2; k++) walk->base[k] = walk->dx[k] * x + walk->dy[k] * y;
+    walk->dx[0] = v[1] * inverse;
+    walk->dy[0] = -v[0] * inverse;
+    walk->dx[1] = -u[1] * inverse;
+    walk->dy[1] = u[0] * inverse;
+    for (int k = 0; k < 2; k++) walk->base[k] = walk->dx[k] * to[0] + walk->dy[k] * to[1];
     return 1;
 }
 
@@ -73,31 +85,82 @@ static int weigh(const tx_walk *walk, int x, int y, float *second, float *third)
     return (*second >= INSIDE) & (*third >= INSIDE) & (*second + *third <= 1 - INSIDE);
 }
 
-void tx_depth(const float *vertices, const int32_t *source, const uint32_t *triangles,
-              size_t triangle_count, size_t side, float *depth) {
-    for (size_t i = 0; i < 2 * side * side; i++) depth[i] = INFINITY;
+/* Vertices as the loops below read them: with -1 for hair in the last place, or 0. */
+static void pad(const float *vertices, const int32_t *source, size_t count, tx_four *padded) {
+    for (size_t k = 0; k < count; k++, vertices += 3)
+        padded[k] = (tx_four){vertices[0], vertices[1], vertices[2], source[k] < 0 ? -1 : 0};
+}
+
+/* List the triangles that face the camera: what faces away is behind something that does not. */
+static size_t list_facing(const tx_four *vertices, const uint32_t *triangles,
+                          size_t triangle_count, uint32_t *facing) {
+    size_t found = 0;
     for (size_t t = 0; t < triangle_count; t++, triangles += 3) {
-        const float *a = vertices + 3 * (size_t)triangles[0];
-        const float *b = vertices + 3 * (size_t)triangles[1];
-        const float *c = vertices + 3 * (size_t)triangles[2];
-        tx_walk walk;
-        /* What faces away is behind something that does not. */
-        if ((b[0] - a[0]) * (c[1] - a[1]) > (c[0] - a[0]) * (b[1] - a[1])) continue;
-        if (!set_walk(&walk, a, b, c, (int)side)) continue;
-        const int hair = source[triangles[0]] < 0 || source[triangles[1]] < 0 ||
-                         source[triangles[2]] < 0;
-        float *map = depth + (hair ? side * side : 0);
-        const float rise[2] = {b[2] - a[2], c[2] - a[2]};
-        for (int y = walk.top; y < walk.bottom; y++) {
-            float *out = map + side * (size_t)y + (size_t)walk.left;
-            for (int x = walk.left; x < walk.right; x++, out++) {
-                float second, third;
-                const int within = weigh(&walk, x, y, &second, &third);
-                const float z = a[2] + second * rise[0] + third * rise[1];
-                *out = within & (z < *out) ? z : *out;
-            }
+        const float *a = (const float *)(vertices + triangles[0]);
+        const float *b = (const float *)(vertices + triangles[1]);
+        const float *c = (const float *)(vertices + triangles[2]);
+        facing[found] = (uint32_t)t;
+        found += (b[0] - a[0]) * (c[1] - a[1]) <= (c[0] - a[0]) * (b[1] - a[1]);
+    }
+    return found;
+}
+
+/* Draw on 2 x 2 cells, as many as most triangles reach, without a branch. */
+static inline void draw_four(const tx_walk *walk, const float z[3], size_t side, float *map) {
+    const float left = (float)walk->left, top = (float)walk->top;
+    const tx_four x = {left, left + 1, left, left + 1}, y = {top, top, top + 1, top + 1};
+    const tx_four second = all(walk->base[0]) + all(walk->dx[0]) * x + all(walk->dy[0]) * y;
+    const tx_four third = all(walk->base[1]) + all(walk->dx[1]) * x + all(walk->dy[1]) * y;
+    const tx_four at = all(z[0]) + second * all(z[1] - z[0]) + third * all(z[2] - z[0]);
+    const tx_mask inside = (second >= all(INSIDE)) & (third >= all(INSIDE)) &
+                           (second + third <= all(1 - INSIDE));
+    const tx_four drawn = chosen(inside, at, all(INFINITY));
+    float *out = map + side * (size_t)walk->top + (size_t)walk->left;
+    out[0] = drawn[0] < out[0] ? drawn[0] : out[0];
+    out[1] = drawn[1] < out[1] ? drawn[1] : out[1];
+    out[side] = drawn[2] < out[side] ? drawn[2] : out[side];
+    out[side + 1] = drawn[3] < out[side + 1] ? drawn[3] : out[side + 1];
+}
+
+static void draw_depth(const tx_walk *walk, const float z[3], size_t side, float *map) {
+    const int low = (int)side - 1;
+    if ((walk->right - walk->left <= 2) & (walk->bottom - walk->top <= 2) & (walk->left < low) &
+        (walk->top < low)) {
+        draw_four(walk, z, side, map);
+        return;
+    }
+    const float rise[2] = {z[1] - z[0], z[2] - z[0]};
+    for (int y = walk->top; y < walk->bottom; y++) {
+        float *out = map + side * (size_t)y + (size_t)walk->left;
+        for (int x = walk->left; x < walk->right; x++, out++) {
+            float second, third;
+            const int inside = weigh(walk, x, y, &second, &third);
+            const float at = z[0] + second * rise[0] + third * rise[1];
+            *out = inside & (at < *out) ? at : *out;
         }
     }
+}
+
+int tx_depth(const float *vertices, const int32_t *source, size_t count,
+             const uint32_t *triangles, size_t triangle_count, size_t side, float *depth) {
+    tx_four *padded = malloc((count + 1) * sizeof *padded);
+    uint32_t *facing = malloc((triangle_count + 1) * sizeof *facing);
+    if (!padded || !facing) return free(padded), free(facing), 0;
+    pad(vertices, source, count, padded);
+    const size_t found = list_facing(padded, triangles, triangle_count, facing);
+    for (size_t i = 0; i < 2 * side * side; i++) depth[i] = INFINITY;
+    for (size_t k = 0; k < found; k++) {
+        const uint32_t *corner = triangles + 3 * (size_t)facing[k];
+        const tx_four a = padded[corner[0]], b = padded[corner[1]], c = padded[corner[2]];
+        tx_walk walk;
+        if (!set_walk(&walk, a, b, c, (int)side)) continue;
+        const int hair = (a[3] < 0) | (b[3] < 0) | (c[3] < 0);
+        const float z[3] = {a[2], b[2], c[2]};
+        draw_depth(&walk, z, side, depth + (hair ? side * side : 0));
+    }
+    free(padded);
+    free(facing);
+    return 1;
 }
 
 /* ---- visibility */
@@ -117,25 +180,41 @@ static float from_border(const tx_depths *depths, const float *at) {
     return out;
 }
 
-void tx_seen(const float *vertices, const float *normals, size_t count, const tx_depths *depths,
-             float *seen) {
-    for (size_t k = 0; k < count; k++, vertices += 3, normals += 3) {
-        seen[k] = 0;
-        const float facing = -normals[2];
-        if (!(facing > OBLIQUE)) continue;
-        const size_t at = depths->side * cell_of(vertices[1], depths->side) +
-                          cell_of(vertices[0], depths->side);
-        const float rim = depths->inside[at] / OUTLINE - 1;
-        const float border = from_border(depths, vertices) / RIM - 1;
-        if (!(rim > 0) || !(border > 0)) continue;
-        /* A steep surface spans this much depth within a cell. */
-        const float cosine = facing < 1 ? facing : 1;
-        const float slope = sqrtf(1 - cosine * cosine) / cosine;
-        if (vertices[2] - depths->nearest[at] > SLACK + 1.5F * slope) continue;
-        if (vertices[2] - depths->around[at] > 3 * SLACK + (EDGE + 2) * slope) continue;
-        const float turned = (facing - OBLIQUE) / (FACING - OBLIQUE);
-        seen[k] = (turned < 1 ? turned : 1) * (rim < 1 ? rim : 1) *
-                  (border < 1 ? border : 1);
+static float clipped(float value, float low, float high) {
+    return value < low ? low : value > high ? high : value;
+}
+
+/* Whether a depth is within a tolerance and ``steps`` cells of a surface: one that is turned by
+   ``cosine`` spans sqrt(1 - cosine^2) / cosine within a cell. */
+static int is_near(float depth, float tolerance, float steps, float cosine) {
+    const float beyond = depth - tolerance, scaled = beyond * cosine;
+    return beyond <= 0 || scaled * scaled <= steps * steps * (1 - cosine * cosine);
+}
+
+static float weight_at(const float *at, float facing, const tx_depths *depths) {
+    if (!(facing > OBLIQUE)) return 0;
+    const size_t cell =
+        depths->side * cell_of(at[1], depths->side) + cell_of(at[0], depths->side);
+    const float rim = depths->inside[cell] / OUTLINE - 1;
+    const float border = from_border(depths, at) / RIM - 1;
+    if (!(rim > 0) || !(border > 0)) return 0;
+    const float head = depths->head[cell], hair = depths->hair[cell];
+    const float nearest = head < hair ? head : hair, cosine = facing < 1 ? facing : 1;
+    if ((depths->bare && hair < head) || !is_near(at[2] - nearest, SLACK, 1.5F, cosine) ||
+        !is_near(at[2] - depths->around[cell], 3 * SLACK, EDGE + 2, cosine))
+        return 0;
+    const float turned = (facing - OBLIQUE) / (FACING - OBLIQUE);
+    return (turned < 1 ? turned : 1) * (rim < 1 ? rim : 1) * (border < 1 ? border : 1);
+}
+
+void tx_seen(const float *vertices, const float *normals, const uint32_t *which, size_t count,
+             const tx_depths *depths, float *seen) {
+    const float share = 1 / (float)depths->side;
+    for (size_t k = 0; k < count; k++, seen += 3) {
+        const float *at = vertices + 3 * (size_t)which[k];
+        seen[0] = clipped(share * at[0], -1, 2);
+        seen[1] = clipped(share * at[1], -1, 2);
+        seen[2] = weight_at(at, -normals[3 * (size_t)which[k] + 2], depths);
     }
 }
 
@@ -165,50 +244,33 @@ void tx_normals(const float *vertices, size_t count, const int32_t *triangles,
 
 /* ---- trace */
 
-static int is_bridge(const float *a, const float *b, const float *c, float limit) {
-    return most(a[0], b[0], c[0]) - least(a[0], b[0], c[0]) > limit ||
-           most(a[1], b[1], c[1]) - least(a[1], b[1], c[1]) > limit;
+/* Whether a triangle lies the other way round. */
+static int is_overhang(const tx_four at[3]) {
+    const tx_four p = at[1] - at[0], q = at[2] - at[0];
+    return p[0] * q[1] > p[1] * q[0];
 }
 
-/* Whether a triangle lies the other way round: an overhang, which others cover. */
-static int is_folded(const float at[3][2]) {
-    return (at[1][0] - at[0][0]) * (at[2][1] - at[0][1]) >
-           (at[1][1] - at[0][1]) * (at[2][0] - at[0][0]);
-}
-
-static void trace_triangle(const tx_mesh *mesh, const uint32_t *corner, size_t nodes,
-                           float *trace) {
-    const float scale = (float)nodes;
-    float at[3][2];
-    for (size_t k = 0; k < 3; k++) {
-        const float *place = mesh->places + 2 * (size_t)corner[k];
-        at[k][0] = scale * place[0], at[k][1] = scale * place[1];
-    }
-    tx_walk walk;
-    if (!set_walk(&walk, at[0], at[1], at[2], (int)nodes)) return;
-    const int below = is_bridge(at[0], at[1], at[2], BRIDGE * scale) || is_folded(at);
-    const float *a = mesh->spots + 2 * (size_t)corner[0], *b = mesh->spots + 2 * (size_t)corner[1];
-    const float *c = mesh->spots + 2 * (size_t)corner[2], *w = mesh->weights;
-    for (int y = walk.top; y < walk.bottom; y++) {
-        float *out = trace + 3 * (nodes * (size_t)y + (size_t)walk.left);
-        for (int x = walk.left; x < walk.right; x++, out += 3) {
+/* Draw what the corners show; what is ``below`` only where nothing is. */
+static void draw_trace(const tx_walk *walk, const float *a, const float *b, const float *c,
+                       int below, size_t nodes, float *trace) {
+    for (int y = walk->top; y < walk->bottom; y++) {
+        float *out = trace + 3 * (nodes * (size_t)y + (size_t)walk->left);
+        for (int x = walk->left; x < walk->right; x++, out += 3) {
             float second, third;
-            if ((below && out[2] > 0) || !weigh(&walk, x, y, &second, &third)) continue;
+            if ((below && out[2] > 0) || !weigh(walk, x, y, &second, &third)) continue;
             const float first = 1 - second - third;
-            out[0] = first * a[0] + second * b[0] + third * c[0];
-            out[1] = first * a[1] + second * b[1] + third * c[1];
-            const float weight = first * w[corner[0]] + second * w[corner[1]] + third * w[corner[2]];
-            out[2] = weight > LEAST ? weight : LEAST;
+            for (int i = 0; i < 3; i++) out[i] = first * a[i] + second * b[i] + third * c[i];
+            out[2] = out[2] > LEAST ? out[2] : LEAST;
         }
     }
 }
 
 /* Give nodes beside the trace the points that follow from the two next to them, with no weight:
    what lies between two nodes is interpolated. */
-static void extend(size_t nodes, float *trace) {
+static void extend(size_t nodes, size_t top, size_t bottom, float *trace) {
     const ptrdiff_t row = 3 * (ptrdiff_t)nodes;
     const ptrdiff_t steps[8] = {3, -3, row, -row, row + 3, row - 3, 3 - row, -row - 3};
-    for (size_t y = 2; y + 2 < nodes; y++) {
+    for (size_t y = top > 2 ? top - 1 : 2; y <= bottom && y + 2 < nodes; y++) {
         float *node = trace + 3 * (nodes * y + 2);
         for (size_t x = 2; x + 2 < nodes; x++, node += 3) {
             if (node[2] > 0) continue;
@@ -227,26 +289,47 @@ static void extend(size_t nodes, float *trace) {
 }
 
 void tx_trace(const tx_mesh *mesh, size_t nodes, float *trace) {
+    const float scale = (float)nodes;
+    const uint32_t *place = mesh->triangles;
+    size_t top = nodes, bottom = 0; /* of what is drawn */
     memset(trace, 0, 3 * nodes * nodes * sizeof *trace);
-    const float *w = mesh->weights;
-    const uint32_t *corner = mesh->triangles;
-    for (size_t t = 0; t < mesh->triangle_count; t++, corner += 3)
-        if (w[corner[0]] > 0 || w[corner[1]] > 0 || w[corner[2]] > 0)
-            trace_triangle(mesh, corner, nodes, trace);
-    extend(nodes, trace);
+    for (size_t t = 0; t < mesh->triangle_count; t++, place += 3) {
+        if ((place[0] < mesh->first) | (place[1] < mesh->first) | (place[2] < mesh->first))
+            continue;
+        const float *seen[3];
+        for (int k = 0; k < 3; k++) seen[k] = mesh->seen + 3 * (size_t)(place[k] - mesh->first);
+        if (!((seen[0][2] > 0) | (seen[1][2] > 0) | (seen[2][2] > 0))) continue;
+        tx_four at[3];
+        for (int k = 0; k < 3; k++) {
+            const float *spot = mesh->places + 2 * (size_t)place[k];
+            at[k] = (tx_four){scale * spot[0], scale * spot[1], 0, 0};
+        }
+        tx_walk walk;
+        if (!set_walk(&walk, at[0], at[1], at[2], (int)nodes)) continue;
+        const tx_four size = upper(upper(at[0], at[1]), at[2]) - lower(lower(at[0], at[1]), at[2]);
+        const int below = (size[0] > BRIDGE * scale) | (size[1] > BRIDGE * scale) |
+                          is_overhang(at);
+        top = (size_t)walk.top < top ? (size_t)walk.top : top;
+        bottom = (size_t)walk.bottom > bottom ? (size_t)walk.bottom : bottom;
+        draw_trace(&walk, seen[0], seen[1], seen[2], below, nodes, trace);
+    }
+    extend(nodes, top, bottom, trace);
 }
 
-void tx_trace_head(const tx_nodes *table, const float *spots, const float *weights, float *trace) {
+int tx_trace_head(const tx_nodes *table, const float *seen, size_t count, float *trace) {
+    tx_four *padded = malloc((count + 1) * sizeof *padded);
+    if (!padded) return 0;
+    for (size_t k = 0; k < count; k++)
+        padded[k] = (tx_four){seen[3 * k], seen[3 * k + 1], seen[3 * k + 2], 0};
     const int32_t *corner = table->corners;
     const float *share = table->shares;
     for (size_t k = 0; k < table->count; k++, corner += 3, share += 2, trace += 3) {
-        const float first = 1 - share[0] - share[1];
-        const float *a = spots + 2 * (size_t)corner[0], *b = spots + 2 * (size_t)corner[1];
-        const float *c = spots + 2 * (size_t)corner[2];
-        trace[0] = first * a[0] + share[0] * b[0] + share[1] * c[0];
-        trace[1] = first * a[1] + share[0] * b[1] + share[1] * c[1];
-        const float weight = first * weights[corner[0]] + share[0] * weights[corner[1]] +
-                             share[1] * weights[corner[2]];
-        trace[2] = weight > 0 ? weight : 0;
+        const tx_four first = all(1 - share[0] - share[1]);
+        const tx_four shown = first * padded[corner[0]] + all(share[0]) * padded[corner[1]] +
+                              all(share[1]) * padded[corner[2]];
+        trace[0] = shown[0], trace[1] = shown[1];
+        trace[2] = shown[2] > 0 ? shown[2] : 0;
     }
+    free(padded);
+    return 1;
 }

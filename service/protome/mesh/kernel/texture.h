@@ -25,19 +25,30 @@ typedef struct {
 
 /* Places of a surface in the atlas; free it with tx_free_layout. */
 typedef struct {
-    float *uv;       /* (n, 2) in the head's layout */
-    uint32_t *order; /* (3 n) number of each vertex on the head, beyond the seam, in the hair */
-    uint8_t *where;  /* (m) how the triangle lies */
-    size_t beyond, in_hair, count; /* numbers of the first beyond the seam and in hair; of all */
+    float *uv;             /* (n, 2) in the head's layout */
+    uint32_t *order;       /* (3 n) number of each vertex on the head, beyond the seam, in the hair */
+    uint8_t *used;         /* (n) bits: which of these there are */
+    uint8_t *where;        /* (m) how the triangle lies */
+    size_t in_hair, count; /* number of the first in hair; of all */
     int hairy;
 } tx_layout;
 
+/* The hair's disk: the skull's middle and axes, (3, 3), the angle from the second to its rim,
+   radians, how much larger its middle is shown, its radii, and the lower place of its middle,
+   shares of the atlas' sides. */
 typedef struct {
-    const float *places;       /* (n, 2) in the atlas, shares of its sides */
-    const float *spots;        /* (n, 2) in the photo, shares of its sides */
-    const float *weights;      /* (n,) 0 to 1 */
-    const uint32_t *triangles; /* (m, 3) */
+    const float *middle, *axes;
+    float reach, growth, radii[2], centre;
+} tx_frame;
+
+/* A mesh in the atlas. What a place shows: the point of the photo, shares of its sides, and its
+   weight, 0 to 1. */
+typedef struct {
+    const float *places;       /* (k, 2) in the atlas, shares of its sides */
+    const uint32_t *triangles; /* (m, 3); those with a corner below ``first`` are left out */
+    const float *seen;         /* (k - first, 3) what the others show */
     size_t triangle_count;
+    uint32_t first;
 } tx_mesh;
 
 /* Which point of the head each node shows. */
@@ -47,10 +58,12 @@ typedef struct {
     size_t count;
 } tx_nodes;
 
-/* What hides points: least depth, least depth within EDGE cells and distance to the outline, of
-   side x side cells each; and the lines of the photo's border, (side_count, 3). */
+/* What hides points: least depth of head and of hair, least depth of both within EDGE cells and
+   distance to the outline, of side x side cells each; and the lines of the photo's border,
+   (side_count, 3). bare: whether the points are skin, which hair hides. */
 typedef struct {
-    const float *nearest, *around, *inside;
+    const float *head, *hair, *around, *inside;
+    int bare;
     size_t side;
     const float *sides; /* distance inside: dot product with (x, y, 1) */
     size_t side_count;
@@ -60,6 +73,12 @@ typedef struct {
     const uint32_t *pixels; /* height x width, at least 2 x 2: red is the lowest byte, then green */
     size_t height, width;
 } tx_photo;
+
+/* Make pixels of three channels each. */
+void tx_pixels(const uint8_t *channels, size_t count, uint32_t *pixels);
+
+/* Average 2 x 2 pixels; an odd last row or column is left out. */
+void tx_halve(const tx_photo *photo, uint32_t *out);
 
 /* Number the places of a surface. Returns 0 without memory. */
 int tx_lay_out(const tx_surface *surface, tx_layout *layout);
@@ -71,26 +90,46 @@ void tx_write_layout(const tx_surface *surface, const tx_layout *layout, float *
 
 void tx_free_layout(tx_layout *layout);
 
+/* Set places of vertices in the hair's disk, (count, 2). which: (count,) the vertices. */
+void tx_disk(const float *vertices, const uint32_t *which, size_t count, const tx_frame *frame,
+             float *places);
+
+/* Transform listed rows, (count, 3), by a matrix, (3, 4). */
+void tx_move(const float *rows, const uint32_t *which, size_t count, const float *matrix,
+             float *out);
+
 /* Least z of triangles at the centre of each cell, infinite where there is none: two maps of
    side x side, one of the head and one of hair, the triangles with a vertex of source below 0.
-   vertices: (n, 3), x and y in cells. */
-void tx_depth(const float *vertices, const int32_t *source, const uint32_t *triangles,
-              size_t triangle_count, size_t side, float *depth);
+   vertices: (count, 3), x and y in cells. Returns 0 without memory. */
+int tx_depth(const float *vertices, const int32_t *source, size_t count,
+             const uint32_t *triangles, size_t triangle_count, size_t side, float *depth);
+
+/* Least depth within two cells, and distance to what is infinitely far, up to three cells: exact
+   for each cell nearer than that, some larger number elsewhere. maps: two of side x side, as of
+   tx_depth; around, inside: side x side. Returns 0 without memory. */
+int tx_outline(const float *maps, size_t side, float *around, float *inside);
 
 /* Unit normals of vertices, (count, 3), outwards; 0 without a triangle of some area. */
 void tx_normals(const float *vertices, size_t count, const int32_t *triangles,
                 size_t triangle_count, float *normals);
 
-/* How well each vertex is visible, (count,), 0 to 1. */
-void tx_seen(const float *vertices, const float *normals, size_t count, const tx_depths *depths,
-             float *seen);
+/* What vertices show, (count, 3): shares of the sides, -1 to 2, and how well each is visible.
+   which: (count,) the vertices. */
+void tx_seen(const float *vertices, const float *normals, const uint32_t *which, size_t count,
+             const tx_depths *depths, float *seen);
 
 /* Draw the trace of the triangles that have a corner of weight above 0. Triangles that bridge
    places far apart, and overhangs, which lie the other way round, are drawn below the others. */
 void tx_trace(const tx_mesh *mesh, size_t nodes, float *trace);
 
-/* Set nodes of the trace that always show the same points of the head's triangles. */
-void tx_trace_head(const tx_nodes *table, const float *spots, const float *weights, float *trace);
+/* Set nodes of the trace that always show the same points of the head's triangles. seen:
+   (count, 3) what its vertices show. Returns 0 without memory. */
+int tx_trace_head(const tx_nodes *table, const float *seen, size_t count, float *trace);
+
+/* Fade the photo towards what is not seen. kinds: (cells, cells), see tx_fading; cells divides
+   nodes. Returns 0 without memory. */
+enum tx_fading { TX_FADE_HAIR, TX_FADE_SKIN, TX_FADE_MOUTH };
+int tx_fade(float *trace, size_t nodes, const uint8_t *kinds, size_t cells);
 
 /* Mean of colour times weight, and of weight, (cells, cells, 4), of each cell's nodes. cells
    divides nodes. Returns 0 without memory. */

@@ -32,7 +32,7 @@ def lit(slope: F32) -> U8:
 
 
 def test_each_cell_faces_as_the_head_does_there(ball: Surface) -> None:
-    facing = facing_of(ball, hairy=False)
+    facing = facing_of(ball, None)
     length = np.linalg.norm(facing, axis=2)
     assert np.quantile(np.abs(length - 1), 0.95) < 0.02
     middle = facing[CELLS // 2 - 2 : CELLS // 2 + 2, CELLS // 2 - 2 : CELLS // 2 + 2]
@@ -41,7 +41,7 @@ def test_each_cell_faces_as_the_head_does_there(ball: Surface) -> None:
 
 
 def test_the_light_is_found_and_what_is_seen_decides_its_strength(ball: Surface) -> None:
-    facing = facing_of(ball, hairy=False)
+    facing = facing_of(ball, None)
     seen = facing[:, :, 2] < -0.3
     colours = (100 * np.exp(facing @ SLOPE)[:, :, None] * np.ones(3)).astype(np.float32)
     light = np.log(shade(facing, colours, seen)[:, :, 0])
@@ -52,7 +52,7 @@ def test_the_light_is_found_and_what_is_seen_decides_its_strength(ball: Surface)
 
 
 def test_a_beard_is_no_shade(ball: Surface) -> None:
-    facing = facing_of(ball, hairy=False)
+    facing = facing_of(ball, None)
     seen = facing[:, :, 2] < -0.3
     colours = np.full((CELLS, CELLS, 3), 150, np.float32)
     colours[(facing[:, :, 1] > 0.5) & (np.abs(facing[:, :, 0]) < 0.4)] = 40
@@ -62,7 +62,7 @@ def test_a_beard_is_no_shade(ball: Surface) -> None:
 
 def test_without_skin_there_is_no_light(ball: Surface) -> None:
     dark = np.zeros((CELLS, CELLS, 3), np.float32)
-    facing = facing_of(ball, hairy=False)
+    facing = facing_of(ball, None)
     assert (shade(facing, dark, np.zeros((CELLS, CELLS), np.bool_)) == 1).all()
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
 
 from protome.geometry import F32, U8, U32, Frame
 from protome.mesh.colour import raster
+from protome.mesh.colour.paint import large
 from protome.mesh.shape.surface import COMPILED
 from tests.support.shapes import seeded, sphere
 
@@ -27,21 +29,17 @@ def floats(data: bytearray, *shape: int) -> F32:
     return np.frombuffer(data, np.float32).reshape(shape)
 
 
-def scattered(seed: int, size: float = 0.08) -> tuple[F32, F32, F32, U32]:
-    """Places, spots, weights and triangles of many triangles of all sizes."""
+def scattered(seed: int, size: float = 0.08) -> tuple[F32, U32, F32, int]:
+    """Places, triangles, and what places show, of many triangles of all sizes."""
     rng = seeded(seed)
     middle = rng.uniform(-0.1, 1.1, (400, 1, 2))
-    places = middle + rng.normal(0, size, (400, 3, 2)) * rng.random((400, 1, 1))
+    places = (middle + rng.normal(0, size, (400, 3, 2)) * rng.random((400, 1, 1))).reshape(-1, 2)
     # Neighbours show neighbouring points, as on a head.
-    spots = 0.1 + 0.8 * places.reshape(-1, 2) + 0.05 * np.sin(9 * places.reshape(-1, 2)[:, ::-1])
+    spots = 0.1 + 0.8 * places + 0.05 * np.sin(9 * places[:, ::-1])
     weights = rng.random(1200) * (rng.random(1200) < 0.7)
+    seen = np.concatenate([spots, weights[:, None]], axis=1)[90:]
     numbers = np.arange(1200, dtype=np.uint32).reshape(-1, 3)
-    return (
-        places.reshape(-1, 2).astype(np.float32),
-        spots.astype(np.float32),
-        weights.astype(np.float32),
-        numbers,
-    )
+    return places.astype(np.float32), numbers, seen.astype(np.float32), 90
 
 
 def inputs(seed: int = 0) -> tuple[F32, F32, U32]:
@@ -97,11 +95,11 @@ def test_bridges_and_overhangs_lie_below_other_triangles(
     painter: Any, below: list[list[float]], free: int
 ) -> None:
     places = np.array([[0.3, 0.3], [0.3, 0.32], [0.32, 0.3], *below], np.float32)
-    spots = np.repeat([[0.2, 0.2], [0.8, 0.8]], 3, axis=0).astype(np.float32)
+    seen = np.repeat([[0.2, 0.2, 1], [0.8, 0.8, 1]], 3, axis=0).astype(np.float32)
     for order in ([0, 1], [1, 0]):
         triangles = np.arange(6, dtype=np.uint32).reshape(2, 3)[order]
-        args = places, spots, np.ones(6, np.float32), np.ascontiguousarray(triangles)
-        found = floats(painter.trace(*args, 256), 256, 256, 3)
+        args = places, np.ascontiguousarray(triangles), seen, 0, 256
+        found = floats(painter.trace(*args), 256, 256, 3)
         assert found[77, 77, 0] == pytest.approx(0.2)
         assert found[free, free, 0] == pytest.approx(0.8)
 
@@ -126,7 +124,7 @@ def test_a_picture_without_a_photo_is_the_plan(step: int) -> None:
     _, plan, photo = inputs(1)
     picture = np.zeros((step * NODES, step * NODES, 3), np.uint8)
     kernel.blend(np.zeros((NODES, NODES, 3), np.float32), plan, photo, picture)
-    expected = raster._large(plan[:, :, :3], len(picture))
+    expected = large(plan[:, :, :3], len(picture))
     assert np.abs(picture - expected).max() < 2.2
 
 
@@ -191,23 +189,71 @@ def test_a_plan_of_nothing_is_one_colour(cells: int) -> None:
     assert (ours[:, :, :3].round() == 128).all()
 
 
-def test_visibilities_are_equal() -> None:
+@pytest.mark.parametrize("bare", [False, True])
+def test_visibilities_are_equal(bare: bool) -> None:
     ball = sphere(60.0)
-    depth = floats(kernel.depth(ball.vertices, ball.source, ball.triangles, 208), 2, 208, 208)[0]
-    inside = np.where(np.isfinite(depth), 8, 0).astype(np.float32)
+    drawn = kernel.depth(ball.vertices, ball.source, ball.triangles, 208)
+    maps = floats(drawn, 2, 208, 208)
+    inside = np.where(np.isfinite(maps[0]), 8, 0).astype(np.float32)
     inside[:, 100:] = 2
-    depth[:60] -= 30
+    maps[0, :60] -= 30
+    maps[1, 120:, :70] = maps[0, 120:, :70] - 5
+    which = np.arange(5, len(ball.vertices), dtype=np.uint32)[::-1].copy()
     args = (
         ball.vertices,
         ball.normals,
-        depth,
-        depth - np.float32(4),
+        which,
+        maps,
+        maps.min(axis=0) - np.float32(4),
         inside,
         Frame(70.0, 5.0, roll=8).sides(),
+        bare,
     )
-    ours, reference = (floats(m.seen(*args), len(ball.vertices)) for m in BOTH)
+    ours, reference = (floats(m.seen(*args), len(which), 3) for m in BOTH)
     assert np.abs(ours - reference).max() < 1e-4
-    assert 0.05 < (reference == 1).mean() < (reference > 0).mean() < 0.5
+    np.testing.assert_allclose(ours[:, :2] * 208, ball.vertices[which, :2], atol=1e-3)
+    weight = reference[:, 2]
+    assert 0.05 < (weight == 1).mean() < (weight > 0).mean() < 0.5
+
+
+def test_outlines_are_equal() -> None:
+    ball = sphere(60.0)
+    source = np.where(ball.vertices[:, 1] < 80, -1, 0).astype(np.int32)
+    drawn = kernel.depth(ball.vertices + np.float32(30), source, ball.triangles, 208)
+    maps = floats(drawn, 2, 208, 208)
+    (around, inside), (expected, distance) = (
+        [floats(part, 208, 208) for part in m.outline(maps)] for m in BOTH
+    )
+    np.testing.assert_array_equal(np.minimum(around, 1e9), np.minimum(expected, 1e9))
+    np.testing.assert_allclose(np.minimum(inside, 3), np.minimum(distance, 3), atol=1e-3)
+    assert 0.2 < (inside > 3).mean() < 0.5
+    assert len(np.unique(inside)) > 5
+    filled = [np.frombuffer(part, np.float32) for part in kernel.outline(np.ones_like(maps))]
+    assert (filled[0] == 1).all()
+    assert filled[1].min() > 3
+
+
+@pytest.mark.parametrize("shape", [(0, 0), (1, 1), (2, 3), (31, 40), (40, 31)])
+def test_pixels_are_equal(shape: tuple[int, int]) -> None:
+    photo = np.asarray(seeded(1).integers(0, 256, (*shape, 3)), np.uint8)
+    ours, reference = (bytes(m.pixels(photo)) for m in BOTH)
+    assert ours == reference
+    whole = np.frombuffer(ours, np.uint32).reshape(shape)
+    assert bytes(kernel.halve(whole)) == bytes(raster.halve(whole))
+
+
+@pytest.mark.parametrize("step", [1, 4])
+def test_the_photo_fades_alike(step: int) -> None:
+    rng = seeded(step)
+    drawn = rng.random((64, 64, 3)).astype(np.float32)
+    drawn[:, :, 2] = np.minimum(1.5 * cv2.blur(drawn[:, :, 2], (5, 5)), 1) * (drawn[:, :, 1] > 0.1)
+    kinds = rng.integers(0, 3, (64 // step, 64 // step)).astype(np.uint8)
+    ours, reference = drawn.copy(), drawn.copy()
+    kernel.fade(kinds, ours)
+    raster.fade(kinds, reference)
+    np.testing.assert_allclose(ours, reference, atol=1e-5)
+    assert (ours[:, :, :2] == drawn[:, :, :2]).all()
+    assert np.abs(ours[:, :, 2] - drawn[:, :, 2]).mean() > 0.05
 
 
 @pytest.mark.parametrize("hair", [0.0, 0.3])
@@ -229,22 +275,52 @@ def test_layouts_are_equal(hair: float) -> None:
     np.testing.assert_array_equal(numbers, triangles.ravel())
 
 
+def placed(seed: int) -> tuple[F32, U32, F32]:
+    """Vertices, some of them, and a frame or matrix."""
+    rng = seeded(seed)
+    vertices = rng.normal(0, 60, (900, 3)).astype(np.float32)
+    which = rng.integers(0, 900, 500).astype(np.uint32)
+    axes = np.linalg.qr(rng.normal(size=(3, 3)))[0]
+    return vertices, which, np.concatenate([[[5, 9, -4]], axes]).astype(np.float32)
+
+
+@pytest.mark.parametrize("growth", [0.0, 2.0])
+@pytest.mark.parametrize("seed", range(3))
+def test_places_in_the_disk_are_equal(seed: int, growth: float) -> None:
+    vertices, which, frame = placed(seed)
+    vertices[which[0]] = frame[0]
+    args = vertices, which, frame, 2.9, growth, 0.48, 0.24, 0.75
+    ours, reference = (floats(m.disk(*args), 500, 2) for m in BOTH)
+    np.testing.assert_allclose(ours, reference, atol=1e-5)
+    assert ours.std() > 0.1
+
+
+def test_moved_rows_are_equal() -> None:
+    vertices, which, frame = placed(0)
+    matrix = np.ascontiguousarray(frame.T)
+    ours, reference = (floats(m.move(vertices, which, matrix), 500, 3) for m in BOTH)
+    np.testing.assert_allclose(ours, reference, atol=1e-3)
+    assert ours.std() > 10
+
+
+def test_directions_are_equal() -> None:
+    vertices, which, _ = placed(0)
+    corners = which[:192].astype(np.int32).reshape(8, 8, 3)
+    corners[0, 0] = 5  # no area
+    ours, reference = (floats(m.facing(vertices, corners), 16, 16, 3) for m in BOTH)
+    np.testing.assert_allclose(ours, reference, atol=1e-5)
+    assert np.linalg.norm(ours, axis=2).max() > 0.9
+
+
 def bent(**changes: Any) -> Callable[[], object]:
     """A call of trace with some arguments changed."""
-    places, spots, weights, triangles = scattered(0)
-    args: dict[str, Any] = {
-        "places": places,
-        "spots": spots,
-        "weights": weights,
-        "triangles": triangles,
-        "nodes": 8,
-    }
-    args |= changes
+    names = "places", "triangles", "seen", "first"
+    args: dict[str, Any] = {**dict(zip(names, scattered(0), strict=True)), "nodes": 8, **changes}
     return lambda: kernel.trace(*args.values())
 
 
 def test_wrong_arguments_are_refused() -> None:
-    places, spots, weights, triangles = scattered(0)
+    places, triangles, shown, _ = scattered(0)
     trace, plan, photo = inputs()
     bad_plan, bad_trace = plan.copy(), trace.copy()
     bad_plan[0, 0, 6] = 1.5
@@ -252,18 +328,43 @@ def test_wrong_arguments_are_refused() -> None:
     mesh = sphere(20.0)
     picture = np.zeros((SIDE, SIDE, 3), np.uint8)
     fixed = picture.copy()
-    fixed.flags.writeable = False
+    unwritten = trace.copy()
+    fixed.flags.writeable = unwritten.flags.writeable = False
     square = np.zeros((8, 8), np.float32)
-    seen = mesh.vertices, mesh.normals, square, square
+    maps = np.zeros((2, 8, 8), np.float32)
+    which = np.arange(7, dtype=np.uint32)
+    seen = mesh.vertices, mesh.normals, which, maps, square
     sides = Frame().sides()
     corners = np.zeros((4, 3, 2), np.float32)
     source, shares = np.zeros(9, np.int32), np.zeros((9, 2), np.float32)
     numbers = np.arange(9, dtype=np.uint32).reshape(3, 3)
     sums, groups, mouth, facing, rows, strip = seen_cells(0, 8)
+    vertices, some, frame = placed(0)
+    matrix = np.ascontiguousarray(frame.T)
+    of_disk = frame, 2.9, 2.0, 0.5, 0.2, 0.7
+    triangles_ = np.zeros((4, 4, 3), np.int32)
     wrong: list[Callable[[], object]] = [
+        lambda: kernel.disk(vertices, some + np.uint32(900), *of_disk),
+        lambda: kernel.disk(vertices * np.float32(np.nan), some, *of_disk),
+        lambda: kernel.disk(vertices, some, frame[:3], *of_disk[1:]),
+        lambda: kernel.disk(vertices, some, frame, 0.0, *of_disk[2:]),
+        lambda: kernel.disk(vertices, some, frame, 2.9, -0.5, *of_disk[3:]),
+        lambda: kernel.disk(vertices, some, *of_disk[:5], float("nan")),
+        lambda: kernel.disk(vertices, some, *of_disk[:5], 1.5),
+        lambda: kernel.move(vertices, some + np.uint32(900), matrix),
+        lambda: kernel.move(vertices, some, matrix[:2]),
+        lambda: kernel.move(vertices, some, frame),
+        lambda: kernel.facing(vertices, triangles_ + np.int32(900)),
+        lambda: kernel.facing(vertices, triangles_ - np.int32(1)),
+        lambda: kernel.facing(vertices, triangles_[:3]),
+        lambda: kernel.facing(vertices, triangles_[:0, :0]),
+        lambda: kernel.facing(vertices * np.float32(np.inf), triangles_),
         bent(places=places[:5]),
-        bent(weights=weights * np.float32(np.nan)),
-        bent(weights=weights + 1),
+        bent(seen=shown * np.float32(np.nan)),
+        bent(seen=shown + np.float32(4)),
+        bent(seen=shown[:5]),
+        bent(first=-1),
+        bent(first=1201),
         bent(places=places * np.float32(np.inf)),
         bent(triangles=triangles + np.uint32(1)),
         bent(triangles=triangles.reshape(-1)),
@@ -291,9 +392,23 @@ def test_wrong_arguments_are_refused() -> None:
         lambda: kernel.plan(sums, groups, mouth, facing, rows, 2),
         lambda: kernel.plan(sums, groups, mouth, facing, rows, -1),
         lambda: kernel.plan(sums[:7, :7], groups[:7, :7], mouth, facing, rows, strip),
-        lambda: kernel.seen(*seen, square[:7], sides),
-        lambda: kernel.seen(mesh.vertices[:5], *seen[1:], square, sides),
-        lambda: kernel.seen(mesh.vertices * np.float32(np.inf), *seen[1:], square, sides),
+        lambda: kernel.outline(maps[:1]),
+        lambda: kernel.outline(maps[:, :7]),
+        lambda: kernel.outline(maps[:, :0, :0]),
+        lambda: kernel.pixels(picture[:, :, :2].copy()),
+        lambda: kernel.pixels(picture[:, ::2]),
+        lambda: kernel.halve(photo[::2]),
+        lambda: kernel.halve(photo[0]),
+        lambda: kernel.fade(groups[:, :7], trace),
+        lambda: kernel.fade(groups[:7, :7], trace),
+        lambda: kernel.fade(groups[:0, :0], trace),
+        lambda: kernel.fade(groups, trace[:, :7]),
+        lambda: kernel.fade(groups, unwritten),
+        lambda: kernel.seen(*seen, square[:7], sides, False),
+        lambda: kernel.seen(*seen[:3], maps[:1], square, square, sides, False),
+        lambda: kernel.seen(*seen[:2], which + np.uint32(10**6), *seen[3:], square, sides, False),
+        lambda: kernel.seen(mesh.vertices[:5], *seen[1:], square, sides, False),
+        lambda: kernel.seen(mesh.vertices * np.float32(np.inf), *seen[1:], square, sides, False),
         lambda: kernel.lay_out(corners, source + np.int32(4), shares, numbers, 0.1, 0.5),
         lambda: kernel.lay_out(corners, source, shares[:5], numbers, 0.1, 0.5),
         lambda: kernel.lay_out(corners, source, shares, numbers + np.uint32(1), 0.1, 0.5),
@@ -311,13 +426,19 @@ def test_wrong_arguments_are_refused() -> None:
             call()
     types: list[Callable[[], object]] = [
         bent(places=places.astype(np.float64)),
-        bent(spots=spots.astype(np.float64)),
+        bent(seen=shown.astype(np.float64)),
         bent(triangles=triangles.astype(np.int64)),
         bent(nodes="many"),
         lambda: kernel.blend(trace, plan, photo.astype(np.float32), picture),
         lambda: kernel.gather(trace, photo.astype(np.float32), CELLS),
         lambda: kernel.plan(sums, groups.astype(np.int32), mouth, facing, rows, strip),
-        lambda: kernel.seen(*seen, square.astype(np.float64), sides),
+        lambda: kernel.seen(*seen, square.astype(np.float64), sides, False),
+        lambda: kernel.outline(maps.astype(np.float64)),
+        lambda: kernel.pixels(picture.astype(np.int8)),
+        lambda: kernel.halve(photo.astype(np.int32)),
+        lambda: kernel.disk(vertices, some.astype(np.int32), *of_disk),
+        lambda: kernel.move(vertices.astype(np.float64), some, matrix),
+        lambda: kernel.facing(vertices, triangles_.astype(np.uint32)),
         lambda: kernel.lay_out(corners, source.astype(np.int64), shares, numbers, 0.1, 0.5),
         lambda: kernel.depth(mesh.vertices, mesh.source, mesh.triangles.astype(np.int16), 8),
     ]
@@ -327,23 +448,23 @@ def test_wrong_arguments_are_refused() -> None:
 
 
 def test_no_triangles_are_no_trouble() -> None:
-    places, spots, weights, triangles = scattered(0)
+    places, triangles, _, _ = scattered(0)
     none = triangles[:0]
-    assert not floats(kernel.trace(places, spots, weights, none, 8), 8, 8, 3).any()
+    assert not floats(
+        kernel.trace(places, none, np.ones((1200, 3), np.float32), 0, 8), 8, 8, 3
+    ).any()
     ball = sphere(20.0)
     assert np.isinf(floats(kernel.depth(ball.vertices, ball.source, none, 8), 2, 8, 8)).all()
 
 
 def test_the_reference_colours_a_head_as_the_kernel_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    from protome.mesh.colour import atlas, trace, visibility
+    from protome.mesh.colour import atlas, cells, trace, visibility
     from protome.mesh.colour import texture as colour
 
     surface = sphere(60.0)
     crop = np.asarray(seeded(4).integers(0, 256, (26, 26, 3)).repeat(8, 0).repeat(8, 1), np.uint8)
     ours = colour.texture(surface, crop, side=256).picture.astype(int)
-    monkeypatch.setattr(colour, "painter", raster)
-    monkeypatch.setattr(trace, "painter", raster)
-    monkeypatch.setattr(visibility, "painter", raster)
-    monkeypatch.setattr(atlas, "painter", raster)
+    for module in (colour, trace, visibility, atlas, cells):
+        monkeypatch.setattr(module, "painter", raster)
     reference = colour.texture(surface, crop, side=256).picture.astype(int)
     assert np.abs(ours - reference).mean() < 2
