@@ -152,8 +152,8 @@ pm_four pm_hair_at(const pm_hair *hair, pm_four point) {
     const pm_four s[3] = {(offset - 0.5F) * (1.0F / HAIR_CELL), offset * (-2.0F / HAIR_CELL),
                           (offset + 0.5F) * (1.0F / HAIR_CELL)};
     /* First the sums along z, then those along y, then along x. */
-    const float *row = pm_value_at(hair, cell[0] - 2, cell[1] - 2, cell[2] - 2);
     const ptrdiff_t next = hair->steps[2];
+    const float *row = hair->values + cell[0] + cell[1] * hair->steps[1] + cell[2] * next;
     for (int y = 0; y < 3; y++, row += hair->steps[1]) {
         const pm_four a = four_at(row), b = four_at(row + next), c = four_at(row + 2 * next);
         along_z[y] = w[0][2] * a + w[1][2] * b + w[2][2] * c;

@@ -81,8 +81,8 @@ static inline pm_four sums3(pm_four a, pm_four b, pm_four c, pm_four d) {
 }
 
 static inline pm_four cross(pm_four a, pm_four b) {
-    return (pm_four){a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2],
-                     a[0] * b[1] - a[1] * b[0], 0};
+    return PM_SHUFFLE(a, a, 1, 2, 0, 3) * PM_SHUFFLE(b, b, 2, 0, 1, 3) -
+           PM_SHUFFLE(a, a, 2, 0, 1, 3) * PM_SHUFFLE(b, b, 1, 2, 0, 3);
 }
 
 #endif

@@ -138,15 +138,15 @@ static uint64_t from_hair(const pm_cubes *c, size_t word, int axis) {
     return (inside & hair[word]) | (~inside & next);
 }
 
-/* Take the edges along ``axis`` that are crossed from the nodes of a word; ``x`` is the first one's.
+/* Take the edges along ``axis`` from the nodes of a word, by bit; ``x`` is the first one's.
  * ``rows`` are the hair's at their ends. */
-static void take_edges(group *g, size_t word, size_t x, int axis, pm_four start, pm_four way,
-                       const pm_hair_row rows[2]) {
+static void take_edges(group *g, size_t word, uint64_t edges, size_t x, int axis, pm_four start,
+                       pm_four way, const pm_hair_row rows[2]) {
     const pm_cubes *c = g->c;
     const uint64_t hair = from_hair(c, word, axis);
     const float step = (float)c->lattice->step;
-    for (uint64_t m = pm_crossed(c, word, axis); m; m &= m - 1) {
-        const int i = lowest_bit(m);
+    for (; edges; edges &= edges - 1) {
+        const int i = lowest_bit(edges);
         crossing *e = g->edges + g->count;
         e->start = start + (pm_four){(float)(x + (size_t)i) * step};
         e->way = way;
@@ -184,8 +184,11 @@ void pm_place_vertices(const pm_cubes *c) {
                 rows[1] = pm_hair_row_at(c->hair_scan, y + (axis == 1), z + (axis == 2));
             }
             for (size_t w = 0; w < words; w++) {
+                const size_t word = row * words + w;
+                const uint64_t edges = pm_crossed(c, word, (int)axis);
+                if (!edges) continue;
                 if (g.count + LANES > GROUP) place_group(&g);
-                take_edges(&g, row * words + w, w * LANES, (int)axis, begin, ways[axis], rows);
+                take_edges(&g, word, edges, w * LANES, (int)axis, begin, ways[axis], rows);
             }
         }
     }
