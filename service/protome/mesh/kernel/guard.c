@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "hair.h"
+#include "wide.h"
 
 /* Distance from guarded skin up to which its whole guard applies, and from which on none does,
  * in cells. */
@@ -11,7 +12,7 @@ static const float NEAR_SKIN = 2, FAR_FROM_SKIN = 3;
 
 /* Skin within a cell. */
 typedef struct {
-    float sum[3], guard; /* of vertices: places in cells, guard */
+    pm_four sum; /* of vertices: places in cells, guard */
     uint32_t count;
 } patch;
 
@@ -20,10 +21,10 @@ static uint64_t span(ptrdiff_t low, ptrdiff_t high) {
     return (((uint64_t)1 << (high - low)) - 1) << low;
 }
 
-static void free_patch(const size_t cells[3], const uint64_t *near, const patch *skin,
-                       float *kept) {
+static WIDE void free_patch(const size_t cells[3], const uint64_t *near, const patch *skin,
+                            float *kept) {
     const float far = FAR_FROM_SKIN * FAR_FROM_SKIN, close = NEAR_SKIN * NEAR_SKIN;
-    const float guard = skin->guard / (float)skin->count;
+    const float guard = skin->sum[3] / (float)skin->count;
     ptrdiff_t low[3], high[3];
     float centre[3];
     for (int a = 0; a < 3; a++) {
@@ -67,30 +68,27 @@ pm_status pm_find_kept(const size_t cells[3], const uint64_t *near, const pm_hea
     /* Patches are numbered from 1 in the order in which they are found. */
     uint32_t *numbers = calloc(count, sizeof *numbers), found = 0;
     patch *patches = malloc((head->vertex_count + 1) * sizeof *patches);
+    const pm_four end = {(float)cells[0], (float)cells[1], (float)cells[2], INFINITY};
     for (size_t v = 0; numbers && patches && v < head->vertex_count; v++) {
-        float place[3];
-        int within = 1;
-        for (int a = 0; a < 3; a++) {
-            place[a] = head->vertices[3 * v + a] * (1.0F / HAIR_CELL);
-            within &= place[a] >= 0 && place[a] < (float)cells[a];
-        }
-        if (!within) continue;
+        const float *at = head->vertices + 3 * v;
+        pm_four place = (pm_four){at[0], at[1], at[2], 0} * (1.0F / HAIR_CELL);
+        const pm_four_ints within = (place >= 0) & (place < end);
+        if (!(within[0] & within[1] & within[2])) continue;
+        place[3] = guard[v] < 0 ? 0 : guard[v] > 1 ? 1 : guard[v];
         const size_t row = (size_t)place[2] * cells[1] + (size_t)place[1];
         uint32_t *number = numbers + row * cells[0] + (size_t)place[0];
         if (!*number) {
             *number = ++found;
             patches[found] = (patch){0};
         }
-        patch *skin = patches + *number;
-        for (int a = 0; a < 3; a++) skin->sum[a] += place[a];
-        skin->guard += guard[v] < 0 ? 0 : guard[v] > 1 ? 1 : guard[v];
-        skin->count++;
+        patches[*number].sum += place;
+        patches[*number].count++;
     }
     const pm_status status = numbers && patches ? PM_OK : PM_NO_MEMORY;
     if (status == PM_OK) {
         for (size_t c = 0; c < cells[1] * cells[2] * pm_kept_stride(cells); c++) kept[c] = 1;
         for (uint32_t p = 1; p <= found; p++)
-            if (patches[p].guard > 0) free_patch(cells, near, patches + p, kept);
+            if (patches[p].sum[3] > 0) free_patch(cells, near, patches + p, kept);
     }
     free(numbers);
     free(patches);

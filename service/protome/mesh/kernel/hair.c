@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "wide.h"
 static const float ISO = 127.5F;
 /* Cells around those inside whose values count: edges of the lattice, and vertices that move, end
  * up to two cells from there, and the spline takes one more. */
@@ -57,7 +58,7 @@ static void widen(const size_t cells[3], uint64_t *bits, uint64_t *line) {
 /* Fill the rows of ``near``; the grid's outermost cells become negative, so that the surface is
  * round there, between a superellipsoid of the fourth power and an ellipsoid: the former alone has
  * flat sides. */
-static void fill(pm_hair *hair, const uint8_t *occupancy, const uint64_t *near,
+static WIDE void fill(pm_hair *hair, const uint8_t *occupancy, const uint64_t *near,
                  const float *kept) {
     const size_t *cells = hair->cells;
     float bulge[3][MOST_HAIR_CELLS];
@@ -79,13 +80,15 @@ static void fill(pm_hair *hair, const uint8_t *occupancy, const uint64_t *near,
             float *values = pm_value_at(hair, 0, (ptrdiff_t)y, (ptrdiff_t)z);
             const float limit = ISO * STEEP * (1 - bulge[1][y] - bulge[2][z]);
             uint64_t sign = 0;
+            int any = 0;
             for (size_t x = 0; x < cells[0]; x++) {
                 const float value = (float)full[x] * share[x] - ISO;
                 const float highest = limit - ISO * STEEP * bulge[0][x];
                 values[x] = value < highest ? value : highest;
+                any |= values[x] > 0;
             }
+            if (!any) continue;
             for (size_t x = 0; x < cells[0]; x++) sign |= (uint64_t)(values[x] > 0) << x;
-            if (!sign) continue;
             hair->signs[(z + 1) * (cells[1] + 2) + y + 1] = sign << 1;
             const ptrdiff_t at[3] = {0, (ptrdiff_t)y, (ptrdiff_t)z};
             for (int a = 0; a < 3; a++) {
@@ -140,7 +143,7 @@ void pm_free_hair(pm_hair *hair) {
     memset(hair, 0, sizeof *hair);
 }
 
-pm_four pm_hair_at(const pm_hair *hair, pm_four point) {
+WIDE pm_four pm_hair_at(const pm_hair *hair, pm_four point) {
     const pm_four place = point * (1.0F / HAIR_CELL) + 1;
     const pm_four_ints within = (place > 0) & (place < hair->limit);
     if (!(within[0] & within[1] & within[2])) return (pm_four){0};

@@ -6,6 +6,7 @@
 
 #include <math.h>
 
+#include "wide.h"
 /* Least distance of a vertex from the ends of its edge, as a share of the edge: closer ones would
  * make triangles without area. */
 static const float CLEAR = 0.01F;
@@ -112,7 +113,7 @@ static void place_on_hair(group *g) {
     g->hair_count = 0;
 }
 
-static void place_group(group *g) {
+static WIDE void place_group(group *g) {
     const pm_cubes *c = g->c;
     const float unit = 1 / (float)c->lattice->step;
     place_on_head(g);
