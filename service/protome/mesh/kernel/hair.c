@@ -116,11 +116,9 @@ pm_status pm_make_hair(const uint8_t *occupancy, const size_t cells[3], const pm
     for (int a = 0; a < 3; a++) {
         hair->cells[a] = cells[a];
         hair->steps[a] = (ptrdiff_t)padded;
-        padded *= cells[a] + 2 * HAIR_PAD;
+        padded *= cells[a] + 2 * (a ? HAIR_PAD : HAIR_ROW_PAD);
         hair->limit[a] = (float)cells[a] + 2;
     }
-    /* pm_hair_at reads four values where three count. */
-    padded++;
     float *kept = malloc(rows * pm_kept_stride(cells) * sizeof *kept);
     hair->values = malloc(padded * sizeof *hair->values);
     hair->signs = calloc((cells[1] + 2) * (cells[2] + 2), sizeof *hair->signs);
@@ -156,7 +154,8 @@ WIDE pm_four pm_hair_at(const pm_hair *hair, pm_four point) {
                           (offset + 0.5F) * (1.0F / HAIR_CELL)};
     /* First the sums along z, then those along y, then along x. */
     const ptrdiff_t next = hair->steps[2];
-    const float *row = hair->values + cell[0] + cell[1] * hair->steps[1] + cell[2] * next;
+    const float *row = hair->values + (HAIR_ROW_PAD - HAIR_PAD) + cell[0] +
+                       cell[1] * hair->steps[1] + cell[2] * next;
     for (int y = 0; y < 3; y++, row += hair->steps[1]) {
         const pm_four a = four_at(row), b = four_at(row + next), c = four_at(row + 2 * next);
         along_z[y] = w[0][2] * a + w[1][2] * b + w[2][2] * c;
