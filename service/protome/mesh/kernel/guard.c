@@ -44,20 +44,26 @@ static WIDE void free_patch(const size_t cells[3], const uint64_t *near, const p
         along[i] = (pm_four){x, x + 1, x + 2, x + 3} - centre[0];
         along[i] *= along[i];
     }
+    /* Rows of cells that matter, and how much of the square of the distance is left for x. */
+    uint32_t rows[KEPT_WIDTH * KEPT_WIDTH];
+    float rests[KEPT_WIDTH * KEPT_WIDTH];
+    size_t count = 0;
     for (ptrdiff_t z = low[2]; z < high[2]; z++) {
         for (ptrdiff_t y = low[1]; y < high[1]; y++) {
             const size_t number = (size_t)z * cells[1] + (size_t)y;
-            if (!(near[number] & reached)) continue;
-            float *row = kept + number * stride + low[0];
             const float dz = (float)z - centre[2], dy = (float)y - centre[1];
-            const float rest = far - dy * dy - dz * dz;
-            if (rest <= 0) continue;
-            for (int i = 0; i < 2; i++, row += 4) {
-                pm_four share = smaller((rest - along[i]) / (far - close), one);
-                share = 1 - guard * -smaller(-share, (pm_four){0});
-                share = smaller(share, four_at(row));
-                memcpy(row, &share, sizeof share);
-            }
+            rows[count] = (uint32_t)number;
+            rests[count] = far - dy * dy - dz * dz;
+            count += (size_t)(((near[number] & reached) != 0) & (rests[count] > 0));
+        }
+    }
+    for (size_t r = 0; r < count; r++) {
+        float *row = kept + rows[r] * stride + low[0];
+        for (int i = 0; i < 2; i++, row += 4) {
+            pm_four share = smaller((rests[r] - along[i]) / (far - close), one);
+            share = 1 - guard * -smaller(-share, (pm_four){0});
+            share = smaller(share, four_at(row));
+            memcpy(row, &share, sizeof share);
         }
     }
 }

@@ -32,24 +32,23 @@ static int find_inside(const uint8_t *occupancy, const size_t cells[3], uint64_t
     return found != 0;
 }
 
-/* Widen the bits by REACH cells along each axis, in place; ``line`` has room for a line of rows. */
-static void widen(const size_t cells[3], uint64_t *bits, uint64_t *line) {
-    const size_t strides[2] = {1, cells[1]};
-    for (int a = 0; a < 2; a++) {
-        const size_t n = cells[1 + a];
-        for (size_t other = 0; other < cells[2 - a]; other++) {
-            uint64_t *row = bits + other * strides[1 - a];
-            for (size_t i = 0; i < n; i++) {
-                const size_t first = i < REACH ? 0 : i - REACH;
-                const size_t last = i + REACH < n ? i + REACH : n - 1;
-                line[i] = 0;
-                for (size_t k = first; k <= last; k++) line[i] |= row[k * strides[a]];
-            }
-            for (size_t i = 0; i < n; i++) row[i * strides[a]] = line[i];
-        }
+/* Add the rows of ``from`` that are up to REACH * ``stride`` before or after, within ``count``. */
+static void add_rows(const uint64_t *from, size_t count, size_t stride, uint64_t *to) {
+    for (size_t way = 0; way <= REACH * stride && way < count; way += stride) {
+        for (size_t r = way; r < count; r++) to[r] |= from[r - way];
+        for (size_t r = way; r < count; r++) to[r - way] |= from[r];
     }
+}
+
+/* Widen the bits by REACH cells along each axis, in place; ``room`` for as many is needed. */
+static void widen(const size_t cells[3], uint64_t *bits, uint64_t *room) {
+    const size_t plane = cells[1], rows = plane * cells[2];
+    memset(room, 0, rows * sizeof *room);
+    for (size_t z = 0; z < cells[2]; z++) add_rows(bits + z * plane, plane, 1, room + z * plane);
+    memset(bits, 0, rows * sizeof *bits);
+    add_rows(room, rows, plane, bits);
     const uint64_t whole = ((uint64_t)1 << cells[0]) - 1;
-    for (size_t r = 0; r < cells[1] * cells[2]; r++) {
+    for (size_t r = 0; r < rows; r++) {
         for (int k = 0; k < REACH; k++) bits[r] |= bits[r] << 1 | bits[r] >> 1;
         bits[r] &= whole;
     }
@@ -106,7 +105,7 @@ pm_status pm_make_hair(const uint8_t *occupancy, const size_t cells[3], const pm
     const size_t rows = cells[1] * cells[2];
     size_t padded = 1;
     memset(hair, 0, sizeof *hair);
-    uint64_t *near = malloc((rows + MOST_HAIR_CELLS) * sizeof *near);
+    uint64_t *near = malloc(2 * rows * sizeof *near);
     if (!near) return PM_NO_MEMORY;
     if (!find_inside(occupancy, cells, near)) {
         free(near);

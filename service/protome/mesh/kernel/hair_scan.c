@@ -122,8 +122,7 @@ pm_status pm_scan_hair(const pm_hair *hair, const pm_lattice *lattice, pm_hair_s
     scan->shift = nodes / 2;
     scan->next[0] = (lattice->size[0] >> scan->shift) / HAIR_CHUNK + 1;
     scan->next[1] = scan->next[0] * ((lattice->size[1] >> scan->shift) + 1);
-    scan->bits =
-        calloc(lattice->size[1] * lattice->size[2] * lattice->words, sizeof *scan->bits);
+    scan->bits = calloc(pm_words_of(lattice), sizeof *scan->bits);
     scan->numbers =
         calloc(scan->next[1] * ((lattice->size[2] >> scan->shift) + 1), sizeof *scan->numbers);
     if (!scan->bits || !scan->numbers) return PM_NO_MEMORY;

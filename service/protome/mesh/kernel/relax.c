@@ -95,11 +95,11 @@ static WIDE void step_on(group *g) {
         const float first = 1 - second - third;
         place *p = g->places + g->found;
         *p = (place){w.vertex, w.triangle, {first, second, third}};
-        const float smaller_one = second < first ? second : first;
-        const int worst = third < smaller_one ? 2 : second < first;
+        const float lesser = second < first ? second : first;
+        const int worst = third < lesser ? 2 : second < first;
         const int from = after[worst];
         const int32_t over = face->next[from];
-        const int outside = (third < smaller_one ? third : smaller_one) < 0;
+        const int outside = (third < lesser ? third : lesser) < 0;
         const int back = outside & (over >= 0) & (over == w.before);
         if (back)
             stop_on_ridge(g->points[face->corners[from]].place,

@@ -156,8 +156,7 @@ static inline __attribute__((always_inline)) size_t find_edges(const pm_cubes *c
         count += found->crossed != 0;
         if (!hair) continue;
         const uint64_t inside = c->bits[word];
-        const uint64_t next =
-            axis ? hair[word + c->next[axis]] : hair[word] >> 1 | hair[word + 1] << 63;
+        const uint64_t next = axis ? hair[word + c->next[axis]] : shifted(hair + word);
         found->from_hair = (inside & hair[word]) | (~inside & next);
     }
     return count;
