@@ -54,11 +54,10 @@ static void widen(const size_t cells[3], uint64_t *bits, uint64_t *room) {
     }
 }
 
-/* Fill the rows of ``near``; the grid's outermost cells become negative, so that the surface is
+/* Fill the rows of ``near``, which hold the share that is kept; the grid's outermost cells become negative, so that the surface is
  * round there, between a superellipsoid of the fourth power and an ellipsoid: the former alone has
  * flat sides. */
-static WIDE void fill(pm_hair *hair, const uint8_t *occupancy, const uint64_t *near,
-                 const float *kept) {
+static WIDE void fill(pm_hair *hair, const uint8_t *occupancy, const uint64_t *near) {
     const size_t *cells = hair->cells;
     float bulge[3][MOST_HAIR_CELLS];
     for (int a = 0; a < 3; a++) {
@@ -75,13 +74,12 @@ static WIDE void fill(pm_hair *hair, const uint8_t *occupancy, const uint64_t *n
             const size_t number = z * cells[1] + y;
             if (!near[number]) continue;
             const uint8_t *full = occupancy + number * cells[0];
-            const float *share = kept + number * pm_kept_stride(cells);
             float *values = pm_value_at(hair, 0, (ptrdiff_t)y, (ptrdiff_t)z);
             const float limit = ISO * STEEP * (1 - bulge[1][y] - bulge[2][z]);
             uint64_t sign = 0;
             int any = 0;
             for (size_t x = 0; x < cells[0]; x++) {
-                const float value = (float)full[x] * share[x] - ISO;
+                const float value = (float)full[x] * values[x] - ISO;
                 const float highest = limit - ISO * STEEP * bulge[0][x];
                 values[x] = value < highest ? value : highest;
                 any |= values[x] > 0;
@@ -118,17 +116,14 @@ pm_status pm_make_hair(const uint8_t *occupancy, const size_t cells[3], const pm
         padded *= cells[a] + 2 * (a ? HAIR_PAD : HAIR_ROW_PAD);
         hair->limit[a] = (float)cells[a] + 2;
     }
-    float *kept = malloc(rows * pm_kept_stride(cells) * sizeof *kept);
     hair->values = malloc(padded * sizeof *hair->values);
     hair->signs = calloc((cells[1] + 2) * (cells[2] + 2), sizeof *hair->signs);
     pm_status status = PM_NO_MEMORY;
-    if (kept && hair->values && hair->signs)
-        status = pm_find_kept(cells, near, head, guard, kept);
-    if (status == PM_OK) {
+    if (hair->values && hair->signs) {
         for (size_t c = 0; c < padded; c++) hair->values[c] = -ISO;
-        fill(hair, occupancy, near, kept);
+        status = pm_find_kept(hair, near, head, guard);
+        if (status == PM_OK) fill(hair, occupancy, near);
     }
-    free(kept);
     free(near);
     if (status != PM_OK || hair->high[0] == 0) pm_free_hair(hair);
     return status;

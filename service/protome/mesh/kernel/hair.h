@@ -32,14 +32,10 @@ typedef struct {
 pm_status pm_make_hair(const uint8_t *occupancy, const size_t cells[3], const pm_head *head,
                        const float *guard, pm_hair *hair);
 
-/* Values from a row of ``kept`` to the next one: skin reaches 7 cells of a row, 8 are written. */
-enum { KEPT_WIDTH = 8 };
-static inline size_t pm_kept_stride(const size_t cells[3]) { return cells[0] + KEPT_WIDTH; }
-
-/* The share of each cell's occupancy that guarded skin leaves, (z, y, x). Only cells of ``near``
- * matter: bit x of row y + z * cells[1]. */
-pm_status pm_find_kept(const size_t cells[3], const uint64_t *near, const pm_head *head,
-                       const float *guard, float *kept);
+/* Sets the values of the cells of ``near`` to the share of their occupancy that guarded skin leaves.
+ * Bit x of row y + z * cells[1] is a cell. */
+pm_status pm_find_kept(const pm_hair *hair, const uint64_t *near, const pm_head *head,
+                       const float *guard);
 
 /* The field on a lattice. */
 typedef struct {
