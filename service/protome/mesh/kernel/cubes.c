@@ -118,7 +118,8 @@ pm_status pm_extract(const pm_input *input, const pm_lattice *lattice, const pm_
     pm_cubes c = {lattice, scan,
                hair,    hair_scan,
                scan->bits, input->head.faces,
-               calloc(words, sizeof *c.firsts), malloc(rows * sizeof *c.rows), 0, {0, lattice->words, plane},
+               calloc(words, sizeof *c.firsts), malloc(rows * sizeof *c.rows), 0,
+               {0, lattice->words, plane},
                mesh};
     if (hair_scan->bits) {
         both = malloc((words + 1) * sizeof *both);

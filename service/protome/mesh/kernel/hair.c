@@ -54,9 +54,9 @@ static void widen(const size_t cells[3], uint64_t *bits, uint64_t *room) {
     }
 }
 
-/* Fill the rows of ``near``, which hold the share that is kept; the grid's outermost cells become negative, so that the surface is
- * round there, between a superellipsoid of the fourth power and an ellipsoid: the former alone has
- * flat sides. */
+/* Fill the rows of ``near``, which hold the share that is kept. The grid's outermost cells become
+ * negative, so that the surface is round there, between a superellipsoid of the fourth power and an
+ * ellipsoid: the former alone has flat sides. */
 static WIDE void fill(pm_hair *hair, const uint8_t *occupancy, const uint64_t *near) {
     const size_t *cells = hair->cells;
     float bulge[3][MOST_HAIR_CELLS];

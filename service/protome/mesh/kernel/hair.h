@@ -40,10 +40,10 @@ pm_status pm_find_kept(const pm_hair *hair, const uint64_t *near, const pm_head 
 /* The field on a lattice. */
 typedef struct {
     uint64_t *bits;    /* nodes inside; NULL without hair */
-    uint32_t *numbers; /* of the chunks of cells that the surface may pass, by x, y, z; 0 for others */
+    uint32_t *numbers; /* of the chunks that the surface may pass, by x, y, z; 0 for others */
     size_t next[2];    /* numbers from a chunk to the next one along y and z */
     int shift;         /* a cell has 1 << shift nodes along an axis */
-    float *values;     /* at the nodes of numbered chunks: by z, y and x in their cells, then by cell */
+    float *values;     /* at the nodes of those: by z, y and x in their cells, then by cell */
 } pm_hair_scan;
 
 /* Samples the field; ``scan`` is to be freed in any case. */
