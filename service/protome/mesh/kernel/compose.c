@@ -13,19 +13,21 @@
 #include "relax.h"
 
 static int box_of(const pm_head *head, double low[3], double high[3]) {
-    for (int a = 0; a < 3; a++) {
-        low[a] = INFINITY;
-        high[a] = -INFINITY;
-    }
+    const float furthest = FURTHEST, none = INFINITY;
+    pm_four least = {none, none, none, none}, most = -least;
+    pm_four_ints within = {-1, -1, -1, -1};
     for (size_t v = 0; v < head->vertex_count; v++) {
-        for (int a = 0; a < 3; a++) {
-            const double at = head->vertices[3 * v + a];
-            if (!(fabs(at) <= FURTHEST)) return 0;
-            if (at < low[a]) low[a] = at;
-            if (at > high[a]) high[a] = at;
-        }
+        const float *at = head->vertices + 3 * v;
+        const pm_four place = {at[0], at[1], at[2], 0};
+        within &= (place <= furthest) & (place >= -furthest);
+        least = smaller(place, least);
+        most = -smaller(-place, -most);
     }
-    return 1;
+    for (int a = 0; a < 3; a++) {
+        low[a] = least[a];
+        high[a] = most[a];
+    }
+    return within[0] & within[1] & within[2];
 }
 
 /* PM_BAD_SHAPE as for pm_compose; a lattice of size 0 where there is nothing. */

@@ -66,6 +66,7 @@ static void round_vertices(const pm_head *head, const pm_lattice *lattice, verte
     double zero[3];
     for (int a = 0; a < 3; a++) zero[a] = ((double)lattice->origin[a] + 0.5) * lattice->step;
     for (size_t v = 0; v < head->vertex_count; v++) {
+        out[v] = (vertex){{0}, {0}};
         for (int a = 0; a < 3; a++) {
             out[v].at[a] = (int32_t)((head->vertices[3 * v + a] - zero[a]) * FIXED + 0.5);
             out[v].next[a] = (out[v].at[a] + (1 << shift) - 1) >> shift;
@@ -133,8 +134,6 @@ static void sort_triangles(scanner *s, const vertex *vertices, const pm_face *fa
     for (size_t k = 0; k < kept; k++) find_areas(s->triangles + k, s->spacing);
 }
 
-/* ---- */
-
 /* Number of the first node of a line that is beyond the triangle; ``*at`` gets the place of the hit
  * in nodes. The line's other coordinates give ``others``, their part of the plane's equation. */
 static inline int32_t first_beyond(const triangle *t, int axis, int64_t others, int32_t spacing,
@@ -182,16 +181,12 @@ static inline __attribute__((always_inline)) pm_status add_hits(scanner *s, cons
     return PM_OK;
 }
 
-/* A line passes through a triangle if it is on the inner side of all three sides, where their areas
- * are positive. Of the lines that meet a side, or its continuation, one side's are moved inwards:
- * the first of the moves of the nodes that is not along the side decides. The areas of the others
- * count as 1 less: return that. */
-static inline int64_t less_for(int64_t by_u, int64_t by_v, int axis) {
-    const int64_t first = axis == 1 ? by_v : by_u, second = axis == 1 ? by_u : by_v;
-    return (first ? first : second) <= 0;
-}
-
-/* How much the three areas grow from a line to the next ones, and what they count less. */
+/* How much the three areas grow from a line to the next ones.
+ *
+ * A line passes through a triangle if it is on the inner side of all three sides, where their areas
+ * are positive. Of the lines that meet a side, or its continuation, some count as moved inwards: the
+ * first of the moves of the nodes that is not along the side decides. Of the other sides the area
+ * counts as 1 ``less``. */
 typedef struct {
     int64_t by_u[3], by_v[3], less[3];
 } growth;
@@ -203,7 +198,8 @@ static inline __attribute__((always_inline)) void find_growth(const triangle *t,
         const vertex *from = t->corner[(i + 1) % 3], *to = t->corner[(i + 2) % 3];
         g->by_u[i] = ((from->at[av] - to->at[av]) ^ turn) - turn;
         g->by_v[i] = ((to->at[au] - from->at[au]) ^ turn) - turn;
-        g->less[i] = less_for(g->by_u[i], g->by_v[i], axis);
+        const int64_t first = axis == 1 ? g->by_v[i] : g->by_u[i];
+        g->less[i] = (first ? first : axis == 1 ? g->by_u[i] : g->by_v[i]) <= 0;
     }
 }
 

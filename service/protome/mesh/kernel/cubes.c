@@ -52,7 +52,7 @@ static void add_row(const pm_cubes *c, size_t begin) {
         uint64_t corner[8], any = 0, all = UINT64_MAX;
         for (int r = 0; r < 4; r++) {
             corner[2 * r] = c->bits[first[r] + w];
-            corner[2 * r + 1] = shifted(c->bits + first[r], w, words);
+            corner[2 * r + 1] = shifted(c->bits + first[r] + w);
             any |= corner[2 * r] | corner[2 * r + 1];
             all &= corner[2 * r] & corner[2 * r + 1];
         }
@@ -118,11 +118,12 @@ pm_status pm_extract(const pm_input *input, const pm_lattice *lattice, const pm_
     pm_cubes c = {lattice, scan,
                hair,    hair_scan,
                scan->bits, input->head.faces,
-               calloc(words, sizeof *c.firsts), malloc(rows * sizeof *c.rows), 0, {0, lattice->words, plane},
+               calloc(words, sizeof *c.firsts), malloc(rows * sizeof *c.rows), 0,
+               {0, lattice->words, plane},
                mesh};
     if (hair_scan->bits) {
-        both = malloc(words * sizeof *both);
-        for (size_t w = 0; both && w < words; w++) both[w] = scan->bits[w] | hair_scan->bits[w];
+        both = malloc((words + 1) * sizeof *both);
+        for (size_t w = 0; both && w <= words; w++) both[w] = scan->bits[w] | hair_scan->bits[w];
         c.bits = both;
     }
     pm_status status = PM_NO_MEMORY;

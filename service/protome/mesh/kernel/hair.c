@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "wide.h"
 static const float ISO = 127.5F;
 /* Cells around those inside whose values count: edges of the lattice, and vertices that move, end
  * up to two cells from there, and the spline takes one more. */
@@ -31,34 +32,32 @@ static int find_inside(const uint8_t *occupancy, const size_t cells[3], uint64_t
     return found != 0;
 }
 
-/* Widen the bits by REACH cells along each axis, in place; ``line`` has room for a line of rows. */
-static void widen(const size_t cells[3], uint64_t *bits, uint64_t *line) {
-    const size_t strides[2] = {1, cells[1]};
-    for (int a = 0; a < 2; a++) {
-        const size_t n = cells[1 + a];
-        for (size_t other = 0; other < cells[2 - a]; other++) {
-            uint64_t *row = bits + other * strides[1 - a];
-            for (size_t i = 0; i < n; i++) {
-                const size_t first = i < REACH ? 0 : i - REACH;
-                const size_t last = i + REACH < n ? i + REACH : n - 1;
-                line[i] = 0;
-                for (size_t k = first; k <= last; k++) line[i] |= row[k * strides[a]];
-            }
-            for (size_t i = 0; i < n; i++) row[i * strides[a]] = line[i];
-        }
+/* Add the rows of ``from`` that are up to REACH * ``stride`` before or after, within ``count``. */
+static void add_rows(const uint64_t *from, size_t count, size_t stride, uint64_t *to) {
+    for (size_t way = 0; way <= REACH * stride && way < count; way += stride) {
+        for (size_t r = way; r < count; r++) to[r] |= from[r - way];
+        for (size_t r = way; r < count; r++) to[r - way] |= from[r];
     }
+}
+
+/* Widen the bits by REACH cells along each axis, in place; ``room`` for as many is needed. */
+static void widen(const size_t cells[3], uint64_t *bits, uint64_t *room) {
+    const size_t plane = cells[1], rows = plane * cells[2];
+    memset(room, 0, rows * sizeof *room);
+    for (size_t z = 0; z < cells[2]; z++) add_rows(bits + z * plane, plane, 1, room + z * plane);
+    memset(bits, 0, rows * sizeof *bits);
+    add_rows(room, rows, plane, bits);
     const uint64_t whole = ((uint64_t)1 << cells[0]) - 1;
-    for (size_t r = 0; r < cells[1] * cells[2]; r++) {
+    for (size_t r = 0; r < rows; r++) {
         for (int k = 0; k < REACH; k++) bits[r] |= bits[r] << 1 | bits[r] >> 1;
         bits[r] &= whole;
     }
 }
 
-/* Fill the rows of ``near``; the grid's outermost cells become negative, so that the surface is
- * round there, between a superellipsoid of the fourth power and an ellipsoid: the former alone has
- * flat sides. */
-static void fill(pm_hair *hair, const uint8_t *occupancy, const uint64_t *near,
-                 const float *kept) {
+/* Fill the rows of ``near``, which hold the share that is kept. The grid's outermost cells become
+ * negative, so that the surface is round there, between a superellipsoid of the fourth power and an
+ * ellipsoid: the former alone has flat sides. */
+static WIDE void fill(pm_hair *hair, const uint8_t *occupancy, const uint64_t *near) {
     const size_t *cells = hair->cells;
     float bulge[3][MOST_HAIR_CELLS];
     for (int a = 0; a < 3; a++) {
@@ -75,17 +74,18 @@ static void fill(pm_hair *hair, const uint8_t *occupancy, const uint64_t *near,
             const size_t number = z * cells[1] + y;
             if (!near[number]) continue;
             const uint8_t *full = occupancy + number * cells[0];
-            const float *share = kept + number * pm_kept_stride(cells);
             float *values = pm_value_at(hair, 0, (ptrdiff_t)y, (ptrdiff_t)z);
             const float limit = ISO * STEEP * (1 - bulge[1][y] - bulge[2][z]);
             uint64_t sign = 0;
+            int any = 0;
             for (size_t x = 0; x < cells[0]; x++) {
-                const float value = (float)full[x] * share[x] - ISO;
+                const float value = (float)full[x] * values[x] - ISO;
                 const float highest = limit - ISO * STEEP * bulge[0][x];
                 values[x] = value < highest ? value : highest;
+                any |= values[x] > 0;
             }
+            if (!any) continue;
             for (size_t x = 0; x < cells[0]; x++) sign |= (uint64_t)(values[x] > 0) << x;
-            if (!sign) continue;
             hair->signs[(z + 1) * (cells[1] + 2) + y + 1] = sign << 1;
             const ptrdiff_t at[3] = {0, (ptrdiff_t)y, (ptrdiff_t)z};
             for (int a = 0; a < 3; a++) {
@@ -103,7 +103,7 @@ pm_status pm_make_hair(const uint8_t *occupancy, const size_t cells[3], const pm
     const size_t rows = cells[1] * cells[2];
     size_t padded = 1;
     memset(hair, 0, sizeof *hair);
-    uint64_t *near = malloc((rows + MOST_HAIR_CELLS) * sizeof *near);
+    uint64_t *near = malloc(2 * rows * sizeof *near);
     if (!near) return PM_NO_MEMORY;
     if (!find_inside(occupancy, cells, near)) {
         free(near);
@@ -113,22 +113,17 @@ pm_status pm_make_hair(const uint8_t *occupancy, const size_t cells[3], const pm
     for (int a = 0; a < 3; a++) {
         hair->cells[a] = cells[a];
         hair->steps[a] = (ptrdiff_t)padded;
-        padded *= cells[a] + 2 * HAIR_PAD;
+        padded *= cells[a] + 2 * (a ? HAIR_PAD : HAIR_ROW_PAD);
         hair->limit[a] = (float)cells[a] + 2;
     }
-    /* pm_hair_at reads four values where three count. */
-    padded++;
-    float *kept = malloc(rows * pm_kept_stride(cells) * sizeof *kept);
     hair->values = malloc(padded * sizeof *hair->values);
     hair->signs = calloc((cells[1] + 2) * (cells[2] + 2), sizeof *hair->signs);
     pm_status status = PM_NO_MEMORY;
-    if (kept && hair->values && hair->signs)
-        status = pm_find_kept(cells, near, head, guard, kept);
-    if (status == PM_OK) {
+    if (hair->values && hair->signs) {
         for (size_t c = 0; c < padded; c++) hair->values[c] = -ISO;
-        fill(hair, occupancy, near, kept);
+        status = pm_find_kept(hair, near, head, guard);
+        if (status == PM_OK) fill(hair, occupancy, near);
     }
-    free(kept);
     free(near);
     if (status != PM_OK || hair->high[0] == 0) pm_free_hair(hair);
     return status;
@@ -140,7 +135,7 @@ void pm_free_hair(pm_hair *hair) {
     memset(hair, 0, sizeof *hair);
 }
 
-pm_four pm_hair_at(const pm_hair *hair, pm_four point) {
+WIDE pm_four pm_hair_at(const pm_hair *hair, pm_four point) {
     const pm_four place = point * (1.0F / HAIR_CELL) + 1;
     const pm_four_ints within = (place > 0) & (place < hair->limit);
     if (!(within[0] & within[1] & within[2])) return (pm_four){0};
@@ -152,8 +147,9 @@ pm_four pm_hair_at(const pm_hair *hair, pm_four point) {
     const pm_four s[3] = {(offset - 0.5F) * (1.0F / HAIR_CELL), offset * (-2.0F / HAIR_CELL),
                           (offset + 0.5F) * (1.0F / HAIR_CELL)};
     /* First the sums along z, then those along y, then along x. */
-    const float *row = pm_value_at(hair, cell[0] - 2, cell[1] - 2, cell[2] - 2);
     const ptrdiff_t next = hair->steps[2];
+    const float *row = hair->values + (HAIR_ROW_PAD - HAIR_PAD) + cell[0] +
+                       cell[1] * hair->steps[1] + cell[2] * next;
     for (int y = 0; y < 3; y++, row += hair->steps[1]) {
         const pm_four a = four_at(row), b = four_at(row + next), c = four_at(row + 2 * next);
         along_z[y] = w[0][2] * a + w[1][2] * b + w[2][2] * c;

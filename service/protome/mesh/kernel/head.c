@@ -68,7 +68,7 @@ static pm_status fill(const pm_lattice *lattice, pm_scan *scan) {
 
 pm_status pm_scan_head(const pm_head *head, const pm_lattice *lattice, pm_scan *scan) {
     memset(scan, 0, sizeof *scan);
-    scan->bits = calloc(lattice->size[1] * lattice->size[2] * lattice->words, sizeof *scan->bits);
+    scan->bits = calloc(pm_words_of(lattice), sizeof *scan->bits);
     scan->points = malloc((head->vertex_count + 1) * sizeof *scan->points);
     pm_status status = PM_NO_MEMORY;
     if (scan->bits && scan->points) {

@@ -28,6 +28,11 @@ typedef struct {
     size_t stride;       /* nodes a row has room for, 64 words */
 } pm_lattice;
 
+/* Words of the bits of all nodes, and one more: see shifted. */
+static inline size_t pm_words_of(const pm_lattice *lattice) {
+    return lattice->size[1] * lattice->size[2] * lattice->words + 1;
+}
+
 static inline int bit_at(const uint64_t *bits, size_t node) {
     return (int)(bits[node / LANES] >> node % LANES & 1);
 }
@@ -42,10 +47,9 @@ static inline uint32_t count_bits(uint64_t word) {
     return (uint32_t)(word * 0x0101010101010101U >> 56);
 }
 
-/* The word whose bit i is the node after node i. */
-static inline uint64_t shifted(const uint64_t *row, size_t w, size_t words) {
-    return row[w] >> 1 | (w + 1 < words ? row[w + 1] << 63 : 0);
-}
+/* The word whose bit i is the node after node i. The last node of a row is outside, and so is the
+ * first of the next row, or a word after the last. */
+static inline uint64_t shifted(const uint64_t *word) { return word[0] >> 1 | word[1] << 63; }
 
 static inline pm_four four_at(const float *values) {
     pm_four four;
@@ -81,8 +85,8 @@ static inline pm_four sums3(pm_four a, pm_four b, pm_four c, pm_four d) {
 }
 
 static inline pm_four cross(pm_four a, pm_four b) {
-    return (pm_four){a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2],
-                     a[0] * b[1] - a[1] * b[0], 0};
+    return PM_SHUFFLE(a, a, 1, 2, 0, 3) * PM_SHUFFLE(b, b, 2, 0, 1, 3) -
+           PM_SHUFFLE(a, a, 2, 0, 1, 3) * PM_SHUFFLE(b, b, 1, 2, 0, 3);
 }
 
 #endif

@@ -67,6 +67,28 @@ static int get_array(PyObject *object, int which, Py_buffer *view) {
     return 0;
 }
 
+/* Whether all corners are vertices, and all neighbours faces or -1. Two faces are three vectors. */
+static int are_faces(const pm_face *faces, size_t count, int32_t n) {
+    const int32_t m = (int32_t)count;
+    const pm_four_ints least[3] = {{0, 0, 0, -1}, {-1, -1, 0, 0}, {0, -1, -1, -1}};
+    const pm_four_ints end[3] = {{n, n, n, m}, {m, m, n, n}, {n, m, m, m}};
+    pm_four_ints wrong = {0};
+    for (size_t t = 0; t < count; t += 2) {
+        pm_face last[2];
+        const pm_face *two = faces + t;
+        if (t + 1 == count) {
+            last[0] = last[1] = *two;
+            two = last;
+        }
+        for (int i = 0; i < 3; i++) {
+            pm_four_ints part;
+            memcpy(&part, (const char *)two + i * sizeof part, sizeof part);
+            wrong |= (part < least[i]) | (part >= end[i]);
+        }
+    }
+    return !(wrong[0] | wrong[1] | wrong[2] | wrong[3]);
+}
+
 static const char *what_is_wrong(const Py_buffer *views, int step, int rounds) {
     if (step != 1 && step != 2 && step != 4) return "step must be 1, 2 or 4";
     if (rounds < 0 || rounds > MOST_ROUNDS) return "rounds must be 0 to 8";
@@ -76,14 +98,10 @@ static const char *what_is_wrong(const Py_buffer *views, int step, int rounds) {
     if (views[GUARD].shape[0] != views[VERTICES].shape[0]) return "guard has the wrong shape";
     if (views[VERTICES].shape[0] > INT32_MAX || views[FACES].shape[0] > INT32_MAX)
         return "the head has too many vertices or triangles";
-    const pm_face *faces = views[FACES].buf;
-    const int32_t n = (int32_t)views[VERTICES].shape[0], m = (int32_t)views[FACES].shape[0];
-    int wrong = 0;
-    for (int32_t t = 0; t < m; t++)
-        for (int i = 0; i < 3; i++)
-            wrong |= (faces[t].corners[i] < 0) | (faces[t].corners[i] >= n) |
-                     (faces[t].next[i] < -1) | (faces[t].next[i] >= m);
-    return wrong ? "faces have corners that are no vertices or neighbours that are no faces" : NULL;
+    if (!are_faces(views[FACES].buf, (size_t)views[FACES].shape[0],
+                   (int32_t)views[VERTICES].shape[0]))
+        return "faces have corners that are no vertices or neighbours that are no faces";
+    return NULL;
 }
 
 /* Three of four. */

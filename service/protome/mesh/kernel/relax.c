@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "wide.h"
 /* Share of the way to the middle of the neighbours. */
 static const float PACE = 0.8F;
 /* Most triangles that a vertex walks over. */
@@ -18,7 +19,7 @@ static const float PACE = 0.8F;
 /* One round: ``spots`` move in the planes across the mesh's normals. The fourth part of a spot is 1,
  * so that of a sum is the number of neighbours: each is the end of one directed edge, as the mesh is
  * closed. ``sums`` are 0 before and after. */
-static void smooth(const pm_mesh *mesh, pm_four *sums, pm_four *spots) {
+static WIDE void smooth(const pm_mesh *mesh, pm_four *sums, pm_four *spots) {
     for (size_t k = 0; k < mesh->triangle_count; k++) {
         const uint32_t *t = mesh->triangles + 3 * k;
         const pm_four a = spots[t[0]], b = spots[t[1]], c = spots[t[2]];
@@ -77,7 +78,7 @@ static void stop_on_ridge(pm_four base, pm_four top, pm_four point, int from, fl
 
 /* One step of all walkers: to the neighbour in the direction of the spot, unless they arrive, cannot
  * go on or would turn back. */
-static void step_on(group *g) {
+static WIDE void step_on(group *g) {
     static const int8_t after[3] = {1, 2, 0};
     size_t walking = 0;
     for (size_t i = 0; i < g->walking; i++) {
@@ -94,11 +95,11 @@ static void step_on(group *g) {
         const float first = 1 - second - third;
         place *p = g->places + g->found;
         *p = (place){w.vertex, w.triangle, {first, second, third}};
-        const float smaller_one = second < first ? second : first;
-        const int worst = third < smaller_one ? 2 : second < first;
+        const float lesser = second < first ? second : first;
+        const int worst = third < lesser ? 2 : second < first;
         const int from = after[worst];
         const int32_t over = face->next[from];
-        const int outside = (third < smaller_one ? third : smaller_one) < 0;
+        const int outside = (third < lesser ? third : lesser) < 0;
         const int back = outside & (over >= 0) & (over == w.before);
         if (back)
             stop_on_ridge(g->points[face->corners[from]].place,
@@ -111,7 +112,7 @@ static void step_on(group *g) {
     g->walking = walking;
 }
 
-static void return_to_head(const group *g, int step, pm_mesh *mesh) {
+static WIDE void return_to_head(const group *g, int step, pm_mesh *mesh) {
     for (const place *p = g->places; p < g->places + g->found; p++) {
         const int32_t *corners = g->faces[p->triangle].corners;
         const pm_point *a = g->points + corners[0], *b = g->points + corners[1],

@@ -6,6 +6,7 @@
 
 #include <math.h>
 
+#include "wide.h"
 /* Least distance of a vertex from the ends of its edge, as a share of the edge: closer ones would
  * make triangles without area. */
 static const float CLEAR = 0.01F;
@@ -74,7 +75,7 @@ static void place_on_head(group *g) {
         crossing *e = g->edges + i;
         const size_t v = g->first + i;
         float *weights = mesh->weights + 2 * v;
-        e->at = e->up ? 0 : 1;
+        e->at = (float)(1 - e->up);
         e->normal = (pm_four){0};
         if (mesh->source[v] < 0) {
             weights[0] = weights[1] = 0;
@@ -96,7 +97,7 @@ static void place_on_hair(group *g) {
         crossing *e = g->edges + g->in_hair[i];
         const float first = e->values[0], second = e->values[1];
         const float share = clamped(first == second ? 0.5F : first / (first - second));
-        const int farther = e->up ? share > e->at : share < e->at;
+        const int farther = (e->up & (share > e->at)) | (!e->up & (share < e->at));
         e->at = farther ? share : e->at;
         g->outer[outer] = g->in_hair[i];
         outer += (size_t)farther;
@@ -112,7 +113,7 @@ static void place_on_hair(group *g) {
     g->hair_count = 0;
 }
 
-static void place_group(group *g) {
+static WIDE void place_group(group *g) {
     const pm_cubes *c = g->c;
     const float unit = 1 / (float)c->lattice->step;
     place_on_head(g);
@@ -130,32 +131,55 @@ static void place_group(group *g) {
     g->count = 0;
 }
 
-/* Of the edges that are crossed, those from a node in the hair. */
-static uint64_t from_hair(const pm_cubes *c, size_t word, int axis) {
-    const uint64_t *hair = c->hair_scan->bits, inside = c->bits[word];
-    if (!hair) return 0;
-    const uint64_t next = axis ? hair[word + c->next[axis]] : hair[word] >> 1 | hair[word + 1] << 63;
-    return (inside & hair[word]) | (~inside & next);
+/* Edges along an axis from the nodes of a word, by bit. */
+typedef struct {
+    uint64_t crossed, from_hair; /* and those whose inner end is in the hair */
+    size_t word, x;              /* number of the word and of its first node in the row */
+    int axis;
+} edges;
+
+/* The longest row has 490 nodes. */
+enum { MOST_WORDS = 8 };
+
+static inline __attribute__((always_inline)) size_t find_edges(const pm_cubes *c, size_t begin,
+                                                               const int axis, edges *out) {
+    const uint64_t *hair = c->hair_scan->bits;
+    size_t count = 0;
+    for (size_t w = 0; w < c->lattice->words; w++) {
+        const size_t word = begin + w;
+        edges *found = out + count;
+        found->crossed = pm_crossed(c, word, axis);
+        found->from_hair = 0;
+        found->word = word;
+        found->x = w * LANES;
+        found->axis = axis;
+        count += found->crossed != 0;
+        if (!hair) continue;
+        const uint64_t inside = c->bits[word];
+        const uint64_t next = axis ? hair[word + c->next[axis]] : shifted(hair + word);
+        found->from_hair = (inside & hair[word]) | (~inside & next);
+    }
+    return count;
 }
 
-/* Take the edges along ``axis`` that are crossed from the nodes of a word; ``x`` is the first one's.
- * ``rows`` are the hair's at their ends. */
-static void take_edges(group *g, size_t word, size_t x, int axis, pm_four start, pm_four way,
-                       const pm_hair_row rows[2]) {
+/* Take the crossed edges from the row of nodes that begins at ``start``; ``rows`` are those of the
+ * hair there and of the next nodes along y and z. */
+static void take_edges(group *g, const edges *from, pm_four start, const pm_hair_row rows[3]) {
     const pm_cubes *c = g->c;
-    const uint64_t hair = from_hair(c, word, axis);
     const float step = (float)c->lattice->step;
-    for (uint64_t m = pm_crossed(c, word, axis); m; m &= m - 1) {
-        const int i = lowest_bit(m);
+    const pm_four ways[3] = {{step}, {0, step}, {0, 0, step}};
+    const pm_hair_row *next = rows + from->axis;
+    for (uint64_t m = from->crossed; m; m &= m - 1) {
+        const size_t i = (size_t)lowest_bit(m), x = from->x + i;
         crossing *e = g->edges + g->count;
-        e->start = start + (pm_four){(float)(x + (size_t)i) * step};
-        e->way = way;
-        e->up = (int32_t)(c->bits[word] >> i & 1);
-        if (hair >> i & 1) {
-            const float *first = pm_hair_value(rows, x + (size_t)i);
-            const float *second = pm_hair_value(rows + 1, x + (size_t)(i + !axis));
+        e->start = start + (float)x * ways[0];
+        e->way = ways[from->axis];
+        e->up = (int32_t)(c->bits[from->word] >> i & 1);
+        if (from->from_hair >> i & 1) {
+            const float *first = pm_hair_value(rows, x);
+            const float *second = pm_hair_value(next, x + !from->axis);
             e->values[0] = first ? *first : pm_hair_at(c->hair, e->start)[3];
-            e->values[1] = second ? *second : pm_hair_at(c->hair, e->start + way)[3];
+            e->values[1] = second ? *second : pm_hair_at(c->hair, e->start + e->way)[3];
             g->in_hair[g->hair_count++] = (uint8_t)g->count;
         }
         g->count++;
@@ -164,9 +188,8 @@ static void take_edges(group *g, size_t word, size_t x, int axis, pm_four start,
 
 void pm_place_vertices(const pm_cubes *c) {
     const pm_lattice *lattice = c->lattice;
-    const size_t words = lattice->words;
     const float step = (float)lattice->step;
-    const pm_four ways[3] = {{step}, {0, step}, {0, 0, step}}, half = {0.5F, 0.5F, 0.5F};
+    const pm_four half = {0.5F, 0.5F, 0.5F};
     group g;
     g.c = c;
     g.count = g.first = g.hair_count = 0;
@@ -176,17 +199,17 @@ void pm_place_vertices(const pm_cubes *c) {
         const pm_four nodes = {(float)lattice->origin[0],
                                (float)((ptrdiff_t)y + lattice->origin[1]),
                                (float)((ptrdiff_t)z + lattice->origin[2])};
-        const pm_four begin = (nodes + half) * step;
-        for (size_t axis = 0; axis < 3; axis++) {
-            pm_hair_row rows[2] = {{0}};
-            if (c->hair_scan->bits) {
-                rows[0] = pm_hair_row_at(c->hair_scan, y, z);
-                rows[1] = pm_hair_row_at(c->hair_scan, y + (axis == 1), z + (axis == 2));
-            }
-            for (size_t w = 0; w < words; w++) {
-                if (g.count + LANES > GROUP) place_group(&g);
-                take_edges(&g, row * words + w, w * LANES, (int)axis, begin, ways[axis], rows);
-            }
+        pm_hair_row rows[3] = {{0}};
+        if (c->hair_scan->bits)
+            for (size_t axis = 0; axis < 3; axis++)
+                rows[axis] = pm_hair_row_at(c->hair_scan, y + (axis == 1), z + (axis == 2));
+        edges found[3 * MOST_WORDS + 1];
+        size_t count = find_edges(c, row * lattice->words, 0, found);
+        count += find_edges(c, row * lattice->words, 1, found + count);
+        count += find_edges(c, row * lattice->words, 2, found + count);
+        for (size_t i = 0; i < count; i++) {
+            if (g.count + LANES > GROUP) place_group(&g);
+            take_edges(&g, found + i, (nodes + half) * step, rows);
         }
     }
     place_group(&g);

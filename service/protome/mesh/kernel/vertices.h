@@ -21,10 +21,7 @@ typedef struct {
 
 /* The nodes of a word, by bit, from which the edge along ``axis`` is crossed. */
 static inline uint64_t pm_crossed(const pm_cubes *c, size_t word, int axis) {
-    const uint64_t here = c->bits[word];
-    if (axis) return here ^ c->bits[word + c->next[axis]];
-    /* The last node of a row is outside, and so is the first of the next row. */
-    return here ^ (here >> 1 | c->bits[word + 1] << 63);
+    return c->bits[word] ^ (axis ? c->bits[word + c->next[axis]] : shifted(c->bits + word));
 }
 
 /* Places the vertices on the head's triangles and in the hair's field, whichever is farther out. */

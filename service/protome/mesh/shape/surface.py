@@ -88,10 +88,12 @@ def supported(head: Head, vertices: F32, hair: U8) -> U8:
     Args:
         head, vertices, hair: as of :func:`compose`.
     """
-    cells = vertices[_scalp(head)] / HAIR_CELL
-    inside = ((cells >= 0) & (cells < hair.shape[::-1])).all(axis=1)
-    x, y, z = cells[inside].astype(np.intp).T
-    if not len(z) or np.count_nonzero(hair[z, y, x] > ISO) >= LEAST_SCALP * len(z):
+    cells = np.divide(vertices.take(_scalp(head), axis=0).T, HAIR_CELL, order="C")
+    size = hair.shape[::-1]
+    inside = ((cells >= 0) & (cells < np.array(size, np.float32)[:, None])).all(axis=0)
+    x, y, z = cells.compress(inside, axis=1).astype(np.intp)
+    found = hair.ravel().take((z * size[1] + y) * size[0] + x)
+    if not len(found) or np.count_nonzero(found > ISO) >= LEAST_SCALP * len(found):
         return hair
     return np.zeros_like(hair)
 

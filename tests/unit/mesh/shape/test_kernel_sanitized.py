@@ -11,7 +11,19 @@ import pytest
 ROUNDS = 150
 KERNEL = Path(__file__).parents[4] / "service" / "protome" / "mesh" / "kernel"
 # What knows of Python is not in it.
-SOURCES = ("cases", "compose", "cubes", "guard", "hair", "head", "pieces", "relax")
+SOURCES = (
+    "cases",
+    "compose",
+    "crossings",
+    "cubes",
+    "guard",
+    "hair",
+    "hair_scan",
+    "head",
+    "pieces",
+    "relax",
+    "vertices",
+)
 COMPILER = shutil.which("cc")
 
 
