@@ -13,7 +13,7 @@ import torch
 from protome_export.release.calibration import Calibration
 from protome_export.release.onnx import write_onnx
 from protome_export.release.parity import parity
-from protome_export.release.served import HAIR_BIAS, OUTPUTS, ServedNet
+from protome_export.release.served import OUTPUTS, ServedNet
 from protome_export.training.cover.network import CoverNet
 from protome_export.training.geometry import CROP, FINDER_CORNER
 from protome_export.training.hair.network import HairNet
@@ -61,7 +61,7 @@ def test_outputs_are_the_networks_own_moved_into_the_crop(
         annotated = joined.annotated(out)
         joined.offsets.zero_()
     assert torch.allclose(vertices, own + torch.tensor([left, top, 0.0]), atol=2e-3)
-    assert (cells.int() - torch.sigmoid(logits + HAIR_BIAS) * 255).abs().max() <= 2
+    assert (cells.int() - torch.sigmoid(logits) * 255).abs().max() <= 2
     assert cells.dtype == torch.uint8
     assert 0.001 < (cells > 127).float().mean() < 0.999
     want = vertices[:, torch.from_numpy(space.landmarks).long()] + annotated

@@ -37,8 +37,8 @@ BACKEND: Final[str] = backend.BACKEND
 COMPILED: Final = backend is not isosurface
 # Fewest triangles of a mesh; a surface with fewer is not a head.
 MIN_TRIANGLES: Final = 200
-# Share of the scalp in hair below which there is none: of 132 photos, heads that are bald or
-# closely cut have up to 0.23, others 0.34 and more.
+# Share of the scalp in hair below which there is none: of 132 photos, heads whose hair is closely
+# cut or tied back have up to 0.21, others 0.28 and more.
 LEAST_SCALP: Final = 0.25
 # Rounds of smoothing along the surface: at FINE one less is even enough.
 ROUNDS: Final = {Level.PREVIEW: 3, Level.STANDARD: 3, Level.FINE: 2}
