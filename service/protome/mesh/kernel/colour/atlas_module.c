@@ -1,6 +1,6 @@
 /* gather.c, plan.c, light.c and blend.c for Python (limited API): checks, then works without the lock. */
 
-#include "arguments.h"
+#include "../arguments.h"
 #include "plan.h"
 #include "texture.h"
 #include "texture_module.h"

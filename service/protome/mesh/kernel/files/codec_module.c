@@ -5,7 +5,7 @@
 #include <float.h>
 #include <math.h>
 
-#include "arguments.h"
+#include "../arguments.h"
 #include "codec.h"
 
 enum { MOST_STRIDE = 256, MOST_COUNT = 1 << 26 };

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "photo.h"
-#include "wide.h"
+#include "../wide.h"
 
 /* ---- trace */
 

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "photo.h"
-#include "wide.h"
+#include "../wide.h"
 
 void tx_pixels(const uint8_t *channels, size_t count, uint32_t *pixels) {
     if (!count) return;

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "photo.h"
-#include "wide.h"
+#include "../wide.h"
 
 /* What a row of nodes shows. */
 typedef struct {

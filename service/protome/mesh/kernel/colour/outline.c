@@ -5,7 +5,7 @@
 
 #include "grid.h"
 #include "texture.h"
-#include "wide.h"
+#include "../wide.h"
 
 /* Steps along an axis and a diagonal (Borgefors, "Distance transformations in digital images",
    CVGIP 1986), as OpenCV has them. Three of them lead as far as visibility asks. */

@@ -6,7 +6,7 @@
 
 #include "grid.h"
 #include "plan.h"
-#include "wide.h"
+#include "../wide.h"
 
 /* As in light.py. */
 static const double RIDGE = 0.01, BELIEVED[3] = {1.0, 0.8, 0.8};

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "wide.h"
+#include "../wide.h"
 /* Share of the way to the middle of the neighbours. */
 static const float PACE = 0.8F;
 /* Most triangles that a vertex walks over. */

@@ -4,7 +4,7 @@
 
 #include "grid.h"
 #include "texture.h"
-#include "wide.h"
+#include "../wide.h"
 
 /* Teeth lie deep between the lips, half hidden by the test of depth: so much of their weight is
    taken. */

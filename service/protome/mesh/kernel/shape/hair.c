@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "wide.h"
+#include "../wide.h"
 static const float ISO = 127.5F;
 /* Cells around those inside whose values count: edges of the lattice, and vertices that move, end
  * up to two cells from there, and the spline takes one more. */

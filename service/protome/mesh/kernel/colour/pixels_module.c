@@ -1,6 +1,6 @@
 /* pixels.c for Python (limited API): checks, then works without the lock. */
 
-#include "arguments.h"
+#include "../arguments.h"
 #include "texture.h"
 #include "texture_module.h"
 

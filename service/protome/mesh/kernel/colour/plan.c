@@ -6,7 +6,7 @@
 
 #include "grid.h"
 #include "plan.h"
-#include "wide.h"
+#include "../wide.h"
 
 /* As in fill.py. */
 static const float FAINT = 0.06F, UNEVEN = 0.5F, EVEN = 0.9F, SEAM = 10;

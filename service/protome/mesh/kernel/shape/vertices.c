@@ -6,7 +6,7 @@
 
 #include <math.h>
 
-#include "wide.h"
+#include "../wide.h"
 /* Least distance of a vertex from the ends of its edge, as a share of the edge: closer ones would
  * make triangles without area. */
 static const float CLEAR = 0.01F;

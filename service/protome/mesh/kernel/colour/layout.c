@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "texture.h"
-#include "wide.h"
+#include "../wide.h"
 
 /* Triangles with corners in both halves are across the seam if they are longer than this, or lie
    this near to the square's upper or lower side. */

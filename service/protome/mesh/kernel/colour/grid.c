@@ -2,7 +2,7 @@
 
 #include <math.h>
 
-#include "wide.h"
+#include "../wide.h"
 
 static inline float pick(float a, float b, int larger) {
     return larger ? (a > b ? a : b) : (a < b ? a : b);

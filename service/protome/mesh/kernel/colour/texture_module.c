@@ -2,7 +2,7 @@
 
 #include "texture_module.h"
 
-#include "arguments.h"
+#include "../arguments.h"
 #include "texture.h"
 
 const char py_depth_doc[] =

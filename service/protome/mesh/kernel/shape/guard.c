@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "hair.h"
-#include "wide.h"
+#include "../wide.h"
 
 /* Distance from guarded skin up to which its whole guard applies, and from which on none does,
  * in cells. */
