@@ -1,4 +1,4 @@
-/* Define protome.mesh._kernel from the folders' wrappers (limited API, one build for 3.11 and later). */
+/* Make protome.mesh._kernel of the folders' functions (limited API, one build for 3.11 and later). */
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>

@@ -1,4 +1,5 @@
-/* gather.c, plan.c, light.c and blend.c for Python (limited API): checks, then works without the lock. */
+/* Wrap gather.c, plan.c, light.c and blend.c for Python (limited API): check, then work without the
+   lock. */
 
 #include "../arguments.h"
 #include "plan.h"

@@ -1,4 +1,4 @@
-/* Colours of an atlas: those of the plan, with the photo's detail.
+/* Paint an atlas: the colours of the plan, with the photo's detail.
 
    Rows are painted from run to run: blocks of texels side by side of which the same is to be done.
    Between two rows of nodes, and of cells, the runs are the same. */
@@ -6,75 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "photo.h"
 #include "../wide.h"
-
-/* ---- trace */
-
-enum { X, Y, WEIGHT, SPOT };
-
-/* The trace between two rows of nodes: at its first row, and what is added from row to row. */
-typedef struct {
-    int32_t *coarse[2][SPOT]; /* nodes + 2: with the ends twice */
-    int32_t *fine[2][SPOT];   /* side, and room for a piece */
-} tx_band;
-
-enum { FIRST, SLOPE };
-
-/* Half a texel, or none: how far the first texel's centre lies after a node's. */
-static inline float start_of(size_t step) { return step % 2 ? 1 : 0.5F; }
-
-static inline float limited(float value) {
-    const float most = 1 << 29; /* the difference of two can be held */
-    return value < -most ? -most : value > most ? most : value;
-}
-
-/* Two rows of nodes; spots are scaled to 16.16 pixels. */
-typedef struct {
-    const float *above, *below;
-    float scale[SPOT];
-    size_t nodes, step;
-} tx_rows;
-
-static WIDE void set_coarse(const tx_band *band, const tx_rows *rows, size_t begin, size_t end) {
-    const float share = 1 / (float)rows->step, start = start_of(rows->step);
-    const size_t nodes = rows->nodes;
-    for (size_t i = 0; i < SPOT; i++) {
-        int32_t *restrict first = band->coarse[FIRST][i], *restrict slope = band->coarse[SLOPE][i];
-        const float *above = rows->above + i, *below = rows->below + i, scale = rows->scale[i];
-        const float centre = i < WEIGHT ? -HALF_WHOLE : 0;
-        for (size_t k = begin; k < end; k++) {
-            const float from = limited(scale * above[3 * k] + centre);
-            const float to = limited(scale * below[3 * k] + centre);
-            const float rise = share * (to - from);
-            first[k + 1] = (int32_t)(from + start * rise);
-            slope[k + 1] = (int32_t)rise;
-        }
-        if (begin == 0) first[0] = first[1], slope[0] = slope[1];
-        if (end == nodes) first[nodes + 1] = first[nodes], slope[nodes + 1] = slope[nodes];
-    }
-}
-
-/* Interpolate along pieces of the row, each between two nodes. */
-static inline void set_pieces(const int32_t *restrict ends, size_t count, int32_t step,
-                              int32_t *restrict out) {
-    for (size_t piece = 0; piece < count; piece++, out += step) {
-        const int32_t slope = (ends[piece + 1] - ends[piece]) / step;
-        const int32_t first = ends[piece] + (step % 2 ? slope : slope / 2);
-        for (int32_t k = 0; k < step; k++) out[k] = first + k * slope;
-    }
-}
-
-static WIDE void set_fine(const tx_band *band, int which, size_t begin, size_t count, size_t step) {
-    for (int rate = FIRST; rate <= SLOPE; rate++) {
-        const int32_t *in = band->coarse[rate][which] + begin;
-        /* The room before and after the row takes the halves of pieces at its ends. */
-        int32_t *out = band->fine[rate][which] + (ptrdiff_t)(begin * step) - (ptrdiff_t)(step / 2);
-        if (step == 2) set_pieces(in, count, 2, out);
-        else if (step == 4) set_pieces(in, count, 4, out);
-        else set_pieces(in, count, (int32_t)step, out);
-    }
-}
+#include "band.h"
+#include "photo.h"
+#include "tasks.h"
 
 /* ---- plan */
 
@@ -113,64 +48,6 @@ static uint16_t *const *wide_row(tx_wide_plan *wide, size_t row) {
         wide->held[slot] = row + 1;
     }
     return wide->room[slot];
-}
-
-/* ---- runs */
-
-/* What the cells around a block of texels say of it: no photo, the photo alone, or both. */
-enum { FILL, COPY, MIX, KIND = 3 };
-/* What has to be done with the block of the photo besides: read it, find its detail, weigh it. */
-enum { READ = 4, DETAIL = 8, WEIGH = 16 };
-
-static uint8_t kind_of(const float *const rows[2], size_t cell, size_t cells) {
-    const size_t begin = cell ? cell - 1 : 0, end = cell + 2 < cells ? cell + 2 : cells;
-    int fill = 1, copy = 1;
-    for (int r = 0; r < 2; r++) {
-        for (size_t k = begin; k < end; k++) {
-            const float *at = rows[r] + TX_PLAN * k;
-            fill = fill && !(at[TX_OWN] > 0) && !(at[TX_MIRRORED] > 0);
-            copy = copy && at[TX_OWN] >= 1;
-        }
-    }
-    return copy ? COPY : fill ? FILL : MIX;
-}
-
-/* Least and largest weight of the nodes around each block. */
-static void set_range(const float *row, size_t cells, size_t nodes, float *range) {
-    const size_t block = nodes / cells;
-    for (size_t cell = 0; cell < cells; cell++, range += 2) {
-        const size_t begin = cell * block, end = begin + block;
-        float low = 1, high = 0;
-        for (size_t k = begin ? begin - 1 : 0; k <= end && k < nodes; k++) {
-            const float weight = row[3 * k + WEIGHT];
-            low = weight < low ? weight : low;
-            high = weight > high ? weight : high;
-        }
-        range[0] = low, range[1] = high;
-    }
-}
-
-/* Whether blocks between two rows of nodes show the photo, and so well that all counts. */
-static void set_shown(const float *above, const float *below, size_t cells, uint8_t *shown) {
-    for (size_t k = 0; k < cells; k++, above += 2, below += 2) {
-        const int none = !(above[1] > 0) && !(below[1] > 0);
-        shown[k] = none ? 0 : above[0] >= 0.5F && below[0] >= 0.5F ? READ : READ | WEIGH;
-    }
-}
-
-/* Complete what is to be done with each block, from its kind and how well it is shown. */
-static void set_tasks(const uint8_t *kinds, const uint8_t *shown, size_t cells, uint8_t *tasks) {
-    for (size_t k = 0; k < cells; k++) {
-        const uint8_t kind = kinds[k], any = (shown[k] | shown[cells - 1 - k]) & READ;
-        const int copied = kind == COPY && shown[k] == READ;
-        tasks[k] = copied ? COPY : kind != FILL && any ? MIX : FILL;
-    }
-    for (size_t k = 0; k < cells; k++) {
-        const size_t other = cells - 1 - k;
-        const int detail = (tasks[k] & KIND) == MIX || (tasks[other] & KIND) == MIX;
-        if (detail) tasks[k] |= DETAIL;
-        if (detail || (tasks[k] & KIND) == COPY) tasks[k] |= shown[k];
-    }
 }
 
 /* ---- atlas */
@@ -294,21 +171,6 @@ static void paint_row(const tx_line *line, const uint8_t *tasks, size_t cells, i
     }
 }
 
-/* Interpolate the band where tasks need it. */
-static void set_spots(const tx_band *band, const tx_rows *rows, const uint8_t *tasks,
-                      size_t cells) {
-    const size_t block = rows->nodes / cells;
-    for (size_t first = 0, last; first < cells; first = last) {
-        const int task = tasks[first] & (READ | WEIGH);
-        for (last = first + 1; last < cells && (tasks[last] & (READ | WEIGH)) == task;) last++;
-        if (!(task & READ)) continue;
-        const size_t begin = first * block, end = last * block;
-        set_coarse(band, rows, begin ? begin - 1 : 0, end < rows->nodes ? end + 1 : end);
-        for (int i = 0; i < (task & WEIGH ? SPOT : WEIGHT); i++)
-            set_fine(band, i, begin, end - begin + 1, rows->step);
-    }
-}
-
 /* Rows of a grid around a row of texels, and how far from the first to the second it lies. */
 typedef struct {
     size_t above, below;
@@ -386,21 +248,21 @@ int tx_blend(const float *trace, size_t nodes, const float *plan, size_t cells,
         rows.below = trace + 3 * nodes * (band < nodes ? band : nodes - 1);
         float *const above = room.ranges + 2 * cells * (band % 2);
         float *const below = room.ranges + 2 * cells * (1 - band % 2);
-        if (!band) set_range(rows.above, cells, nodes, above);
-        set_range(rows.below, cells, nodes, below);
-        set_shown(above, below, cells, shown);
+        if (!band) tx_set_range(rows.above, cells, nodes, above);
+        tx_set_range(rows.below, cells, nodes, below);
+        tx_set_shown(above, below, cells, shown);
         const size_t end = band * step + step - step / 2;
         for (int new = 1; y < end && y < side; y++, new = 0) {
             const tx_pair cell = pair_of(y, cells, side);
             if (known != cell.below) {
                 const float *const around[2] = {plan + TX_PLAN * cells * cell.above,
                                                 plan + TX_PLAN * cells * cell.below};
-                for (size_t k = 0; k < cells; k++) kinds[k] = kind_of(around, k, cells);
+                tx_set_kinds(around, cells, kinds);
                 new = 1, known = cell.below;
             }
             if (new) {
-                set_tasks(kinds, shown, cells, tasks);
-                set_spots(&line.band, &rows, tasks, cells);
+                tx_set_tasks(kinds, shown, cells, tasks);
+                tx_set_spots(&line.band, &rows, tasks, cells);
             }
             line.above = wide_row(&wide, cell.above), line.below = wide_row(&wide, cell.below);
             line.down = (uint16_t)(ONE * cell.down + 0.5F);

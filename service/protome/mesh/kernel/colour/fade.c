@@ -2,9 +2,9 @@
 
 #include <stdlib.h>
 
+#include "../wide.h"
 #include "grid.h"
 #include "texture.h"
-#include "../wide.h"
 
 /* Teeth lie deep between the lips, half hidden by the test of depth: so much of their weight is
    taken. */

@@ -1,10 +1,10 @@
-/* Mean colours of an atlas' cells. */
+/* Average the photo's colours over an atlas' cells. */
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "photo.h"
 #include "../wide.h"
+#include "photo.h"
 
 /* What a row of nodes shows. */
 typedef struct {

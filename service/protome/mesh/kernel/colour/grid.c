@@ -1,3 +1,5 @@
+/* Filter, enlarge and fill square pictures of one channel. */
+
 #include "grid.h"
 
 #include <math.h>

@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "texture.h"
 #include "../wide.h"
+#include "texture.h"
 
 /* Triangles with corners in both halves are across the seam if they are longer than this, or lie
    this near to the square's upper or lower side. */

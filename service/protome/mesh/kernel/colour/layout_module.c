@@ -1,4 +1,4 @@
-/* layout.c for Python (limited API): checks, then works without the lock. */
+/* Wrap layout.c for Python (limited API): check, then work without the lock. */
 
 #include "../arguments.h"
 #include "texture.h"

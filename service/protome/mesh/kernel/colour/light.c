@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../wide.h"
 #include "grid.h"
 #include "plan.h"
-#include "../wide.h"
 
 /* As in light.py. */
 static const double RIDGE = 0.01, BELIEVED[3] = {1.0, 0.8, 0.8};

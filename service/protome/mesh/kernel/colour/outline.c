@@ -1,11 +1,11 @@
-/* How near cells of a depth map are to its outline. */
+/* Measure how near cells of a depth map are to its outline. */
 
 #include <math.h>
 #include <stdlib.h>
 
+#include "../wide.h"
 #include "grid.h"
 #include "texture.h"
-#include "../wide.h"
 
 /* Steps along an axis and a diagonal (Borgefors, "Distance transformations in digital images",
    CVGIP 1986), as OpenCV has them. Three of them lead as far as visibility asks. */

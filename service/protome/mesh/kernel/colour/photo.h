@@ -1,4 +1,4 @@
-/* Read colours of a photo: what gather.c and blend.c share. */
+/* Read colours of a photo: what gather.c, band.c and blend.c share. */
 
 #ifndef PROTOME_PHOTO_H
 #define PROTOME_PHOTO_H

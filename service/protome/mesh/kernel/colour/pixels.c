@@ -1,9 +1,9 @@
-/* Photos as gather.c and blend.c read them. */
+/* Make photos as gather.c and blend.c read them. */
 
 #include <string.h>
 
-#include "photo.h"
 #include "../wide.h"
+#include "photo.h"
 
 void tx_pixels(const uint8_t *channels, size_t count, uint32_t *pixels) {
     if (!count) return;

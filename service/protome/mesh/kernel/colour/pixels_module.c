@@ -1,4 +1,4 @@
-/* pixels.c for Python (limited API): checks, then works without the lock. */
+/* Wrap pixels.c for Python (limited API): check, then work without the lock. */
 
 #include "../arguments.h"
 #include "texture.h"

@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "grid.h"
-#include "plan.h"
 #include "../wide.h"
+#include "grid.h"
+#include "sheet.h"
 
 /* As in fill.py. */
 static const float FAINT = 0.06F, UNEVEN = 0.5F, EVEN = 0.9F, SEAM = 10;
@@ -15,30 +15,6 @@ static const float TONES[TX_GROUPS][3] = {
     [TX_LIPS] = {0.9F, 0.68F, 0.66F},
     [TX_EYES] = {1, 1, 1},
     [TX_DARK] = {0.32F, 0.18F, 0.16F}};
-/* Most that colours differ from the usual one: in tint, brighter, darker. */
-static const float LIKE_FACE[3] = {0.3F, 0.25F, 1.4F}, LIKE_HAIR[3] = {0.6F, 0.9F, 2.0F};
-static const float LIKE_SKIN[3] = {0.3F, 0.4F, 0.8F}, LEAST_UNLIKE = 0.2F;
-
-static inline float least(float a, float b) { return a < b ? a : b; }
-static inline float most(float a, float b) { return a > b ? a : b; }
-static inline float clipped(float value, float low, float high) {
-    return least(most(value, low), high);
-}
-
-/* Pictures of the grid. */
-typedef struct {
-    const tx_cells *in;
-    size_t side, count;
-    float *weight, *mean[3]; /* of the photo */
-    float *own, *mirrored;   /* shares */
-    float *source;           /* the part of the own share that other places are coloured from */
-    float *light;            /* as a logarithm, then as a factor */
-    float *seen;             /* 4 pictures: colours without light, and their share */
-    float *filled;           /* 3 pictures */
-    float *room;             /* TX_ROOM pictures */
-} tx_sheet;
-
-enum { TX_ROOM = 14, TX_PICTURES = 15 + TX_ROOM };
 
 static WIDE void set_mean(const tx_sheet *sheet) {
     const float *sums = sheet->in->sums;
@@ -68,117 +44,6 @@ static WIDE void set_trusted(const tx_sheet *sheet) {
         const float mouth = sheet->in->mouth[k] ? least(2 * weight, 1) : 0;
         sheet->own[k] = most(share, mouth);
     }
-}
-
-/* Whether a cell shows hair, or in its place skin. */
-static int is_seen_hair(const tx_sheet *sheet, size_t k) {
-    return sheet->in->groups[k] == TX_HAIR && sheet->weight[k] > 0.5F;
-}
-
-/* The middle of a colour's channel where hair is seen that is less like the skin than ``most``; 0
-   if none is. */
-static float usual_hair(const tx_sheet *sheet, const float *skin, float most_skin, int channel) {
-    enum { STEPS = 32, BINS = 256 * STEPS };
-    uint32_t found[BINS] = {0}, count = 0;
-    for (size_t k = 0; k < sheet->count; k++) {
-        if (!is_seen_hair(sheet, k) || !(skin[k] < most_skin)) continue;
-        found[(size_t)clipped(STEPS * sheet->mean[channel][k], 0, BINS - 1)]++;
-        count++;
-    }
-    uint32_t below = 0;
-    size_t bin = 0;
-    while (bin + 1 < BINS && 2 * (below + found[bin]) < count) below += found[bin++];
-    return count ? ((float)bin + 0.5F) / STEPS : 0;
-}
-
-/* Mean of colours in a group, or in all (-1), that are shares of ``total``. Fails where less than
-   half of a cell is seen. */
-static int mean_of(const tx_sheet *sheet, const float *const colours[3], const float *total,
-                   int group, float mean[3]) {
-    double sums[3] = {0, 0, 0}, weight = 0;
-    for (size_t k = 0; k < sheet->count; k++) {
-        if (group >= 0 && sheet->in->groups[k] != group) continue;
-        weight += (double)total[k];
-        for (int i = 0; i < 3; i++) sums[i] += (double)colours[i][k];
-    }
-    if (weight < 0.5) return 0;
-    for (int i = 0; i < 3; i++) mean[i] = (float)(sums[i] / weight);
-    return 1;
-}
-
-/* How much a colour is like the usual one, 0 to 1. */
-static float likeness(const float colour[3], const float usual[3], const float limits[3]) {
-    float ratio[3], apart = 0;
-    for (int i = 0; i < 3; i++) ratio[i] = logf((colour[i] + TX_FLOOR) / (usual[i] + TX_FLOOR));
-    const float light = (ratio[0] + ratio[1] + ratio[2]) / 3;
-    for (int i = 0; i < 3; i++) apart = most(apart, fabsf(ratio[i] - light));
-    const float near = least((limits[0] - apart) / limits[0],
-                             least((limits[1] - light) / limits[1],
-                                   (light + limits[2]) / limits[2]));
-    return clipped(3 * near, 0, 1);
-}
-
-/* Set how alike the cells of a group are to a colour, 1 elsewhere, and the least beside each. */
-static void compare(const tx_sheet *sheet, int group, const float usual[3], const float limits[3],
-                    float *like, float *around) {
-    const float none[3] = {0, 0, 0}, unseen = likeness(none, usual, limits);
-    for (size_t k = 0; k < sheet->count; k++) {
-        const float colour[3] = {sheet->mean[0][k], sheet->mean[1][k], sheet->mean[2][k]};
-        like[k] = sheet->in->groups[k] != group ? 1
-                  : sheet->weight[k] > 0        ? likeness(colour, usual, limits)
-                                                : unseen;
-    }
-    gr_erode(like, sheet->side, sheet->room, around);
-}
-
-/* Take off what is not hair. Skin is shown where the photo shows it, but not elsewhere: the volume
-   of hair may reach over it. */
-static void keep_hair(const tx_sheet *sheet, const float *face) {
-    float *skin = sheet->room + sheet->count, *like = skin + sheet->count;
-    float *around = like + sheet->count, *wide = around + sheet->count, usual[3];
-    size_t seen = 0, unlike = 0;
-    for (size_t k = 0; k < sheet->count; k++) {
-        if (sheet->in->groups[k] != TX_HAIR) continue;
-        const float colour[3] = {sheet->mean[0][k], sheet->mean[1][k], sheet->mean[2][k]};
-        skin[k] = face && sheet->weight[k] > 0 ? likeness(colour, face, LIKE_SKIN) : 0;
-        seen += is_seen_hair(sheet, k) != 0;
-        unlike += is_seen_hair(sheet, k) && skin[k] < 0.5F;
-    }
-    const float most_skin = (float)unlike < LEAST_UNLIKE * (float)seen ? 2 : 0.5F;
-    for (int i = 0; i < 3; i++) usual[i] = usual_hair(sheet, skin, most_skin, i);
-    if (!(usual[0] > 0)) return;
-    compare(sheet, TX_HAIR, usual, LIKE_HAIR, like, around);
-    for (size_t k = 0; k < sheet->count; k++)
-        if (sheet->in->groups[k] == TX_HAIR) like[k] = most(like[k], skin[k]);
-    const gr_kernel kernel = {1, {1.0F / 3, 1.0F / 3}};
-    gr_blur(like, sheet->side, &kernel, sheet->room, wide);
-    for (size_t k = 0; k < sheet->count; k++) {
-        if (sheet->in->groups[k] != TX_HAIR) continue;
-        /* Cells beside the background have some of it, so of those less is taken. */
-        const float shown = like[k] * clipped(2 * wide[k] - 1, 0, 1);
-        sheet->source[k] = sheet->own[k] * least(around[k], shown);
-        sheet->own[k] *= shown;
-    }
-}
-
-/* Take off the shares of neck and hair whose colours are not the head's. */
-static void keep_head(const tx_sheet *sheet) {
-    float *weighted[3], face[3];
-    for (int i = 0; i < 3; i++) {
-        weighted[i] = sheet->room + sheet->count * (size_t)i;
-        for (size_t k = 0; k < sheet->count; k++)
-            weighted[i][k] = sheet->weight[k] * sheet->mean[i][k];
-    }
-    const float *const colours[3] = {weighted[0], weighted[1], weighted[2]};
-    const int known = mean_of(sheet, colours, sheet->weight, TX_SKIN, face);
-    if (known) {
-        float *like = sheet->room + sheet->count, *around = like + sheet->count;
-        compare(sheet, TX_NECK, face, LIKE_FACE, like, around);
-        for (size_t k = 0; k < sheet->count; k++)
-            if (sheet->in->groups[k] == TX_NECK) sheet->own[k] *= around[k];
-    }
-    memcpy(sheet->source, sheet->own, sheet->count * sizeof *sheet->own);
-    keep_hair(sheet, known ? face : NULL);
 }
 
 /* Set what is seen of each cell without its light: own colours that others may take, and those of
@@ -332,7 +197,7 @@ int tx_plan(const tx_cells *in, float *plan) {
         .room = room + 15 * count};
     set_mean(&sheet);
     set_trusted(&sheet);
-    keep_head(&sheet);
+    tx_keep_head(&sheet);
     tx_light(in, sheet.mean, sheet.own, sheet.room, sheet.light);
     set_seen(&sheet);
     set_spread(&sheet);

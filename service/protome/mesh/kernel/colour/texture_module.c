@@ -1,4 +1,4 @@
-/* texture.c, outline.c and fade.c for Python (limited API): checks what it is given, then works without the lock. */
+/* Wrap depth.c, outline.c, visibility.c, trace.c and fade.c for Python, as atlas_module.c does. */
 
 #include "texture_module.h"
 

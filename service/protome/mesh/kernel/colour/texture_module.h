@@ -1,4 +1,4 @@
-/* Python wrappers of texture.c and its neighbours, for the table of methods in module.c. */
+/* Python wrappers of this folder's files, for the table of methods in module.c. */
 
 #ifndef PROTOME_TEXTURE_MODULE_H
 #define PROTOME_TEXTURE_MODULE_H

@@ -1,4 +1,5 @@
-/* codec.c for Python (limited API): checks what it is given, then works without the lock. */
+/* Wrap rows.c, triangles.c and attributes.c for Python (limited API): check, then work without the
+   lock. */
 
 #include "codec_module.h"
 

@@ -1,4 +1,4 @@
-/* Python wrappers of codec.c, for the table of methods in module.c. */
+/* Python wrappers of this folder's files, for the table of methods in module.c. */
 
 #ifndef PROTOME_CODEC_MODULE_H
 #define PROTOME_CODEC_MODULE_H

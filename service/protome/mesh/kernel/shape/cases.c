@@ -1,4 +1,4 @@
-/* Lorensen and Cline, "Marching Cubes", SIGGRAPH 1987: the table of cases.
+/* Make the table of cases of marching cubes (Lorensen and Cline, "Marching Cubes", SIGGRAPH 1987).
  *
  * A cell is the cube between eight nodes; corner c of it lies at (c & 1, c >> 1 & 1, c >> 2) in
  * (x, y, z); edge 4 a + n runs along axis a.

@@ -1,4 +1,4 @@
-/* The surface of the union of head and hair.
+/* Compose the surface of the union of head and hair.
  *
  * Field coordinates are numbers of nodes of the lattice.
  */

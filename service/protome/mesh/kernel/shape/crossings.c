@@ -1,4 +1,4 @@
-/* Scan conversion of a closed triangle mesh along the lines of a lattice, in exact arithmetic.
+/* Scan-convert a closed triangle mesh along the lines of a lattice, in exact arithmetic.
  *
  * Vertices are rounded to 1/1024 crop pixel. Nodes count as moved by an infinitesimal amount along
  * x, a much smaller one along y and a still smaller one along z (Edelsbrunner and Muecke,

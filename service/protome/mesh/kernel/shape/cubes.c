@@ -1,4 +1,4 @@
-/* Marching cubes with one bit a node, after Schroeder, Maynard and Geveci, "Flying Edges", LDAV
+/* Run marching cubes with one bit a node, after Schroeder, Maynard and Geveci, "Flying Edges", LDAV
  * 2015: the vertices are counted first, those along x, y and z of each row of nodes one after the
  * other, so that a walk along a row of cells finds their numbers by counting on.
  */

@@ -1,10 +1,10 @@
-/* Facial skin keeps hair away: the occupancy of cells near it is reduced. */
+/* Keep hair away from facial skin: reduce the occupancy of cells near it. */
 
 #include <math.h>
 #include <stdlib.h>
 
-#include "hair.h"
 #include "../wide.h"
+#include "hair.h"
 
 /* Distance from guarded skin up to which its whole guard applies, and from which on none does,
  * in cells. */

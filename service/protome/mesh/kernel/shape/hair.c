@@ -1,5 +1,5 @@
-/* The hair's field is the quadratic B-spline whose control points are the cells of the grid, less
- * what must stay free: facial skin, and the sides of the grid.
+/* Make the hair's field: the quadratic B-spline whose control points are the cells of the grid, less
+ * what must stay free, which is facial skin and the sides of the grid.
  */
 
 #include "hair.h"

@@ -1,4 +1,4 @@
-/* The hair's field at the nodes of a lattice. */
+/* Sample the hair's field at the nodes of a lattice. */
 
 #include <stdlib.h>
 

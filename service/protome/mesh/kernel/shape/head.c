@@ -1,4 +1,4 @@
-/* The posed head on the lattice: normals of its vertices, its crossings of the lattice's lines and,
+/* Put the posed head on the lattice: normals of its vertices, its crossings of the lattice's lines and,
  * from those along x, the nodes inside.
  */
 

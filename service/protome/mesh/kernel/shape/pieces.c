@@ -1,4 +1,4 @@
-/* The largest of the pieces of a mesh. */
+/* Keep the largest of the pieces of a mesh. */
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-/* Tangential Laplacian smoothing; afterwards each vertex returns to the surface that it came from:
+/* Space vertices evenly by tangential Laplacian smoothing; afterwards each returns to its surface:
  * on the head by walking from triangle to triangle, on the hair by a step of Newton's method.
  *
  * Marching cubes leaves slivers wherever the surface passes close to a node.

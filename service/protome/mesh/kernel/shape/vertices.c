@@ -1,5 +1,5 @@
-/* Vertices are placed in groups, and all of a group go through one step before the next: what the
- * next vertex needs cannot be predicted, so that lists of those that need the same are made.
+/* Place vertices in groups, all of which go through one step before the next: what the next vertex
+ * needs cannot be predicted, so that lists of those that need the same are made.
  */
 
 #include "vertices.h"
