@@ -49,8 +49,8 @@ def built(folder: Path) -> Path:
     )
     library = folder / "_kernel.so"
     flags = ["-shared", "-fPIC", "-g", "-O1", f"-fsanitize={CHECKS}", "-fno-sanitize-recover=all"]
-    flags += ["-DPy_LIMITED_API=0x030B0000", f"-I{config.stdout.strip()}", f"-I{KERNEL}"]
-    sources = map(str, sorted(KERNEL.glob("*.c")))
+    flags += ["-DPy_LIMITED_API=0x030B0000", f"-I{config.stdout.strip()}"]
+    sources = map(str, sorted(KERNEL.rglob("*.c")))
     subprocess.run([COMPILER, *flags, *sources, "-o", str(library), "-lm"], check=True)
     return library
 

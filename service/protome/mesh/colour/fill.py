@@ -6,7 +6,8 @@ head well, where it does not those of the mirrored place, corrected for the ligh
 colours of the same region spread from cell to cell (pull-push, Gortler et al., "The Lumigraph",
 SIGGRAPH 1996). The fine band is the photo's detail, own or mirrored; the kernel adds it.
 
-This is the reference in NumPy of what ``kernel/plan.c`` does where there is a compiler.
+This is the reference in NumPy of what ``kernel/colour/plan.c`` and ``likeness.c`` do where
+there is a compiler.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ faces: the first order of an irradiance map in spherical harmonics (Ramamoorthi 
 efficient representation for irradiance environment maps", SIGGRAPH 2001). Brows, beard, shine and
 cast shadows are outliers of the fit.
 
-This is the reference in NumPy of what ``kernel/light.c`` does where there is a compiler.
+This is the reference in NumPy of what ``kernel/colour/light.c`` does where there is a compiler.
 """
 
 from __future__ import annotations

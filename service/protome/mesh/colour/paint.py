@@ -1,4 +1,4 @@
-"""Do with NumPy what ``kernel/pixels.c``, ``gather.c`` and ``blend.c`` do, more slowly.
+"""Do with NumPy what ``kernel/colour/pixels.c``, ``gather.c`` and ``blend.c`` do, more slowly.
 
 The functions take and return the same; the docstrings of the compiled ones say what.
 """

@@ -19,7 +19,7 @@ from .paint import halve as halve
 from .paint import large
 from .paint import pixels as pixels
 
-# As in texture.c.
+# As in walk.h, trace.c and visibility.c.
 BRIDGE: Final = 1 / 32
 BORDER: Final = 1e-4
 INSIDE: Final = -1e-5

@@ -1,3 +1,5 @@
+/* Check arguments of Python functions. */
+
 #include "arguments.h"
 
 #include "wide.h"

@@ -1,4 +1,4 @@
-/* What Python functions of texture.c and its neighbours share: checked arguments. */
+/* Check arguments of Python functions: what the wrappers of colour and files share. */
 
 #ifndef PROTOME_ARGUMENTS_H
 #define PROTOME_ARGUMENTS_H

@@ -1,6 +1,6 @@
 """Sample hair and headgear, a coarse grid of occupancy, as a smooth field.
 
-``kernel/hair.c`` does the same; this is for ``isosurface``.
+``kernel/shape/hair.c`` does the same; this is for ``isosurface``.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Space the vertices of a surface evenly, with NumPy.
 
-``kernel/relax.c`` does the same and explains it; this is for ``isosurface``.
+``kernel/shape/relax.c`` does the same and explains it; this is for ``isosurface``.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Scan-convert a closed mesh along the lines of a lattice, exactly, with NumPy.
 
-``kernel/crossings.c`` does the same and explains it; this is for ``isosurface``.
+``kernel/shape/crossings.c`` does the same and explains it; this is for ``isosurface``.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
 The head is a closed mesh and the hair a coarse grid of occupancy. Their union is extracted by
 marching cubes (Lorensen and Cline, SIGGRAPH 1987) on a lattice around both, compiled
-(``kernel/compose.c``); without a compiler NumPy and PyMCubes do the same more slowly. Each vertex
-lies on the head's mesh or on the hair's smooth surface, so the lattice leaves no steps; afterwards
-the vertices are spaced evenly along the surface, so that there are no slivers.
+(``kernel/shape/compose.c``); without a compiler NumPy and PyMCubes do the same more slowly. Each
+vertex lies on the head's mesh or on the hair's smooth surface, so the lattice leaves no steps;
+afterwards the vertices are spaced evenly along the surface, so that there are no slivers.
 
 The surface is closed and one piece: smaller pieces and inner cavities are dropped.
 """

@@ -2,9 +2,10 @@
  *
  * The kernel is compiled with an allocator that can be told to fail:
  *   cc -fsanitize=address,undefined -Dmalloc=test_malloc -Dcalloc=test_calloc \
- *       -Drealloc=test_realloc -Iservice/protome/mesh/kernel tests/unit/mesh/shape/fuzz_compose.c \
- *       service/protome/mesh/kernel/{cases,compose,crossings,cubes,guard,hair}.c \
- *       service/protome/mesh/kernel/{hair_scan,head,pieces,relax,vertices}.c -lm -o fuzz
+ *       -Drealloc=test_realloc -Iservice/protome/mesh/kernel/shape \
+ *       tests/unit/mesh/shape/fuzz_compose.c \
+ *       service/protome/mesh/kernel/shape/{cases,compose,crossings,cubes,guard,hair}.c \
+ *       service/protome/mesh/kernel/shape/{hair_scan,head,pieces,relax,vertices}.c -lm -o fuzz
  *
  * Usage: fuzz ROUNDS SEED
  */

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROUNDS = 150
-KERNEL = Path(__file__).parents[4] / "service" / "protome" / "mesh" / "kernel"
+KERNEL = Path(__file__).parents[4] / "service" / "protome" / "mesh" / "kernel" / "shape"
 # What knows of Python is not in it.
 SOURCES = (
     "cases",

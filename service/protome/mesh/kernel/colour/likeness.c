@@ -1,0 +1,106 @@
+/* Decide which of the photo's colours are the head's: a neck like the face, hair like most hair. */
+
+#include <math.h>
+#include <string.h>
+
+#include "grid.h"
+#include "sheet.h"
+
+/* Most that colours differ from the usual one: in tint, brighter, darker. */
+static const float LIKE_FACE[3] = {0.3F, 0.25F, 1.4F}, LIKE_HAIR[3] = {0.6F, 0.9F, 2.0F};
+static const float LIKE_SKIN[3] = {0.3F, 0.4F, 0.8F}, LEAST_UNLIKE = 0.2F;
+
+/* Whether a cell shows hair, or in its place skin. */
+static int is_seen_hair(const tx_sheet *sheet, size_t k) {
+    return sheet->in->groups[k] == TX_HAIR && sheet->weight[k] > 0.5F;
+}
+
+/* The middle of a colour's channel where hair is seen that is less like the skin than ``most``; 0
+   if none is. */
+static float usual_hair(const tx_sheet *sheet, const float *skin, float most_skin, int channel) {
+    enum { STEPS = 32, BINS = 256 * STEPS };
+    uint32_t found[BINS] = {0}, count = 0;
+    for (size_t k = 0; k < sheet->count; k++) {
+        if (!is_seen_hair(sheet, k) || !(skin[k] < most_skin)) continue;
+        found[(size_t)clipped(STEPS * sheet->mean[channel][k], 0, BINS - 1)]++;
+        count++;
+    }
+    uint32_t below = 0;
+    size_t bin = 0;
+    while (bin + 1 < BINS && 2 * (below + found[bin]) < count) below += found[bin++];
+    return count ? ((float)bin + 0.5F) / STEPS : 0;
+}
+
+/* How much a colour is like the usual one, 0 to 1. */
+static float likeness(const float colour[3], const float usual[3], const float limits[3]) {
+    float ratio[3], apart = 0;
+    for (int i = 0; i < 3; i++) ratio[i] = logf((colour[i] + TX_FLOOR) / (usual[i] + TX_FLOOR));
+    const float light = (ratio[0] + ratio[1] + ratio[2]) / 3;
+    for (int i = 0; i < 3; i++) apart = most(apart, fabsf(ratio[i] - light));
+    const float near = least((limits[0] - apart) / limits[0],
+                             least((limits[1] - light) / limits[1],
+                                   (light + limits[2]) / limits[2]));
+    return clipped(3 * near, 0, 1);
+}
+
+/* Set how alike the cells of a group are to a colour, 1 elsewhere, and the least beside each. */
+static void compare(const tx_sheet *sheet, int group, const float usual[3], const float limits[3],
+                    float *like, float *around) {
+    const float none[3] = {0, 0, 0}, unseen = likeness(none, usual, limits);
+    for (size_t k = 0; k < sheet->count; k++) {
+        const float colour[3] = {sheet->mean[0][k], sheet->mean[1][k], sheet->mean[2][k]};
+        like[k] = sheet->in->groups[k] != group ? 1
+                  : sheet->weight[k] > 0        ? likeness(colour, usual, limits)
+                                                : unseen;
+    }
+    gr_erode(like, sheet->side, sheet->room, around);
+}
+
+/* Take off what is not hair. Skin is shown where the photo shows it, but not elsewhere: the volume
+   of hair may reach over it. */
+static void keep_hair(const tx_sheet *sheet, const float *face) {
+    float *skin = sheet->room + sheet->count, *like = skin + sheet->count;
+    float *around = like + sheet->count, *wide = around + sheet->count, usual[3];
+    size_t seen = 0, unlike = 0;
+    for (size_t k = 0; k < sheet->count; k++) {
+        if (sheet->in->groups[k] != TX_HAIR) continue;
+        const float colour[3] = {sheet->mean[0][k], sheet->mean[1][k], sheet->mean[2][k]};
+        skin[k] = face && sheet->weight[k] > 0 ? likeness(colour, face, LIKE_SKIN) : 0;
+        seen += is_seen_hair(sheet, k) != 0;
+        unlike += is_seen_hair(sheet, k) && skin[k] < 0.5F;
+    }
+    const float most_skin = (float)unlike < LEAST_UNLIKE * (float)seen ? 2 : 0.5F;
+    for (int i = 0; i < 3; i++) usual[i] = usual_hair(sheet, skin, most_skin, i);
+    if (!(usual[0] > 0)) return;
+    compare(sheet, TX_HAIR, usual, LIKE_HAIR, like, around);
+    for (size_t k = 0; k < sheet->count; k++)
+        if (sheet->in->groups[k] == TX_HAIR) like[k] = most(like[k], skin[k]);
+    const gr_kernel kernel = {1, {1.0F / 3, 1.0F / 3}};
+    gr_blur(like, sheet->side, &kernel, sheet->room, wide);
+    for (size_t k = 0; k < sheet->count; k++) {
+        if (sheet->in->groups[k] != TX_HAIR) continue;
+        /* Cells beside the background have some of it, so of those less is taken. */
+        const float shown = like[k] * clipped(2 * wide[k] - 1, 0, 1);
+        sheet->source[k] = sheet->own[k] * least(around[k], shown);
+        sheet->own[k] *= shown;
+    }
+}
+
+void tx_keep_head(const tx_sheet *sheet) {
+    float *weighted[3], face[3];
+    for (int i = 0; i < 3; i++) {
+        weighted[i] = sheet->room + sheet->count * (size_t)i;
+        for (size_t k = 0; k < sheet->count; k++)
+            weighted[i][k] = sheet->weight[k] * sheet->mean[i][k];
+    }
+    const float *const colours[3] = {weighted[0], weighted[1], weighted[2]};
+    const int known = mean_of(sheet, colours, sheet->weight, TX_SKIN, face);
+    if (known) {
+        float *like = sheet->room + sheet->count, *around = like + sheet->count;
+        compare(sheet, TX_NECK, face, LIKE_FACE, like, around);
+        for (size_t k = 0; k < sheet->count; k++)
+            if (sheet->in->groups[k] == TX_NECK) sheet->own[k] *= around[k];
+    }
+    memcpy(sheet->source, sheet->own, sheet->count * sizeof *sheet->own);
+    keep_hair(sheet, known ? face : NULL);
+}
