@@ -113,7 +113,7 @@ SYSTEMS: Final = (
         "bentoml",
         "bentoml",
         1,
-        "serve load_tests.peers.bentoml_server:Photo" + BENTOML,
+        "serve load_tests.peers.bentoml_server:Batches" + BENTOML,
     ),
     System(
         "BentoML, no batches",
