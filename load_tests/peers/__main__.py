@@ -45,6 +45,8 @@ UNREADY: Final = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED
 CLIENTS: Final = (1, 8, 32)
 # Rates of the open loops, as shares of Protome's rate with 8 clients.
 OPEN: Final = (0.7, 1.5)
+# Calls per core before the first load: with a worker's first dozen BentoML tries how long to wait.
+WARM_UP: Final = 16
 # Timeout of calls in closed loops, which all get their answer.
 CALL_TIMEOUT_SECONDS: Final = 60.0
 # Settings that BentoML and Ray read from the environment.
@@ -269,6 +271,12 @@ def serving(system: System, seconds: float, queue: int, folder: Path) -> Iterato
         server.close()
 
 
+def warm_up(servers: Sequence[Server]) -> None:
+    """Call each server some times, one call after the other."""
+    for server in servers:
+        server.load("warm-up", clients=1, calls=WARM_UP * cores())
+
+
 @functools.cache
 def expected() -> bytes:
     """Return the mesh of the photo, made by the stages in this process."""
@@ -285,6 +293,7 @@ def compare(
         servers = [
             stack.enter_context(serving(s, CALL_TIMEOUT_SECONDS, 1024, folder)) for s in systems
         ]
+        warm_up(servers)
         for clients in CLIENTS:
             label = f"{clients} client" + "s" * (clients > 1)
             # Until the first calls are answered only the first stage is busy.
@@ -295,6 +304,7 @@ def compare(
         # Half of the deadline, so that calls in a full queue are still answered in time.
         queue = max(8, int(deadline * rate / 2))
         servers = [stack.enter_context(serving(s, deadline, queue, folder)) for s in systems]
+        warm_up(servers)
         for part in OPEN:
             label = f"{part * rate:.0f}/s, deadline {deadline:.0f} s"
             spec = {"rate": part * rate, "seconds": seconds, "ramp": deadline, "deadline": deadline}
