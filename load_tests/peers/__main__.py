@@ -39,12 +39,25 @@ from .table import Point, markdown, row
 
 HERE: Final = Path(__file__).parents[2]
 START_SECONDS: Final = 90.0
-UNAVAILABLE: Final = grpc.StatusCode.UNAVAILABLE
+STOP_SECONDS: Final = 10.0
+# What servers answer that do not serve yet; the first photo may take longer than a call.
+UNREADY: Final = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 CLIENTS: Final = (1, 8, 32)
 # Rates of the open loops, as shares of Protome's rate with 8 clients.
 OPEN: Final = (0.7, 1.5)
+# Calls per core before the first load: with a worker's first dozen BentoML tries how long to wait.
+WARM_UP: Final = 16
 # Timeout of calls in closed loops, which all get their answer.
 CALL_TIMEOUT_SECONDS: Final = 60.0
+# Settings that BentoML and Ray read from the environment.
+QUIET: Final = {
+    "BENTOML_DO_NOT_TRACK": "True",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    # A line that several processes print is not taken for one.
+    "RAY_DEDUP_LOGS": "0",
+    # Without a cluster Ray listens on 127.0.0.1 only.
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+}
 
 
 @dataclass(frozen=True)
@@ -56,9 +69,9 @@ class System:
         how: how it is called, a key of :data:`http.CONNECT`.
         module: module that serves.
         processes: processes per core that report that they are ready.
-        flags: its flags, with the fields {port}, {cores}, {ms} (timeout of a call) and, so that
-            queued calls can still be answered in time, {queue} (calls that may wait) or {wait}
-            (seconds that a call may wait).
+        flags: its flags, with the fields {port}, {cores}, {ms} or {seconds} (timeout of a call)
+            and, so that queued calls can still be answered in time, {queue} (calls that may wait)
+            or {wait} (seconds that a call may wait).
     """
 
     name: str
@@ -73,6 +86,10 @@ MOSEC: Final = (
     "--log-level error"
 )
 LITSERVE: Final = "--port {port} --cores {cores} --timeout {wait}"
+BENTOML: Final = (
+    " --host 127.0.0.1 --port {port} --arg cores={cores} --arg ms={ms} --arg queue={queue} --quiet"
+)
+RAY: Final = "--port {port} --cores {cores} --timeout {seconds} --queue {queue}"
 SYSTEMS: Final = (
     System(
         "Protome",
@@ -93,6 +110,22 @@ SYSTEMS: Final = (
         1,
         LITSERVE + " --batch 1",
     ),
+    System(
+        "BentoML, batches",
+        "bentoml",
+        "bentoml",
+        1,
+        "serve load_tests.peers.bentoml_server:Batches" + BENTOML,
+    ),
+    System(
+        "BentoML, no batches",
+        "bentoml",
+        "bentoml",
+        1,
+        "serve load_tests.peers.bentoml_server:Whole" + BENTOML,
+    ),
+    System("Ray Serve, batches", "ray", "load_tests.peers.ray_server", 1, RAY),
+    System("Ray Serve, no batches", "ray", "load_tests.peers.ray_server", 1, RAY + " --batch 1"),
 )
 
 
@@ -113,25 +146,26 @@ class Server:
         request = make_request(SAMPLE.read_bytes(), **OPTIONS)
         limit = time.monotonic() + START_SECONDS
         wanted = self._system.processes * cores()
+        # Before that some answer with an error.
+        while log.read_text(errors="replace").count(READY) < wanted:
+            self._wait(log, limit, f"has not {wanted} processes ready")
         while True:
             try:
                 data = mesh(self._system.how, self._address, request)
-                if log.read_text(errors="replace").count(READY) >= wanted:
-                    break
-                if time.monotonic() > limit:
-                    raise RuntimeError(f"{self._system.name} has not {wanted} processes ready")
+                break
             except (ReconstructionError, OSError) as error:
-                ended = self._process.poll() is not None or time.monotonic() > limit
-                unready = getattr(error, "code", UNAVAILABLE) is UNAVAILABLE
-                if ended or not unready:
-                    said = log.read_text(errors="replace")[-2000:]
-                    raise RuntimeError(
-                        f"{self._system.name} does not serve: {error}\n{said}"
-                    ) from None
-                time.sleep(0.2)
+                unready = getattr(error, "code", grpc.StatusCode.UNAVAILABLE) in UNREADY
+                self._wait(log, limit if unready else 0.0, f"does not serve: {error}")
         if data != expected():
             raise RuntimeError(f"{self._system.name} answers with another mesh")
         self._signal(signal.SIGSTOP)
+
+    def _wait(self, log: Path, limit: float, problem: str) -> None:
+        """Wait a moment, or raise an error if it has ended or there is no time left."""
+        if self._process.poll() is not None or time.monotonic() > limit:
+            said = log.read_text(errors="replace")[-2000:]
+            raise RuntimeError(f"{self._system.name} {problem}\n{said}")
+        time.sleep(0.2)
 
     def load(self, label: str, **spec: Any) -> Point:
         """Generate a load on it; arguments as :class:`protome.bench.load.Spec`."""
@@ -156,26 +190,48 @@ class Server:
     def close(self) -> None:
         """End it and all processes that it started."""
         self._signal(signal.SIGCONT)
-        self._process.send_signal(signal.SIGTERM)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(5)
+        with contextlib.ExitStack() as stack:
+            # Those that have sessions of their own (BentoML, Ray) are not in the process group, and
+            # not among the descendants once their parent has ended.
+            for pid in self.pids():
+                with contextlib.suppress(ProcessLookupError):
+                    stack.enter_context(killing(pid))
+            self._process.send_signal(signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(STOP_SECONDS)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 
+    def pids(self) -> list[int]:
+        """Return the ids of its processes."""
+        return list(family(self._process.pid))
+
     def _signal(self, number: int) -> None:
-        for pid in list(family(self._process.pid)):
+        for pid in self.pids():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
 
     def _cpu_seconds(self) -> float:
-        return sum(map(cpu_seconds, family(self._process.pid)))
+        return sum(map(cpu_seconds, self.pids()))
+
+
+@contextlib.contextmanager
+def killing(pid: int) -> Iterator[None]:
+    """Kill a process after the block; not another one that got its id meanwhile."""
+    handle = os.pidfd_open(pid)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(handle, signal.SIGKILL)
+        os.close(handle)
 
 
 def environment() -> dict[str, str]:
     """Return the environment of servers and generators: module path, one thread per process."""
     paths = [str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**os.environ, **WORKER_ENVIRONMENT, "PYTHONPATH": os.pathsep.join(paths)}
+    return {**os.environ, **WORKER_ENVIRONMENT, **QUIET, "PYTHONPATH": os.pathsep.join(paths)}
 
 
 @contextlib.contextmanager
@@ -191,14 +247,19 @@ def serving(system: System, seconds: float, queue: int, folder: Path) -> Iterato
     log = folder / f"{system.name}.log"
     port = free_port()
     flags = system.flags.format(
-        port=port, cores=cores(), ms=int(1000 * seconds), queue=queue, wait=seconds / 2
+        port=port,
+        cores=cores(),
+        ms=int(1000 * seconds),
+        seconds=seconds,
+        queue=queue,
+        wait=seconds / 2,
     )
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", system.module, *flags.split()],
             stdout=output,
             stderr=subprocess.STDOUT,
-            env=environment(),
+            env={**environment(), "BENTOML_HOME": str(folder / f"{system.name}.bentoml")},
             # A process group of its own, so that all its processes can be ended together.
             start_new_session=True,
         )
@@ -208,6 +269,12 @@ def serving(system: System, seconds: float, queue: int, folder: Path) -> Iterato
         yield server
     finally:
         server.close()
+
+
+def warm_up(servers: Sequence[Server]) -> None:
+    """Call each server some times, one call after the other."""
+    for server in servers:
+        server.load("warm-up", clients=1, calls=WARM_UP * cores())
 
 
 @functools.cache
@@ -226,6 +293,7 @@ def compare(
         servers = [
             stack.enter_context(serving(s, CALL_TIMEOUT_SECONDS, 1024, folder)) for s in systems
         ]
+        warm_up(servers)
         for clients in CLIENTS:
             label = f"{clients} client" + "s" * (clients > 1)
             # Until the first calls are answered only the first stage is busy.
@@ -236,6 +304,7 @@ def compare(
         # Half of the deadline, so that calls in a full queue are still answered in time.
         queue = max(8, int(deadline * rate / 2))
         servers = [stack.enter_context(serving(s, deadline, queue, folder)) for s in systems]
+        warm_up(servers)
         for part in OPEN:
             label = f"{part * rate:.0f}/s, deadline {deadline:.0f} s"
             spec = {"rate": part * rate, "seconds": seconds, "ramp": deadline, "deadline": deadline}
@@ -259,7 +328,7 @@ def main() -> None:
     systems = [system for system in SYSTEMS if args.only.lower() in system.name.lower()]
     with tempfile.TemporaryDirectory(prefix="protome-peers-") as folder:
         points = compare(systems, args.seconds, args.deadline, Path(folder))
-    text = markdown(points, describe(before, ("mosec", "litserve", "aiohttp")))
+    text = markdown(points, describe(before, ("mosec", "litserve", "bentoml", "ray", "aiohttp")))
     if args.report:
         args.report.mkdir(parents=True, exist_ok=True)
         (args.report / "peers.md").write_text(text, encoding="utf-8")

@@ -80,9 +80,11 @@ class HttpCaller:
 
 
 @contextlib.asynccontextmanager
-async def _caller(address: str, timeout: float, **server: Any) -> AsyncIterator[Caller]:
+async def _caller(
+    address: str, timeout: float, *, reuse: bool = True, **server: Any
+) -> AsyncIterator[Caller]:
     async with aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0),
+        connector=aiohttp.TCPConnector(limit=0, force_close=not reuse),
         timeout=aiohttp.ClientTimeout(total=timeout),
         # LitServe would compress the compressed mesh again.
         headers={"Accept-Encoding": "identity"},
@@ -91,7 +93,11 @@ async def _caller(address: str, timeout: float, **server: Any) -> AsyncIterator[
 
 
 def caller(**server: Any) -> Connect:
-    """Return a function that connects to a server; arguments as :class:`HttpCaller`."""
+    """Return a function that connects to a server.
+
+    Args:
+        server: arguments as :class:`HttpCaller`, and ``reuse``: whether calls share connections.
+    """
 
     def make(address: str, timeout: float) -> AbstractAsyncContextManager[Caller]:
         return _caller(address, timeout, **server)
@@ -104,6 +110,9 @@ CONNECT: Final[dict[str, Connect]] = {
     "grpc": connect,
     "mosec": caller(path="/inference"),
     "litserve": caller(path="/predict", form=True, health="/health"),
+    # A connection stays with the worker that accepted it, and one may have accepted most of them.
+    "bentoml": caller(path="/reconstruct", health="/livez", reuse=False),
+    "ray": caller(path="/", health="/-/healthz"),
 }
 
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 from pathlib import Path
 
 import grpc
+import psutil
 import pytest
 
 pytest.importorskip("aiohttp")
 pytest.importorskip("mosec")
 pytest.importorskip("litserve")
+pytest.importorskip("bentoml")
+pytest.importorskip("ray")
 
 from aiohttp import web
 
@@ -26,9 +30,24 @@ def test_a_peer_answers_with_the_same_mesh(system: System, tmp_path: Path) -> No
     # Entering waits for the answer and compares it.
     with serving(system, CALL_TIMEOUT_SECONDS, 64, tmp_path) as server:
         point = server.load("1 client", clients=1, calls=3)
+        processes = [psutil.Process(pid) for pid in server.pids()]
+        exposed = [address for process in processes for address in listening(process)]
     assert not point.failed
     assert 0 < point.first_p50 <= point.p50 <= point.p99
     assert point.cpu_seconds > 0
+    assert not [address for address in exposed if not address.is_loopback]
+    # Nothing outlives it.
+    assert not psutil.wait_procs(processes, 10)[1]
+
+
+def listening(process: psutil.Process) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:
+    """Addresses that a process accepts connections on."""
+    addresses = [
+        ipaddress.ip_address(connection.laddr.ip)
+        for connection in process.net_connections("tcp")
+        if connection.status == psutil.CONN_LISTEN
+    ]
+    return [getattr(address, "ipv4_mapped", None) or address for address in addresses]
 
 
 async def against(status: int, seconds: float = 0.0) -> tuple[dict[str, int], int]:
@@ -64,7 +83,9 @@ async def against(status: int, seconds: float = 0.0) -> tuple[dict[str, int], in
     [
         (200, {}),
         (429, {"RESOURCE_EXHAUSTED": 2}),
+        (503, {"RESOURCE_EXHAUSTED": 2}),
         (408, {"DEADLINE_EXCEEDED": 2}),
+        (504, {"DEADLINE_EXCEEDED": 2}),
         (500, {"INTERNAL": 2}),
     ],
 )
