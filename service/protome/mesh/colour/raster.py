@@ -9,6 +9,7 @@ from typing import Final
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from protome.geometry import F32, I32, U8, U32
 
@@ -24,6 +25,7 @@ BRIDGE: Final = 1 / 32
 BORDER: Final = 1e-4
 INSIDE: Final = -1e-5
 LEAST: Final = 1e-6
+JUMP: Final = 0.05
 # Cosine of the angle between normal and camera direction: below OBLIQUE the photo is not used,
 # above FACING it is used alone.
 OBLIQUE: Final = 0.1
@@ -200,7 +202,9 @@ def trace(places: F32, triangles: U32, seen: F32, first: int, nodes: int, /) -> 
         which, cell, share = cells_of(at[some], nodes)
         shown = (share[:, :, None] * shows[some[which]]).sum(axis=1)
         out[cell] = np.maximum(shown, (-np.inf, -np.inf, LEAST))
-    return bytearray(_extended(out.reshape(nodes, nodes, 3)).tobytes())
+    out = out.reshape(nodes, nodes, 3)
+    out[_at_jumps(out), 2] = 0
+    return bytearray(_extended(out).tobytes())
 
 
 def trace_head(corners: I32, shares: F32, seen: F32, trace: F32, /) -> None:
@@ -252,6 +256,17 @@ def cells_of(corners: F32, side: int) -> tuple[np.ndarray, np.ndarray, F32]:
     second, third = second[inside], third[inside]
     shares = np.stack([1 - second - third, second, third], axis=1)
     return which[inside], (y * side + x)[inside], shares.astype(np.float32)
+
+
+def _at_jumps(trace: F32) -> npt.NDArray[np.bool_]:
+    """Return the nodes at the border of two layers, whose points are far apart."""
+    out = np.zeros(trace.shape[:2], np.bool_)
+    for here, there in ((np.s_[:, :-1], np.s_[:, 1:]), (np.s_[:-1], np.s_[1:])):
+        apart = np.abs(trace[here] - trace[there])[:, :, :2].max(axis=2) > JUMP
+        far = apart & (trace[here][:, :, 2] > 0) & (trace[there][:, :, 2] > 0)
+        out[here] |= far
+        out[there] |= far
+    return out
 
 
 def _extended(drawn: F32) -> F32:

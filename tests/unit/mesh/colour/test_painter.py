@@ -86,7 +86,7 @@ def test_traces_are_equal(seed: int) -> None:
 
 
 BRIDGE = [[0.2, 0.2], [0.2, 0.9], [0.9, 0.2]]
-OVERHANG = [[0.29, 0.29], [0.34, 0.29], [0.29, 0.34]]
+OVERHANG = [[0.295, 0.295], [0.325, 0.295], [0.295, 0.325]]
 
 
 @pytest.mark.parametrize(("below", "free"), [(BRIDGE, 120), (OVERHANG, 76)])
@@ -95,13 +95,27 @@ def test_bridges_and_overhangs_lie_below_other_triangles(
     painter: Any, below: list[list[float]], free: int
 ) -> None:
     places = np.array([[0.3, 0.3], [0.3, 0.32], [0.32, 0.3], *below], np.float32)
-    seen = np.repeat([[0.2, 0.2, 1], [0.8, 0.8, 1]], 3, axis=0).astype(np.float32)
+    seen = np.repeat([[0.2, 0.2, 1], [0.215, 0.215, 1]], 3, axis=0).astype(np.float32)
     for order in ([0, 1], [1, 0]):
         triangles = np.arange(6, dtype=np.uint32).reshape(2, 3)[order]
         args = places, np.ascontiguousarray(triangles), seen, 0, 256
         found = floats(painter.trace(*args), 256, 256, 3)
         assert found[77, 77, 0] == pytest.approx(0.2)
-        assert found[free, free, 0] == pytest.approx(0.8)
+        assert found[free, free, 0] == pytest.approx(0.215)
+
+
+@pytest.mark.parametrize("painter", BOTH)
+def test_nothing_is_shown_between_two_layers(painter: Any) -> None:
+    low, high = np.array([[0.3, 0.3], [0.3, 0.33], [0.33, 0.33]]), np.array([0.0, 0.027])
+    places = np.concatenate([low, low + high]).astype(np.float32)
+    seen = np.repeat([[0.2, 0.2, 1], [0.8, 0.8, 1]], 3, axis=0).astype(np.float32)
+    triangles = np.arange(6, dtype=np.uint32).reshape(2, 3)
+    found = floats(painter.trace(places, triangles, seen, 0, 256), 256, 256, 3)
+    column = found[80:90, 77]
+    assert column[[0, -1], 2] == pytest.approx(1)
+    shown = column[column[:, 2] > 0, 0]
+    assert np.minimum(abs(shown - 0.2), abs(shown - 0.8)).max() < 1e-6
+    assert np.count_nonzero(column[:, 2] == 0) >= 2
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -1,5 +1,6 @@
 /* Draw a trace: which point of the photo each node of the atlas shows. */
 
+#include <math.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,9 @@
 static const float BRIDGE = 1.0F / 32;
 /* Weight of a node that is drawn but hardly seen. */
 static const float LEAST = 1e-6F;
+/* Nodes beside each other whose points are farther apart, a share of the photo's side, show
+   different layers. */
+static const float JUMP = 0.05F;
 
 /* Whether a triangle lies the other way round. */
 static int is_overhang(const tx_four at[3]) {
@@ -31,6 +35,23 @@ static void draw_trace(const tx_walk *walk, const float *a, const float *b, cons
             out[2] = out[2] > LEAST ? out[2] : LEAST;
         }
     }
+}
+
+/* Set the weights of nodes at the border of two layers to 0: what lies between them would show all
+   of the photo between their points. */
+static void cut(size_t nodes, size_t top, size_t bottom, float *trace) {
+    float *const begin = trace + 3 * nodes * top, *const end = trace + 3 * nodes * bottom;
+    const size_t steps[2] = {3, 3 * nodes};
+    for (float *node = begin; node < end; node += 3) {
+        for (int k = 0; k < 2; k++) {
+            float *next = node + steps[k];
+            if (next >= end || node[2] == 0 || next[2] == 0) continue;
+            if (k == 0 && (size_t)(next - trace) % (3 * nodes) == 0) continue;
+            if (fabsf(next[0] - node[0]) <= JUMP && fabsf(next[1] - node[1]) <= JUMP) continue;
+            node[2] = -fabsf(node[2]), next[2] = -fabsf(next[2]);
+        }
+    }
+    for (float *node = begin; node < end; node += 3) node[2] = node[2] > 0 ? node[2] : 0;
 }
 
 /* Give nodes beside the trace the points that follow from the two next to them, with no weight:
@@ -81,6 +102,7 @@ void tx_trace(const tx_mesh *mesh, size_t nodes, float *trace) {
         bottom = (size_t)walk.bottom > bottom ? (size_t)walk.bottom : bottom;
         draw_trace(&walk, seen[0], seen[1], seen[2], below, nodes, trace);
     }
+    if (top < bottom) cut(nodes, top, bottom, trace);
     extend(nodes, top, bottom, trace);
 }
 
