@@ -202,9 +202,9 @@ def trace(places: F32, triangles: U32, seen: F32, first: int, nodes: int, /) -> 
         which, cell, share = cells_of(at[some], nodes)
         shown = (share[:, :, None] * shows[some[which]]).sum(axis=1)
         out[cell] = np.maximum(shown, (-np.inf, -np.inf, LEAST))
-    out = out.reshape(nodes, nodes, 3)
-    out[_at_jumps(out), 2] = 0
-    return bytearray(_extended(out).tobytes())
+    traced = out.reshape(nodes, nodes, 3)
+    traced[_at_jumps(traced), 2] = 0
+    return bytearray(_extended(traced).tobytes())
 
 
 def trace_head(corners: I32, shares: F32, seen: F32, trace: F32, /) -> None:
