@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import json
 import os
@@ -54,27 +55,36 @@ class Validator:
 
 def install_validator() -> Validator:
     """Install it beside the tests, once; skip where there is no node, but never on CI."""
-    modules = CACHE / "node_modules"
-    lock = (HERE / "package-lock.json").read_text(encoding="utf-8")
-    stamp = CACHE / "installed.json"
-    if stamp.exists() and stamp.read_text(encoding="utf-8") == lock:
-        return Validator(modules)
-    problem = "" if shutil.which("node") and shutil.which("npm") else "node and npm are missing"
+    CACHE.mkdir(parents=True, exist_ok=True)
+    # `npm ci` begins by deleting what another process of the tests may use.
+    with (CACHE / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        problem = _install()
     if not problem:
-        CACHE.mkdir(parents=True, exist_ok=True)
-        for name in ("package.json", "package-lock.json"):
-            shutil.copy(HERE / name, CACHE)
-        command = ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
-        done = subprocess.run(
-            command, cwd=CACHE, capture_output=True, text=True, check=False, timeout=150
-        )
-        problem = "" if done.returncode == 0 else f"npm ci failed: {done.stderr[-2000:]}"
-    if problem:
-        if os.environ.get("CI") == "true":
-            pytest.fail(problem)
-        pytest.skip(problem)
-    stamp.write_text(lock, encoding="utf-8")
-    return Validator(modules)
+        return Validator(CACHE / "node_modules")
+    if os.environ.get("CI") == "true":
+        pytest.fail(problem)
+    pytest.skip(problem)
+
+
+def _install() -> str:
+    """Install the validator if it is not; return what went wrong."""
+    wanted = (HERE / "package-lock.json").read_text(encoding="utf-8")
+    stamp = CACHE / "installed.json"
+    if stamp.exists() and stamp.read_text(encoding="utf-8") == wanted:
+        return ""
+    if not shutil.which("node") or not shutil.which("npm"):
+        return "node and npm are missing"
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(HERE / name, CACHE)
+    command = ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
+    done = subprocess.run(
+        command, cwd=CACHE, capture_output=True, text=True, check=False, timeout=150
+    )
+    if done.returncode:
+        return f"npm ci failed: {done.stderr[-2000:]}"
+    stamp.write_text(wanted, encoding="utf-8")
+    return ""
 
 
 class Glb:
