@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import socket
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -60,3 +61,11 @@ def describe(before: str, packages: Sequence[str] = (), programs: Sequence[str] 
         f"load average before: {before}; after: {load_average()}",
     ]
     return "\n".join(f"* {line}" for line in lines)
+
+
+def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
+    """Return a port that was free on all loopback addresses a moment ago."""
+    with socket.socket(socket.AF_INET, kind) as probe:
+        probe.bind(("0.0.0.0", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -23,8 +23,10 @@ from typing import Any, Final
 
 import yaml
 
+from load_tests.machine import free_port
+
 from .ghz import ROOT, Load, tools
-from .nodes import Cluster, eventually, free_port
+from .nodes import Cluster, eventually
 
 SERVERS: Final = 2
 #: (seconds, calls in flight, calls per second; 0: a closed loop).

@@ -20,6 +20,7 @@ from dnslib import QTYPE, RR, TXT, A
 from dnslib.server import BaseResolver, DNSHandler, DNSRecord, DNSServer
 from prometheus_client.parser import text_string_to_metric_families
 
+from load_tests.machine import free_port
 from protome.client import SERVICE_CONFIG
 from protome.embedded import EmbeddedServer
 
@@ -204,14 +205,6 @@ backend servers
                     yield f"127.0.0.1:{port}"
                 finally:
                     process.kill()
-
-
-def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
-    """Return a port that was free on all loopback addresses a moment ago."""
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("0.0.0.0", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def eventually(condition: Callable[[], bool], what: str, seconds: float = 20.0) -> None:

@@ -23,8 +23,7 @@ from typing import Any, Final
 
 import grpc
 
-from load_tests.cluster.nodes import free_port
-from load_tests.machine import describe, load_average
+from load_tests.machine import describe, free_port, load_average
 from protome.bench.load import Spec, Tally
 from protome.bench.service import cpu_seconds, family
 from protome.client.errors import ReconstructionError

@@ -19,7 +19,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from load_tests.cluster.nodes import eventually, free_port
+from load_tests.cluster.nodes import eventually
+from load_tests.machine import free_port
 from protome import __version__
 from protome.client import Client
 from tests.support.tools import DEPLOY, Tools

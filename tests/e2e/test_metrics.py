@@ -11,7 +11,7 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families
 
 import protome
-from load_tests.cluster.nodes import free_port
+from load_tests.machine import free_port
 from protome.embedded import EmbeddedServer
 from protome.v1 import reconstruction_pb2 as pb
 from tests.support.service import SMALL, Stub, ask, eventually, http_get, in_flight, metric
