@@ -76,3 +76,12 @@ WIDE int are_within(const tx_argument *values, float most) {
 PyObject *new_bytes(size_t count) {
     return PyByteArray_FromStringAndSize(NULL, (Py_ssize_t)count);
 }
+
+PyObject *finish(tx_argument *arguments, size_t count, PyObject *result, int done) {
+    release_arguments(arguments, count);
+    if (result && !done) {
+        Py_CLEAR(result);
+        PyErr_NoMemory();
+    }
+    return result;
+}

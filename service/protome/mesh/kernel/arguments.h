@@ -30,4 +30,8 @@ int are_within(const tx_argument *values, float most);
 
 PyObject *new_bytes(size_t count);
 
+/* Release the arguments; return the result, or NULL with an exception if it is NULL or there was no
+ * memory to fill it (``done`` is 0). */
+PyObject *finish(tx_argument *arguments, size_t count, PyObject *result, int done);
+
 #endif

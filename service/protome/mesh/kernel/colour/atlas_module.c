@@ -47,20 +47,15 @@ PyObject *py_gather(PyObject *module, PyObject *args) {
     if (!is_photo(&a[1])) return refuse(a, 2, "photo is too small or too large");
     if (!are_within(&a[0], MOST_SHARE)) return refuse(a, 2, "values out of range");
     PyObject *result = new_bytes(4 * (size_t)cells * (size_t)cells * sizeof(float));
+    int done = 0;
     if (result) {
         const tx_photo photo = as_photo(&a[1]);
         float *sums = (void *)PyByteArray_AsString(result);
-        int done;
         Py_BEGIN_ALLOW_THREADS
         done = tx_gather(a[0].view.buf, (size_t)nodes, &photo, (size_t)cells, sums);
         Py_END_ALLOW_THREADS
-        if (!done) {
-            Py_CLEAR(result);
-            PyErr_NoMemory();
-        }
     }
-    release_arguments(a, 2);
-    return result;
+    return finish(a, 2, result, done);
 }
 
 const char py_plan_doc[] =
@@ -113,21 +108,16 @@ PyObject *py_plan(PyObject *module, PyObject *args) {
     if (wrong) return refuse(a, 4, wrong);
     const size_t side = (size_t)a[0].view.shape[0];
     PyObject *result = new_bytes(TX_PLAN * side * side * sizeof(float));
+    int done = 0;
     if (result) {
         const tx_cells cells = {side, a[0].view.buf, a[1].view.buf, a[2].view.buf, a[3].view.buf,
                                 (size_t)rows, (size_t)strip};
         float *plan = (void *)PyByteArray_AsString(result);
-        int done;
         Py_BEGIN_ALLOW_THREADS
         done = tx_plan(&cells, plan);
         Py_END_ALLOW_THREADS
-        if (!done) {
-            Py_CLEAR(result);
-            PyErr_NoMemory();
-        }
     }
-    release_arguments(a, 4);
-    return result;
+    return finish(a, 4, result, done);
 }
 
 const char py_blend_doc[] =
@@ -207,17 +197,12 @@ PyObject *py_facing(PyObject *module, PyObject *args) {
     if (!are_within(&a[0], MOST_DEPTH) || !are_below(&a[1], a[0].view.shape[0]))
         return refuse(a, 2, "vertices out of range");
     PyObject *result = new_bytes(12 * (size_t)side * (size_t)side * sizeof(float));
+    int done = 0;
     if (result) {
         float *facing = (void *)PyByteArray_AsString(result);
-        int done;
         Py_BEGIN_ALLOW_THREADS
         done = tx_facing(a[0].view.buf, a[1].view.buf, (size_t)side, facing);
         Py_END_ALLOW_THREADS
-        if (!done) {
-            Py_CLEAR(result);
-            PyErr_NoMemory();
-        }
     }
-    release_arguments(a, 2);
-    return result;
+    return finish(a, 2, result, done);
 }

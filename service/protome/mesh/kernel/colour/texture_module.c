@@ -36,20 +36,15 @@ PyObject *py_depth(PyObject *module, PyObject *args) {
     if (!are_within(&a[0], MOST_DEPTH) || !are_below(&a[2], a[0].view.shape[0]))
         return refuse(a, 3, "vertices out of range");
     PyObject *result = new_bytes(2 * (size_t)side * (size_t)side * sizeof(float));
+    int done = 0;
     if (result) {
         float *depth = (void *)PyByteArray_AsString(result);
-        int done;
         Py_BEGIN_ALLOW_THREADS
         done = tx_depth(a[0].view.buf, a[1].view.buf, (size_t)a[0].view.shape[0], a[2].view.buf,
                         (size_t)a[2].view.shape[0], (size_t)side, depth);
         Py_END_ALLOW_THREADS
-        if (!done) {
-            Py_CLEAR(result);
-            PyErr_NoMemory();
-        }
     }
-    release_arguments(a, 3);
-    return result;
+    return finish(a, 3, result, done);
 }
 
 const char py_outline_doc[] =
