@@ -39,7 +39,8 @@ UNEVEN: Final = 0.5
 # logarithms: in tint, brighter, darker. The rest is collars and background.
 LIKE_FACE: Final = (0.3, 0.25, 1.4)
 LIKE_HAIR: Final = (0.6, 0.9, 2.0)
-# Most that skin which is seen in the place of hair differs from the face's.
+# Largest difference from the face's mean colour, as logarithms, at which a colour on the hair's
+# volume counts as skin: in tint, brighter, darker.
 LIKE_SKIN: Final = (0.3, 0.4, 0.8)
 # Least share of what is seen of the hair that is unlike skin, for the median to leave skin out.
 LEAST_UNLIKE: Final = 0.2
@@ -104,8 +105,8 @@ def _is_head(mean: F32, weight: F32, groups: U8) -> tuple[F32, F32]:
 
     Returns:
         (cells, cells, 1), 0 to 1, twice: how far a cell is shown, and how far other cells may take
-        its colour. Skin is shown where the photo shows it in the place of hair, but not elsewhere:
-        the volume of hair may reach over it.
+        its colour. The volume of hair may reach over skin: where the photo shows skin, that is
+        shown, but its colour does not fill other cells.
     """
     square = np.ones((3, 3), np.uint8)
     shown, lent = np.ones(groups.shape, np.float32), np.ones(groups.shape, np.float32)

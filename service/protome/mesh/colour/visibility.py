@@ -83,5 +83,5 @@ def visibility(surface: Surface, frame: Frame = WHOLE) -> F32:
         surface: in crop coordinates.
         frame: the part of the crop that the photo covers.
     """
-    which = np.arange(len(surface.vertices), dtype=np.uint32)
-    return sight(surface, frame).of_surface(surface.vertices, surface.normals, which)[:, 2]
+    every = _all(len(surface.vertices))
+    return sight(surface, frame).of_surface(surface.vertices, surface.normals, every)[:, 2]

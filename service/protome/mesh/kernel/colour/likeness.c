@@ -15,8 +15,8 @@ static int is_seen_hair(const tx_sheet *sheet, size_t k) {
     return sheet->in->groups[k] == TX_HAIR && sheet->weight[k] > 0.5F;
 }
 
-/* The middle of a colour's channel where hair is seen that is less like the skin than ``most``; 0
-   if none is. */
+/* The median of a colour's channel over seen hair whose likeness to skin is below ``most_skin``; 0
+   if there is none. */
 static float usual_hair(const tx_sheet *sheet, const float *skin, float most_skin, int channel) {
     enum { STEPS = 32, BINS = 256 * STEPS };
     uint32_t found[BINS] = {0}, count = 0;
@@ -43,38 +43,37 @@ static float likeness(const float colour[3], const float usual[3], const float l
     return clipped(3 * near, 0, 1);
 }
 
-/* Set how alike the cells of a group are to a colour, 1 elsewhere, and the least beside each. */
+/* Set how alike the cells of a group are to a colour; others get ``other``. */
 static void compare(const tx_sheet *sheet, int group, const float usual[3], const float limits[3],
-                    float *like, float *around) {
+                    float other, float *like) {
     const float none[3] = {0, 0, 0}, unseen = likeness(none, usual, limits);
     for (size_t k = 0; k < sheet->count; k++) {
         const float colour[3] = {sheet->mean[0][k], sheet->mean[1][k], sheet->mean[2][k]};
-        like[k] = sheet->in->groups[k] != group ? 1
+        like[k] = sheet->in->groups[k] != group ? other
                   : sheet->weight[k] > 0        ? likeness(colour, usual, limits)
                                                 : unseen;
     }
-    gr_erode(like, sheet->side, sheet->room, around);
 }
 
-/* Take off what is not hair. Skin is shown where the photo shows it, but not elsewhere: the volume
-   of hair may reach over it. */
+/* Take off what is not hair. The volume of hair may reach over skin: where the photo shows skin,
+   that is shown, but its colour does not fill other places. */
 static void keep_hair(const tx_sheet *sheet, const float *face) {
     float *skin = sheet->room + sheet->count, *like = skin + sheet->count;
     float *around = like + sheet->count, *wide = around + sheet->count, usual[3];
     size_t seen = 0, unlike = 0;
+    memset(skin, 0, sheet->count * sizeof *skin);
+    if (face) compare(sheet, TX_HAIR, face, LIKE_SKIN, 0, skin);
     for (size_t k = 0; k < sheet->count; k++) {
-        if (sheet->in->groups[k] != TX_HAIR) continue;
-        const float colour[3] = {sheet->mean[0][k], sheet->mean[1][k], sheet->mean[2][k]};
-        skin[k] = face && sheet->weight[k] > 0 ? likeness(colour, face, LIKE_SKIN) : 0;
-        seen += is_seen_hair(sheet, k) != 0;
-        unlike += is_seen_hair(sheet, k) && skin[k] < 0.5F;
+        if (!is_seen_hair(sheet, k)) continue;
+        seen++;
+        unlike += skin[k] < 0.5F;
     }
     const float most_skin = (float)unlike < LEAST_UNLIKE * (float)seen ? 2 : 0.5F;
     for (int i = 0; i < 3; i++) usual[i] = usual_hair(sheet, skin, most_skin, i);
     if (!(usual[0] > 0)) return;
-    compare(sheet, TX_HAIR, usual, LIKE_HAIR, like, around);
-    for (size_t k = 0; k < sheet->count; k++)
-        if (sheet->in->groups[k] == TX_HAIR) like[k] = most(like[k], skin[k]);
+    compare(sheet, TX_HAIR, usual, LIKE_HAIR, 1, like);
+    gr_erode(like, sheet->side, sheet->room, around);
+    for (size_t k = 0; k < sheet->count; k++) like[k] = most(like[k], skin[k]);
     const gr_kernel kernel = {1, {1.0F / 3, 1.0F / 3}};
     gr_blur(like, sheet->side, &kernel, sheet->room, wide);
     for (size_t k = 0; k < sheet->count; k++) {
@@ -97,7 +96,8 @@ void tx_keep_head(const tx_sheet *sheet) {
     const int known = mean_of(sheet, colours, sheet->weight, TX_SKIN, face);
     if (known) {
         float *like = sheet->room + sheet->count, *around = like + sheet->count;
-        compare(sheet, TX_NECK, face, LIKE_FACE, like, around);
+        compare(sheet, TX_NECK, face, LIKE_FACE, 1, like);
+        gr_erode(like, sheet->side, sheet->room, around);
         for (size_t k = 0; k < sheet->count; k++)
             if (sheet->in->groups[k] == TX_NECK) sheet->own[k] *= around[k];
     }
