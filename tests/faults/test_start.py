@@ -36,7 +36,8 @@ from tests.support.service import (
 from .conftest import faulty
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
-# RLIMIT_NPROC does not apply to root, so commands run as the user "nobody", who can read all files.
+# Root is exempt from RLIMIT_NPROC, so as root the tests run commands as user 65534 ("nobody"). The
+# capability lets that user read the files of root's checkout.
 NOBODY = ("setpriv", "--reuid=65534", "--clear-groups", "--inh-caps=+dac_override")
 AS_USER = (*NOBODY, "--ambient-caps=+dac_override") if os.getuid() == 0 else ()
 
