@@ -18,8 +18,9 @@ pytest.importorskip("ray")
 
 from aiohttp import web
 
-from load_tests.peers.__main__ import CALL_TIMEOUT_SECONDS, SYSTEMS, System, serving
+from load_tests.peers.__main__ import CALL_TIMEOUT_SECONDS, serving
 from load_tests.peers.http import caller, mesh
+from load_tests.peers.systems import SYSTEMS, System
 from protome.bench.load import Load, Spec
 from protome.client import ReconstructionError, make_request
 from protome.sample import SAMPLE
