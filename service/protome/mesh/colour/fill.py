@@ -26,6 +26,11 @@ from .light import FLOOR, shade
 SKIN, NECK, HAIR, LIPS, EYES, DARK = range(6)
 # Shares of the photo so near to none or all are none or all: the kernel is faster then.
 FAINT: Final = 0.06
+# Shares of what is around a cell of the mouth, within so many cells, that the photo shows where the
+# cell lies on the head's outline, and where it lies well within.
+AROUND: Final = 3.0
+HALF_SEEN: Final = 0.5
+MOST_SEEN: Final = 0.75
 # Colours of groups of which nothing is seen, as shares of the skin's.
 TONES: Final = {
     HAIR: (0.35, 0.3, 0.3),
@@ -66,9 +71,7 @@ def plan(sums: F32, groups: U8, mouth: U8, facing: F32, rows: int, strip: int, /
     """
     weight = sums[:, :, 3:]
     mean = np.asarray(sums[:, :, :3] / np.maximum(weight, 1e-4), np.float32)
-    trusted = _trusted(weight, groups)
-    # The mouth is narrow: nothing of it is taken off, so that teeth stay.
-    trusted = np.maximum(trusted, mouth[:, :, None] * np.minimum(2 * weight, 1))
+    trusted = np.maximum(_trusted(weight, groups), _trusted_mouth(weight, mouth))
     shown, lent = _is_head(mean, weight, groups)
     own, source = (np.asarray(trusted * share, np.float32) for share in (shown, lent))
     # Colours of other places are taken without their light, and lit as the place is.
@@ -98,6 +101,17 @@ def _trusted(weight: F32, groups: U8) -> F32:
     open_ = np.where(groups == HAIR, closed, cv2.erode(closed, square))
     smooth = cv2.GaussianBlur(np.minimum(1.5 * open_, 1), (0, 0), 1.2)[:, :, None]
     return np.asarray(np.where(smooth > 1 - FAINT, 1, smooth) * (weight > 0.02), np.float32)
+
+
+def _trusted_mouth(weight: F32, mouth: U8) -> F32:
+    """Return the photo's share of the mouth's cells, 0 for others.
+
+    The mouth is narrow: no rim of it is taken off, so that teeth stay. But in profile it lies on the
+    head's outline, beside which the photo shows the background.
+    """
+    around = cv2.GaussianBlur(weight, (0, 0), AROUND)[:, :, None]
+    within = np.clip((around - HALF_SEEN) / (MOST_SEEN - HALF_SEEN), 0, 1)
+    return np.asarray(mouth[:, :, None] * np.minimum(2 * weight, 1) * within, np.float32)
 
 
 def _is_head(mean: F32, weight: F32, groups: U8) -> tuple[F32, F32]:

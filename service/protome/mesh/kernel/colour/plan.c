@@ -10,6 +10,7 @@
 
 /* As in fill.py. */
 static const float FAINT = 0.06F, UNEVEN = 0.5F, EVEN = 0.9F, SEAM = 10;
+static const float AROUND = 3, HALF_SEEN = 0.5F, MOST_SEEN = 0.75F;
 static const float TONES[TX_GROUPS][3] = {
     [TX_HAIR] = {0.35F, 0.3F, 0.3F},
     [TX_LIPS] = {0.9F, 0.68F, 0.66F},
@@ -35,13 +36,17 @@ static WIDE void set_trusted(const tx_sheet *sheet) {
         /* Hair is seen in narrow strips, which have no rim to lose. */
         open[k] = least(1.5F * (sheet->in->groups[k] == TX_HAIR ? closed[k] : open[k]), 1);
     }
-    const gr_kernel kernel = gr_gaussian(1.2F);
+    const gr_kernel kernel = gr_gaussian(1.2F), wide = gr_gaussian(AROUND);
     gr_blur(open, n, &kernel, room, open);
+    float *around = closed;
+    gr_blur(sheet->weight, n, &wide, room, around);
     for (size_t k = 0; k < sheet->count; k++) {
         const float weight = sheet->weight[k];
         const float share = weight > 0.02F ? (open[k] > 1 - FAINT ? 1 : open[k]) : 0;
-        /* The mouth is narrow: nothing of it is taken off, so that teeth stay. */
-        const float mouth = sheet->in->mouth[k] ? least(2 * weight, 1) : 0;
+        /* The mouth is narrow: no rim of it is taken off, so that teeth stay. In profile it lies on
+           the head's outline, beside which the photo shows the background. */
+        const float within = clipped((around[k] - HALF_SEEN) / (MOST_SEEN - HALF_SEEN), 0, 1);
+        const float mouth = sheet->in->mouth[k] ? least(2 * weight, 1) * within : 0;
         sheet->own[k] = most(share, mouth);
     }
 }
