@@ -1,8 +1,9 @@
 """Make the solid head: a closed mesh (face, ears, skull, neck) that follows the head model.
 
 Every vertex is a fixed combination of head-model vertices, so identity and expression act on it
-linearly. Eye holes are closed over the eyeball, the mouth by a shallow cavity. The neck is cut
-below the chin on the neutral head, and closed by a shallow dome.
+linearly. Eye holes are closed over the eyeball, from the landmarks on the eyelids' edges: what lies
+behind the lids would leave gaps too thin to sample. The mouth is closed by a shallow cavity. The
+neck is cut below the chin on the neutral head, and closed by a shallow dome.
 """
 
 from __future__ import annotations
@@ -112,6 +113,17 @@ class _Builder:
             loops.append(loop)
         return loops
 
+    def peel(self, loop: list[int], until: set[int]) -> list[int]:
+        """Take off rings of triangles along a loop until one of some vertices lies on it; return
+        the loop that is left."""
+        while not until.intersection(loop):
+            along = set(loop)
+            taken = [t for t in self.triangles if along.intersection(t)]
+            self.triangles = [t for t in self.triangles if not along.intersection(t)]
+            near = {v for t in taken for v in t}
+            loop = next(other for other in self.loops() if near.intersection(other))
+        return loop
+
     def fan(self, loop: list[int], centre: int, rings: int = 1, dome: float = 0.0) -> None:
         """Close a loop towards ``centre`` with concentric rings: evenly spaced, or along a quarter
         of an ellipse if the centre lies ``dome`` cm below the loop."""
@@ -168,6 +180,7 @@ def build_solid(head: HeadModel) -> SolidHead:
     points = head.landmarks_neutral
     chin = points[6:11][points[6:11, 1].argmin()].astype(np.float64)
     eyes = np.flatnonzero(head.part == EYE)
+    landmarks = set(head.landmarks.tolist())
     for loop in build.loops():
         centre = np.mean([build.positions[v] for v in loop], 0)
         if centre[1] < chin[1]:
@@ -178,7 +191,7 @@ def build_solid(head: HeadModel) -> SolidHead:
         else:
             side = eyes[np.sign(head.neutral[eyes, 0]) == np.sign(centre[0])]
             front = int(side[head.neutral[side, 2].argmax()])
-            build.fan(loop, build.combine({front: 1.0}, EYE), 2)
+            build.fan(build.peel(loop, landmarks), build.combine({front: 1.0}, EYE), 3)
     x, y, z = np.array(build.positions).T
     end = chin[1] - _BELOW_CHIN + _BACKWARDS * (z - chin[2]) + _SIDEWAYS * x * x
     build.clip(y - end)
@@ -192,8 +205,8 @@ def build_solid(head: HeadModel) -> SolidHead:
     entries = [(order[v], c, w) for v in used for c, w in build.rows[v].items()]
     r, c, w = (np.array(e) for e in zip(*entries, strict=True))
     matrix = sp.csr_matrix((w.astype(np.float32), (r, c)), (len(used), len(head.neutral)))
-    landmarks, on_jaw = order[head.landmarks], order[head.landmarks_on_jaw]
-    if min(landmarks.min(), on_jaw.min()) < 0:
+    placed, on_jaw = order[head.landmarks], order[head.landmarks_on_jaw]
+    if min(placed.min(), on_jaw.min()) < 0:
         raise ValueError("a landmark lies outside the solid head")
     offset = np.stack([build.offsets[v] for v in used]).astype(np.float32)
     return SolidHead(
@@ -201,6 +214,6 @@ def build_solid(head: HeadModel) -> SolidHead:
         offset,
         compact.reshape(-1, 3).astype(np.int32),
         np.array(build.parts, np.uint8)[used],
-        landmarks.astype(np.int32),
+        placed.astype(np.int32),
         on_jaw.astype(np.int32),
     )

@@ -35,6 +35,24 @@ def test_solid_moves_linearly_with_the_head(head: HeadModel) -> None:
     assert np.allclose(both[1][solid.landmarks], mode[head.landmarks], atol=1e-5)
 
 
+def _opened(head: HeadModel, holes: np.ndarray) -> HeadModel:
+    """Take triangles out and put a vertex in each eye, which plays the eyeball."""
+    eye = head.neutral[head.landmarks[36:42]].mean(0)
+    balls = np.stack([eye, eye * [-1, 1, 1]])
+    lost = ~np.isin(head.landmarks, head.triangles[~holes])
+    return replace(
+        head,
+        neutral=np.concatenate([head.neutral, balls]).astype(np.float32),
+        identity=np.pad(head.identity, ((0, 0), (0, 2), (0, 0))),
+        expression=np.pad(head.expression, ((0, 0), (0, 2), (0, 0))),
+        part=np.concatenate([head.part, [EYE, EYE]]).astype(np.uint8),
+        triangles=head.triangles[~holes],
+        triangles_uv=head.triangles_uv[~holes],
+        triangle_material=head.triangle_material[~holes],
+        landmarks=np.where(lost, head.landmarks[8], head.landmarks).astype(np.int32),
+    )
+
+
 def test_holes_are_closed(head: HeadModel) -> None:
     """A mouth hole is closed by a cavity, an eye's over the eyeball, as on the ICT head."""
     centres = head.neutral[head.triangles].mean(1)
@@ -44,27 +62,33 @@ def test_holes_are_closed(head: HeadModel) -> None:
     open_eye = np.linalg.norm(centres - eye, axis=1) < 1.2
     assert open_mouth.sum() >= 2
     assert open_eye.sum() >= 2
-    keep = ~(open_mouth | open_eye)
-    balls = np.stack([eye, eye * [-1, 1, 1]])  # a vertex each plays the eyeball
-    holed = replace(
-        head,
-        neutral=np.concatenate([head.neutral, balls]).astype(np.float32),
-        identity=np.pad(head.identity, ((0, 0), (0, 2), (0, 0))),
-        expression=np.pad(head.expression, ((0, 0), (0, 2), (0, 0))),
-        part=np.concatenate([head.part, [EYE, EYE]]).astype(np.uint8),
-        triangles=head.triangles[keep],
-        triangles_uv=head.triangles_uv[keep],
-        triangle_material=head.triangle_material[keep],
-        landmarks=np.where(
-            np.isin(head.landmarks, head.triangles[keep]), head.landmarks, head.landmarks[8]
-        ).astype(np.int32),
-    )
+    holed = _opened(head, open_mouth | open_eye)
     solid, whole = build_solid(holed), build_solid(head)
     v = solid.vertices(holed.neutral)
     assert set(_edge_counts(solid.triangles).tolist()) == {2}
     lost = _volume(whole.vertices(head.neutral), whole.triangles) - _volume(v, solid.triangles)
     assert 0 < lost < 40  # cm3: a cavity, not a hollow head
     assert np.linalg.norm(v - eye, axis=1).min() < 1e-4
+
+
+def test_an_eye_is_closed_from_the_landmarks_on(head: HeadModel) -> None:
+    """What lies behind the eyelids, between the hole and the landmarks, is left out."""
+    eye = head.neutral[head.landmarks[36:42]].mean(0)
+    hole = (head.triangles == np.linalg.norm(head.neutral - eye, axis=1).argmin()).any(1)
+    behind = np.unique(head.triangles[hole])
+    rings = [behind]
+    for _ in range(2):
+        touched = np.isin(head.triangles, np.concatenate(rings)).any(1)
+        rings.append(np.setdiff1d(head.triangles[touched], np.concatenate(rings)))
+    inner = np.concatenate(rings[:2])
+    marks = np.where(np.isin(head.landmarks, inner), rings[2][0], head.landmarks)
+    opened = _opened(replace(head, landmarks=marks.astype(np.int32)), hole)
+    solid = build_solid(opened)
+    v = solid.vertices(opened.neutral)
+    assert set(_edge_counts(solid.triangles).tolist()) == {2}
+    away = np.linalg.norm(v[:, None] - head.neutral[inner], axis=2).min(0)
+    assert away.min() > 0.01
+    assert np.linalg.norm(v[:, None] - head.neutral[rings[2]], axis=2).min(0).max() < 1e-4
 
 
 def test_the_neck_is_cut_and_closed_by_a_dome(head: HeadModel) -> None:
