@@ -98,6 +98,19 @@ def test_untrained_it_gives_the_skull(samples: HairSamples, selfie: Path) -> Non
     assert torch.isfinite(logits).all()
 
 
+def test_a_slice_that_is_off_makes_no_ridge(samples: HairSamples, selfie: Path) -> None:
+    batch = assemble(samples, [0], Config(), None, torch.Generator())
+    net = HairNet(Selfie(selfie)).eval()
+    assert net.out.bias is not None
+    with torch.no_grad():
+        plain = net(batch.crops, batch.rotation, batch.scale, batch.origin)
+        net.out.bias[20] = 1
+        rise = (net(batch.crops, batch.rotation, batch.scale, batch.origin) - plain).amax((0, 2, 3))
+    assert rise.sum() == pytest.approx(1, abs=1e-3)
+    assert rise.argmax() == 20
+    assert rise.max() < 0.3
+
+
 def test_the_inside_of_the_skull_does_not_count(samples: HairSamples) -> None:
     batch = assemble(samples, [0], Config(), None, torch.Generator())
     logits = torch.zeros_like(batch.cells)
