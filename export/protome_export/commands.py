@@ -179,12 +179,13 @@ def export(args: argparse.Namespace) -> None:
     from .release.calibration import Calibration, calibrate
     from .release.head_file import describe_head
     from .release.onnx import CROP_RULE, export_model
-    from .training.checkpoint import load_run
+    from .training.checkpoint import load_run, space_of
     from .training.cover.trainer import load_cover
     from .training.dataset import finder_frame
     from .training.finder.trainer import load_finder
     from .training.hair.trainer import load_hair
     from .training.joined import JoinedNet
+    from .training.shape_space import ShapeSpace
     from .training.shards import find_shards, read_shard
 
     facemesh = args.pretrained / "facemesh.npz" if args.pretrained else None
@@ -215,10 +216,13 @@ def export(args: argparse.Namespace) -> None:
             extra["confidence"] = report["confidence"]
     model = load_head(args.head or config.head)
     masks = args.data / "skins_ict_uv" / "masks.npz" if args.data else None
+    head = describe_head(model, masks)
+    if not np.array_equal(head.triangles, ShapeSpace.load(space_of(args.reader)).triangles):
+        raise ValueError("the weights predict the vertices of another head")
     rows = export_model(
         network,
         build_solid(model).on_jaw,
-        describe_head(model, masks),
+        head,
         args.out,
         np.concatenate(crops),
         args.name,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -108,6 +110,17 @@ def test_refuses_another_head(run: Path, network: JoinedNet, tmp_path: Path) -> 
             network, space_of(run).landmarks, other, tmp_path / "out", crops, "x", "0", {}
         )
     assert not (tmp_path / "out").exists()
+
+
+def test_refuses_weights_for_other_triangles(run: Path, tmp_path: Path) -> None:
+    """As many vertices are not enough: in another order, the mesh would be torn."""
+    shutil.copytree(run / "run", tmp_path / "run")
+    space = space_of(run)
+    replace(space, triangles=space.triangles[::-1]).save(tmp_path / "run" / "space.npz")
+    with pytest.raises(ValueError, match="another head"):
+        main(["export", str(tmp_path / "run"), str(run / "finder"), str(tmp_path / "release"),
+              "--count", "1"])  # fmt: skip
+    assert not (tmp_path / "release").exists()
 
 
 def test_a_calibration_is_measured_or_given(run: Path, exported: Path, tmp_path: Path) -> None:
