@@ -29,9 +29,10 @@ _GUARDED, _END = 0.8, 0.3
 # The guard is 1 inside the outline of the face, this far in, and 0 outside of it: cm.
 _INSIDE = 1.2
 _ABOVE_BROWS = 1.5  # cm from the brows up to the outline
-# How far beside the jaw's landmarks hair begins, cm: without it, hair that hangs beside a face
-# covered the jaw's sides (surface NME 68 .0250 instead of .0235 on the 120 photos).
-_BESIDE = 1.5
+# How far outside of the jaw's landmarks the outline lies, cm: without it, hair that hangs beside a
+# face covered the jaw's sides (surface NME 68 .0250 instead of .0235 on the 120 photos). It falls
+# to nothing over this many landmarks before the chin, where scarves may close.
+_BESIDE, _CHIN, _TOWARDS_CHIN = 1.8, 8, 3
 _AXIS = 8.5  # cm: radius of the cylinder on which the outline is drawn
 
 
@@ -75,13 +76,13 @@ def guard(head: HeadModel, solid: SolidHead, beside: float = _BESIDE) -> Floats:
     Args:
         head: the head model.
         solid: its solid head.
-        beside: how far the outline lies beside the jaw's upper ends, cm.
+        beside: how far the outline lies outside of the jaw, at its sides, cm.
     """
     v = solid.vertices(head.neutral)
     points = v[solid.landmarks]
     brows = points[17:27] + np.array([0, _ABOVE_BROWS, 0], np.float32)
     outline = _unrolled(np.concatenate([points[:17], brows[::-1]]))
-    outline[:17, 0] *= 1 + beside / np.abs(outline[[0, 16], 0]).mean()
+    outline[:17] += beside * _outwards(outline[:17])
     depth = _depth(_unrolled(v), outline)
     out = np.clip(depth / _INSIDE, 0, 1)
     return np.asarray(out * out * (3 - 2 * out), np.float32)
@@ -103,6 +104,18 @@ def importance(solid: SolidHead, region: NDArray[np.uint8], guarded: Floats) -> 
 def _unrolled(points: np.ndarray) -> np.ndarray:
     """Unroll a cylinder about the head's vertical axis: (N, 2) cm around it and up."""
     return np.stack([np.arctan2(points[:, 0], points[:, 2]) * _AXIS, points[:, 1]], 1)
+
+
+def _outwards(jaw: np.ndarray) -> np.ndarray:
+    """Return the normals (17, 2) of the jaw's line, away from the face; 1 long but near the chin.
+
+    Args:
+        jaw: (17, 2) landmarks from the right ear to the left one, unrolled.
+    """
+    along = np.gradient(jaw, axis=0)
+    normal = np.stack([along[:, 1], -along[:, 0]], 1) / np.linalg.norm(along, axis=1, keepdims=True)
+    share = np.abs(np.arange(len(jaw)) - _CHIN) / _TOWARDS_CHIN
+    return np.asarray(normal * np.minimum(share, 1)[:, None])
 
 
 def _depth(points: np.ndarray, outline: np.ndarray) -> np.ndarray:
