@@ -29,6 +29,7 @@ _RADII: Final = (7.8, 10.3, 10.2)
 _SOFT: Final = 3.0  # px over which a slab's logit changes by one
 _MOST: Final = 5.0  # largest logit of a slab
 _ROUND: Final = 8.0  # px over which a slab's two sides meet, so that there is no crease
+_BULGE: Final = 0.25  # logits that smoothing takes off what is round, as all hair is
 _W13, _W26, _W52 = 64, 48, 40
 _DROPPED: Final = 0.1  # share of the maps' channels dropped in training
 
@@ -107,7 +108,7 @@ class HairNet(nn.Module):
         middle = middle + 4 * (out[:, SLICES + 1] - out[:, SLICES])
         away = ((self.z - middle[:, None]).square() + _ROUND**2).sqrt()
         slab = (half[:, None] + _ROUND - away) * (1 / _SOFT)
-        return _smoothed(_smoothed(slab.clamp(-_MOST, _MOST) + out[:, :SLICES]))
+        return _smoothed(_smoothed(slab.clamp(-_MOST, _MOST) + out[:, :SLICES])) + _BULGE
 
     def _thinned(self, maps: list[Tensor]) -> list[Tensor]:
         """Drop channels of the maps at random in training."""
