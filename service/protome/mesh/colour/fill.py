@@ -106,8 +106,8 @@ def _trusted(weight: F32, groups: U8) -> F32:
 def _trusted_mouth(weight: F32, mouth: U8) -> F32:
     """Return the photo's share of the mouth's cells, 0 for others.
 
-    The mouth is narrow: no rim of it is taken off, so that teeth stay. But in profile it lies on the
-    head's outline, beside which the photo shows the background.
+    The mouth is narrow: no rim of it is taken off, so that teeth stay. But in profile it lies on
+    the head's outline, beside which the photo shows the background.
     """
     around = cv2.GaussianBlur(weight, (0, 0), AROUND)[:, :, None]
     within = np.clip((around - HALF_SEEN) / (MOST_SEEN - HALF_SEEN), 0, 1)

@@ -40,9 +40,6 @@ RIM: Final = 2.0
 # As in fade.c: nodes over which hair, skin and mouth fade, and how much of teeth's weight is taken.
 FADES: Final = (3, 5, 7)
 TEETH: Final = 2.5
-# As in layout.c.
-LONG: Final = 0.5
-NEAR: Final = 0.06
 
 
 def lay_out(
@@ -76,11 +73,14 @@ def lay_out(
 
 
 def _across(uv: F32, triangles: np.ndarray) -> np.ndarray:
-    """Return whether each triangle has corners on both sides of the seam."""
+    """Return whether each triangle is across the seam: it has corners in both halves, and the way
+    over the square's left and right sides, or over its upper or lower one, is shorter than the way
+    within."""
     u, v = uv[triangles, 0], uv[triangles, 1]
     count = (u < 0.5).sum(axis=1)
-    near = (np.abs(v - 0.5) > 0.5 - NEAR).all(axis=1)
-    return np.asarray((count % 3 > 0) & (near | (np.ptp(u, axis=1) > LONG)))
+    within = np.ptp(u, axis=1)
+    over = 1 - 2 * np.abs(v - 0.5).min(axis=1)
+    return np.asarray((count % 3 > 0) & ((within > 1 - within) | (within > over)))
 
 
 def _beyond_seam(uv: F32) -> F32:

@@ -203,25 +203,6 @@ def test_the_photo_fades_alike(step: int) -> None:
     assert np.abs(ours[:, :, 2] - drawn[:, :, 2]).mean() > 0.05
 
 
-@pytest.mark.parametrize("hair", [0.0, 0.3])
-def test_layouts_are_equal(hair: float) -> None:
-    rng = seeded(5)
-    n = 3000
-    corners = rng.random((500, 3, 2)).astype(np.float32)
-    corners[:, 1:] = 0.1 * (corners[:, 1:] - 0.5)
-    source = rng.integers(0, 500, n).astype(np.int32)
-    source[rng.random(n) < hair] = -1
-    weights = rng.random((n, 2)).astype(np.float32)
-    triangles = rng.integers(0, n - 50, (800, 3)).astype(np.uint32)
-    args = corners, source, weights, triangles, 1 / 64, 0.5
-    ours, reference = (m.lay_out(*args) for m in BOTH)
-    assert ours[1:] == reference[1:]
-    places, expected = (floats(r[0], len(r[1]) // 4, 2) for r in (ours, reference))
-    assert np.abs(places - expected).max() < 1e-5
-    numbers = np.frombuffer(ours[1], np.uint32)[np.frombuffer(ours[2], np.uint32)]
-    np.testing.assert_array_equal(numbers, triangles.ravel())
-
-
 @pytest.mark.parametrize("growth", [0.0, 2.0])
 @pytest.mark.parametrize("seed", range(3))
 def test_places_in_the_disk_are_equal(seed: int, growth: float) -> None:

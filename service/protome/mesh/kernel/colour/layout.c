@@ -7,10 +7,6 @@
 #include "../wide.h"
 #include "texture.h"
 
-/* Triangles with corners in both halves are across the seam if they are longer than this, or lie
-   this near to the square's upper or lower side. */
-static const float LONG = 0.5F, NEAR = 0.06F;
-
 enum { ON_HEAD, ACROSS, IN_HAIR };
 /* Of a vertex: in which half of the layout it lies, or in hair. */
 enum { LEFT = 1, RIGHT = 2, HAIR = 4 };
@@ -32,13 +28,17 @@ static float least(float a, float b, float c) {
     return m < c ? m : c;
 }
 
-/* Whether a triangle with corners in both halves is across the seam. */
+/* Whether a triangle with corners in both halves is across the seam: the way over the square's left
+   and right sides, or over its upper or lower one, is shorter than the way within. */
 static int is_across(const float *uv, const uint32_t *corner) {
-    float u[3], v[3];
-    for (int k = 0; k < 3; k++) u[k] = uv[2 * (size_t)corner[k]];
-    if (-least(-u[0], -u[1], -u[2]) - least(u[0], u[1], u[2]) > LONG) return 1;
-    for (int k = 0; k < 3; k++) v[k] = fabsf(uv[2 * (size_t)corner[k] + 1] - 0.5F);
-    return least(v[0], v[1], v[2]) > 0.5F - NEAR;
+    float u[3], off[3];
+    for (int k = 0; k < 3; k++) {
+        u[k] = uv[2 * (size_t)corner[k]];
+        off[k] = fabsf(uv[2 * (size_t)corner[k] + 1] - 0.5F);
+    }
+    const float within = -least(-u[0], -u[1], -u[2]) - least(u[0], u[1], u[2]);
+    const float over = 1 - 2 * least(off[0], off[1], off[2]);
+    return within > 1 - within || within > over;
 }
 
 /* Which of a vertex' places a triangle's corner is: on the head, beyond the seam, in the hair. */
