@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +14,8 @@ import torch
 from protome_export.cli import main
 from protome_export.heads.load import load_head
 from protome_export.heads.model import HeadModel
-from protome_export.render.sample import Synthesizer
+from protome_export.render.drawing.noise import NoiseBank
+from protome_export.render.sample import Sample, Synthesizer
 from protome_export.training.config import Config, dump_config
 from protome_export.training.shape_space import Poser, ShapeSpace, build_space
 from tests.support.pretrained import write_small_networks
@@ -25,6 +28,14 @@ CONFIG = Config(
     batch=4, steps=2, modes=8, space_heads=40, save_every=1, warmup=1, amp=False,
     coarse=16, decoder=(0, 1, 16), code=32, facemesh_rate=0.0,
 )  # fmt: skip
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _noise_made_once() -> Iterator[None]:
+    """Share the tiles of noise: each synthesizer would spend a second on the same ones."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("protome_export.render.sample.NoiseBank", functools.cache(NoiseBank))
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -45,6 +56,12 @@ def space(head: HeadModel) -> ShapeSpace:
 @pytest.fixture(scope="session")
 def synthesizer(head: HeadModel) -> Synthesizer:
     return Synthesizer(head, None)
+
+
+@pytest.fixture(scope="session")
+def samples(synthesizer: Synthesizer) -> Sequence[Sample]:
+    """Render the seeds from 0 on, for the tests that only look at them."""
+    return tuple(synthesizer.samples(list(range(40))))
 
 
 @pytest.fixture(scope="session")

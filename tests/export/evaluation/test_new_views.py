@@ -20,11 +20,6 @@ from protome_export.render.sample import Synthesizer
 
 
 @pytest.fixture(scope="module")
-def synthesizer() -> Synthesizer:
-    return Synthesizer.load("tiny", None)
-
-
-@pytest.fixture(scope="module")
 def views(synthesizer: Synthesizer) -> Views:
     return next(iter(render_views(synthesizer, [3])))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 import shutil
@@ -23,6 +22,7 @@ from protome_export.cli import main
 from protome_export.evaluation.photos import to_crop, to_photo
 from protome_export.evaluation.service import Served
 from protome_export.heads.model import HeadModel
+from protome_export.heads.solid import build_solid
 from protome_export.release import onnx as release
 from protome_export.release.calibration import Calibration
 from protome_export.release.head_file import describe_head
@@ -80,26 +80,29 @@ def network(run: Path) -> JoinedNet:
 
 
 def test_gate_refuses_a_model_that_strays(
-    run: Path,
+    exported: Path,
     network: JoinedNet,
     head: HeadModel,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    honest = release.write_onnx
+    def written_before(_: ServedNet, path: Path) -> None:
+        shutil.copy(exported / "model.onnx", path)
 
-    def tampered(module: ServedNet, path: Path) -> None:
-        other = copy.deepcopy(module)
-        with torch.no_grad():
-            other.net.reader.landmarks.maps.bias[70] += 0.3  # type: ignore[index]
-        honest(other, path)
-
-    monkeypatch.setattr(release, "write_onnx", tampered)
+    monkeypatch.setattr(release, "write_onnx", written_before)
+    calibration = Calibration.load(exported / "calibration.json")
     crops = np.full((2, 208, 208, 3), 90, np.uint8)
-    marks, described = space_of(run).landmarks, describe_head(head)
+    marks, described = build_solid(head).on_jaw, describe_head(head)
+
+    def export(folder: Path) -> None:
+        release.export_model(network, marks, described, folder, crops, "x", "0", {}, calibration)
+
+    export(tmp_path / "same")
+    with torch.no_grad():
+        network.reader.landmarks.maps.bias[70] += 0.3  # type: ignore[index]
     with pytest.raises(ValueError, match="deviates"):
-        release.export_model(network, marks, described, tmp_path, crops, "x", "0", {})
-    assert list(tmp_path.iterdir()) == []
+        export(tmp_path / "strayed")
+    assert list((tmp_path / "strayed").iterdir()) == []
 
 
 def test_refuses_another_head(run: Path, network: JoinedNet, tmp_path: Path) -> None:

@@ -94,36 +94,43 @@ def test_the_exported_model_does_what_the_network_does(
     assert len({t.raw_data for t in large}) == len(large)
 
 
-def test_without_a_hair_network_there_is_none(
-    space: ShapeSpace, joined: JoinedNet, tmp_path: Path
-) -> None:
-    path = tmp_path / "model.onnx"
-    write_onnx(ServedNet(joined, space.landmarks, Calibration()), path)
-    session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    (cells,) = session.run(["hair"], {"crops": CROPS[:2]})
+@pytest.fixture(scope="module")
+def covering(joined: JoinedNet) -> JoinedNet:
+    """Make a network that tells covered faces."""
+    torch.manual_seed(2)
+    cover = CoverNet().eval()
+    torch.nn.init.normal_(cover.out.weight, 0, 1)
+    return JoinedNet(joined.finder, joined.reader, cover).eval()
+
+
+@pytest.fixture(scope="module")
+def hairless(
+    space: ShapeSpace, covering: JoinedNet, tmp_path_factory: pytest.TempPathFactory
+) -> ort.InferenceSession:
+    """Export it without a network of hair."""
+    path = tmp_path_factory.mktemp("hairless") / "model.onnx"
+    write_onnx(ServedNet(covering, space.landmarks, Calibration()), path)
+    return ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+
+
+def test_without_a_hair_network_there_is_none(hairless: ort.InferenceSession) -> None:
+    (cells,) = hairless.run(["hair"], {"crops": CROPS[:2]})
     assert cells.shape == (2, 42, 52, 52)
     assert cells.dtype == np.uint8
     assert cells.max() == 0
 
 
 def test_a_cover_network_reads_the_maps_of_the_window(
-    space: ShapeSpace, joined: JoinedNet, tmp_path: Path
+    space: ShapeSpace, joined: JoinedNet, covering: JoinedNet, hairless: ort.InferenceSession
 ) -> None:
-    torch.manual_seed(2)
-    cover = CoverNet().eval()
-    torch.nn.init.normal_(cover.out.weight, 0, 1)
-    net = JoinedNet(joined.finder, joined.reader, cover).eval()
-    path = tmp_path / "model.onnx"
-    write_onnx(ServedNet(net, space.landmarks, Calibration()), path)
-    session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    (shares,) = session.run(["covered"], {"crops": CROPS})
+    (shares,) = hairless.run(["covered"], {"crops": CROPS})
     assert (shares.shape, shares.dtype) == ((3, 3), np.float32)
     left, top = FINDER_CORNER
     pixels = torch.from_numpy(CROPS).permute(0, 3, 1, 2).float() / 255
     pixels = pixels[:, :, top : top + CROP, left : left + CROP]
     with torch.no_grad():
-        window = net.finder.find(pixels)
-        wanted = cover(net.mesh.maps(window.cut(pixels))[1:])
+        window = covering.finder.find(pixels)
+        wanted = covering.cover(covering.mesh.maps(window.cut(pixels))[1:])
     assert shares == pytest.approx(wanted.numpy(), abs=0.02)
     assert np.ptp(wanted.numpy()) > 0.05
     # Without one the model does not say that it tells.

@@ -27,8 +27,8 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
-def noise() -> NoiseBank:
-    return NoiseBank(CPU)
+def noise(synthesizer: Synthesizer) -> NoiseBank:
+    return synthesizer.noise
 
 
 def _dice(count: int, stream: int = 0) -> Dice:

@@ -89,6 +89,7 @@ def test_training_brings_the_errors_down(run: Path, samples: Samples, tmp_path: 
     config = replace(
         CONFIG, shards=str(run / "shards"), holdout=str(run / "shards"), batch=8, fresh=48,
         out=str(tmp_path / "finder"), steps=40, learning_rate=4e-3, rotate_degrees=5.0, ema=0.9,
+        save_every=20,
     )  # fmt: skip
     before = evaluate_finder(FinderNet(YuNet()), samples, config)
     trainer = FinderTrainer(config, space_of(run))

@@ -24,6 +24,7 @@ def test_training_learns_logs_and_resumes(run: Path, mesh: Path) -> None:
         shards=str(run / "shards"),
         out=str(run / "longer"),
         steps=70,
+        save_every=35,
         init=str(run / "run" / "checkpoint.pt"),
         rotate_degrees=0.5,
         zoom=0.01,
