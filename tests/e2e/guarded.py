@@ -16,8 +16,8 @@ from protome.server.access.tokens import new_token
 from protome.v1 import reconstruction_pb2 as pb
 from tests.support.certificates import Files, issue, trusting
 from tests.support.service import (
+    ONE_WORKER,
     OPTIONS,
-    SMALL,
     Answer,
     Stub,
 )
@@ -43,7 +43,7 @@ class Guarded:
         self.token_file.write_text(tables)
         self.server = EmbeddedServer(
             [
-                *SMALL,
+                *ONE_WORKER,
                 *("--tls-cert", str(self.files.cert), "--tls-key", str(self.files.key)),
                 *("--token-file", str(self.token_file)),
                 *("--log-format", "json", "--spans", "console"),

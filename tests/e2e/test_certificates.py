@@ -19,7 +19,7 @@ from protome.client import tls
 from protome.embedded import EmbeddedServer
 from protome.v1 import reconstruction_pb2 as pb
 from tests.support.certificates import Files, chain, issue
-from tests.support.service import OPTIONS, SMALL, Stub, ask, eventually
+from tests.support.service import ONE_WORKER, OPTIONS, Stub, ask, eventually
 
 REPLACED = 20
 HALF_SECONDS = 0.05
@@ -115,7 +115,7 @@ def test_no_call_notices_that_certificates_are_replaced(
     def as_client(own: Files) -> grpc.ChannelCredentials:
         return tls(files.ca, own.cert, own.key)
 
-    with EmbeddedServer([*SMALL, *flags, "--tls-client-ca", str(mine.ca)]) as server:
+    with EmbeddedServer([*ONE_WORKER, *flags, "--tls-client-ca", str(mine.ca)]) as server:
         host, port = server.address.split(":")
 
         def shown() -> int:

@@ -22,7 +22,7 @@ import protome
 from protome.cli import main
 from protome.embedded import EmbeddedServer
 from protome.model.card import SHIPPED
-from tests.support.service import SMALL
+from tests.support.service import ONE_WORKER
 
 from .command import Done, complains, run
 
@@ -31,7 +31,7 @@ def _serve(*arguments: object, env: Mapping[str, str] | None = None) -> Done:
     """A small ``protome serve`` that must refuse: if it starts, it runs into the time limit."""
     free = ("--host", "127.0.0.1", "--metrics-host", "127.0.0.1", "--port", 0, "--metrics-port", 0,
             "--web-port", 0)  # fmt: skip
-    return run("serve", *SMALL, *free, *arguments, env=env, seconds=60)
+    return run("serve", *ONE_WORKER, *free, *arguments, env=env, seconds=60)
 
 
 def _refuse(*arguments: object, env: Mapping[str, str] | None = None) -> Done:

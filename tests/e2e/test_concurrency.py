@@ -16,8 +16,8 @@ from protome.v1 import reconstruction_pb2 as pb
 from tests.support.meshes import alike
 from tests.support.photos import group, opened, saved
 from tests.support.service import (
+    ONE_WORKER,
     OPTIONS,
-    SMALL,
     Answer,
     Failure,
     Stub,
@@ -107,7 +107,7 @@ def _outcomes(stub: Stub, requests: list[pb.ReconstructRequest]) -> list[Answer 
 
 @pytest.fixture
 def narrow() -> Iterator[EmbeddedServer]:
-    with EmbeddedServer([*SMALL, "--max-requests", "2"]) as running:
+    with EmbeddedServer([*ONE_WORKER, "--max-requests", "2"]) as running:
         yield running
 
 

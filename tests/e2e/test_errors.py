@@ -16,8 +16,8 @@ from protome.v1 import reconstruction_pb2 as pb
 from tests.support.photos import opened, saved, scenery
 from tests.support.service import (
     MIB,
+    ONE_WORKER,
     OPTIONS,
-    SMALL,
     Failure,
     Stub,
     ask,
@@ -35,7 +35,7 @@ def strict() -> Iterator[Stub]:
     """A server with small limits."""
     limits = ("--max-image-bytes", "100000", "--max-image-pixels", "300000", "--max-faces", "2")
     with (
-        EmbeddedServer([*SMALL, *limits]) as running,
+        EmbeddedServer([*ONE_WORKER, *limits]) as running,
         grpc.insecure_channel(running.address, options=OPTIONS) as channel,
     ):
         yield Stub(channel)

@@ -22,6 +22,7 @@ from tests.support.service import (
     failure,
     heavy,
     in_flight,
+    large,
     memory,
     metric,
     refused,
@@ -76,7 +77,7 @@ def test_cancel_in_the_middle_of_the_meshes(
     cancelled, internal = counted("CANCELLED"), counted("INTERNAL")
     said_before = len(server.log.read_text())
     for _ in range(4):
-        call = stub.Reconstruct(heavy(sample_photo, 4), timeout=TIMEOUT)
+        call = stub.Reconstruct(large(sample_photo, 4), timeout=TIMEOUT)
         for event in call:
             if event.HasField("chunk"):
                 break
@@ -168,7 +169,7 @@ def test_client_that_stalls_for_too_long_gets_client_gone(
     impatient: EmbeddedServer, sample_photo: bytes, many: bool
 ) -> None:
     """Not that all is well, with answers missing."""
-    request = heavy(sample_photo, 2)
+    request = large(sample_photo, 2)
     photos = [pb.ReconstructManyRequest(request_id=str(i), request=request) for i in range(3)]
     with grpc.insecure_channel(impatient.address) as channel:
         stub = Stub(channel)
@@ -214,8 +215,8 @@ def test_clients_that_never_read_do_not_fill_the_memory(sample_photo: bytes) -> 
         grpc.insecure_channel(server.address, options=OPTIONS) as channel,
     ):
         stub = Stub(channel)
-        ask(stub, heavy(sample_photo, 1))
-        silent = [stub.Reconstruct(heavy(sample_photo), timeout=TIMEOUT) for _ in range(calls)]
+        ask(stub, large(sample_photo, 1))
+        silent = [stub.Reconstruct(large(sample_photo), timeout=TIMEOUT) for _ in range(calls)]
         peak, settled = 0, time.monotonic()
         built = -1.0
         while time.monotonic() - settled < 3 and peak < 1500 * MIB:

@@ -30,7 +30,7 @@ from tests.support.service import (
     ask,
     eventually,
     failure,
-    heavy,
+    large,
 )
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -126,7 +126,7 @@ def test_a_client_with_too_many_photos_in_work_is_refused(
 ) -> None:
     with connected(guarded) as channel:
         stub = Stub(channel)
-        first = stub.Reconstruct(heavy(sample_photo, 4), metadata=guarded.of("narrow"), timeout=60)
+        first = stub.Reconstruct(large(sample_photo, 4), metadata=guarded.of("narrow"), timeout=60)
         next(iter(first))
         problem, _ = _refusal(stub, guarded.of("narrow"), sample_photo)
         assert (problem.reason, problem.metadata) == ("QUOTA_EXCEEDED", {"concurrent": "1"})

@@ -14,10 +14,10 @@ from protome.embedded import EmbeddedError, EmbeddedServer
 from tests.e2e.guarded import Guarded, asked, connected
 from tests.support.certificates import Files, issue
 from tests.support.service import (
-    SMALL,
+    ONE_WORKER,
     Stub,
-    heavy,
     http_get,
+    large,
 )
 
 
@@ -38,7 +38,7 @@ def test_the_certificate_is_replaced_without_a_restart(
 
     with connected(guarded) as channel, ThreadPoolExecutor(1) as threads:
         stub = Stub(channel)
-        old_call = stub.Reconstruct(heavy(sample_photo, 4), metadata=guarded.of("shop"), timeout=60)
+        old_call = stub.Reconstruct(large(sample_photo, 4), metadata=guarded.of("shop"), timeout=60)
         first = next(iter(old_call))
         # Broken: the old one stays, and that is logged.
         good = guarded.files.cert.read_bytes()
@@ -65,7 +65,7 @@ def test_clients_must_show_a_certificate_that_is_vouched_for(
     server_files = issue(tmp_path / "server", servers)
     mine = issue(tmp_path / "client", clients, "client")
     flags = ("--tls-cert", str(server_files.cert), "--tls-key", str(server_files.key))
-    with EmbeddedServer([*SMALL, *flags, "--tls-client-ca", str(mine.ca)]) as server:
+    with EmbeddedServer([*ONE_WORKER, *flags, "--tls-client-ca", str(mine.ca)]) as server:
 
         def outcome(cert: Files | None) -> str:
             shown = (cert.cert, cert.key) if cert else ()
@@ -93,5 +93,5 @@ def test_clients_must_show_a_certificate_that_is_vouched_for(
     ],
 )
 def test_broken_tls_and_token_settings_prevent_the_start(flags: tuple[str, ...], word: str) -> None:
-    with pytest.raises(EmbeddedError, match=word), EmbeddedServer([*SMALL, *flags]):
+    with pytest.raises(EmbeddedError, match=word), EmbeddedServer([*ONE_WORKER, *flags]):
         pass

@@ -22,14 +22,14 @@ import protome
 from protome.embedded import EmbeddedServer
 from protome.model.card import SHIPPED
 from protome.v1 import reconstruction_pb2 as pb
-from tests.support.service import SERVICE, SMALL, Stub, ask, eventually
+from tests.support.service import ONE_WORKER, SERVICE, Stub, ask, eventually
 
 
 @pytest.fixture(scope="module")
 def own() -> Iterator[EmbeddedServer]:
     """A server with limits of its own and a log in JSON."""
     flags = ["--chunk-bytes", "10000", "--max-stream-photos", "3", "--min-face-pixels", "100"]
-    with EmbeddedServer([*SMALL, *flags, "--log-format", "json"]) as running:
+    with EmbeddedServer([*ONE_WORKER, *flags, "--log-format", "json"]) as running:
         yield running
 
 

@@ -19,7 +19,7 @@ from tests.support.meshes import alike
 from tests.support.photos import scenery
 from tests.support.service import (
     MIB,
-    SMALL,
+    ONE_WORKER,
     TIMEOUT,
     Answer,
     Stub,
@@ -29,6 +29,7 @@ from tests.support.service import (
     failure,
     heavy,
     in_flight,
+    large,
     metric,
 )
 
@@ -155,9 +156,9 @@ def test_photos_are_not_read_ahead_of_a_client_that_does_not_read(
     """The contract: at most max_stream_photos are worked on; gRPC buffers a few more bytes."""
     limit = stub.GetServerInfo(pb.GetServerInfoRequest()).limits.max_stream_photos
     # Each photo is larger than what the transport buffers, each answer likewise.
-    large = pb.ReconstructRequest(
+    padded = pb.ReconstructRequest(
         image=sample_photo + bytes(4 * MIB),
-        formats=[pb.MESH_FORMAT_OBJ],
+        formats=[pb.MESH_FORMAT_STL],
         detail=pb.DETAIL_LEVEL_STANDARD,
     )
     pulled = itertools.count()
@@ -167,7 +168,7 @@ def test_photos_are_not_read_ahead_of_a_client_that_does_not_read(
         nonlocal highest
         for number in range(48):
             highest = next(pulled) + 1
-            yield str(number), large
+            yield str(number), padded
 
     call = stub.ReconstructMany(_messages(pairs()), timeout=TIMEOUT)
     eventually(lambda: highest >= limit, "as many photos as the limit were sent")
@@ -203,7 +204,7 @@ def test_no_more_photos_than_the_limit_are_worked_on(
 
 def test_half_closed_stream_is_answered_to_the_end(stub: Stub, sample_photo: bytes) -> None:
     """All photos are sent and the client's side is closed long before the last answer."""
-    answers = _sorted(_run(stub, [(str(n), heavy(sample_photo, 2)) for n in range(3)]))
+    answers = _sorted(_run(stub, [(str(n), large(sample_photo, 2)) for n in range(3)]))
     assert [answers[name].events[-1] for name in ("0", "1", "2")] == ["summary"] * 3
 
 
@@ -249,7 +250,7 @@ def test_deadline_of_the_stream_ends_it(
 
 def test_photos_over_the_servers_limit_fail_one_by_one(sample_photo: bytes) -> None:
     with (
-        EmbeddedServer([*SMALL, "--max-requests", "1", "--max-stream-photos", "4"]) as server,
+        EmbeddedServer([*ONE_WORKER, "--max-requests", "1", "--max-stream-photos", "4"]) as server,
         grpc.insecure_channel(server.address) as channel,
     ):
         stub = Stub(channel)

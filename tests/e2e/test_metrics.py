@@ -14,7 +14,7 @@ import protome
 from load_tests.machine import free_port
 from protome.embedded import EmbeddedServer
 from protome.v1 import reconstruction_pb2 as pb
-from tests.support.service import SMALL, Stub, ask, eventually, http_get, in_flight, metric
+from tests.support.service import ONE_WORKER, Stub, ask, eventually, http_get, in_flight, metric
 
 
 def _types(server: EmbeddedServer) -> dict[str, str]:
@@ -110,7 +110,7 @@ def _status(port: int, path: str, seen: list[int]) -> int:
 def test_alive_but_not_ready_while_it_starts() -> None:
     port = free_port()
     command = [sys.executable, "-m", "protome", "serve", "--host", "127.0.0.1", "--port", "0"]
-    command += ["--metrics-host", "127.0.0.1", "--metrics-port", str(port), "--no-web", *SMALL]
+    command += ["--metrics-host", "127.0.0.1", "--metrics-port", str(port), "--no-web", *ONE_WORKER]
     seen: list[int] = []
 
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:

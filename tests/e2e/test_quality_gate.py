@@ -22,7 +22,7 @@ from protome.model.card import SHIPPED
 from protome.v1 import reconstruction_pb2 as pb
 from tests.support import meshes as readers
 from tests.support.photos import FACE, covered, opened, saved
-from tests.support.service import F64, OPTIONS, SMALL, Answer, Stub, ask, refused, to_photo
+from tests.support.service import F64, ONE_WORKER, OPTIONS, Answer, Stub, ask, refused, to_photo
 
 CARD: Final[Any] = json.loads((SHIPPED / "model.json").read_text(encoding="utf-8"))
 NOSE_TIP: Final = 30
@@ -227,7 +227,7 @@ def doubting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stub]:
     }
     (folder / "model.json").write_text(json.dumps(card), encoding="utf-8")
     with (
-        EmbeddedServer([*SMALL, "--model-dir", str(folder)]) as server,
+        EmbeddedServer([*ONE_WORKER, "--model-dir", str(folder)]) as server,
         grpc.insecure_channel(server.address, options=OPTIONS) as channel,
     ):
         yield Stub(channel)

@@ -19,6 +19,7 @@ from protome.embedded import EmbeddedServer
 from protome.v1 import reconstruction_pb2 as pb
 from tests.e2e.processes import gone
 from tests.support.service import (
+    ONE_WORKER,
     OPTIONS,
     SERVICE,
     SMALL,
@@ -30,6 +31,7 @@ from tests.support.service import (
     heavy,
     http_get,
     in_flight,
+    large,
     metric,
     serve_command,
     workers,
@@ -38,7 +40,7 @@ from tests.support.service import (
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 # For calls in flight to finish on a busy machine too.
-PATIENT = [*SMALL, "--drain-seconds", "100"]
+PATIENT = [*ONE_WORKER, "--drain-seconds", "100"]
 
 
 def _health(channel: grpc.Channel, service: str) -> int:
@@ -51,7 +53,7 @@ def test_sigterm_says_not_serving_first_then_finishes_what_is_in_flight(
     sample_photo: bytes,
 ) -> None:
     with (
-        EmbeddedServer([*PATIENT, "--drain-delay", "4"]) as server,
+        EmbeddedServer([*PATIENT, "--workers", "2", "--drain-delay", "4"]) as server,
         grpc.insecure_channel(server.address, options=OPTIONS) as channel,
         ThreadPoolExecutor(2) as threads,
     ):
@@ -82,7 +84,7 @@ def test_new_photos_are_turned_away_while_the_old_ones_finish(sample_photo: byte
         grpc.insecure_channel(server.address, options=OPTIONS) as channel,
     ):
         stub = Stub(channel)
-        never_read = stub.Reconstruct(heavy(sample_photo, 4), timeout=TIMEOUT)
+        never_read = stub.Reconstruct(large(sample_photo, 4), timeout=TIMEOUT)
         eventually(lambda: in_flight(server) == 1, "a photo is in flight")
         server.process.send_signal(signal.SIGTERM)
         eventually(lambda: "draining" in server.log.read_text(), "it drains")
@@ -134,7 +136,7 @@ def test_drain_ends_after_drain_seconds_at_the_latest(sample_photo: bytes) -> No
         grpc.insecure_channel(server.address, options=OPTIONS) as channel,
     ):
         children = workers(server)
-        call = Stub(channel).Reconstruct(heavy(sample_photo, 8), timeout=TIMEOUT)
+        call = Stub(channel).Reconstruct(large(sample_photo, 8), timeout=TIMEOUT)
         eventually(lambda: in_flight(server) == 1, "a photo that nobody reads is in flight")
         began = time.monotonic()
         server.process.send_signal(signal.SIGTERM)
@@ -191,7 +193,7 @@ def test_stream_in_work_is_answered_before_the_end(sample_photo: bytes) -> None:
         grpc.insecure_channel(server.address, options=OPTIONS) as channel,
     ):
         photos = [
-            pb.ReconstructManyRequest(request_id=str(number), request=heavy(sample_photo, 3))
+            pb.ReconstructManyRequest(request_id=str(number), request=large(sample_photo, 3))
             for number in range(3)
         ]
         call = Stub(channel).ReconstructMany(iter(photos), timeout=TIMEOUT)
@@ -217,7 +219,7 @@ def test_sigint_and_sighup_end_it_like_sigterm(signal_: signal.Signals) -> None:
 
 
 def test_nohup_holds(tmp_path: Path) -> None:
-    command = ["nohup", *serve_command(tmp_path / "ports", "--drain-delay", "0")]
+    command = ["nohup", *serve_command(tmp_path / "ports", "--workers", "1", "--drain-delay", "0")]
     quiet = subprocess.DEVNULL
     with subprocess.Popen(command, stdin=quiet, stdout=quiet, stderr=quiet) as process:
         try:

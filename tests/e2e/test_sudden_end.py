@@ -19,6 +19,7 @@ import pytest
 from protome.embedded import EmbeddedServer
 from tests.e2e.processes import gone
 from tests.support.service import (
+    ONE_WORKER,
     OPTIONS,
     SMALL,
     Stub,
@@ -34,7 +35,7 @@ from tests.support.service import (
 
 def test_second_sigterm_does_no_harm(sample_photo: bytes) -> None:
     with (
-        EmbeddedServer([*SMALL, "--drain-delay", "1"]) as server,
+        EmbeddedServer([*ONE_WORKER, "--drain-delay", "1"]) as server,
         grpc.insecure_channel(server.address, options=OPTIONS) as channel,
         ThreadPoolExecutor(1) as threads,
     ):

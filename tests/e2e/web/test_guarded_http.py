@@ -15,7 +15,7 @@ from protome.embedded import EmbeddedServer
 from tests.e2e.guarded import Guarded
 from tests.support.certificates import issue
 from tests.support.http import RECONSTRUCT, HttpAnswer, call
-from tests.support.service import SMALL, eventually, metric
+from tests.support.service import ONE_WORKER, eventually, metric
 
 ORIGIN = "https://shop.example"
 
@@ -159,7 +159,7 @@ def test_mutual_tls_holds_for_http(strict: Guarded) -> None:
     """A port of its own: the shared one asks for no certificates of clients."""
     files = strict.files
     flags = ["--tls-cert", str(files.cert), "--tls-key", str(files.key)]
-    with EmbeddedServer([*SMALL, *flags, "--tls-client-ca", str(files.ca)]) as server:
+    with EmbeddedServer([*ONE_WORKER, *flags, "--tls-client-ca", str(files.ca)]) as server:
         context = trusting(strict.authority)
         with pytest.raises(OSError, match=r"(?i)certificate|reset|closed|EOF"):
             call(server.web, "/v1/info", tls=context)

@@ -15,7 +15,7 @@ import pytest
 
 from protome.embedded import EmbeddedServer
 from tests.support.http import RECONSTRUCT, HttpAnswer, call, reconstruct
-from tests.support.service import MIB, SMALL, eventually, in_flight, memory, metric
+from tests.support.service import MIB, ONE_WORKER, SMALL, eventually, in_flight, memory, metric
 
 HEAD = "POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: {size}\r\n\r\n"
 
@@ -137,7 +137,7 @@ def test_large_uploads_wait_at_their_clients(small: EmbeddedServer) -> None:
 
 
 def test_the_port_is_off_on_request() -> None:
-    with EmbeddedServer([*SMALL, "--no-web"]) as server:
+    with EmbeddedServer([*ONE_WORKER, "--no-web"]) as server:
         assert server.web == ""
         assert "plain HTTP" not in server.log.read_text()
 
@@ -163,7 +163,7 @@ def test_what_is_in_flight_is_finished_at_the_end(sample_photo: bytes) -> None:
 
 
 def test_idle_connections_do_not_delay_the_end() -> None:
-    flags = [*SMALL, "--drain-seconds", "3"]
+    flags = [*ONE_WORKER, "--drain-seconds", "3"]
     with EmbeddedServer(flags) as server, contextlib.ExitStack() as open_:
         for _ in range(10):
             open_.enter_context(connect(server))
