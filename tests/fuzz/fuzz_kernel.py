@@ -4,8 +4,9 @@
 
 Arguments are drawn by rule instead of mutated: nearly all bytes are no arrays. ``-runs=N`` ends
 after N calls. The last line has a digest of all results: it must not depend on what fresh memory
-holds (``ASAN_OPTIONS=malloc_fill_byte=N``). The kernel is built in a folder of its own; leaks are
-looked for at the end. Needs a compiler with the sanitizers, such as GCC.
+holds (``ASAN_OPTIONS=malloc_fill_byte=N``). The kernel is built in a folder of its own, unless
+``-library=FILE`` is what `built` made before; leaks are looked for at the end. Needs a compiler
+with the sanitizers, such as GCC.
 """
 
 from __future__ import annotations
@@ -65,10 +66,10 @@ def loaded(library: Path) -> ModuleType:
     return module
 
 
-def sanitized(arguments: list[str]) -> int:
+def sanitized(arguments: list[str], library: Path | None) -> int:
     """Run this program again with the sanitized kernel and the sanitizer's library."""
     with tempfile.TemporaryDirectory() as folder:
-        library = built(Path(folder))
+        library = library or built(Path(folder))
         runtime = subprocess.run(
             [str(COMPILER), "-print-file-name=libasan.so"],
             capture_output=True,
@@ -131,10 +132,11 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("-seed", type=int, default=1)
     parser.add_argument("-runs", type=int, default=sys.maxsize)
     parser.add_argument("-max_total_time", type=float, default=float("inf"))
+    parser.add_argument("-library", type=Path)
     options = parser.parse_args(arguments)
     library = os.environ.get(LIBRARY)
     if library is None:
-        return sanitized(arguments)
+        return sanitized(arguments, options.library)
     fuzz(loaded(Path(library)), options.seed, options.runs, options.max_total_time)
     return 0
 

@@ -13,7 +13,7 @@ import pytest
 from tests.support.service import OWN_PEAK
 
 from .corpus import write
-from .fuzz_kernel import COMPILER
+from .fuzz_kernel import COMPILER, built
 
 ROOT = Path(__file__).parents[2]
 
@@ -46,10 +46,11 @@ def test_fuzzing_finds_no_crash(kind: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(COMPILER is None, reason="no compiler")
-def test_the_kernel_is_sound_and_reads_no_fresh_memory() -> None:
+def test_the_kernel_is_sound_and_reads_no_fresh_memory(tmp_path: Path) -> None:
+    arguments = [f"-library={built(tmp_path)}", "-runs=800", "-seed=4"]
     done = [
         subprocess.run(
-            [sys.executable, "-m", "tests.fuzz.fuzz_kernel", "-runs=800", "-seed=4"],
+            [sys.executable, "-m", "tests.fuzz.fuzz_kernel", *arguments],
             cwd=ROOT,
             env={**os.environ, "ASAN_OPTIONS": f"malloc_fill_byte={fill}"},
             capture_output=True,
