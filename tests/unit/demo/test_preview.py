@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from protome.demo.mesh_file import MeshFileError, read_mesh
-from protome.demo.preview import SIDE, preview, sides
+from protome.demo.preview import preview, sides
 from protome.demo.render import BACKGROUND, render
 from protome.demo.view import show
 from protome.geometry import CROP_SIDE, U8
@@ -20,10 +20,17 @@ from protome.mesh.files.encode import Compression, Encoding, Format, encode
 from tests.support.photos import turned
 from tests.support.shapes import sphere
 
+# Half of the preview's own, as a picture takes a second to draw.
+SIDE = 192
 RED, BLUE = (200, 30, 30), (30, 30, 200)
 # The share of a picture that a ball fills.
 DISC = np.pi / 4 / 1.025**2
 BOX = (200.0, 100.0, 100.0, 120.0)
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("protome.demo.preview.SIDE", SIDE)
 
 
 def write(
