@@ -12,6 +12,7 @@ from load_tests.peers.stages import OPTIONS, Stages
 from protome.client import Client
 from protome.embedded import EmbeddedServer
 from protome.sample import SAMPLE
+from tests.support.service import ONE_WORKER
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +50,8 @@ def test_one_client_is_served_beside_a_stream_that_is_always_full(server: Embedd
 
 
 def test_a_stream_that_fails_ends_the_measurement() -> None:
-    with EmbeddedServer(["--log-level", "error", "--max-image-bytes", "1024"]) as server:
+    flags = [*ONE_WORKER, "--log-level", "error", "--max-image-bytes", "1024"]
+    with EmbeddedServer(flags) as server:
         stream = fairness.Stream(server.address, fairness.MOST)
         with pytest.raises(ExceptionGroup):
             asyncio.run(fairness.beside(server.address, [stream], 1.0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 from typing import Any
 
@@ -45,12 +46,16 @@ def alike(first: bytes, second: bytes) -> bool:
     A row of a batch may differ from the same face alone in the last of 255 steps of occupancy, a
     few micrometres of surface; different photos differ by far more.
     """
-    one, other = (
-        trimesh.load_scene(io.BytesIO(data), file_type="glb", process=False).to_mesh()
-        for data in (first, second)
-    )
-    near = np.allclose(one.bounds, other.bounds, rtol=0, atol=5e-5)
-    return bool(near and abs(one.volume / other.volume - 1) < 1e-4)
+    (bounds, volume), (other_bounds, other_volume) = _extent(first), _extent(second)
+    near = np.allclose(bounds, other_bounds, rtol=0, atol=5e-5)
+    return bool(near and abs(volume / other_volume - 1) < 1e-4)
+
+
+@functools.lru_cache(32)
+def _extent(glb: bytes) -> tuple[npt.NDArray[np.float64], float]:
+    """Bounds and volume of a plain GLB; kept, as many are compared with the same few."""
+    mesh = trimesh.load_scene(io.BytesIO(glb), file_type="glb", process=False).to_mesh()
+    return mesh.bounds, mesh.volume
 
 
 def colours(mesh: trimesh.Trimesh) -> npt.NDArray[np.float64]:

@@ -255,7 +255,7 @@ def boxes(*rectangles: Iterable[float]) -> list[pb.BoundingBox]:
 
 
 def heavy(
-    image: bytes, faces: int = 16, format_: pb.MeshFormat = pb.MESH_FORMAT_OBJ
+    image: bytes, faces: int = 16, format_: pb.MeshFormat.ValueType = pb.MESH_FORMAT_OBJ
 ) -> pb.ReconstructRequest:
     """A request that keeps a server busy for seconds: one face many times, large meshes."""
     return pb.ReconstructRequest(

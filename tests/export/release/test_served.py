@@ -129,6 +129,7 @@ def test_a_cover_network_reads_the_maps_of_the_window(
     pixels = torch.from_numpy(CROPS).permute(0, 3, 1, 2).float() / 255
     pixels = pixels[:, :, top : top + CROP, left : left + CROP]
     with torch.no_grad():
+        assert covering.cover is not None
         window = covering.finder.find(pixels)
         wanted = covering.cover(covering.mesh.maps(window.cut(pixels))[1:])
     assert shares == pytest.approx(wanted.numpy(), abs=0.02)
