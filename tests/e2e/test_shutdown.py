@@ -61,7 +61,7 @@ def test_sigterm_says_not_serving_first_then_finishes_what_is_in_flight(
         photo = pb.ReconstructRequest(image=sample_photo)
         alone = ask(stub, photo).mesh()
         children = workers(server)
-        long = threads.submit(ask, stub, heavy(sample_photo, 12))
+        long = threads.submit(ask, stub, heavy(sample_photo, 8))
         eventually(lambda: in_flight(server) == 1, "a long request is in flight")
         server.process.send_signal(signal.SIGTERM)
         eventually(lambda: _health(channel, SERVICE) == NOT_SERVING, "NOT_SERVING", 3)
@@ -72,7 +72,7 @@ def test_sigterm_says_not_serving_first_then_finishes_what_is_in_flight(
         # Within the delay, load balancers still send: no call is refused.
         assert ask(stub, photo).mesh() == alone
         answer = long.result()
-        assert answer.outcomes() == ["RECONSTRUCTED"] * 12
+        assert answer.outcomes() == ["RECONSTRUCTED"] * 8
         assert answer.events[-1] == "summary"
         assert server.process.wait(20) == 0
         assert gone(children)
