@@ -75,7 +75,7 @@ def render(
     triangles = model.triangles[towards]
     spacing = np.abs(np.diff(points[triangles], axis=1)).max() if len(triangles) else 1.0
     weights = _barycentric(min(24, int(np.ceil(spacing)) + 2))
-    spots = np.einsum("kc,tcx->tkx", weights, points[triangles]).reshape(-1, 3)
+    spots = (weights @ points[triangles]).reshape(-1, 3)
     column = np.clip((spots[:, 0] + size / 2).astype(np.int64), 0, size - 1)
     row = np.clip((size / 2 - spots[:, 1]).astype(np.int64), 0, size - 1)
     pixel = row * size + column
@@ -84,12 +84,12 @@ def render(
     won = np.flatnonzero(spots[:, 2] >= nearest[pixel])
     triangle, weight = won // len(weights), weights[won % len(weights)]
     shown = triangles[triangle]
-    n = np.einsum("kc,kcx->kx", weight, normals[shown])
+    n = _mean(weight, normals[shown])
     n /= np.maximum(np.linalg.norm(n, axis=1, keepdims=True), 1e-9)
     if coloured and model.uv is not None and model.picture is not None:
-        colour = _lookup(model.picture, np.einsum("kc,kcx->kx", weight, model.uv[shown]))
+        colour = _lookup(model.picture, _mean(weight, model.uv[shown]))
     elif coloured and model.colours is not None:
-        colour = np.einsum("kc,kcx->kx", weight, model.colours[shown].astype(np.float32))
+        colour = _mean(weight, model.colours[shown].astype(np.float32))
     else:
         colour = _shade(n) * CLAY
     canvas = np.full((size * size, 3), BACKGROUND, np.float32)
@@ -109,6 +109,11 @@ def _barycentric(steps: int) -> F32:
     """Return weights (k, 3) of points spread evenly over a triangle."""
     grid = [(i, j, steps - i - j) for i in range(steps + 1) for j in range(steps + 1 - i)]
     return np.array(grid, np.float32) / np.float32(steps)
+
+
+def _mean(weight: F32, corners: F32) -> F32:
+    """Average what the corners of triangles have, (k, 3, d), by weights (k, 3)."""
+    return np.asarray((weight[:, None] @ corners)[:, 0])
 
 
 def _shade(normals: F32) -> F32:
