@@ -15,7 +15,7 @@ from protome.mesh.shape.head import Region
 from .model import EYE, HEAD, MOUTH_SOCKET, OTHER, Floats, HeadModel
 from .solid import SolidHead
 
-SKIN, LIPS, EYEBALL, INNER_MOUTH, NOSTRIL, EAR, SCALP, NECK = Region
+SKIN, LIPS, EYEBALL, INNER_MOUTH, NOSTRIL, EAR, SCALP, NECK, BEHIND = Region
 
 # Nostrils: cm around the nose's base, cm across, and cosine between their walls' normals and the
 # way across.

@@ -9,8 +9,11 @@ import numpy as np
 from protome.mesh.shape.head import Head
 from protome_export.heads.layout import lay_out
 from protome_export.heads.model import HeadModel
-from protome_export.heads.regions import guard, importance, regions
+from protome_export.heads.regions import BEHIND, SKIN, guard, importance, regions
 from protome_export.heads.solid import build_solid, mirror_vertices
+
+# How far outside of the jaw skin still counts as the face's, cm, if half of the guard is there.
+_FACE = 1.0
 
 
 def describe_head(head: HeadModel, masks: Path | None = None) -> Head:
@@ -29,6 +32,7 @@ def describe_head(head: HeadModel, masks: Path | None = None) -> Head:
     mirror = mirror_vertices(vertices)
     face = guard(head, solid, beside=0)
     layout = lay_out(vertices, solid.triangles, importance(solid, region, face), mirror)
+    region[(region == SKIN) & (guard(head, solid, beside=_FACE) < 0.5)] = BEHIND
     return Head(
         triangles=solid.triangles,
         mirror=mirror,

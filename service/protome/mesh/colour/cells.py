@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from protome.geometry import F32, U8
-from protome.mesh.shape.head import Head
+from protome.mesh.shape.head import Head, Region
 from protome.mesh.shape.surface import Surface
 
 from .atlas import CELLS, SHARE, directions, in_layout, middles
@@ -18,7 +18,7 @@ from .fill import DARK, EYES, HAIR, LIPS, NECK, SKIN
 from .painter import painter
 
 # The group of each :class:`Region`.
-GROUPS: Final = np.array([SKIN, LIPS, EYES, DARK, DARK, SKIN, HAIR, NECK])
+GROUPS: Final = np.array([SKIN, LIPS, EYES, DARK, DARK, SKIN, HAIR, NECK, SKIN])
 # Cells along each side that share one direction, before it is interpolated; the painter's.
 COARSE: Final = 2
 # Shares of the layout's side; its vertices lie less than twice that apart.
@@ -31,10 +31,11 @@ def regions(head: Head, hairy: bool) -> U8:
     vertex = np.zeros(len(head.uv), np.intp)
     vertex[head.uv_triangles.ravel()] = head.triangles.ravel()
     nearest = _nearest(head, in_layout(hairy))
-    groups = GROUPS[head.region[vertex[nearest]]]
+    region = head.region[vertex[nearest]]
+    groups = GROUPS[region]
     # Behind the jaw as well the photo may show what is not the head.
-    unsure = (head.guard[vertex[nearest]] < 0.5) & (in_layout(hairy)[:, :, 1] > 0.5)
-    groups[unsure & (groups == SKIN)] = NECK
+    unsure = np.isin(region, (Region.EAR, Region.BEHIND)) & (in_layout(hairy)[:, :, 1] > 0.5)
+    groups[unsure] = NECK
     if hairy:
         groups[middles()[1] > SHARE] = HAIR
     return groups.astype(np.uint8)

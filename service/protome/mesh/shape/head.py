@@ -12,7 +12,8 @@ from protome.geometry import F32, I32, U8
 
 
 class Region(enum.IntEnum):
-    """Parts of the head that its vertices belong to."""
+    """Parts of the head that its vertices belong to; ``BEHIND`` is skin beside and below the
+    face."""
 
     SKIN = 0
     LIPS = 1
@@ -22,6 +23,7 @@ class Region(enum.IntEnum):
     EAR = 5
     SCALP = 6
     NECK = 7
+    BEHIND = 8
 
 
 @dataclass(frozen=True, slots=True, eq=False)

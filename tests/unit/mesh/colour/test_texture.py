@@ -223,10 +223,11 @@ def test_the_back_is_filled_from_the_scalp_not_from_the_face() -> None:
     assert colours[back].astype(int).std(axis=0).max() < 12, "no ghost of the face"
 
 
-def test_a_collar_is_not_part_of_the_neck() -> None:
+@pytest.mark.parametrize("below", [Region.NECK, Region.BEHIND])
+def test_a_collar_is_not_part_of_the_neck(below: Region) -> None:
     head, vertices = skin((RADIUS, CENTRE))
     low = vertices[:, 1] > CENTRE[1] + 25
-    region = np.where(low, Region.NECK, Region.SKIN).astype(np.uint8)
+    region = np.where(low, below, Region.SKIN).astype(np.uint8)
     surface = compose(replace(head, region=region), vertices, no_hair(), Level.STANDARD)
     crop = plain((220, 170, 150))
     crop[int(CENTRE[1]) + 28 :] = (20, 30, 200)

@@ -35,7 +35,7 @@ def test_a_head_is_read_back_and_cannot_be_changed(tmp_path: Path) -> None:
         ({"triangles": HEAD.triangles - 1}, "triangles is out of range"),
         ({"mirror": HEAD.mirror[:-1]}, "region is"),
         ({"mirror": HEAD.mirror - 1}, "mirror is out of range"),
-        ({"region": HEAD.region + np.uint8(8)}, "region is out of range"),
+        ({"region": HEAD.region + np.uint8(9)}, "region is out of range"),
         ({"uv": HEAD.uv * np.float32(np.nan)}, "uv is not finite"),
         ({"uv_triangles": HEAD.uv_triangles[1:]}, "uv_triangles is"),
         ({"uv_triangles": HEAD.uv_triangles + 1}, "uv_triangles is out of range"),
