@@ -115,13 +115,19 @@ class _Builder:
 
     def peel(self, loop: list[int], until: set[int]) -> list[int]:
         """Take off rings of triangles along a loop until one of some vertices lies on it; return
-        the loop that is left."""
+        the loop that is left.
+
+        Raises:
+            ValueError: there is no such vertex around the loop.
+        """
         while not until.intersection(loop):
             along = set(loop)
             taken = [t for t in self.triangles if along.intersection(t)]
             self.triangles = [t for t in self.triangles if not along.intersection(t)]
             near = {v for t in taken for v in t}
-            loop = next(other for other in self.loops() if near.intersection(other))
+            loop = next((other for other in self.loops() if near.intersection(other)), [])
+            if not loop:
+                raise ValueError("no landmark lies around an eye")
         return loop
 
     def fan(self, loop: list[int], centre: int, rings: int = 1, dome: float = 0.0) -> None:
@@ -174,7 +180,7 @@ def build_solid(head: HeadModel) -> SolidHead:
     """Build the solid head of a head model.
 
     Raises:
-        ValueError: a landmark lies outside the solid head.
+        ValueError: a landmark lies outside the solid head, or none around an eye.
     """
     build = _Builder(head)
     points = head.landmarks_neutral
