@@ -47,8 +47,10 @@ LIKE_HAIR: Final = (0.6, 0.9, 2.0)
 # Largest difference from the face's mean colour, as logarithms, at which a colour on the hair's
 # volume counts as skin: in tint, brighter, darker.
 LIKE_SKIN: Final = (0.3, 0.4, 0.8)
-# Least share of what is seen of the hair that is unlike skin, for the median to leave skin out.
-LEAST_UNLIKE: Final = 0.2
+# Shares of what is seen of the hair that are unlike skin: up to the first the median of all is the
+# usual colour of the hair, from the second on that of what is unlike skin, and between a mean.
+FEW_UNLIKE: Final = 0.1
+ENOUGH_UNLIKE: Final = 0.3
 # Share of the local colour in what is filled of the hair, beside its mean.
 EVEN: Final = 0.9
 # Cells over which the two sides of the seam at the back become equal.
@@ -132,11 +134,14 @@ def _is_head(mean: F32, weight: F32, groups: U8) -> tuple[F32, F32]:
         lent[neck] = shown[neck]
         skin[hair] = _like(mean, hair, face, LIKE_SKIN)[hair]
     seen = hair & (weight[:, :, 0] > 0.5)
-    unlike = seen & (skin < 0.5)
-    if unlike.sum() >= np.float32(LEAST_UNLIKE) * seen.sum():
-        seen = unlike
     if seen.any():
-        like = _like(mean, hair, np.median(mean[seen], axis=0), LIKE_HAIR)
+        unlike = seen & (skin < 0.5)
+        few = ENOUGH_UNLIKE - unlike.sum() / seen.sum()
+        share = np.clip(few / (ENOUGH_UNLIKE - FEW_UNLIKE), 0, 1)
+        usual = share * np.median(mean[seen], axis=0)
+        if unlike.any():
+            usual = usual + (1 - share) * np.median(mean[unlike], axis=0)
+        like = _like(mean, hair, usual, LIKE_HAIR)
         both = np.maximum(like, skin)
         # Cells beside the background have some of it, so of those less is taken.
         shown[hair] = (both * np.clip(2 * cv2.blur(both, (3, 3)) - 1, 0, 1))[hair]

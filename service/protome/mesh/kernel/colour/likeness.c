@@ -8,7 +8,7 @@
 
 /* Most that colours differ from the usual one: in tint, brighter, darker. */
 static const float LIKE_FACE[3] = {0.3F, 0.25F, 1.4F}, LIKE_HAIR[3] = {0.6F, 0.9F, 2.0F};
-static const float LIKE_SKIN[3] = {0.3F, 0.4F, 0.8F}, LEAST_UNLIKE = 0.2F;
+static const float LIKE_SKIN[3] = {0.3F, 0.4F, 0.8F}, FEW_UNLIKE = 0.1F, ENOUGH_UNLIKE = 0.3F;
 
 /* Whether a cell shows hair, or in its place skin. */
 static int is_seen_hair(const tx_sheet *sheet, size_t k) {
@@ -68,8 +68,11 @@ static void keep_hair(const tx_sheet *sheet, const float *face) {
         seen++;
         unlike += skin[k] < 0.5F;
     }
-    const float most_skin = (float)unlike < LEAST_UNLIKE * (float)seen ? 2 : 0.5F;
-    for (int i = 0; i < 3; i++) usual[i] = usual_hair(sheet, skin, most_skin, i);
+    const float left = ENOUGH_UNLIKE - (float)unlike / most((float)seen, 1);
+    const float share = clipped(left / (ENOUGH_UNLIKE - FEW_UNLIKE), 0, 1);
+    for (int i = 0; i < 3; i++)
+        usual[i] = share * usual_hair(sheet, skin, 2, i) +
+                   (1 - share) * usual_hair(sheet, skin, 0.5F, i);
     if (!(usual[0] > 0)) return;
     compare(sheet, TX_HAIR, usual, LIKE_HAIR, 1, like);
     gr_erode(like, sheet->side, sheet->room, around);
