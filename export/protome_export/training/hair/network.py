@@ -141,16 +141,18 @@ class HairNet(nn.Module):
 def _even() -> Tensor:
     """Return what averages the free parts of neighbouring slices, by 1 4 6 4 1, and keeps the rest,
     (44, 44): the bias of a slice would be seen as a ridge across the hair."""
-    slices = torch.eye(SLICES)
-    wide = torch.cat([slices[:1], slices, slices[-1:]])
-    once = 0.25 * (wide[:-2] + wide[2:]) + 0.5 * slices
     even = torch.eye(SLICES + 2)
-    even[:SLICES, :SLICES] = once @ once
+    even[:SLICES, :SLICES] = _along_z(_along_z(torch.eye(SLICES)[None]))[0]
     return even
 
 
 def _smoothed(logits: Tensor) -> Tensor:
     """Smooth by 1 2 1 along each axis: the surface shall not show the cells."""
-    z = torch.cat([logits[:, :1], logits, logits[:, -1:]], 1)
-    z = 0.25 * (z[:, :-2] + z[:, 2:]) + 0.5 * logits
-    return fn.avg_pool2d(fn.avg_pool2d(fn.pad(z, (1, 1, 1, 1), mode="replicate"), 2, 1), 2, 1)
+    wide = fn.pad(_along_z(logits), (1, 1, 1, 1), mode="replicate")
+    return fn.avg_pool2d(fn.avg_pool2d(wide, 2, 1), 2, 1)
+
+
+def _along_z(slices: Tensor) -> Tensor:
+    """Smooth by 1 2 1 along the second axis; beyond its ends the last values go on."""
+    wide = torch.cat([slices[:, :1], slices, slices[:, -1:]], 1)
+    return 0.25 * (wide[:, :-2] + wide[:, 2:]) + 0.5 * slices
