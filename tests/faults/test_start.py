@@ -36,8 +36,8 @@ from tests.support.service import (
 from .conftest import faulty
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
-# Root is exempt from RLIMIT_NPROC, so as root the tests run commands as user 65534 ("nobody"). The
-# capability lets that user read the files of root's checkout.
+# Run commands as user 65534 (nobody) if the tests run as root, because RLIMIT_NPROC does not limit
+# root. CAP_DAC_OVERRIDE lets that user read a checkout that belongs to root.
 NOBODY = ("setpriv", "--reuid=65534", "--clear-groups", "--inh-caps=+dac_override")
 AS_USER = (*NOBODY, "--ambient-caps=+dac_override") if os.getuid() == 0 else ()
 
