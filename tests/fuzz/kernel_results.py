@@ -7,7 +7,7 @@ from typing import Any, Final
 import meshopt
 import numpy as np
 
-from .kernel_arguments import Arguments, Array
+from .kernel_draws import Arguments, Array
 
 # Functions that write their last argument.
 WRITING: Final = ("blend", "fade", "trace_head")
