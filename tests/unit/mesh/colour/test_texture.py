@@ -7,53 +7,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from protome.geometry import CROP_SIDE, F32, F64, U8, Frame, Level
-from protome.mesh.colour.texture import SIDES, Texture, side_for, texture, vertex_colours
-from protome.mesh.shape.head import Head, Region
+from protome.geometry import CROP_SIDE, U8, Frame, Level
+from protome.mesh.colour.texture import SIDES, side_for, texture, vertex_colours
+from protome.mesh.shape.head import Region
 from protome.mesh.shape.simplify import simplify
 from protome.mesh.shape.surface import Surface, compose
-from tests.support.shapes import CENTRE, Point, ball_surface, balls, no_hair, sphere
+from tests.support.shapes import CENTRE, ball_surface, no_hair, sphere
 
-RED, BLUE, GREEN = (200, 40, 30), (20, 60, 210), (0, 255, 0)
-RADIUS = 60.0
-
-
-def halves(side: int = CROP_SIDE, radius: float = RADIUS) -> U8:
-    """A ball in front of green, its left half red and its right half blue."""
-    y, x = np.indices((side, side)) + 0.5
-    scale = CROP_SIDE / side
-    crop = np.empty((side, side, 3), np.uint8)
-    crop[:, : side // 2], crop[:, side // 2 :] = RED, BLUE
-    crop[np.hypot(x * scale - CENTRE[0], y * scale - CENTRE[1]) > radius] = GREEN
-    return crop
-
-
-def plain(colour: tuple[int, int, int]) -> U8:
-    return np.full((CROP_SIDE, CROP_SIDE, 3), colour, np.uint8)
-
-
-def skin(*wanted: tuple[float, Point]) -> tuple[Head, F32]:
-    """Balls that are facial skin all over."""
-    head, vertices = balls(*wanted)
-    return replace(head, guard=np.ones(len(vertices), np.float32)), vertices
+from .texture_inputs import BLUE, RADIUS, RED, halves, lookup, off, plain, skin
 
 
 @pytest.fixture(scope="module")
 def ball() -> Surface:
     return compose(*skin((RADIUS, CENTRE)), no_hair(), Level.STANDARD)
-
-
-def off(colours: U8, expected: tuple[int, int, int]) -> F64:
-    worst: F64 = np.abs(colours.astype(np.float64) - expected).max(axis=1)
-    return worst
-
-
-def lookup(made: Texture) -> U8:
-    height, width = made.picture.shape[:2]
-    x = np.clip((made.uv[:, 0] * width).astype(int), 0, width - 1)
-    y = np.clip((made.uv[:, 1] * height).astype(int), 0, height - 1)
-    found: U8 = made.picture[y, x]
-    return found
 
 
 def greenest(colours: U8) -> int:
@@ -234,54 +200,6 @@ def test_a_collar_is_not_part_of_the_neck(below: Region) -> None:
     colours = vertex_colours(surface, crop).astype(int)
     neck = surface.vertices[:, 1] > CENTRE[1] + 45
     assert (colours[neck, 0] > colours[neck, 2]).mean() > 0.95
-
-
-def hairy() -> Surface:
-    """A ball with a cap of hair over its upper half and its back."""
-    head, vertices = balls((40.0, CENTRE))
-    z, y, x = (4 * (index + 0.5) for index in np.indices(no_hair().shape))
-    away = np.linalg.norm(np.stack([x, y, z], axis=-1) - CENTRE, axis=-1)
-    cap = (away < 54) & ((y < CENTRE[1] - 12) | (z > CENTRE[2] + 12))
-    return compose(head, vertices, (255 * cap).astype(np.uint8), Level.STANDARD)
-
-
-def test_hair_has_an_island_of_its_own() -> None:
-    surface = hairy()
-    on_hair = surface.source < 0
-    assert on_hair.mean() > 0.2
-    crop = plain((220, 170, 150))
-    crop[: int(CENTRE[1]) - 12] = (60, 40, 20)
-    made = texture(surface, crop, side=512)
-    lower = made.uv[:, 1] > 0.5
-    assert lower[on_hair[made.source]].all()
-    corners = lower[made.triangles]
-    assert (corners.all(axis=1) | ~corners.any(axis=1)).all(), "no triangle lies in both"
-    shown = lookup(made)
-    back = on_hair[made.source] & (surface.normals[made.source, 2] > 0.3)
-    assert np.median(off(shown[back], (60, 40, 20))) < 20
-    face = ~on_hair[made.source] & (surface.normals[made.source, 2] < -0.8)
-    assert np.median(off(shown[face], (220, 170, 150))) < 10
-
-
-def test_skin_in_the_place_of_hair_is_shown_but_not_spread() -> None:
-    surface = hairy()
-    hair, skin = (60, 40, 20), (220, 170, 150)
-    crop = plain(skin)
-    crop[: int(CENTRE[1]) - 28] = hair  # the hair's volume reaches over the forehead
-    colours = vertex_colours(surface, crop)
-    on_hair, z, y = surface.source < 0, surface.normals[:, 2], surface.vertices[:, 1]
-    forehead = on_hair & (z < -0.5) & (np.abs(y - CENTRE[1] + 22) < 6)
-    assert np.median(off(colours[forehead], skin)) < np.median(off(colours[forehead], hair)) / 2
-    assert np.median(off(colours[on_hair & (z > 0.3)], hair)) < 10
-
-
-def test_a_bright_background_is_not_part_of_dark_hair() -> None:
-    surface = hairy()
-    crop = plain((220, 170, 150))
-    crop[: int(CENTRE[1]) - 12] = (60, 40, 20)
-    crop[: int(CENTRE[1]) - 42] = (250, 250, 250)  # the hair's volume reaches beyond the hair
-    colours = vertex_colours(surface, crop).astype(int)
-    assert (colours[surface.source < 0] < 150).all(axis=1).mean() > 0.99
 
 
 def test_a_simplified_surface_shows_the_same(ball: Surface) -> None:

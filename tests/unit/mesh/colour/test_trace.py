@@ -13,7 +13,7 @@ from protome.mesh.colour.visibility import sight
 from protome.mesh.shape.surface import COMPILED
 from tests.support.shapes import seeded, sphere
 
-from .test_texture import hairy
+from .texture_inputs import hairy
 
 if COMPILED:
     from protome.mesh import _kernel as kernel
