@@ -61,8 +61,8 @@ def _trace_head(rng: Rng) -> Arguments:
 def _fade(rng: Rng) -> Arguments:
     cells = int(rng.integers(1, 9))
     nodes = _nodes(rng, cells)
-    kinds = rng.integers(0, 4, (cells, cells)).astype(np.uint8)
-    return kinds, draw_numbers(rng, (nodes, nodes, 3), float(rng.choice([1, 4])))
+    mouth = rng.integers(0, 2, (cells, cells)).astype(np.uint8)
+    return mouth, draw_numbers(rng, (nodes, nodes, 3), float(rng.choice([1, 4])))
 
 
 def _photo(rng: Rng) -> Array:
@@ -111,7 +111,7 @@ def _plan(rng: Rng) -> Arguments:
 
 def _seen(rng: Rng) -> Arguments:
     side, count = int(rng.integers(1, 24)), int(rng.integers(60))
-    shapes = (2, side, side), (side, side), (side, side)
+    shapes = (2, side, side), (2, side, side), (side, side)
     maps = [draw_numbers(rng, shape, float(rng.choice([side, 1e5]))) for shape in shapes]
     for one in maps:
         one[rng.random(one.shape) < 0.2] = math.inf

@@ -26,6 +26,8 @@ from .light import FLOOR, shade
 SKIN, NECK, HAIR, LIPS, EYES, DARK = range(6)
 # Shares of the photo so near to none or all are none or all: the kernel is faster then.
 FAINT: Final = 0.06
+# Cells from the middle of the face within which the rim of what is seen is taken off.
+MIDDLE: Final = 4.0
 # Shares of what is around a cell of the mouth, within so many cells, that the photo shows where the
 # cell lies on the head's outline, and where it lies well within.
 AROUND: Final = 3.0
@@ -40,10 +42,17 @@ TONES: Final = {
 }
 # Most that the light of the two sides of a head is taken to differ, as a logarithm.
 UNEVEN: Final = 0.5
-# Most that the neck's colour differs from the face's, and seen hair's from its median, as
-# logarithms: in tint, brighter, darker. The rest is collars and background.
+# Most that the neck's colour differs from the face's, seen hair's from its median, and a colour at
+# the rim of seen skin or hair from the mean of what lies within, as logarithms: in tint, brighter,
+# darker. The rest is collars and background.
 LIKE_FACE: Final = (0.3, 0.25, 1.4)
 LIKE_HAIR: Final = (0.6, 0.9, 2.0)
+LIKE_INNER: Final = {SKIN: (0.12, 0.3, 0.4), HAIR: (0.1, 0.4, 0.5)}
+# Cells along each side of the square that this mean is of, and its least share of the photo.
+INNER: Final = 7
+FEW_INNER: Final = 1e-3
+# The same of skin that fills other cells even if it is like hair.
+LIKE_SOURCE: Final = (0.5, 0.6, 1.4)
 # Largest difference from the face's mean colour, as logarithms, at which a colour on the hair's
 # volume counts as skin: in tint, brighter, darker.
 LIKE_SKIN: Final = (0.3, 0.4, 0.8)
@@ -51,8 +60,6 @@ LIKE_SKIN: Final = (0.3, 0.4, 0.8)
 # usual colour of the hair, from the second on that of what is unlike skin, and between a mean.
 FEW_UNLIKE: Final = 0.1
 ENOUGH_UNLIKE: Final = 0.3
-# Share of the local colour in what is filled of the hair, beside its mean.
-EVEN: Final = 0.9
 # Cells over which the two sides of the seam at the back become equal.
 SEAM: Final = 10
 
@@ -73,11 +80,12 @@ def plan(sums: F32, groups: U8, mouth: U8, facing: F32, rows: int, strip: int, /
     """
     weight = sums[:, :, 3:]
     mean = np.asarray(sums[:, :, :3] / np.maximum(weight, 1e-4), np.float32)
-    trusted = np.maximum(_trusted(weight, groups), _trusted_mouth(weight, mouth))
-    shown, lent = _is_head(mean, weight, groups)
+    face = _mean(np.asarray(weight * mean, np.float32), weight, groups == SKIN)
+    trusted = np.maximum(_trusted(mean, weight, groups, face), _trusted_mouth(weight, mouth))
+    shown, lent = _is_head(mean, weight, groups, face)
     own, source = (np.asarray(trusted * share, np.float32) for share in (shown, lent))
     # Colours of other places are taken without their light, and lit as the place is.
-    light = shade(facing, mean, (groups == SKIN) & (own[:, :, 0] > 0.5))
+    light = shade(facing, mean, (groups == SKIN) & (source[:, :, 0] > 0.5))
     plain = (mean + FLOOR) / light
     flipped = np.ascontiguousarray(plain[:, ::-1])
     other = np.ascontiguousarray(source[:, ::-1])
@@ -95,29 +103,55 @@ def plan(sums: F32, groups: U8, mouth: U8, facing: F32, rows: int, strip: int, /
     return bytearray(planned.astype(np.float32).tobytes())
 
 
-def _trusted(weight: F32, groups: U8) -> F32:
-    """Return the photo's share of each cell: small gaps closed, the rim off, wide and smooth."""
+def _trusted(mean: F32, weight: F32, groups: U8, face: F32 | None) -> F32:
+    """Return the photo's share of each cell: small gaps closed, smooth.
+
+    The rim of what is seen counts where it has the colours of what lies within. In profile the
+    middle of the face lies on the head's outline, beside which the photo shows the background: it
+    has no rim.
+    """
     square = np.ones((3, 3), np.uint8)
     closed = cv2.erode(cv2.dilate(weight, square), square)
-    # Hair is seen in narrow strips, which have no rim to lose.
-    open_ = np.where(groups == HAIR, closed, cv2.erode(closed, square))
-    smooth = cv2.GaussianBlur(np.minimum(1.5 * open_, 1), (0, 0), 1.2)[:, :, None]
+    away = np.abs(np.arange(len(groups)) + 0.5 - 0.5 * len(groups))
+    middle = (away < MIDDLE) & (groups != HAIR)
+    inner = np.asarray(cv2.erode(closed, square), np.float32)
+    rim = np.where(middle, 0, _like_inner(mean, inner, groups, face) * (closed - inner))
+    share = np.asarray(inner + rim, np.float32)
+    smooth = cv2.GaussianBlur(np.minimum(2 * share, 1), (0, 0), 1.2)[:, :, None]
     return np.asarray(np.where(smooth > 1 - FAINT, 1, smooth) * (weight > 0.02), np.float32)
+
+
+def _like_inner(mean: F32, inner: F32, groups: U8, face: F32 | None) -> F32:
+    """Return how alike skin and hair are to what is seen of them within, 0 to 1; 1 for others.
+
+    The volume of hair may reach over skin, so there what is like the face counts as well.
+    """
+    like: F32 = (groups != SKIN).astype(np.float32)
+    for group, most in LIKE_INNER.items():
+        share = inner * (groups == group)
+        sums = np.concatenate([share[:, :, None] * mean, share[:, :, None]], axis=2)
+        sums = cv2.blur(sums, (INNER, INNER))
+        where = (groups == group) & (sums[:, :, 3] > FEW_INNER)
+        usual = np.asarray(sums[where, :3] / sums[where, 3:], np.float32)
+        like[where] = _like(mean, where, usual, most)[where]
+        if group == HAIR and face is not None:
+            on_face = _like(mean, where, face, LIKE_INNER[SKIN])
+            np.maximum(like, on_face, out=like, where=where)
+    return like
 
 
 def _trusted_mouth(weight: F32, mouth: U8) -> F32:
     """Return the photo's share of the mouth's cells, 0 for others.
 
-    The mouth is narrow: no rim of it is taken off, so that teeth stay. But in profile it lies on
-    the head's outline, beside which the photo shows the background.
+    The mouth is narrow: it has no rim to lose, or teeth were gone.
     """
     around = cv2.GaussianBlur(weight, (0, 0), AROUND)[:, :, None]
     within = np.clip((around - HALF_SEEN) / (MOST_SEEN - HALF_SEEN), 0, 1)
     return np.asarray(mouth[:, :, None] * np.minimum(2 * weight, 1) * within, np.float32)
 
 
-def _is_head(mean: F32, weight: F32, groups: U8) -> tuple[F32, F32]:
-    """Return which colours of neck and hair are the head's, 1 for all of other groups.
+def _is_head(mean: F32, weight: F32, groups: U8, face: F32 | None) -> tuple[F32, F32]:
+    """Return which colours are the head's.
 
     Returns:
         (cells, cells, 1), 0 to 1, twice: how far a cell is shown, and how far other cells may take
@@ -127,7 +161,6 @@ def _is_head(mean: F32, weight: F32, groups: U8) -> tuple[F32, F32]:
     square = np.ones((3, 3), np.uint8)
     shown, lent = np.ones(groups.shape, np.float32), np.ones(groups.shape, np.float32)
     neck, hair = groups == NECK, groups == HAIR
-    face = _mean(np.asarray(weight * mean, np.float32), weight, groups == SKIN)
     skin = np.zeros(groups.shape, np.float32)
     if face is not None:
         shown[neck] = cv2.erode(_like(mean, neck, face, LIKE_FACE), square)[neck]
@@ -141,6 +174,11 @@ def _is_head(mean: F32, weight: F32, groups: U8) -> tuple[F32, F32]:
         usual = share * np.median(mean[seen], axis=0)
         if unlike.any():
             usual = usual + (1 - share) * np.median(mean[unlike], axis=0)
+        if face is not None:
+            # Hair over skin is shown where it is, but its colour does not fill other cells.
+            on_skin = groups == SKIN
+            other = 1 - _like(mean, on_skin, face, LIKE_SOURCE)
+            lent *= 1 - _like(mean, on_skin, usual, LIKE_HAIR) * other
         like = _like(mean, hair, usual, LIKE_HAIR)
         both = np.maximum(like, skin)
         # Cells beside the background have some of it, so of those less is taken.
@@ -150,7 +188,14 @@ def _is_head(mean: F32, weight: F32, groups: U8) -> tuple[F32, F32]:
 
 
 def _like(mean: F32, where: np.ndarray, usual: F32, most: tuple[float, float, float]) -> F32:
-    """Return how alike cells are to the usual colour, 0 to 1, (cells, cells); 1 elsewhere."""
+    """Return how alike cells are to the usual colour, 0 to 1, (cells, cells); 1 elsewhere.
+
+    Args:
+        mean: (cells, cells, 3).
+        where: (cells, cells) bool, n of which are true.
+        usual: (3,) or (n, 3).
+        most: that they differ.
+    """
     ratio = np.log((mean[where] + FLOOR) / (usual + FLOOR))
     light = ratio.mean(axis=1)
     tint, brighter, darker = most
@@ -192,9 +237,7 @@ def _spread(seen: F32, total: F32, groups: U8) -> F32:
         where = groups == group
         colour = None if group == DARK else _mean(seen, total, where)
         if colour is not None and group == HAIR:
-            # Scalp and hair lie side by side on the head, but not in the atlas.
-            hair = colour + EVEN * (pulled[:, :, 1] - colour)
-            np.copyto(out, hair, where=where[:, :, None])
+            np.copyto(out, pulled[:, :, 1], where=where[:, :, None])
         else:
             out[where] = skin * np.array(toned, np.float32) if colour is None else colour
     return np.asarray(cv2.blur(out, (3, 3)), np.float32)

@@ -27,18 +27,23 @@ INSIDE: Final = -1e-5
 LEAST: Final = 1e-6
 JUMP: Final = 0.05
 # Cosine of the angle between normal and camera direction: below OBLIQUE the photo is not used,
-# above FACING it is used alone.
-OBLIQUE: Final = 0.1
-FACING: Final = 0.35
+# above FACING it is used alone; skin and hair.
+OBLIQUE: Final = (0.1, 0.05)
+FACING: Final = (0.35, 0.2)
 # Depth tolerance of the visibility test, cells; what lies so much nearer within EDGE cells hides a
-# point as well. Width of the strip along the outline that is not used.
+# point as well. Depth of hair, cells, under which skin shows the hair of the photo. Width of the
+# strip along the outline that is not used, of skin and of hair, and of the next one, over which
+# visibility rises.
 SLACK: Final = 3.0
 EDGE: Final = 2
-OUTLINE: Final = 1.5
+UNDER: Final = 20.0
+OUTLINE: Final = (2.4, 0.8)
+RISE: Final = 1.0
 # The same along the photo's border.
 RIM: Final = 2.0
-# As in fade.c: nodes over which hair, skin and mouth fade, and how much of teeth's weight is taken.
-FADES: Final = (3, 5, 7)
+# As in fade.c: nodes over which the photo fades, and over which it does in the mouth, and how much
+# of the teeth's weight is taken.
+FADES: Final = (3, 7)
 TEETH: Final = 2.5
 
 
@@ -138,18 +143,22 @@ def seen(
 ) -> bytearray:
     """Determine what vertices show of the photo."""
     vertices, normals = vertices[which], normals[which]
-    side = len(around)
-    head, hair = maps
-    nearest = np.where(hair < head, np.float32(-np.inf), head) if bare else np.minimum(head, hair)
+    side, kind = len(inside), 0 if bare else 1
+    oblique = OBLIQUE[kind]
     x, y = np.clip(vertices[:, :2].T, 0, side - 1).astype(np.intp)
-    z, cosine = vertices[:, 2], np.clip(-normals[:, 2], OBLIQUE, 1)
+    z, cosine = vertices[:, 2], np.clip(-normals[:, 2], oblique, 1)
     # A steep surface spans this much depth within a cell.
     slope = np.sqrt(1 - cosine**2) / cosine
-    shown = -normals[:, 2] > OBLIQUE
-    shown &= z - nearest[y, x] <= SLACK + 1.5 * slope
-    shown &= z - around[y, x] <= 3 * SLACK + (EDGE + 2) * slope
-    weight = np.minimum((cosine - OBLIQUE) / (FACING - OBLIQUE), 1)
-    weight *= np.clip(inside[y, x] / OUTLINE - 1, 0, 1)
+    head, hair = maps[:, y, x]
+    head_around, hair_around = around[:, y, x]
+    shown = (-normals[:, 2] > oblique) & (z - head_around <= 3 * SLACK + (EDGE + 2) * slope)
+    if bare:
+        shown &= np.where(hair < head, z - hair <= UNDER, z - head <= SLACK + 1.5 * slope)
+    else:
+        shown &= z - hair_around <= 3 * SLACK + (EDGE + 2) * slope
+        shown &= z - np.minimum(head, hair) <= SLACK + 1.5 * slope
+    weight = np.minimum((cosine - oblique) / (FACING[kind] - oblique), 1)
+    weight *= np.clip((inside[y, x] - OUTLINE[kind]) / RISE, 0, 1)
     border = (vertices[:, :2] @ sides[:, :2].T + sides[:, 2]).min(axis=1)
     weight *= np.clip(border / RIM - 1, 0, 1)
     spots = np.clip(vertices[:, :2] * np.float32(1 / side), -1, 2)
@@ -173,9 +182,10 @@ def depth(vertices: F32, source: I32, triangles: U32, side: int, /) -> bytearray
 
 def outline(maps: F32, /) -> tuple[bytearray, bytearray]:
     """Find how near cells of depth maps are to the outline."""
-    nearest = np.minimum(*maps)
-    around = cv2.erode(nearest, np.ones((2 * EDGE + 1,) * 2, np.uint8))
-    inside = cv2.distanceTransform(np.isfinite(nearest).astype(np.uint8), cv2.DIST_L2, 3)
+    square = np.ones((2 * EDGE + 1,) * 2, np.uint8)
+    around = np.stack([cv2.erode(one, square) for one in maps])
+    within = np.isfinite(np.minimum(*maps)).astype(np.uint8)
+    inside = cv2.distanceTransform(within, cv2.DIST_L2, 3)
     return bytearray(np.asarray(around, np.float32)), bytearray(np.asarray(inside, np.float32))
 
 
@@ -214,16 +224,15 @@ def trace_head(corners: I32, shares: F32, seen: F32, trace: F32, /) -> None:
     np.maximum(trace[:, 2], 0, out=trace[:, 2])
 
 
-def fade(kinds: U8, trace: F32, /) -> None:
+def fade(mouth: U8, trace: F32, /) -> None:
     """Fade the photo towards what is not seen."""
-    larger = len(trace) // len(kinds)
-    kinds = kinds.repeat(larger, 0).repeat(larger, 1)
+    larger = len(trace) // len(mouth)
+    in_mouth = mouth.repeat(larger, 0).repeat(larger, 1) > 0
     square = np.ones((3, 3), np.uint8)
     weight = cv2.erode(cv2.dilate(np.ascontiguousarray(trace[:, :, 2]), square), square)
-    hair, skin, mouth = (cv2.blur(weight, (fade, fade)) for fade in FADES)
-    on_skin = np.minimum(np.clip(2 * skin - 1, 0, 1), weight)
-    teeth = np.minimum(TEETH * mouth, 1)
-    trace[:, :, 2] = np.choose(kinds, [np.minimum(hair, weight), on_skin, teeth])
+    smooth, wide = (cv2.blur(weight, (fade, fade)) for fade in FADES)
+    teeth = np.minimum(TEETH * wide, 1)
+    trace[:, :, 2] = np.where(in_mouth, teeth, np.minimum(smooth, weight))
 
 
 def cells_of(corners: F32, side: int) -> tuple[np.ndarray, np.ndarray, F32]:

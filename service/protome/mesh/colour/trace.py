@@ -13,13 +13,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from protome.geometry import F32, I32, U8, Frame
+from protome.geometry import F32, I32, Frame
 from protome.mesh.shape.head import Head
 from protome.mesh.shape.surface import Surface
 
 from .atlas import SHARE, STRIP, Unwrapped
-from .cells import mouth_cells, regions
-from .fill import NECK, SKIN
+from .cells import mouth_cells
 from .painter import painter
 from .raster import cells_of
 from .visibility import sight
@@ -42,7 +41,7 @@ def trace(surface: Surface, layout: Unwrapped, frame: Frame) -> F32:
     maps = sight(surface, frame)
     if layout.hairy:
         hair = layout.source[layout.in_hair :]
-        seen = maps.of_surface(surface.vertices, surface.normals, hair)
+        seen = maps.of_surface(surface.vertices, surface.normals, hair, hair=True)
         drawn = painter.trace(layout.places, layout.triangles, seen, layout.in_hair, NODES)
     else:
         drawn = bytearray(12 * NODES * NODES)
@@ -51,7 +50,7 @@ def trace(surface: Surface, layout: Unwrapped, frame: Frame) -> F32:
     seen = maps.of_skin(surface.posed, normals.reshape(-1, 3))
     corners, shares = _nodes(surface.head, layout.hairy)
     painter.trace_head(corners, shares, seen, out.reshape(-1, 3)[: len(corners)])
-    painter.fade(_fading(surface.head, layout.hairy), out)
+    painter.fade(mouth_cells(surface.head, layout.hairy), out)
     return out
 
 
@@ -89,10 +88,3 @@ def _across(inner: npt.NDArray[np.intp], strip: int) -> npt.NDArray[np.intp]:
     wide = np.pad(inner, ((0, 0), (strip, strip)), mode="wrap")
     above, below = wide[:strip][::-1, ::-1], wide[len(wide) - strip :][::-1, ::-1]
     return np.concatenate([above, wide, below])
-
-
-@functools.lru_cache(maxsize=4)
-def _fading(head: Head, hairy: bool) -> U8:
-    """Return how the photo fades in each cell, as the painter's ``fade`` takes it."""
-    groups, mouth = regions(head, hairy), mouth_cells(head, hairy)
-    return np.where(mouth > 0, 2, (groups == SKIN) | (groups == NECK)).astype(np.uint8)

@@ -21,7 +21,6 @@ import numpy as np
 
 from protome.confidence import ExpectedError, face_size
 from protome.geometry import F32, U8, U32, Frame
-from protome.mesh.colour.raster import OBLIQUE
 from protome.mesh.colour.visibility import visibility
 from protome.mesh.shape.surface import Surface
 
@@ -59,15 +58,13 @@ def rate_vertices(
         expected: expected errors of the face's landmarks; None if the model does not predict them.
     """
     weight = visibility(surface, frame)
-    # The weights are smoothed, so that some spreads across the outline to the side turned away.
-    seen = (weight > 0) & (-surface.normals[:, 2] > OBLIQUE)
     outside = frame.inside(surface.vertices) < 0
-    look = GUESSED + (1 - GUESSED) * np.where(seen, weight, 0)
+    look = GUESSED + (1 - GUESSED) * weight
     confidence = np.where(outside, 0, look)
     if expected is not None:
         error = _expected_error(surface.vertices, expected)
         confidence *= expected.calibration.probability(error / face_size(expected.landmarks))
-    return VertexQuality(seen.astype(np.uint8), confidence.astype(np.float32))
+    return VertexQuality((weight > 0).astype(np.uint8), confidence.astype(np.float32))
 
 
 def _expected_error(vertices: F32, expected: ExpectedError) -> F32:

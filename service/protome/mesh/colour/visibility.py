@@ -27,8 +27,8 @@ class Sight:
 
     Attributes:
         maps: least z of the head's own surface and of hair, infinite where there is none.
-        around: least z of both within two pixels.
-        inside: distance to the outline, pixels, exact up to 3; 0 outside.
+        around: least z within two pixels, likewise.
+        inside: distance to the outline, pixels, exact up to 3.8; 0 outside; one map.
         sides: see :meth:`Frame.sides`.
     """
 
@@ -37,22 +37,26 @@ class Sight:
     inside: F32
     sides: F32
 
-    def of_surface(self, vertices: F32, normals: F32, which: U32) -> F32:
+    def of_surface(self, vertices: F32, normals: F32, which: U32, hair: bool) -> F32:
         """Return what some of a surface's vertices show of the photo.
 
         Args:
             vertices: (n, 3) float32, in crop coordinates.
             normals: (n, 3) float32.
             which: (k,) uint32, index of the vertices.
+            hair: whether they are on hair, whose outline is more exact.
 
         Returns:
             (k, 3) float32, shares of the crop's sides, -1 to 2, and how well each is visible, 0
             to 1.
         """
-        return self._seen(vertices, normals, which, bare=False)
+        return self._seen(vertices, normals, which, bare=not hair)
 
     def of_skin(self, vertices: F32, normals: F32) -> F32:
-        """Return what vertices of the posed head show, (n, 3), likewise: nothing under hair."""
+        """Return what vertices of the posed head show, (n, 3), likewise.
+
+        Where hair ends is not exact, so skin under a little of it shows the hair of the photo.
+        """
         return self._seen(vertices, normals, _all(len(vertices)), bare=True)
 
     def _seen(self, vertices: F32, normals: F32, which: U32, bare: bool) -> F32:
@@ -72,8 +76,7 @@ def sight(surface: Surface, frame: Frame = WHOLE) -> Sight:
     drawn = painter.depth(surface.vertices, surface.source, surface.triangles, CROP_SIDE)
     maps = np.frombuffer(drawn, np.float32).reshape(2, CROP_SIDE, CROP_SIDE)
     around, inside = (np.frombuffer(part, np.float32) for part in painter.outline(maps))
-    shape = CROP_SIDE, CROP_SIDE
-    return Sight(maps, around.reshape(shape), inside.reshape(shape), frame.sides())
+    return Sight(maps, around.reshape(maps.shape), inside.reshape(maps.shape[1:]), frame.sides())
 
 
 def visibility(surface: Surface, frame: Frame = WHOLE) -> F32:
@@ -83,5 +86,8 @@ def visibility(surface: Surface, frame: Frame = WHOLE) -> F32:
         surface: in crop coordinates.
         frame: the part of the crop that the photo covers.
     """
-    every = _all(len(surface.vertices))
-    return sight(surface, frame).of_surface(surface.vertices, surface.normals, every)[:, 2]
+    maps, out = sight(surface, frame), np.empty(len(surface.vertices), np.float32)
+    for hair in (True, False):
+        which = np.flatnonzero((surface.source < 0) == hair).astype(np.uint32)
+        out[which] = maps.of_surface(surface.vertices, surface.normals, which, hair)[:, 2]
+    return out

@@ -40,6 +40,22 @@ def test_skin_in_the_place_of_hair_is_shown_but_not_spread() -> None:
     assert np.median(off(colours[on_hair & (z > 0.3)], hair)) < 10
 
 
+def test_hair_that_goes_on_over_skin_is_shown_but_not_spread() -> None:
+    surface = hairy()
+    hair, skin = (24, 18, 14), (220, 170, 150)
+    crop = plain(skin)
+    crop[: int(CENTRE[1]) + 6] = hair  # the hair's volume ends above the fringe of the photo
+    colours = vertex_colours(surface, crop)
+    facing, y = surface.normals[:, 2] < -0.5, surface.vertices[:, 1] - CENTRE[1]
+    on_skin = surface.source >= 0
+    fringe = on_skin & facing & (y < 3)
+    assert fringe.sum() > 50
+    assert np.median(off(colours[fringe], hair)) < 10
+    unseen = on_skin & (surface.normals[:, 2] > -0.05) & (y > 10)
+    assert unseen.sum() > 50
+    assert np.median(off(colours[unseen], skin)) < 40
+
+
 def test_a_bright_background_is_not_part_of_dark_hair() -> None:
     surface = hairy()
     crop = plain((220, 170, 150))

@@ -41,7 +41,7 @@ def test_wrong_arguments_are_refused() -> None:
     square = np.zeros((8, 8), np.float32)
     maps = np.zeros((2, 8, 8), np.float32)
     which = np.arange(7, dtype=np.uint32)
-    seen = mesh.vertices, mesh.normals, which, maps, square
+    seen = mesh.vertices, mesh.normals, which, maps, maps
     sides = Frame().sides()
     corners = np.zeros((4, 3, 2), np.float32)
     source, shares = np.zeros(9, np.int32), np.zeros((9, 2), np.float32)
@@ -113,7 +113,8 @@ def test_wrong_arguments_are_refused() -> None:
         lambda: kernel.fade(groups, trace[:, :7]),
         lambda: kernel.fade(groups, unwritten),
         lambda: kernel.seen(*seen, square[:7], sides, False),
-        lambda: kernel.seen(*seen[:3], maps[:1], square, square, sides, False),
+        lambda: kernel.seen(*seen[:3], maps[:1], maps, square, sides, False),
+        lambda: kernel.seen(*seen[:4], maps[:, :7], square, sides, False),
         lambda: kernel.seen(*seen[:2], which + np.uint32(10**6), *seen[3:], square, sides, False),
         lambda: kernel.seen(mesh.vertices[:5], *seen[1:], square, sides, False),
         lambda: kernel.seen(mesh.vertices * np.float32(np.inf), *seen[1:], square, sides, False),

@@ -36,12 +36,12 @@ def skin(*wanted: tuple[float, Point]) -> tuple[Head, F32]:
     return replace(head, guard=np.ones(len(vertices), np.float32)), vertices
 
 
-def hairy() -> Surface:
-    """A ball with a cap of hair over its upper half and its back."""
+def hairy(thick: float = 14) -> Surface:
+    """A ball with a cap of hair over its upper half and its back, ``thick`` pixels of it."""
     head, vertices = balls((40.0, CENTRE))
     z, y, x = (4 * (index + 0.5) for index in np.indices(no_hair().shape))
     away = np.linalg.norm(np.stack([x, y, z], axis=-1) - CENTRE, axis=-1)
-    cap = (away < 54) & ((y < CENTRE[1] - 12) | (z > CENTRE[2] + 12))
+    cap = (away < 40 + thick) & ((y < CENTRE[1] - 12) | (z > CENTRE[2] + 12))
     return compose(head, vertices, (255 * cap).astype(np.uint8), Level.STANDARD)
 
 

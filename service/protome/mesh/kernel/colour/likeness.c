@@ -6,9 +6,12 @@
 #include "grid.h"
 #include "sheet.h"
 
-/* Most that colours differ from the usual one: in tint, brighter, darker. */
+/* As in fill.py: most that colours differ from the usual one, in tint, brighter, darker; LIKE_INNER
+   of skin and of hair. */
 static const float LIKE_FACE[3] = {0.3F, 0.25F, 1.4F}, LIKE_HAIR[3] = {0.6F, 0.9F, 2.0F};
-static const float LIKE_SKIN[3] = {0.3F, 0.4F, 0.8F}, FEW_UNLIKE = 0.1F, ENOUGH_UNLIKE = 0.3F;
+static const float LIKE_INNER[2][3] = {{0.12F, 0.3F, 0.4F}, {0.1F, 0.4F, 0.5F}};
+static const float LIKE_SKIN[3] = {0.3F, 0.4F, 0.8F}, LIKE_SOURCE[3] = {0.5F, 0.6F, 1.4F};
+static const float FEW_UNLIKE = 0.1F, ENOUGH_UNLIKE = 0.3F, FEW_INNER = 1e-3F;
 
 /* Whether a cell shows hair, or in its place skin. */
 static int is_seen_hair(const tx_sheet *sheet, size_t k) {
@@ -55,14 +58,25 @@ static void compare(const tx_sheet *sheet, int group, const float usual[3], cons
     }
 }
 
+/* Hair over skin is shown where it is, but its colour does not fill other places. */
+static void lend_skin(const tx_sheet *sheet, const float hair[3]) {
+    if (!sheet->has_face) return;
+    for (size_t k = 0; k < sheet->count; k++) {
+        if (sheet->in->groups[k] != TX_SKIN || !(sheet->source[k] > 0)) continue;
+        const float colour[3] = {sheet->mean[0][k], sheet->mean[1][k], sheet->mean[2][k]};
+        const float skin = likeness(colour, sheet->face, LIKE_SOURCE);
+        if (skin < 1) sheet->source[k] *= 1 - likeness(colour, hair, LIKE_HAIR) * (1 - skin);
+    }
+}
+
 /* Take off what is not hair. The volume of hair may reach over skin: where the photo shows skin,
    that is shown, but its colour does not fill other places. */
-static void keep_hair(const tx_sheet *sheet, const float *face) {
+static void keep_hair(const tx_sheet *sheet) {
     float *skin = sheet->room + sheet->count, *like = skin + sheet->count;
     float *around = like + sheet->count, *wide = around + sheet->count, usual[3];
     size_t seen = 0, unlike = 0;
     memset(skin, 0, sheet->count * sizeof *skin);
-    if (face) compare(sheet, TX_HAIR, face, LIKE_SKIN, 0, skin);
+    if (sheet->has_face) compare(sheet, TX_HAIR, sheet->face, LIKE_SKIN, 0, skin);
     for (size_t k = 0; k < sheet->count; k++) {
         if (!is_seen_hair(sheet, k)) continue;
         seen++;
@@ -74,6 +88,7 @@ static void keep_hair(const tx_sheet *sheet, const float *face) {
         usual[i] = share * usual_hair(sheet, skin, 2, i) +
                    (1 - share) * usual_hair(sheet, skin, 0.5F, i);
     if (!(usual[0] > 0)) return;
+    lend_skin(sheet, usual);
     compare(sheet, TX_HAIR, usual, LIKE_HAIR, 1, like);
     gr_erode(like, sheet->side, sheet->room, around);
     for (size_t k = 0; k < sheet->count; k++) like[k] = most(like[k], skin[k]);
@@ -88,22 +103,42 @@ static void keep_hair(const tx_sheet *sheet, const float *face) {
     }
 }
 
-void tx_keep_head(const tx_sheet *sheet) {
-    float *weighted[3], face[3];
-    for (int i = 0; i < 3; i++) {
-        weighted[i] = sheet->room + sheet->count * (size_t)i;
-        for (size_t k = 0; k < sheet->count; k++)
-            weighted[i][k] = sheet->weight[k] * sheet->mean[i][k];
+void tx_like_inner(const tx_sheet *sheet, const float *inner, const float *all, float *like) {
+    static const uint8_t GROUPS[2] = {TX_SKIN, TX_HAIR};
+    const size_t count = sheet->count;
+    const gr_kernel kernel = {3, {1.0F / 7, 1.0F / 7, 1.0F / 7, 1.0F / 7}};
+    float *sums[4], *room = like + 5 * count;
+    for (size_t k = 0; k < count; k++) like[k] = sheet->in->groups[k] != TX_SKIN;
+    for (int g = 0; g < 2; g++) {
+        for (int i = 0; i < 4; i++) {
+            sums[i] = like + count * (size_t)(i + 1);
+            for (size_t k = 0; k < count; k++) {
+                const float share = sheet->in->groups[k] == GROUPS[g] ? inner[k] : 0;
+                sums[i][k] = i < 3 ? share * sheet->mean[i][k] : share;
+            }
+            gr_blur(sums[i], sheet->side, &kernel, room, sums[i]);
+        }
+        for (size_t k = 0; k < count; k++) {
+            const float share = sums[3][k];
+            const int rim = all[k] > inner[k] && sheet->in->groups[k] == GROUPS[g];
+            if (!rim || !(share > FEW_INNER)) continue;
+            const float colour[3] = {sheet->mean[0][k], sheet->mean[1][k], sheet->mean[2][k]};
+            const float usual[3] = {sums[0][k] / share, sums[1][k] / share, sums[2][k] / share};
+            like[k] = likeness(colour, usual, LIKE_INNER[g]);
+            if (g && sheet->has_face)
+                like[k] = most(like[k], likeness(colour, sheet->face, LIKE_INNER[0]));
+        }
     }
-    const float *const colours[3] = {weighted[0], weighted[1], weighted[2]};
-    const int known = mean_of(sheet, colours, sheet->weight, TX_SKIN, face);
-    if (known) {
+}
+
+void tx_keep_head(const tx_sheet *sheet) {
+    if (sheet->has_face) {
         float *like = sheet->room + sheet->count, *around = like + sheet->count;
-        compare(sheet, TX_NECK, face, LIKE_FACE, 1, like);
+        compare(sheet, TX_NECK, sheet->face, LIKE_FACE, 1, like);
         gr_erode(like, sheet->side, sheet->room, around);
         for (size_t k = 0; k < sheet->count; k++)
             if (sheet->in->groups[k] == TX_NECK) sheet->own[k] *= around[k];
     }
     memcpy(sheet->source, sheet->own, sheet->count * sizeof *sheet->own);
-    keep_hair(sheet, known ? face : NULL);
+    keep_hair(sheet);
 }

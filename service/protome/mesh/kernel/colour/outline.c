@@ -8,9 +8,9 @@
 #include "texture.h"
 
 /* Steps along an axis and a diagonal (Borgefors, "Distance transformations in digital images",
-   CVGIP 1986), as OpenCV has them. Three of them lead as far as visibility asks. */
-static const float STRAIGHT = 0.955F, DIAGONAL = 1.3693F, FAR = 4;
-enum { STEPS = 3 };
+   CVGIP 1986), as OpenCV has them. Four of them lead as far as visibility asks. */
+static const float STRAIGHT = 0.955F, DIAGONAL = 1.3693F, FAR = 5;
+enum { STEPS = 4 };
 
 static inline float least(float a, float b) { return a < b ? a : b; }
 
@@ -40,8 +40,7 @@ int tx_outline(const float *maps, size_t side, float *around, float *inside) {
     for (size_t y = 0; y < side; y++) {
         for (size_t x = 0; x < side; x++) {
             const size_t k = side * y + x;
-            around[k] = least(maps[k], maps[count + k]);
-            away[row * (y + 1) + x + 1] = around[k] < INFINITY ? FAR : 0;
+            away[row * (y + 1) + x + 1] = least(maps[k], maps[count + k]) < INFINITY ? FAR : 0;
         }
     }
     for (int k = 0; k < STEPS; k++) {
@@ -52,8 +51,10 @@ int tx_outline(const float *maps, size_t side, float *around, float *inside) {
     for (size_t y = 0; y < side; y++)
         for (size_t x = 0; x < side; x++)
             inside[side * y + x] = away[row * (y + 1) + x + 1];
-    gr_erode(around, side, room, next);
-    gr_erode(next, side, room, around);
+    for (size_t k = 0; k < 2 * count; k += count) {
+        gr_erode(maps + k, side, room, next);
+        gr_erode(next, side, room, around + k);
+    }
     free(room);
     return 1;
 }

@@ -9,8 +9,8 @@
 #include "sheet.h"
 
 /* As in fill.py. */
-static const float FAINT = 0.06F, UNEVEN = 0.5F, EVEN = 0.9F, SEAM = 10;
-static const float AROUND = 3, HALF_SEEN = 0.5F, MOST_SEEN = 0.75F;
+static const float FAINT = 0.06F, UNEVEN = 0.5F, SEAM = 10;
+static const float MIDDLE = 4, AROUND = 3, HALF_SEEN = 0.5F, MOST_SEEN = 0.75F;
 static const float TONES[TX_GROUPS][3] = {
     [TX_HAIR] = {0.35F, 0.3F, 0.3F},
     [TX_LIPS] = {0.9F, 0.68F, 0.66F},
@@ -25,16 +25,35 @@ static WIDE void set_mean(const tx_sheet *sheet) {
     }
 }
 
-/* Set the photo's share of each cell: small gaps closed, the rim off, wide and smooth. */
+/* Find the face's mean colour. */
+static void set_face(tx_sheet *sheet) {
+    float *weighted[3];
+    for (size_t i = 0; i < 3; i++) {
+        weighted[i] = sheet->room + sheet->count * i;
+        for (size_t k = 0; k < sheet->count; k++)
+            weighted[i][k] = sheet->weight[k] * sheet->mean[i][k];
+    }
+    const float *const colours[3] = {weighted[0], weighted[1], weighted[2]};
+    sheet->has_face = mean_of(sheet, colours, sheet->weight, TX_SKIN, sheet->face);
+}
+
+/* Set the photo's share of each cell: small gaps closed, smooth, and at the rim of what is seen only
+   where it has the colours of what lies within. */
 static WIDE void set_trusted(const tx_sheet *sheet) {
     const size_t n = sheet->side;
     float *room = sheet->room, *closed = room + sheet->count, *open = closed + sheet->count;
     gr_dilate(sheet->weight, n, room, open);
     gr_erode(open, n, room, closed);
     gr_erode(closed, n, room, open);
+    float *like = open + sheet->count;
+    tx_like_inner(sheet, open, closed, like);
     for (size_t k = 0; k < sheet->count; k++) {
-        /* Hair is seen in narrow strips, which have no rim to lose. */
-        open[k] = least(1.5F * (sheet->in->groups[k] == TX_HAIR ? closed[k] : open[k]), 1);
+        /* In profile the middle of the face lies on the head's outline, beside which the photo shows
+           the background: it has no rim. */
+        const float away = fabsf((float)(k % n) + 0.5F - 0.5F * (float)n);
+        const int middle = away < MIDDLE && sheet->in->groups[k] != TX_HAIR;
+        const float rim = middle ? 0 : like[k] * (closed[k] - open[k]);
+        open[k] = least(2 * (open[k] + rim), 1);
     }
     const gr_kernel kernel = gr_gaussian(1.2F), wide = gr_gaussian(AROUND);
     gr_blur(open, n, &kernel, room, open);
@@ -43,8 +62,7 @@ static WIDE void set_trusted(const tx_sheet *sheet) {
     for (size_t k = 0; k < sheet->count; k++) {
         const float weight = sheet->weight[k];
         const float share = weight > 0.02F ? (open[k] > 1 - FAINT ? 1 : open[k]) : 0;
-        /* The mouth is narrow: no rim of it is taken off, so that teeth stay. In profile it lies on
-           the head's outline, beside which the photo shows the background. */
+        /* The mouth is narrow: it has no rim to lose, or teeth were gone. */
         const float within = clipped((around[k] - HALF_SEEN) / (MOST_SEEN - HALF_SEEN), 0, 1);
         const float mouth = sheet->in->mouth[k] ? least(2 * weight, 1) * within : 0;
         sheet->own[k] = most(share, mouth);
@@ -108,9 +126,7 @@ static void set_tone(const tx_sheet *sheet, int group, const float skin[3], cons
         for (size_t i = 0; i < 3; i++) {
             float *to = out + count * i + k;
             if (!known) *to = skin[i] * TONES[group][i];
-            /* Scalp and hair lie side by side on the head, but not in the atlas. */
-            else if (group == TX_HAIR) *to = colour[i] + EVEN * (hair[count * i + k] - colour[i]);
-            else *to = colour[i];
+            else *to = group == TX_HAIR ? hair[count * i + k] : colour[i];
         }
     }
 }
@@ -194,16 +210,17 @@ int tx_plan(const tx_cells *in, float *plan) {
     const size_t count = in->side * in->side;
     float *room = malloc(TX_PICTURES * count * sizeof *room);
     if (!room) return 0;
-    const tx_sheet sheet = {
+    tx_sheet sheet = {
         .in = in, .side = in->side, .count = count,
         .weight = room, .mean = {room + count, room + 2 * count, room + 3 * count},
         .own = room + 4 * count, .mirrored = room + 5 * count, .light = room + 6 * count,
         .source = room + 7 * count, .seen = room + 8 * count, .filled = room + 12 * count,
         .room = room + 15 * count};
     set_mean(&sheet);
+    set_face(&sheet);
     set_trusted(&sheet);
     tx_keep_head(&sheet);
-    tx_light(in, sheet.mean, sheet.own, sheet.room, sheet.light);
+    tx_light(in, sheet.mean, sheet.source, sheet.room, sheet.light);
     set_seen(&sheet);
     set_spread(&sheet);
     write_plan(&sheet, plan);

@@ -10,6 +10,8 @@ typedef struct {
     const tx_cells *in;
     size_t side, count;
     float *weight, *mean[3]; /* of the photo */
+    int has_face;
+    float face[3]; /* mean colour of the skin */
     float *own, *mirrored;   /* shares */
     float *source;           /* the part of the own share that other places are coloured from */
     float *light;            /* as a logarithm, then as a factor */
@@ -40,6 +42,12 @@ static inline int mean_of(const tx_sheet *sheet, const float *const colours[3],
     for (int i = 0; i < 3; i++) mean[i] = (float)(sums[i] / weight);
     return 1;
 }
+
+/* Set how much the colours of skin and hair are like those of the same group in the 7 x 7 cells
+   around them, 0 to 1: mean colours of ``inner`` shares. 1 for other groups, for hair without such
+   cells, and for hair that is like the face. Only where there is more in ``all`` than in ``inner``.
+   like: 11 pictures, of which the first is set. */
+void tx_like_inner(const tx_sheet *sheet, const float *inner, const float *all, float *like);
 
 /* Take off the shares of neck and hair whose colours are not the head's. */
 void tx_keep_head(const tx_sheet *sheet);

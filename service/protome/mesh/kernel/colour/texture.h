@@ -58,11 +58,11 @@ typedef struct {
     size_t count;
 } tx_nodes;
 
-/* What hides points: least depth of head and of hair, least depth of both within EDGE cells and
-   distance to the outline, of side x side cells each; and the lines of the photo's border,
-   (side_count, 3). bare: whether the points are skin, which hair hides. */
+/* What hides points: least depth of head and of hair, in a cell and within EDGE cells, and distance
+   to the outline, of side x side cells each; and the lines of the photo's border, (side_count, 3).
+   bare: whether the points are skin. */
 typedef struct {
-    const float *head, *hair, *around, *inside;
+    const float *head, *hair, *head_around, *hair_around, *inside;
     int bare;
     size_t side;
     const float *sides; /* distance inside: dot product with (x, y, 1) */
@@ -104,9 +104,9 @@ void tx_move(const float *rows, const uint32_t *which, size_t count, const float
 int tx_depth(const float *vertices, const int32_t *source, size_t count,
              const uint32_t *triangles, size_t triangle_count, size_t side, float *depth);
 
-/* Least depth within two cells, and distance to what is infinitely far, up to three cells: exact
-   for each cell nearer than that, some larger number elsewhere. maps: two of side x side, as of
-   tx_depth; around, inside: side x side. Returns 0 without memory. */
+/* Least depth within two cells, and distance to what is infinitely far in both maps, up to 3.8
+   cells: exact for each cell nearer than that, some larger number elsewhere. maps, around: two of
+   side x side, as of tx_depth; inside: side x side. Returns 0 without memory. */
 int tx_outline(const float *maps, size_t side, float *around, float *inside);
 
 /* Unit normals of vertices, (count, 3), outwards; 0 without a triangle of some area. */
@@ -126,10 +126,9 @@ void tx_trace(const tx_mesh *mesh, size_t nodes, float *trace);
    (count, 3) what its vertices show. Returns 0 without memory. */
 int tx_trace_head(const tx_nodes *table, const float *seen, size_t count, float *trace);
 
-/* Fade the photo towards what is not seen. kinds: (cells, cells), see tx_fading; cells divides
-   nodes. Returns 0 without memory. */
-enum tx_fading { TX_FADE_HAIR, TX_FADE_SKIN, TX_FADE_MOUTH };
-int tx_fade(float *trace, size_t nodes, const uint8_t *kinds, size_t cells);
+/* Fade the photo towards what is not seen. mouth: (cells, cells), other than 0 in the mouth; cells
+   divides nodes. Returns 0 without memory. */
+int tx_fade(float *trace, size_t nodes, const uint8_t *mouth, size_t cells);
 
 /* Mean of colour times weight, and of weight, (cells, cells, 4), of each cell's nodes. cells
    divides nodes. Returns 0 without memory. */

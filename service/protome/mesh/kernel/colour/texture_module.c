@@ -53,8 +53,8 @@ const char py_outline_doc[] =
     "Args:\n"
     "    maps: (2, side, side) float32 as ``depth`` returns them.\n\n"
     "Returns:\n"
-    "    bytearrays of float32 (side, side): least depth of both maps within two cells; and the\n"
-    "        distance to what is infinitely far, cells, exact up to 3.\n\n"
+    "    bytearrays of float32 (2, side, side), least depth within two cells, of each map; and\n"
+    "        (side, side), the distance to what is infinitely far in both, cells, exact up to 3.8.\n\n"
     "Raises:\n"
     "    TypeError: wrong type.\n"
     "    ValueError: wrong shape.\n";
@@ -68,7 +68,7 @@ PyObject *py_outline(PyObject *module, PyObject *args) {
     const Py_ssize_t *maps = a[0].view.shape, side = maps[1];
     if (maps[0] != 2 || maps[2] != side || side < 1 || side > MOST_SIDE)
         return refuse(a, 1, "maps must be two squares of one size");
-    around = new_bytes((size_t)(side * side) * sizeof(float));
+    around = new_bytes(2 * (size_t)(side * side) * sizeof(float));
     inside = new_bytes((size_t)(side * side) * sizeof(float));
     if (around && inside) {
         float *near = (void *)PyByteArray_AsString(around);
@@ -127,11 +127,10 @@ const char py_seen_doc[] =
     "    normals: (n, 3) float32.\n"
     "    which: (k,) uint32, the vertices.\n"
     "    maps: (2, side, side) float32 as ``depth`` returns them.\n"
-    "    around: (side, side) float32, least depth of both within two cells.\n"
-    "    inside: likewise, distance to what is infinitely far, cells.\n"
+    "    around, inside: (2, side, side) and (side, side) float32 as ``outline`` returns them.\n"
     "    sides: (k, 3) float32, lines of the photo's border: the distance inside of one is its dot\n"
     "        product with (x, y, 1).\n"
-    "    bare: whether the vertices are skin, which is not seen under hair.\n\n"
+    "    bare: whether the vertices are skin, which shows thin hair in front of it.\n\n"
     "Returns:\n"
     "    bytearray of float32 (k, 3): x and y, shares of the maps' sides, -1 to 2, and how well\n"
     "        each is visible, 0 to 1.\n\n"
@@ -150,25 +149,25 @@ PyObject *py_seen(PyObject *module, PyObject *args) {
                         {"normals", "f", {3, 0}, 0, {0}},
                         {"which", "I", {0, 0}, 0, {0}},
                         {"maps", "f", {-1, -1}, 0, {0}},
-                        {"around", "f", {-1, 0}, 0, {0}},
+                        {"around", "f", {-1, -1}, 0, {0}},
                         {"inside", "f", {-1, 0}, 0, {0}},
                         {"sides", "f", {3, 0}, 0, {0}}};
     if (!get_arguments(objects, a, 7)) return NULL;
-    const Py_ssize_t count = a[0].view.shape[0], side = a[4].view.shape[0];
+    const Py_ssize_t count = a[0].view.shape[0], side = a[5].view.shape[0];
     if (a[1].view.shape[0] != count)
         return refuse(a, 7, "vertices and normals must be as many");
-    const Py_ssize_t *maps = a[3].view.shape;
-    if (side < 1 || maps[0] != 2 || maps[1] != side || maps[2] != side ||
-        a[4].view.shape[1] != side || a[5].view.shape[0] != side || a[5].view.shape[1] != side)
+    const Py_ssize_t *maps = a[3].view.shape, *around = a[4].view.shape;
+    if (side < 1 || maps[0] != 2 || maps[1] != side || maps[2] != side || around[0] != 2 ||
+        around[1] != side || around[2] != side || a[5].view.shape[1] != side)
         return refuse(a, 7, "maps must be squares of one size");
     if (!are_within(&a[0], MOST_DEPTH) || !are_below(&a[2], count))
         return refuse(a, 7, "vertices out of range");
     const size_t wanted = (size_t)a[2].view.shape[0];
     PyObject *result = new_bytes(3 * wanted * sizeof(float));
     if (result) {
-        const float *head = a[3].view.buf;
+        const float *head = a[3].view.buf, *near = a[4].view.buf;
         const tx_depths depths = {
-            head, head + side * side, a[4].view.buf, a[5].view.buf, bare,
+            head, head + side * side, near, near + side * side, a[5].view.buf, bare,
             (size_t)side, a[6].view.buf, (size_t)a[6].view.shape[0]};
         float *seen = (void *)PyByteArray_AsString(result);
         Py_BEGIN_ALLOW_THREADS
@@ -266,10 +265,10 @@ PyObject *py_trace_head(PyObject *module, PyObject *args) {
 }
 
 const char py_fade_doc[] =
-    "fade(kinds, trace, /)\n--\n\n"
+    "fade(mouth, trace, /)\n--\n\n"
     "Fade the photo towards what is not seen, without the interpreter's lock.\n\n"
     "Args:\n"
-    "    kinds: (cells, cells) uint8, 0 hair, 1 skin, 2 mouth; cells divides nodes.\n"
+    "    mouth: (cells, cells) uint8, other than 0 in the mouth; cells divides nodes.\n"
     "    trace: (nodes, nodes, 3) float32 as ``trace`` returns it; its weights are changed.\n\n"
     "Raises:\n"
     "    TypeError: wrong type.\n"
@@ -279,7 +278,7 @@ PyObject *py_fade(PyObject *module, PyObject *args) {
     PyObject *objects[2];
     (void)module;
     if (!PyArg_ParseTuple(args, "OO:fade", &objects[0], &objects[1])) return NULL;
-    tx_argument a[2] = {{"kinds", "B", {-1, 0}, 0, {0}}, {"trace", "f", {-1, 3}, 1, {0}}};
+    tx_argument a[2] = {{"mouth", "B", {-1, 0}, 0, {0}}, {"trace", "f", {-1, 3}, 1, {0}}};
     if (!get_arguments(objects, a, 2)) return NULL;
     const Py_ssize_t cells = a[0].view.shape[0], nodes = a[1].view.shape[0];
     if (a[0].view.shape[1] != cells || a[1].view.shape[1] != nodes || cells < 1 || nodes < 4 ||

@@ -5,15 +5,21 @@
 
 #include "texture.h"
 
-/* Cosine of the angle between normal and camera direction: below OBLIQUE the photo is not used,
-   above FACING it is used alone. */
-static const float OBLIQUE = 0.1F, FACING = 0.35F;
+/* Cosine of the angle between normal and camera direction below which the photo is not used, and
+   above which it is used alone; width of the strip along the outline that is not used, cells: more
+   of skin, whose colours do not tell it from the background as well as those of hair do. */
+typedef struct {
+    float oblique, facing, rim;
+} tx_limits;
+static const tx_limits SKIN = {0.1F, 0.35F, 2.4F}, HAIR = {0.05F, 0.2F, 0.8F};
+/* Width of the next strip, over which visibility rises to full, cells. */
+static const float RISE = 1;
 /* Depth tolerance of the visibility test, cells; what lies so much nearer within EDGE cells hides a
    point as well, because pixels at an outline mix both. */
 static const float SLACK = 3, EDGE = 2;
-/* Width of the strip along the outline that is not used, and of the next one, over which
-   visibility rises to full, cells. */
-static const float OUTLINE = 1.5F;
+/* Skin under less than so much hair, cells, shows the hair of the photo: where hair ends is not
+   exact, so it goes on there. */
+static const float UNDER = 20;
 /* The same along the photo's border. */
 static const float RIM = 2;
 
@@ -43,19 +49,26 @@ static int is_near(float depth, float tolerance, float steps, float cosine) {
     return beyond <= 0 || scaled * scaled <= steps * steps * (1 - cosine * cosine);
 }
 
+static int is_hidden(const float *at, float cosine, size_t cell, const tx_depths *depths) {
+    const float head = depths->head[cell], hair = depths->hair[cell], z = at[2];
+    const float head_around = depths->head_around[cell], hair_around = depths->hair_around[cell];
+    if (!is_near(z - head_around, 3 * SLACK, EDGE + 2, cosine)) return 1;
+    if (depths->bare)
+        return hair < head ? z - hair > UNDER : !is_near(z - head, SLACK, 1.5F, cosine);
+    return !is_near(z - hair_around, 3 * SLACK, EDGE + 2, cosine) ||
+           !is_near(z - (head < hair ? head : hair), SLACK, 1.5F, cosine);
+}
+
 static float weight_at(const float *at, float facing, const tx_depths *depths) {
-    if (!(facing > OBLIQUE)) return 0;
+    const tx_limits *limits = depths->bare ? &SKIN : &HAIR;
+    if (!(facing > limits->oblique)) return 0;
     const size_t cell =
         depths->side * cell_of(at[1], depths->side) + cell_of(at[0], depths->side);
-    const float rim = depths->inside[cell] / OUTLINE - 1;
+    const float rim = (depths->inside[cell] - limits->rim) / RISE;
     const float border = from_border(depths, at) / RIM - 1;
     if (!(rim > 0) || !(border > 0)) return 0;
-    const float head = depths->head[cell], hair = depths->hair[cell];
-    const float nearest = head < hair ? head : hair, cosine = facing < 1 ? facing : 1;
-    if ((depths->bare && hair < head) || !is_near(at[2] - nearest, SLACK, 1.5F, cosine) ||
-        !is_near(at[2] - depths->around[cell], 3 * SLACK, EDGE + 2, cosine))
-        return 0;
-    const float turned = (facing - OBLIQUE) / (FACING - OBLIQUE);
+    if (is_hidden(at, facing < 1 ? facing : 1, cell, depths)) return 0;
+    const float turned = (facing - limits->oblique) / (limits->facing - limits->oblique);
     return (turned < 1 ? turned : 1) * (rim < 1 ? rim : 1) * (border < 1 ? border : 1);
 }
 
