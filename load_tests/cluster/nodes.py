@@ -143,7 +143,7 @@ class Cluster:
 
     @property
     def target(self) -> str:
-        """gRPC target with all nodes, for clients based on gRPC's C core, such as Python's."""
+        """The gRPC target with all nodes, for clients based on gRPC's C core, such as Python's."""
         return "ipv4:" + ",".join(node.address for node in self.nodes)
 
     def begun(self) -> list[float]:
@@ -153,7 +153,6 @@ class Cluster:
     @contextlib.contextmanager
     def dns(self) -> Iterator[str]:
         """Run DNS with a name that has an address for each node; yield a gRPC target."""
-
         port = free_port(socket.SOCK_DGRAM)
         quiet = type("Quiet", (), {"__getattr__": lambda *_: lambda *__: None})()
         server = DNSServer(

@@ -62,8 +62,13 @@ def gpu_memory_mib() -> int | None:
 
 
 def per_second(run: Callable[[], object], count: int, seconds: float) -> dict[str, float]:
-    """Time ``run``, which does ``count`` items, for about so many seconds, after two runs that
-    are not counted. Returns items per second, median and worst milliseconds of a run."""
+    """Time ``run``, which does ``count`` items, for about so many seconds.
+
+    Two runs that are not counted come first.
+
+    Returns:
+        items per second, median and worst milliseconds of a run.
+    """
     run()
     run()
     times: list[float] = []

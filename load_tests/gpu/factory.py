@@ -12,7 +12,7 @@ from .common import Results, arguments
 
 
 def render_rate(head: str, data: Path | None, device: str, count: int) -> dict[str, Any]:
-    """Samples per second of one process, the first batch, which warms up, apart."""
+    """Measure samples per second of one process, the first batch, which warms up, apart."""
     import torch
 
     from protome_export.render.sample import Synthesizer

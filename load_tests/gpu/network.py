@@ -131,8 +131,10 @@ def two_in_flight(net: Network, feeds: Feeds, count: int, seconds: float) -> dic
 def alternating(
     run: Callable[[Feeds], object], batches: list[Feeds], seconds: float
 ) -> dict[str, float]:
-    """Median milliseconds of a batch by its size, when each batch has another size than the one
-    before."""
+    """Measure the median milliseconds of a batch by its size.
+
+    Each batch has another size than the one before.
+    """
     for feeds in batches * 2:
         run(feeds)
     times: dict[str, list[float]] = {}
@@ -149,8 +151,10 @@ def alternating(
 def cuda_graph(
     plain: Network, batch: NDArray[np.uint8], device: str, seconds: float
 ) -> dict[str, Any]:
-    """Faces per second when a captured CUDA graph is replayed, copies to and from the GPU counted,
-    and how far its values for other crops are from a plain run.
+    """Measure faces per second when a captured CUDA graph is replayed.
+
+    Copies to and from the GPU are counted. Tell, too, how far the graph's values for other crops
+    are from a plain run.
 
     Args:
         plain: the same provider without CUDA graphs.

@@ -33,7 +33,7 @@ def session(onnx_bytes: bytes) -> ort.InferenceSession:
 
 
 def without_shape(model: Model) -> bytes:
-    """The part of the network that gives landmarks, pose and expected errors."""
+    """Return the part of the network that gives landmarks, pose and expected errors."""
     outputs = [n for n in (model.landmarks, model.pose, model.landmark_error) if n is not None]
     part: onnx.ModelProto = Extractor(onnx.load_from_string(model.onnx)).extract_model(
         [model.input], outputs

@@ -1,5 +1,6 @@
-"""Serve the stages with BentoML as its documentation recommends: a service with one worker process
-per core, whose API is batchable.
+"""Serve the stages with BentoML as its documentation recommends.
+
+A service has one worker process per core; its API is batchable.
 
 :class:`Whole` has no batches, which suits a CPU, where they gain nothing. Photos and meshes are
 HTTP bodies: a batchable API takes lists, which :class:`Photos` and :class:`Meshes` convert. A

@@ -1,5 +1,7 @@
-"""Serve the stages with LitServe as its documentation recommends: ``decode_request``, ``predict``
-on a batch and ``encode_response``, in one worker process per core.
+"""Serve the stages with LitServe as its documentation recommends.
+
+``decode_request``, ``predict`` on a batch and ``encode_response`` run in one worker process per
+core.
 
 With ``--batch 1`` there are no batches, which suits a CPU, where they gain nothing. Photos are sent
 as a file of a form, which LitServe does not convert to text; meshes are sent as bytes.

@@ -1,5 +1,7 @@
-"""Serve the stages with Mosec as its documentation recommends: a pipeline of worker processes with
-dynamic batching in front of the network, or, with ``--stages 1``, processes that run all stages.
+"""Serve the stages with Mosec as its documentation recommends.
+
+A pipeline of worker processes has dynamic batching in front of the network; with ``--stages 1``
+each process runs all stages.
 
 On a CPU one thread runs one batch, so one process per core runs the network. Photos and meshes are
 HTTP bodies; between stages Mosec pickles.

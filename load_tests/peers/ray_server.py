@@ -1,5 +1,6 @@
-"""Serve the stages with Ray Serve as its documentation recommends: a deployment with one replica
-per core and ``serve.batch`` in front of its stages.
+"""Serve the stages with Ray Serve as its documentation recommends.
+
+A deployment has one replica per core and ``serve.batch`` in front of its stages.
 
 With ``--batch 1`` there are no batches, which suits a CPU, where they gain nothing. Photos and
 meshes are HTTP bodies. Ray runs on this machine only, without its dashboard.
@@ -31,8 +32,9 @@ STORE = 256 << 20
 
 
 def add_local_port(server: Any, address: str) -> Any:
-    """Let a replica's gRPC server, which HTTP does not use, listen on 127.0.0.1; Ray has no setting
-    for it, and would listen on all addresses.
+    """Let a replica's gRPC server, which HTTP does not use, listen on 127.0.0.1.
+
+    Ray has no setting for it, and would listen on all addresses.
     """
     return server.add_insecure_port(address.replace("[::]", "127.0.0.1"))
 

@@ -25,8 +25,10 @@ _TO_CAMERA = np.array([1, 1, -1], np.float32)
 
 
 def _degraded_crops(folder: Path, count: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield crops (208, 208, 3) of the hold-out with covers, shadows, borders, blur and grain as in
-    training, and their true landmarks (68, 3), crop px."""
+    """Yield degraded crops (208, 208, 3) of the hold-out and their true landmarks (68, 3), crop px.
+
+    Crops get covers, shadows, borders, blur and grain as in training.
+    """
     generator, config = torch.Generator().manual_seed(11), Config()
     for path in find_shards(folder):
         shard = read_shard(path)

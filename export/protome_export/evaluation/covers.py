@@ -35,8 +35,10 @@ class CoverRow:
 
 
 def evaluate_covers(served: Served, folder: Path, seed: int = 0) -> Iterator[CoverRow]:
-    """Yield the results of the main face of each photo in a folder: as it is, and with each of
-    `occlusions.KINDS` drawn over its crop."""
+    """Yield the results of the main face of each photo in a folder.
+
+    The face is taken as it is, and with each of `occlusions.KINDS` drawn over its crop.
+    """
     for number, path in enumerate(sorted(folder.iterdir())):
         if path.suffix.lower() not in (".jpg", ".jpeg", ".png", ".webp"):
             continue
@@ -58,8 +60,11 @@ def evaluate_covers(served: Served, folder: Path, seed: int = 0) -> Iterator[Cov
 
 
 def cover_table(rows: list[CoverRow]) -> str:
-    """Return the share of faces with the concern: as they are, and by what covers more than a
-    quarter of the inner face; and which uncovered ones have it."""
+    """Return the share of faces with the concern.
+
+    It is given for faces as they are, and by what covers more than a quarter of the inner face; the
+    uncovered faces that have it are named.
+    """
     lines = ["| covered by | faces | with the concern |", "|---|---|---|"]
     wanted = [row for row in rows if row.kind != PLAIN and row.hidden > _LARGE]
     kinds = {kind: [row for row in wanted if row.kind == kind] for kind in KINDS}

@@ -265,7 +265,8 @@ def evaluate_new_views(
 
     Args:
         model: folder with model.onnx and model.json.
-        head, data: see `Synthesizer.load`.
+        head: see `Synthesizer.load`.
+        data: see `Synthesizer.load`.
         count: of heads.
         other: address of the other release's server.
     """

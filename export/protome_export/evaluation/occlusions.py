@@ -22,8 +22,9 @@ Occluder = Callable[[U8, Floats, float, np.random.Generator], tuple[Floats, Floa
 
 
 def hidden_share(cover: Floats, points: Floats, scale: float) -> float:
-    """Return which share of the inner face a cover hides: the mean of eyes, nose, and mouth with
-    chin.
+    """Return which share of the inner face a cover hides.
+
+    It is the mean of eyes, nose, and mouth with chin.
 
     Args:
         cover: (h, w) 0..1.

@@ -224,7 +224,10 @@ def evaluate_photos(
     """Evaluate every photo of `labelled`.
 
     Args:
-        served, folder, landmarks, space: see `evaluate_photo` and `labelled`.
+        served: see `evaluate_photo`.
+        folder: see `labelled`.
+        landmarks: see `labelled`.
+        space: see `evaluate_photo`.
         second: another annotation (.npz: names, points).
         masks: of the persons (.npz: names, height, width, packed: a row of bits for each).
     """

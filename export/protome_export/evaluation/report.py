@@ -68,8 +68,7 @@ def _mean(values: list[float]) -> float | None:
 
 
 def measured(faces: Sequence[Face]) -> list[str]:
-    """Return the names of the measures that there are: masks and a second annotation may be
-    missing."""
+    """Return the names of the measures there are: masks and a second annotation may be missing."""
     return [name for name in MEASURES if any(name in f.figures for f in faces)]
 
 

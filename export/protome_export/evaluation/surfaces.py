@@ -20,8 +20,13 @@ _FRONT = 0.6  # share of the vertices, nearest to the camera, that steps are mea
 
 @dataclass(frozen=True)
 class Silhouette:
-    """A mesh against a person: IoU, share of the mesh outside the person, and share of the person
-    that the mesh leaves out."""
+    """A mesh compared with the mask of a person.
+
+    Attributes:
+        iou: of mesh and person.
+        outside: share of the mesh outside the person.
+        missing: share of the person that the mesh leaves out.
+    """
 
     iou: float
     outside: float
@@ -96,8 +101,10 @@ def roughness(surface: Surface) -> tuple[float, float]:
 
 
 def flat_area(surface: Surface) -> float:
-    """Return the largest area, cm2, that lies in one of a surface's outermost planes; the plane
-    below, where the neck ends, is left out."""
+    """Return the largest area, cm2, that lies in one of a surface's outermost planes.
+
+    The plane below, where the neck ends, is left out.
+    """
     v, t = surface.vertices, surface.triangles
     sides = np.cross(v[t[:, 1]] - v[t[:, 0]], v[t[:, 2]] - v[t[:, 0]])
     area = np.linalg.norm(sides, axis=1) / 2 / PIXELS_PER_CM**2

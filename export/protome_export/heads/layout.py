@@ -123,8 +123,10 @@ def _to_corners(along: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _outline(along: NDArray[np.float64], side: int) -> NDArray[np.float64]:
-    """Return (P, 2) places on the unit square's outline, from the top's middle (0) to the bottom's
-    (2), on the left (-1) or on the right."""
+    """Return (P, 2) places on the unit square's outline, on the left (-1) or on the right.
+
+    They run from the top's middle (0) to the bottom's (2).
+    """
     u = 0.5 + side * np.minimum(np.minimum(along, 2 - along), 0.5)
     return np.stack([u, np.clip(along - 0.5, 0, 1)], 1)
 
@@ -198,8 +200,10 @@ def _stretch(
     uv: NDArray[np.float64],
     wanted: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], float]:
-    """Return the L2 stretch (Sander et al. 2001) of a layout at its vertices, and that of all, with
-    lengths on the head multiplied by what is wanted there."""
+    """Return the L2 stretch (Sander et al. 2001) of a layout at its vertices, and that of all.
+
+    Lengths on the head are multiplied by what is wanted there.
+    """
     scale = wanted[triangles].mean(1)
     p, q = points[triangles] * scale[:, None, None], uv[triangles]
     flat = np.abs(_areas(q)) + 1e-12

@@ -107,6 +107,7 @@ def widen(head: HeadModel, body: MakeHuman, pairs: NDArray[np.int64] | None = No
 
     Args:
         head: an ICT head, unless ``pairs`` are given.
+        body: MakeHuman's body, from whose targets the modes come.
         pairs: (P, 2) vertices of head and body that correspond.
 
     Raises:

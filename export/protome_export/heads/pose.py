@@ -22,7 +22,9 @@ def rotation(yaw: float, pitch: float, roll: float) -> Floats:
     """Return the rotation (3, 3) by yaw, then pitch, then roll.
 
     Args:
-        yaw, pitch, roll: degrees; positive yaw turns to the subject's left.
+        yaw: degrees; positive turns to the subject's left.
+        pitch: degrees; positive turns down.
+        roll: degrees; positive tilts to the subject's right.
     """
     y, p, r = np.deg2rad([yaw, pitch, roll])
     cy, sy, cp, sp, cr, sr = np.cos(y), np.sin(y), np.cos(p), np.sin(p), np.cos(r), np.sin(r)

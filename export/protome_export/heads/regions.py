@@ -70,8 +70,9 @@ def regions(head: HeadModel, solid: SolidHead, masks: Path | None = None) -> NDA
 
 
 def guard(head: HeadModel, solid: SolidHead, beside: float = _BESIDE) -> Floats:
-    """Return (N,) 1 on facial skin that hair must never cover (eyes, nose, mouth, cheeks, chin),
-    falling to 0 towards forehead, ears and neck.
+    """Return (N,) weights of facial skin that hair must never cover.
+
+    They are 1 on eyes, nose, mouth, cheeks and chin, and fall to 0 towards forehead, ears and neck.
 
     Args:
         head: the head model.
@@ -147,8 +148,7 @@ def _at_vertices(head: HeadModel, mask: NDArray[np.uint8], name: str) -> Floats:
 
 
 def _nostrils(v: Floats, solid: SolidHead) -> NDArray[np.bool_]:
-    """Find the vertices near the nose's base that face others across a gap, and what they
-    enclose."""
+    """Find the vertices near the nose's base that face others across a gap, and those enclosed."""
     base = v[solid.landmarks[31:36]]
     near = np.flatnonzero(np.linalg.norm(v[:, None] - base, axis=-1).min(1) < _NOSE)
     normals = _normals(v, solid)[near]

@@ -114,8 +114,10 @@ class _Builder:
         return loops
 
     def peel(self, loop: list[int], until: set[int]) -> list[int]:
-        """Take off rings of triangles along a loop until one of some vertices lies on it; return
-        the loop that is left.
+        """Take off rings of triangles along a loop until one of some vertices lies on it.
+
+        Returns:
+            the loop that is left.
 
         Raises:
             ValueError: there is no such vertex around the loop.
@@ -131,8 +133,11 @@ class _Builder:
         return loop
 
     def fan(self, loop: list[int], centre: int, rings: int = 1, dome: float = 0.0) -> None:
-        """Close a loop towards ``centre`` with concentric rings: evenly spaced, or along a quarter
-        of an ellipse if the centre lies ``dome`` cm below the loop."""
+        """Close a loop towards ``centre`` with concentric rings.
+
+        They are evenly spaced, or along a quarter of an ellipse if the centre lies ``dome`` cm
+        below the loop.
+        """
         outer, part = loop, self.parts[centre]
         for r in range(1, rings):
             angle = np.pi / 2 * r / rings

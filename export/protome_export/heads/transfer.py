@@ -47,7 +47,8 @@ def closest(
     """Find the closest point of a mesh that faces the same way as each point does.
 
     Args:
-        points, facing: (P, 3) positions and unit normals.
+        points: (P, 3) positions.
+        facing: (P, 3) unit normals of the points.
         vertices: (V, 3).
         triangles: (T, 3).
 
@@ -174,6 +175,7 @@ def register(
     less and less smoothing the rest of the way.
 
     Args:
+        head: the head model, cm.
         source: (N, 3) cm.
         triangles: (T, 3) of the source.
         pairs: (P, 2) vertices of head and source that correspond.

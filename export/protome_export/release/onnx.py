@@ -69,8 +69,10 @@ def _shrink(model: onnx.ModelProto, smallest: int = 4096) -> None:
 
 
 def _foldable(node: ir.Node) -> bool | None:
-    """Tell whether to compute a node of constants now: by default ConstantOfShape, which paddings
-    come from, stays."""
+    """Tell whether to compute a node of constants now.
+
+    By default ConstantOfShape, which paddings come from, stays.
+    """
     return True if node.op_type == "ConstantOfShape" else None
 
 
@@ -125,7 +127,8 @@ def describe(
     Args:
         folder: with model.onnx and head.npz.
         head: the latter's contents.
-        name, version: of the model.
+        name: of the model.
+        version: of the model.
         extra: further entries, for people.
         covered: whether it tells covered faces.
     """
@@ -196,7 +199,8 @@ def export_model(
         head: of the network's vertices.
         folder: for the files.
         crops: (n, 208, 208, 3) uint8 RGB for the parity check.
-        name, version: of the model.
+        name: of the model.
+        version: of the model.
         extra: further entries of model.json.
         calibration: what was measured of the network.
         hair: see `ServedNet`.

@@ -118,8 +118,7 @@ class ServedNet(nn.Module):
         return OUTPUTS if self.net.cover is None else (*OUTPUTS, COVERED)
 
     def _placed(self, out: Output, scaled: Tensor) -> tuple[Tensor, Tensor]:
-        """Compute `GuidedNet.placed` in the whole crop, and the place (n, 3) of the landmarks'
-        mean there."""
+        """Compute `GuidedNet.placed` in the whole crop, and the landmarks' mean (n, 3) there."""
         own = torch.addmm(self.mean, out.coefficients, self.modes).view(
             -1, 3, self.net.vertex_count
         )

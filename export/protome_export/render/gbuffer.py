@@ -35,8 +35,9 @@ class GBuffer:
 
 @dataclass(frozen=True)
 class Cutout:
-    """Transparency of triangles ``first`` to ``last - 1``: they show only where ``alpha`` (B, R, C)
-    at their vertices' ``uv`` (V, 2) is positive.
+    """Transparency of triangles ``first`` to ``last - 1``.
+
+    They show only where ``alpha`` (B, R, C) at their vertices' ``uv`` (V, 2) is positive.
     """
 
     alpha: Tensor

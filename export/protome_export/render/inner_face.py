@@ -36,8 +36,9 @@ class InnerFace:
         self.down = shrinking(SIZE, CROP, device)
 
     def shares(self, pixels: Tensor) -> Tensor:
-        """Return the regions' part of each crop px, (B, 3, CROP, CROP), with hair, glasses and
-        everything else taken off; what the head itself hides does not count.
+        """Return the regions' part of each crop px, (B, 3, CROP, CROP).
+
+        Hair, glasses and everything else are taken off; what the head itself hides does not count.
 
         Args:
             pixels: (B, V, 3) the head model's vertices, G-buffer px.

@@ -120,9 +120,7 @@ class HeadRenderer:
         self.starts = self._tensor(starts)
 
     def _texel_angles(self, head: HeadModel) -> None:
-        """Compute elevation (degrees) and azimuth (index into the table of the hairline) of the
-        face tile's texels, as seen from the hair shell's centre.
-        """
+        """Compute face texels' elevation (degrees) and azimuth (hairline index) from the shell."""
         face = self.render.kind == SKIN
         uv = self.render.uv[face].reshape(-1, 2)
         at = np.concatenate([uv * [TEXTURE, -TEXTURE] + [0, TEXTURE], np.zeros((len(uv), 1))], 1)

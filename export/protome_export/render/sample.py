@@ -177,8 +177,12 @@ class Synthesizer:
         cameras: list[Camera],
         seeds: Sequence[int],
     ) -> tuple[Tensor, Tensor]:
-        """Put the first B layers before their scenes; return (B, CROP, CROP, 3) uint8, and how much
-        of each px is hidden by masks, dark lenses, hands and things, (B, CROP, CROP)."""
+        """Put the first B layers before their scenes.
+
+        Returns:
+            pictures (B, CROP, CROP, 3) uint8, and how much of each px is hidden by masks, dark
+            lenses, hands and things, (B, CROP, CROP).
+        """
         n = len(scene)
         canvas = sample_backdrops(scene, self.assets, self.noise, CROP)
         canvas = self._second_faces(scene, canvas, layer, others)

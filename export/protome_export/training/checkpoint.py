@@ -19,8 +19,10 @@ from .trunk import Widths
 
 
 def open_space(config: Config) -> ShapeSpace:
-    """Return the run's shape space, kept in its folder: built once, or that of the weights to start
-    from, whose coefficients mean nothing in another.
+    """Return the run's shape space, kept in its folder.
+
+    It is built once, or is that of the weights to start from, whose coefficients mean nothing in
+    another.
 
     Raises:
         FileNotFoundError: ``init`` has no ``space.npz`` beside it.
@@ -106,8 +108,10 @@ def write_checkpoint(state: dict[str, Any], run: Path) -> None:
 
 
 def follow(average: Mapping[str, Tensor], weights: Mapping[str, Tensor], keep: float) -> None:
-    """Move averaged weights, in place, to ``keep`` of themselves and the rest of the new ones;
-    counters are copied."""
+    """Move averaged weights, in place, to ``keep`` of themselves and the rest of the new ones.
+
+    Counters are copied.
+    """
     mine, theirs = [], []
     with torch.no_grad():
         for own, new in zip(average.values(), weights.values(), strict=True):
@@ -120,7 +124,6 @@ def follow(average: Mapping[str, Tensor], weights: Mapping[str, Tensor], keep: f
 
 
 def space_of(folder: Path) -> Path:
-    """Return the path of the shape space of the weights in a folder: there or, shared, one folder
-    up."""
+    """Return the path of the shape space of a folder's weights: there or, shared, one folder up."""
     own = folder / "space.npz"
     return own if own.exists() else folder.parent / "space.npz"

@@ -59,8 +59,10 @@ class Config:
 
 
 def learning_rate(config: Config, step: int, seconds: float) -> float:
-    """Return the rate of a step: a cosine over whichever of steps and minutes ends first, after a
-    linear warm-up."""
+    """Return the rate of a step: a cosine after a linear warm-up.
+
+    The cosine runs over whichever of steps and minutes ends first.
+    """
     part = max(step / config.steps, seconds / (config.minutes * 60))
     warm = min(1.0, (step + 1) / config.warmup)
     return config.learning_rate * warm * (0.5 + 0.5 * math.cos(math.pi * part))

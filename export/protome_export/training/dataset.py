@@ -1,5 +1,7 @@
-"""Training batches: random samples, mirror and similarity augmentation, photometric noise, in
-tensor code on the device that trains."""
+"""Training batches: random samples, mirror and similarity augmentation, photometric noise.
+
+This is tensor code on the device that trains.
+"""
 
 from __future__ import annotations
 
@@ -42,8 +44,10 @@ class Batch:
 
 @dataclass
 class Stored:
-    """A shard at hand: images (n, 192, 192, 3) uint8, on the CPU mapped from disk; landmarks
-    (n, 68, 3), coefficients (n, K)."""
+    """Images (n, 192, 192, 3) uint8, landmarks (n, 68, 3), coefficients (n, K) of a shard.
+
+    On the CPU images are mapped from disk.
+    """
 
     images: Tensor
     landmarks: Tensor
@@ -66,8 +70,7 @@ def shard_coefficients(path: Path, shard: Shard, poser: Poser, space: ShapeSpace
 
 
 def finder_frame(shard: Shard) -> tuple[NDArray[np.uint8], Floats]:
-    """Return the part of a shard's crops that the finder sees, (n, 192, 192, 3), and landmarks
-    (n, 68, 3) in it, px."""
+    """Return what the finder sees of a shard: crops (n, 192, 192, 3), landmarks (n, 68, 3), px."""
     left, top = FINDER_CORNER
     images = shard.images[:, top : top + CROP, left : left + CROP]
     moved = shard.labels.landmarks - np.array([left, top, 0], np.float32)
@@ -138,8 +141,11 @@ def mirrored(s: Stored, flip: Tensor, mirror: Tensor) -> Stored:
 
 
 def augmented(images: Tensor, landmarks: Tensor, dice: Dice, c: Config) -> tuple[Tensor, Tensor]:
-    """Random similarities: images (B, 192, 192, 3) uint8 -> crops (B, 3, 96, 96) 0..1; landmarks
-    (B, 68, 3) moved with them."""
+    """Apply random similarities to images (B, 192, 192, 3) uint8 and landmarks (B, 68, 3).
+
+    Returns:
+        crops (B, 3, 96, 96) 0..1, and the landmarks moved with them.
+    """
     device = images.device
     turned = dice.normal(0, c.rotate_degrees), dice.uniform(-90, 90)
     angle = torch.deg2rad(torch.where(dice.chance(c.any_roll), turned[1], turned[0]))
@@ -185,8 +191,11 @@ def _bordered(x: Tensor, dice: Dice, share: float) -> Tensor:
 
 
 def covered(x: Tensor, dice: Dice, share: float) -> tuple[Tensor, Tensor]:
-    """Cover a share of the crops (B, 3, S, S) by an ellipse of another crop: what hides real faces
-    has texture, and often is skin or hair. Return them, and where they are covered, (B, S, S)."""
+    """Cover a share of the crops (B, 3, S, S) by an ellipse of another crop.
+
+    What hides real faces has texture, and often is skin or hair. Return the crops, and
+    where they are covered, (B, S, S).
+    """
     centre, half = dice.uniform(-0.9, 0.9, 2), dice.uniform(0.12, 0.5, 2)
     side = x.shape[-1]
     other, shift = dice.pick(len(x)), dice.pick(side)
@@ -240,8 +249,10 @@ def _boxed(x: Tensor, dice: Dice, share: float) -> Tensor:
 def degraded(
     x: Tensor, dice: Dice, generator: torch.Generator, c: Config, covers: bool = True
 ) -> Tensor:
-    """Add black borders, covers (if asked for), shadows, colour casts, blur and grain to pictures
-    (B, 3, S, S) in 0..1."""
+    """Add black borders, covers (if asked for), shadows, colour casts, blur and grain.
+
+    Pictures ``x`` are (B, 3, S, S) in 0..1.
+    """
     x, _ = covered(_bordered(x, dice, c.borders), dice, c.covered * covers)
     x = _photometric(_shaded(x, dice, c.shaded), dice, _BOXES * covers)
     grain = torch.randn(x.shape, generator=generator, device=x.device)

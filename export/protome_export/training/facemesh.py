@@ -42,13 +42,20 @@ class FaceMesh(TfliteNet):
     """
 
     def maps(self, x: Tensor) -> list[Tensor]:
-        """Compute the features of x (B, 3, S, S), RGB in 0..1: (B, 32, S/4, S/4), (B, 64, S/8,
-        S/8), (B, 128, S/16, S/16) and (B, 128, S/32, S/32)."""
+        """Compute the features of x (B, 3, S, S), RGB in 0..1.
+
+        Returns:
+            (B, 32, S/4, S/4), (B, 64, S/8, S/8), (B, 128, S/16, S/16) and (B, 128, S/32, S/32).
+        """
         return self.compute(x, MAPS)
 
     def forward(self, x: Tensor) -> tuple[list[Tensor], Tensor, Tensor]:
-        """x (B, 3, 192, 192), RGB in 0..1 -> `maps`; landmarks (B, 468, 3), px of that picture, z
-        away from the camera; presence score (B,), a logit."""
+        """Compute features, landmarks and presence score of x (B, 3, 192, 192), RGB in 0..1.
+
+        Returns:
+            `maps`; landmarks (B, 468, 3), px of that picture, z away from the camera; presence
+            score (B,), a logit.
+        """
         values = self.run(x, len(self.steps))
         landmarks = values[_LANDMARKS].reshape(-1, 468, 3)
         return [values[k] for k in MAPS], landmarks, values[_SCORE].reshape(-1)

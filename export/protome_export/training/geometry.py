@@ -45,9 +45,11 @@ def umeyama(
 
 
 def _polar(m: Tensor) -> Tensor:
-    """Return the rotations nearest to m (B, 3, 3) by Newton-Schulz steps of order five (Higham,
-    "Functions of Matrices", 2008, section 8.3): matrix products only, no SVD. Exact where no
-    singular value is below 0.04 of the matrix's norm; a head's are above 0.1."""
+    """Return the rotations nearest to m (B, 3, 3) by Newton-Schulz steps of order five.
+
+    Higham, "Functions of Matrices", 2008, section 8.3: matrix products only, no SVD. Exact where
+    no singular value is below 0.04 of the matrix's norm; a head's are above 0.1.
+    """
     x = m * (1.5 * _SCALE / (m.square().sum((1, 2), keepdim=True).sqrt() + 1e-6))
     one = torch.eye(3, device=m.device)
     linear, constant = one * (1.25 / _SCALE**2), one * 1.875
@@ -86,8 +88,12 @@ class Similarity:
         )  # fmt: skip
 
     def grid(self, side: int, extent: float) -> Tensor:
-        """Return the places, (B, side, side, 2) for `grid_sample`, that the moved pictures show;
-        extent: px of a side of the pictures."""
+        """Return the places, (B, side, side, 2) for `grid_sample`, that the moved pictures show.
+
+        Args:
+            side: places per side.
+            extent: px of a side of the pictures.
+        """
         at = centres(side, self.offset.device) * (extent / side)
         row, column = torch.meshgrid(at, at, indexing="ij")
         place = torch.stack([column, row], -1).view(1, -1, 2) - self.offset[:, None]

@@ -78,8 +78,10 @@ class JoinedNet(nn.Module):
     def _heard(
         self, landmarks: Tensor, rotation: Tensor, scale: Tensor, second: Tensor, presence: Tensor
     ) -> Tensor:
-        """Move landmarks (B, 68, 3), crop px, of the mean head in this pose towards those of Face
-        Mesh, from which the offsets are taken and whose depth gets our mean."""
+        """Move landmarks (B, 68, 3), crop px, of the mean head in this pose towards Face Mesh's.
+
+        The offsets are subtracted from the latter, whose depth gets our mean.
+        """
         second = second - scale[:, None, None] * (self.offsets @ rotation.transpose(1, 2))
         depth = landmarks[..., 2].mean(1, keepdim=True) - second[..., 2].mean(1, keepdim=True)
         second = torch.cat([second[..., :2], second[..., 2:] + depth[..., None]], -1)
@@ -98,8 +100,11 @@ class JoinedNet(nn.Module):
         return self.reader.placed(out)
 
     def annotated(self, out: Output) -> Tensor:
-        """Return by how much annotators of photographs place landmarks off those of our heads,
-        (B, 68, 3) px: Face Mesh's offsets, the jaw's left out."""
+        """Return by how much annotators of photographs place landmarks off those of our heads.
+
+        Returns:
+            (B, 68, 3) px: Face Mesh's offsets, the jaw's left out.
+        """
         shares = torch.full((68, 1), FOLLOWED, device=self.offsets.device)
         shares[:_JAW] = 0
         moved = (self.offsets * shares) @ out.rotation.transpose(1, 2)
@@ -112,6 +117,7 @@ def measure_offsets(
     """Measure how far Face Mesh's points lie from our heads' landmarks, on renders alone.
 
     Args:
+        net: has Face Mesh and the canonical landmarks.
         crops: (n, 192, 192, 3) RGB renders.
         landmarks: (n, 68, 3) true landmarks, crop px.
 

@@ -35,8 +35,7 @@ def _pose(r: Tensor, s: Tensor, t: Tensor, vertices: Tensor) -> Tensor:
 
 
 def probes(space: ShapeSpace) -> NDArray[np.int64]:
-    """Return the vertex indices at which posed heads are compared: the landmarks and every
-    sixth."""
+    """Return the vertex indices at which posed heads are compared: landmarks and every sixth."""
     return np.concatenate([space.landmarks, np.arange(0, len(space.mean), 6)]).astype(np.int64)
 
 

@@ -26,9 +26,15 @@ _HALF = SIDE / 2  # landmarks inside the network are px / 96 from the window's c
 
 @dataclass
 class Reading:
-    """What the heads say of a picture: landmarks (B, 68, 3) px, z about their mean; rotation
-    (B, 3, 3) and scale (B,) px per cm of the mean head's pose; coefficients (B, K) of the shape
-    space; width (B, 68) px: standard deviation of the heat."""
+    """What the heads say of a picture.
+
+    Attributes:
+        landmarks: (B, 68, 3) px, z about their mean.
+        rotation: (B, 3, 3) of the mean head's pose.
+        scale: (B,) px per cm of the mean head's pose.
+        coefficients: (B, K) of the shape space.
+        width: (B, 68) px, standard deviation of the heat.
+    """
 
     landmarks: Tensor
     rotation: Tensor
@@ -39,9 +45,17 @@ class Reading:
 
 @dataclass
 class Output:
-    """landmarks (B, 68, 3) px, z about their mean; pose R (B, 3, 3), s (B,), t (B, 3);
-    coefficients (B, K) of the shape space; width (B, 68) px: standard deviation of the heat;
-    covered (B, 3): see `CoverNet`, None without one."""
+    """What the network says of a picture.
+
+    Attributes:
+        landmarks: (B, 68, 3) px, z about their mean.
+        rotation: (B, 3, 3), R of the pose.
+        scale: (B,), s of the pose.
+        translation: (B, 3), t of the pose.
+        coefficients: (B, K) of the shape space.
+        width: (B, 68) px, standard deviation of the heat.
+        covered: (B, 3), see `CoverNet`; None without one.
+    """
 
     landmarks: Tensor
     rotation: Tensor
@@ -86,8 +100,12 @@ class LandmarkHead(nn.Module):
         return out
 
     def read(self, maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """-> landmarks (B, 68, 3) in px / 96 from the centre, heat (B, 68, 24*24) and its standard
-        deviation about them (B, 68), px / 96; float32."""
+        """Read landmarks, heat and its width from the maps, as float32.
+
+        Returns:
+            landmarks (B, 68, 3) in px / 96 from the centre, heat (B, 68, 24*24) and its standard
+            deviation about them (B, 68), px / 96.
+        """
         maps = maps.float().flatten(2)
         heat = fn.softmax(maps[:, :68] + self.bias, -1)
         z = (heat * maps[:, 68:]).sum(-1, keepdim=True)
@@ -99,8 +117,11 @@ class LandmarkHead(nn.Module):
 
 
 class ShapeHead(nn.Module):
-    """Predict coefficients from the face's code, the features at the landmarks and the landmarks
-    themselves in the canonical frame."""
+    """Predict the coefficients of the shape space.
+
+    Inputs are the face's code, the features at the landmarks and the landmarks themselves in the
+    canonical frame.
+    """
 
     def __init__(self, w: Widths, modes: int, dropout: float) -> None:
         super().__init__()
@@ -184,8 +205,10 @@ class GuidedNet(nn.Module):
     def pose(
         self, landmarks: Tensor, coefficients: Tensor, width: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Fit the similarity from the head with these coefficients to its landmarks (B, 68, 3),
-        each weighted by the inverse of its heat's variance; width (B, 68) px."""
+        """Fit the similarity from the head with these coefficients to its landmarks (B, 68, 3).
+
+        Each is weighted by the inverse of its heat's variance; width (B, 68) px.
+        """
         own = self.canonical68 + (coefficients @ self.modes68).view(-1, 68, 3)
         return umeyama(landmarks, own, 1 / width.square())
 
@@ -210,9 +233,11 @@ class GuidedNet(nn.Module):
         return ((r[:, 2] @ self.mean.T) * s[:, None] + t[:, 2:]).amin(1)
 
     def placed(self, out: Output, bare: bool = False) -> tuple[Tensor, Tensor]:
-        """Posed vertices moved along z into the crop's volume, and that offset (B, 3): the nearest
-        point of the mean head at this pose lies at NEAREST px, unless the head's own came before
-        LEAST."""
+        """Move posed vertices along z into the crop's volume; return them and that offset (B, 3).
+
+        The nearest point of the mean head at this pose lies at NEAREST px, unless the head's own
+        came before LEAST.
+        """
         vertices = self.posed(out, bare)
         shift = NEAREST - self.front(out.rotation, out.scale, out.translation)
         shift = torch.maximum(shift, LEAST - vertices[..., 2].amin(1))

@@ -33,6 +33,9 @@ class Selfie(TfliteNet):
     """
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """Compute the features of x (B, 3, S, S), RGB in 0..1, S a multiple of 16: (B, 16, S/4,
-        S/4), (B, 24, S/8, S/8) and (B, 128, S/16, S/16)."""
+        """Compute the features of x (B, 3, S, S), RGB in 0..1, S a multiple of 16.
+
+        Returns:
+            (B, 16, S/4, S/4), (B, 24, S/8, S/8) and (B, 128, S/16, S/16).
+        """
         return self.compute(x, MAPS)

@@ -23,8 +23,11 @@ _FLIP = np.array([1, -1, -1], np.float32)  # head frame to canonical axes
 
 
 def similarity(points: np.ndarray, canonical: np.ndarray) -> tuple[Floats, Floats, Floats]:
-    """Fit similarities by SVD (Umeyama 1991): points (B, M, 3) = s R canonical + t; R (B, 3, 3), s
-    (B,), t (B, 3)."""
+    """Fit similarities by SVD (Umeyama 1991): points (B, M, 3) = s R canonical + t.
+
+    Returns:
+        R (B, 3, 3), s (B,), t (B, 3).
+    """
     t = points.mean(1)
     centre = canonical.mean(0)
     m = (points - t[:, None]).transpose(0, 2, 1) @ (canonical - centre)
@@ -40,8 +43,15 @@ def similarity(points: np.ndarray, canonical: np.ndarray) -> tuple[Floats, Float
 
 @dataclass(frozen=True)
 class ShapeSpace:
-    """Hold mean (N, 3) cm; modes (K, N, 3) cm at one standard deviation; triangles (T, 3);
-    landmarks (68,) vertex indices; mirror (K, K): coefficients of the mirrored head."""
+    """A linear space of head shapes.
+
+    Attributes:
+        mean: (N, 3) cm.
+        modes: (K, N, 3) cm at one standard deviation.
+        triangles: (T, 3).
+        landmarks: (68,) vertex indices.
+        mirror: (K, K) takes coefficients to those of the mirrored head.
+    """
 
     mean: Floats
     modes: Floats
@@ -54,15 +64,16 @@ class ShapeSpace:
         return self.mean[self.landmarks]
 
     def coefficients(self, canonical: np.ndarray) -> Floats:
-        """Fit coefficients (B, K) to canonical heads (B, N, 3) by least squares; the modes are
-        orthogonal."""
+        """Fit coefficients (B, K) to canonical heads (B, N, 3) by least squares.
+
+        The modes are orthogonal.
+        """
         flat = self.modes.reshape(len(self.modes), -1)
         delta = (canonical - self.mean).reshape(len(canonical), -1)
         return np.asarray(delta @ flat.T / np.square(flat).sum(1), np.float32)
 
     def save(self, path: Path, half: bool = False) -> None:
-        """Write .npz. half: numbers as float16 (0.01 cm at worst), to keep beside released
-        weights."""
+        """Write .npz; half: float16 (0.01 cm at worst), to keep beside released weights."""
         fields = vars(self)
         if half:
             fields = {
@@ -80,8 +91,7 @@ class ShapeSpace:
 
 
 class Poser:
-    """Compute solid vertices of labelled samples in the crop frame, without the full head's
-    vertices."""
+    """Compute solid vertices of labelled samples in the crop frame without the full head's."""
 
     def __init__(self, head: HeadModel, solid: SolidHead | None = None) -> None:
         self.solid = build_solid(head) if solid is None else solid

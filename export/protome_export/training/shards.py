@@ -18,9 +18,18 @@ HOLDOUT_SEED = 1_000_000_000
 
 @dataclass
 class Labels:
-    """Hold the arrays of n samples: identity (n, I), expression (n, E), stretch (n, 3), angles (n,
-    3) degrees, camera (n, 7): distance cm, scale, origin x y, pivot x y z; landmarks (n, 68, 3);
-    age, skin (n,): of `groups.AGES` and `groups.SKINS`, None in shards written before them."""
+    """The arrays of n samples.
+
+    Attributes:
+        identity: (n, I).
+        expression: (n, E).
+        stretch: (n, 3).
+        angles: (n, 3) degrees.
+        camera: (n, 7) distance cm, scale, origin x y, pivot x y z.
+        landmarks: (n, 68, 3).
+        age: (n,) of `groups.AGES`, None in shards written before them.
+        skin: (n,) of `groups.SKINS`, None in shards written before them.
+    """
 
     identity: Floats
     expression: Floats
@@ -86,8 +95,12 @@ def write_shard(synthesizer: Synthesizer, folder: Path, first_seed: int, count: 
 
 @dataclass
 class Shard:
-    """Hold images (n, 192, 192, 3) uint8, mapped from disk (a write stays in memory); labels of the
-    same n samples."""
+    """Images and labels of n samples.
+
+    Attributes:
+        images: (n, 192, 192, 3) uint8, mapped from disk (a write stays in memory).
+        labels: of the same samples.
+    """
 
     images: NDArray[np.uint8]
     labels: Labels

@@ -62,8 +62,10 @@ def fetch(source: Source, out: Path) -> None:
 
 
 def read_tflite(raw: bytes) -> tuple[list[list[Any]], dict[str, NDArray[np.float32]]]:
-    """Read the graph: steps (kind, index, input, output, parameters) in order, and weights by
-    name; kernels are (out, in / groups, height, width).
+    """Read the graph: its steps in order, and weights by name.
+
+    Steps are (kind, index, input, output, parameters); kernels are (out, in / groups, height,
+    width).
 
     Raises:
         ValueError: the graph has an operator that `TfliteNet` does not know.

@@ -14,8 +14,13 @@ from .facemesh import WIDTHS, FaceMesh
 
 @dataclass(frozen=True)
 class Widths:
-    """Sizes of the decoder: channels at 12 px; residual blocks at 12 and at 24 px, and channels
-    there; numbers of the code."""
+    """Sizes of the decoder.
+
+    Attributes:
+        coarse: channels at 12 px.
+        decoder: residual blocks at 12 and at 24 px, and channels there.
+        code: numbers of the code.
+    """
 
     coarse: int = 96
     decoder: tuple[int, int, int] = (1, 2, 64)
@@ -49,8 +54,9 @@ def _up(x: Tensor) -> Tensor:
 
 
 class FaceMeshTrunk(nn.Module):
-    """Map windows (B, 3, 192, 192) in 0..1 to features (B, C, 24, 24) and a code (B, Q), by a
-    pretrained Face Mesh.
+    """Map windows to features and a code by a pretrained Face Mesh.
+
+    Windows are (B, 3, 192, 192) in 0..1, features (B, C, 24, 24), the code (B, Q).
 
     frozen: its weights are not trained.
     """

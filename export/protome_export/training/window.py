@@ -23,8 +23,15 @@ REACH = 1.5
 
 @dataclass(frozen=True)
 class Window:
-    """Hold B windows: turn (B, 2, 2) and zoom (B,) crop px a window px take window offsets from the
-    middle to crop offsets from centre (B, 2), crop px."""
+    """Places of B windows in their crops.
+
+    Turn and zoom take window offsets from the middle to crop offsets from the centre.
+
+    Attributes:
+        turn: (B, 2, 2).
+        zoom: (B,) crop px a window px.
+        centre: (B, 2) crop px.
+    """
 
     turn: Tensor
     zoom: Tensor
@@ -48,8 +55,10 @@ class Window:
         return torch.cat([xy, points[..., 2:] / k], -1)
 
     def cut(self, crops: Tensor) -> Tensor:
-        """Sample windows (B, C, 192, 192) from crops (B, C, S, S) of any size; what lies outside
-        of a crop repeats its edge."""
+        """Sample windows (B, C, 192, 192) from crops (B, C, S, S) of any size.
+
+        What lies outside of a crop repeats its edge.
+        """
         at = centres(SIDE, crops.device) - SIDE / 2
         row, column = torch.meshgrid(at, at, indexing="ij")
         place = torch.stack([column, row, torch.ones_like(row)], -1).view(-1, 3)
@@ -72,9 +81,16 @@ def face_size(canonical68: Tensor) -> float:
 def around(
     landmarks: Tensor, rotation: Tensor, scale: Tensor, size: float, jitter: Tensor | None = None
 ) -> Window:
-    """Place the windows of faces with landmarks (B, 68, 3) crop px, rotation (B, 3, 3) and scale
-    (B,) px per cm of their pose; size: `face_size`. jitter (B, 4): an angle in radians, a logarithm
-    of the zoom and an offset in window px by which to miss it."""
+    """Place the windows of faces.
+
+    Args:
+        landmarks: (B, 68, 3) crop px.
+        rotation: (B, 3, 3) of the pose.
+        scale: (B,) px per cm of the pose.
+        size: see `face_size`.
+        jitter: (B, 4) an angle in radians, a logarithm of the zoom and an offset in window px by
+            which to miss it.
+    """
     down = rotation[:, :2, 1]  # the head's vertical in the crop
     down = down / down.norm(dim=1, keepdim=True).clamp(min=1e-6)
     zoom = scale * (REACH * size / SIDE)

@@ -96,8 +96,11 @@ class YuNet(nn.Module):
             self.register_parameter(f"b{k}", nn.Parameter(torch.from_numpy(layer.biases)))
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """Compute the neck's features of x (B, 3, S, S), RGB in 0..1, S a multiple of 32:
-        (B, 64, S/8, S/8), (B, 64, S/16, S/16) and (B, 64, S/32, S/32)."""
+        """Compute the neck's features of x (B, 3, S, S), RGB in 0..1, S a multiple of 32.
+
+        Returns:
+            (B, 64, S/8, S/8), (B, 64, S/16, S/16) and (B, 64, S/32, S/32).
+        """
         x = self._convolved(x * 255, 0, stride=2)
         x = fn.max_pool2d(self._pair(x, 1), 2)
         levels = []

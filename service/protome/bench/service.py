@@ -131,8 +131,10 @@ def thread_seconds(pid: int) -> float:
 
 
 def _ticks(stat: Path, count: int) -> float:
-    """Return the sum of the first ``count`` times in a ``stat`` file of /proc, in seconds: user and
-    system time of the process, then those of its children."""
+    """Return the sum of the first ``count`` times in a ``stat`` file of /proc, seconds.
+
+    They are user and system time of the process, then those of its children.
+    """
     # They are fields 12 to 15 after the name, which may contain any characters.
     after = stat.read_text().rpartition(")")[2].split()
     return sum(map(int, after[11 : 11 + count])) / os.sysconf("SC_CLK_TCK")

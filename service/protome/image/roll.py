@@ -116,7 +116,7 @@ def settle(image: Image, face: Face, min_score: float) -> Face:
 
 
 def _closer(image: Image, view: _View, roll: float) -> Face:
-    """A turned face, looked for again where it was found: the first box was an upright one."""
+    """Look for a turned face again where it was found: the first box was an upright one."""
     views = _Views(image, view.box)
     first = roll - 2 * STEP
     around = [views.at(first + STEP * i) for i in range(5)]
@@ -144,7 +144,7 @@ class _Views:
         self._wide: U8 = cut(image, Placement(*corner, side / CROP_SIDE), WIDE)
 
     def at(self, roll: float) -> _View:
-        """The surest detection near the middle of the view that makes this roll upright."""
+        """Return the surest detection near the middle of the view that makes this roll upright."""
         middle = (WIDE - 1) / 2
         matrix = np.asarray(cv2.getRotationMatrix2D((middle, middle), -roll, 1.0), np.float64)
         matrix[:, 2] -= (WIDE - SIDE) / 2

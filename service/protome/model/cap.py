@@ -36,7 +36,7 @@ class Cap:
         return self._value
 
     def failed(self, faces: int) -> None:
-        """There was no memory for so many."""
+        """Count a run for which there was not enough memory."""
         with self._lock:
             lower = max(1, faces // 2)
             if lower >= self._value:
@@ -47,7 +47,7 @@ class Cap:
             self._value, self._good, self._tried = lower, 0, False
 
     def worked(self) -> None:
-        """A run was good."""
+        """Count a run that did not fail."""
         with self._lock:
             self._good += 1
             if self._good < self._patience:

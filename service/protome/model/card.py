@@ -85,7 +85,7 @@ class Model:
     covered_from: float = 1.0
 
     def is_covered(self, shares: F32 | None) -> bool:
-        """Whether something covers a face; False where the network does not tell.
+        """Return whether something covers a face; False where the network does not tell.
 
         Args:
             shares: (3,) of the output ``covered``, or None.
@@ -93,7 +93,7 @@ class Model:
         return shares is not None and float(shares.mean()) >= self.covered_from
 
     def expected_error(self, landmarks: F32 | None, error: F32 | None) -> ExpectedError | None:
-        """What the errors it predicts for a face's landmarks mean; None where it does not tell."""
+        """Calibrate the errors predicted for a face's landmarks; None if none are predicted."""
         if self.calibration is None or landmarks is None or error is None:
             return None
         return ExpectedError(landmarks, error, self.calibration)

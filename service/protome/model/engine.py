@@ -101,7 +101,7 @@ class Engine:
         return (*(b for b in BUCKETS if b < self.max_batch), self.max_batch)
 
     def rows(self, count: int) -> int:
-        """Rows computed for ``count`` faces."""
+        """Return the rows that are computed for ``count`` faces."""
         # On the CPU an empty row costs as much as a face; on a GPU a new shape costs more.
         if self.provider == CPU:
             return count

@@ -91,7 +91,7 @@ class Session:
         return dict(zip(outputs, session.run(outputs, feeds), strict=True))
 
     def _of(self, batch: int) -> ort.InferenceSession:
-        """The session for batches of this size."""
+        """Return the session for batches of this size."""
         key = 0 if self.provider == CPU else batch
         with self._opening:
             if key not in self._sessions:
@@ -126,8 +126,10 @@ def _session(onnx: bytes, setup: Setup) -> ort.InferenceSession:
 
 
 def out_of_memory(error: Exception) -> bool:
-    """Whether a run failed because the device's memory was not enough; ONNX Runtime has no type
-    for it, only what CUDA and its own allocator say."""
+    """Return whether a run failed because the device's memory was not enough.
+
+    ONNX Runtime has no type for it, so the messages of CUDA and of its allocator are searched.
+    """
     said = str(error).lower()
     return any(words in said for words in ("out of memory", "failed to allocate memory"))
 
@@ -140,7 +142,7 @@ _CUDA_OPTIONS: Final = {
 
 
 def _gpu_providers(setup: Setup) -> list[tuple[str, dict[str, str]]]:
-    """The GPU provider to try, and what takes over the parts it cannot run."""
+    """Return the GPU provider to try, and what takes over the parts it cannot run."""
     if setup.provider == "tensorrt":
         options = {"trt_fp16_enable": "True"}
         if setup.engine_cache:
@@ -156,7 +158,7 @@ def _gpu_providers(setup: Setup) -> list[tuple[str, dict[str, str]]]:
 
 
 def _has_gpu() -> bool:
-    """Whether an NVIDIA driver is there: asking CUDA itself is slow and loud where it is not."""
+    """Return whether an NVIDIA driver is there; CUDA itself answers slowly and logs an error."""
     return any(Path(path).exists() for path in ("/dev/nvidiactl", "/dev/dxg"))
 
 

@@ -267,8 +267,11 @@ async def _together(faces: Sequence[Coroutine[Any, Any, FaceReport]]) -> list[Fa
 
 
 def _raise_if_failed(reports: Sequence[FaceReport]) -> None:
-    """Raise a face's error as the photo's if all faces failed, or if the client has left, the
-    deadline has passed, or the client should try again later."""
+    """Raise a face's error as the photo's if no face can succeed.
+
+    All faces failed, the client has left, the deadline has passed, or the client should try again
+    later.
+    """
     for report in reports:
         if isinstance(report.error, DeadlinePassed | ClientGone | Overloaded):
             raise report.error

@@ -43,7 +43,9 @@ async def check(model: Model, engine: Engine, pool: Pool, folder: Path = SHIPPED
     """Reconstruct the built-in photo with every batch size and compare the meshes.
 
     Args:
-        model, engine, pool: the parts that will serve.
+        model: that will be served.
+        engine: that runs it.
+        pool: the workers.
         folder: folder of the model; without recorded facts any mesh is accepted.
 
     Raises:

@@ -85,7 +85,8 @@ class Forecast:
         """Time from the start of a photo to its first mesh over the sum of its stages, at least 1.
 
         It is above 1 because photos wait between the stages and cores are shared. Three mean
-        deviations are added: with one, 1 in 20 photos that began just in time ended too late."""
+        deviations are added: with one, 1 in 20 photos that began just in time ended too late.
+        """
         return min(max(1.0, self._stretch.value) + 3 * self._scatter.value, MOST_STRETCH)
 
     @property

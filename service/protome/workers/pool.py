@@ -158,7 +158,10 @@ class Pool:
         while the task runs, the worker still finishes: only then its mailbox is free again.
 
         Args:
-            name, job, inputs, take: see :meth:`WorkerHandle.ask`.
+            name: see :meth:`WorkerHandle.ask`.
+            job: likewise.
+            inputs: likewise.
+            take: likewise.
             turn: its place in the queue; see :class:`Rank`.
             latest_start: when it is too late to begin, on ``time.monotonic``.
             on_spent: called with the seconds that a worker spent, even if the caller has left.

@@ -101,7 +101,8 @@ def capsules(ends: Tensor, radius: Tensor, x: Tensor, y: Tensor, soft: Tensor) -
     Args:
         ends: (B, K, 2, 2) xy, px.
         radius: (B, K) px.
-        x, y: columns (W,) and rows (H,), px.
+        x: (W,) columns, px.
+        y: (H,) rows, px.
         soft: (B,) width of the edge, px.
     """
     out = torch.zeros(len(ends), len(y), len(x), device=ends.device)
@@ -129,7 +130,8 @@ def patch(
         half: (B, 2) half axes, px.
         angle: (B,) radians.
         kind: (B,) 0 ellipse, 1 box, 2 triangle.
-        x, y: columns (W,) and rows (H,), px.
+        x: (W,) columns, px.
+        y: (H,) rows, px.
     """
     c, s = torch.cos(angle)[:, None], torch.sin(angle)[:, None]
     dx, dy = x - centre[:, :1], y - centre[:, 1:]
@@ -151,7 +153,8 @@ def window(low: Tensor, high: Tensor, size: int) -> Tensor:
     """Return masks (B, size, size): rows low[:, 0] to high[:, 0] - 1, columns likewise.
 
     Args:
-        low, high: (B, 2) px.
+        low: (B, 2) first row and column, px.
+        high: (B, 2) row and column after the last, px.
         size: px per side.
     """
     at = torch.arange(size, device=low.device)

@@ -72,8 +72,9 @@ def _draw(
 
 @dataclass(frozen=True)
 class Cutout:
-    """Transparency of triangles ``first`` to ``last - 1``: they show only where ``alpha`` (A, B) at
-    their vertices' ``uv`` (V, 2) is positive.
+    """Transparency of triangles ``first`` to ``last - 1``.
+
+    They show only where ``alpha`` (A, B) at their vertices' ``uv`` (V, 2) is positive.
     """
 
     alpha: NDArray[np.float32]

@@ -210,7 +210,8 @@ def tone_curves(light: np.ndarray, dark: np.ndarray) -> tuple[Floats, Floats]:
     """Return monotone curves per channel from the densities of a light skin to those of a dark one.
 
     Args:
-        light, dark: (S, S, 3) optical densities.
+        light: (S, S, 3) optical densities.
+        dark: (S, S, 3) optical densities.
 
     Returns:
         densities of the light skin (Q, 3) and of the dark one (Q, 3) at the same quantiles.

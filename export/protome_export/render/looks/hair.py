@@ -230,8 +230,10 @@ class HairShell:
         return torch.where(style.afro[:, None], round_.expand_as(share), share)
 
     def _knots(self, dice: Dice, style: Style) -> Tensor:
-        """Return how far buns stand out, (B, rows, columns) cm: one at the back or on top, or one
-        on each side."""
+        """Return how far buns stand out, (B, rows, columns) cm.
+
+        There is one at the back or on top, or one on each side.
+        """
         two = dice.chance(0.2)
         azimuth = torch.where(two, dice.uniform(85, 130), dice.normal(180, 15))
         elevation = torch.where(two, dice.uniform(5, 50), dice.uniform(0, 84))

@@ -63,7 +63,8 @@ def draw_texture(dice: Dice, hat: Tensor, colour: Tensor, streak: Tensor, waves:
         dice: of B heads.
         hat: (B,) bool.
         colour: (B, 3) linear RGB of the strands.
-        streak, waves: (B, A, 256) fine and coarse noise.
+        streak: (B, A, 256) fine noise.
+        waves: (B, A, 256) coarse noise.
     """
     grey = dice.uniform()[:, None].expand(-1, 3)
     cloth = gamma(torch.where(dice.chance(0.6)[:, None], dice.uniform(0, 1, 3), grey))

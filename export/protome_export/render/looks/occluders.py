@@ -77,8 +77,11 @@ def draw_hands(
 
 
 def draw_objects(dice: Dice, image: Tensor, share: float = 0.09) -> tuple[Tensor, Tensor]:
-    """Draw an ellipse, a bar (microphone, pole) or a patch in a random colour; returns as
-    `draw_hands`."""
+    """Draw an ellipse, a bar (microphone, pole) or a patch in a random colour.
+
+    Returns:
+        as `draw_hands`.
+    """
     size = image.shape[-1]
     centre = dice.uniform(0.1 * size, 0.9 * size, 2)
     t, kind = dice.uniform(), dice.pick(2)

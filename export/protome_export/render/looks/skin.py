@@ -143,8 +143,10 @@ class SkinPainter:
         return [k for k, s in enumerate(skins) if looks.skin in (None, s)]
 
     def _pigment(self, dice: Dice, looks: Looks | None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return optical densities of face and back before details, the mean albedo (B, 3), and
-        which skins are male (B,)."""
+        """Return optical densities of face and back before details, mean albedo, and sex.
+
+        The albedo is (B, 3); the sex tells which skins are male, (B,).
+        """
         a, choices = self.assets, torch.tensor(self._choices(looks), device=dice.device)
         first, second = (choices[dice.pick(len(choices))] for _ in range(2))
         w = dice.uniform() * dice.chance(0.6)

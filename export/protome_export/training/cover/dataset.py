@@ -29,8 +29,13 @@ _LEAST = 0.15  # cells of a region, below which its share is not known
 
 @dataclass
 class CoverBatch:
-    """windows (B, 3, 192, 192) in 0..1; inner (B, 3, 12, 12) the part of each cell that a region
-    takes; hidden (B, 12, 12) the part of it that is hidden."""
+    """Windows and what is hidden in them.
+
+    Attributes:
+        windows: (B, 3, 192, 192) in 0..1.
+        inner: (B, 3, 12, 12) the part of each cell that a region takes.
+        hidden: (B, 12, 12) the part of each cell that is hidden.
+    """
 
     windows: Tensor
     inner: Tensor
@@ -77,8 +82,11 @@ class CoverSamples:
         return len(self)
 
     def take(self, rows: list[int]) -> tuple[Tensor, Tensor, Tensor]:
-        """Return images (B, 192, 192, 3) and cells (B, 4, 48, 48) of these samples, both uint8, and
-        landmarks (B, 68, 3)."""
+        """Look up these samples.
+
+        Returns:
+            images (B, 192, 192, 3) uint8, landmarks (B, 68, 3) and cells (B, 4, 48, 48) uint8.
+        """
         found, starts = [], np.cumsum([0, *(len(part[0]) for part in self.parts)])
         for row in rows:
             k = int(np.searchsorted(starts, row, "right")) - 1
@@ -117,9 +125,15 @@ def assemble(
 
 @dataclass(frozen=True)
 class Examples:
-    """Hold n windows as the network learns from them, in FP16: maps (n, 64, 24, 24),
-    (n, 128, 12, 12) and (n, 128, 6, 6); inner (n, 3, 12, 12) and hidden (n, 12, 12), see
-    `CoverBatch`."""
+    """The n windows as the network learns from them, in FP16.
+
+    Attributes:
+        f1: maps (n, 64, 24, 24).
+        f2: maps (n, 128, 12, 12).
+        f3: maps (n, 128, 6, 6).
+        inner: (n, 3, 12, 12), see `CoverBatch`.
+        hidden: (n, 12, 12), see `CoverBatch`.
+    """
 
     f1: Tensor
     f2: Tensor
@@ -139,8 +153,9 @@ class Examples:
 def examples(
     samples: CoverSamples, mesh: FaceMesh, c: Config, count: int, seed: int | None
 ) -> Examples:
-    """Compute the maps of ``count`` windows, all samples in turn: augmented, or as they are if
-    there is no seed.
+    """Compute the maps of ``count`` windows, all samples in turn.
+
+    They are augmented, or as they are if there is no seed.
 
     Raises:
         FileNotFoundError: there are no shards.

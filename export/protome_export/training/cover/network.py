@@ -25,8 +25,7 @@ _LEAST = 1e-3
 
 
 class CoverNet(nn.Module):
-    """Map the trunk's maps of windows to the hidden share (B, 3) of each of `inner_face.REGIONS`,
-    0..1."""
+    """Map the trunk's maps of windows to hidden shares (B, 3) of `inner_face.REGIONS`, 0..1."""
 
     def __init__(self) -> None:
         super().__init__()

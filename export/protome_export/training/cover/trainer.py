@@ -24,8 +24,10 @@ _LARGE, _NONE = 0.25, 0.02  # hidden shares of the inner face from which it is c
 
 
 def cover_losses(net: CoverNet, cells: Tensor, batch: CoverBatch) -> Tensor:
-    """Return the loss of logits (B, 4, 12, 12), see `CoverNet.cells`: cross entropies of regions,
-    of what is hidden in them, and of the regions' shares."""
+    """Return the loss of logits (B, 4, 12, 12), see `CoverNet.cells`.
+
+    It sums cross entropies of regions, of what is hidden in them, and of the regions' shares.
+    """
     regions = fn.binary_cross_entropy_with_logits(cells[:, :-1], batch.inner)
     area = batch.inner.sum(1)
     each = fn.binary_cross_entropy_with_logits(cells[:, -1], batch.hidden, reduction="none")

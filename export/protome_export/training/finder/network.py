@@ -53,8 +53,11 @@ class FinderNet(nn.Module):
         self.register_buffer("y", centres.repeat_interleave(_CELLS), persistent=False)
 
     def forward(self, crops: Tensor) -> Tensor:
-        """Compute the mean vote (B, 5): cosine and sine of the turn, not of length 1, logarithm
-        of the zoom, and centre, crop px."""
+        """Compute the mean vote (B, 5).
+
+        It is cosine and sine of the turn, not of length 1, logarithm of the zoom, and centre,
+        crop px.
+        """
         if crops.shape[-1] != SIDE:
             crops = fn.avg_pool2d(crops, crops.shape[-1] // SIDE)
         fine, middle, coarse = self.trunk(crops)

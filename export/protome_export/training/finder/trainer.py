@@ -29,8 +29,13 @@ _HELD = 8  # batches of the hold-out that are scored
 
 @dataclass(frozen=True)
 class FinderScore:
-    """Mean absolute errors outside of the training set: turn in degrees, logarithm of the zoom,
-    distance of the centre in crop px."""
+    """Mean absolute errors outside of the training set.
+
+    Attributes:
+        degrees: of the turn.
+        zoom: of the zoom's logarithm.
+        distance: of the centre, crop px.
+    """
 
     degrees: float
     zoom: float

@@ -26,9 +26,16 @@ DRAWS = 112  # random numbers a sample may use
 
 @dataclass
 class HairBatch:
-    """crops (B, 3, 208, 208) in 0..1; pose rotation (B, 3, 3), scale (B,), origin (B, 3) px; cells
-    (B, 42, 52, 52) 0..1, the truth; weight of each cell, 0 inside of the skull and where a moved
-    crop ended."""
+    """Crops, their poses and the true hair.
+
+    Attributes:
+        crops: (B, 3, 208, 208) in 0..1.
+        rotation: (B, 3, 3) of the pose.
+        scale: (B,) of the pose.
+        origin: (B, 3) of the pose, px.
+        cells: (B, 42, 52, 52) 0..1, the truth.
+        weight: of each cell, 0 inside of the skull and where a moved crop ended.
+    """
 
     crops: Tensor
     rotation: Tensor
@@ -72,8 +79,7 @@ class HairSamples:
         return images, marks, hair, skull
 
     def pose(self, landmarks: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return rotation, scale, origin in the network's frame, and the z (B,) that the camera's
-        pivot has in it."""
+        """Return rotation, scale, origin and the camera pivot's z (B,) in the network's frame."""
         rotation, scale, origin = umeyama(landmarks, self.canonical68)
         front = ((rotation[:, 2] @ self.mean.T) * scale[:, None] + origin[:, 2:]).amin(1)
         pivot = NEAREST - front
@@ -128,8 +134,11 @@ def _drawn(dice: Dice, c: Config) -> Similarity:
 
 
 def _moved(pictures: Tensor, move: Similarity, black: Tensor) -> Tensor:
-    """Move pictures (B, C, S, S) of the crop at any resolution; outside of them it is black (B,),
-    as outside of a photo, or repeats the edge."""
+    """Move pictures (B, C, S, S) of the crop at any resolution.
+
+    Outside of them it is black where ``black`` (B,) is set, as outside of a photo, or repeats the
+    edge.
+    """
     grid = move.grid(pictures.shape[-1], CROP_SIDE)
     moved = fn.grid_sample(pictures, grid, padding_mode="border", align_corners=False)
     outside = (grid.abs().amax(3) > 1)[:, None] & black[:, None, None, None]

@@ -76,12 +76,13 @@ class HairNet(nn.Module):
         self.register_buffer("radii", torch.tensor(_RADII), persistent=False)
 
     def forward(self, crops: Tensor, rotation: Tensor, scale: Tensor, origin: Tensor) -> Tensor:
-        """Compute logits.
+        """Compute logits; the pose is from the canonical frame to the crop frame.
 
         Args:
             crops: (B, 3, 208, 208) in 0..1.
-            rotation: (B, 3, 3), scale (B,) px per cm, origin (B, 3) px: the pose, from the
-                canonical frame to the crop frame.
+            rotation: (B, 3, 3) of the pose.
+            scale: (B,) of the pose, px per cm.
+            origin: (B, 3) of the pose, px.
         """
         return self.decode(self._trunk[0](crops), rotation, scale, origin)
 
@@ -115,8 +116,10 @@ class HairNet(nn.Module):
         return [fn.dropout2d(f, _DROPPED, self.training) for f in maps]
 
     def _skull(self, rotation: Tensor, scale: Tensor, origin: Tensor) -> tuple[Tensor, Tensor]:
-        """Return middle and half of the way through the ellipsoid, (B, 52, 52) px; beside it half
-        is negative."""
+        """Return middle and half of the way through the ellipsoid, (B, 52, 52) px.
+
+        Beside it half is negative.
+        """
         inverse = rotation.transpose(1, 2) / (self.radii[:, None] * scale[:, None, None])
         # Where the columns enter the unit sphere's frame, and their direction there.
         start = -inverse[:, :, :2] @ origin[:, :2, None] - (self.centre / self.radii)[:, None]
@@ -139,8 +142,10 @@ class HairNet(nn.Module):
 
 
 def _even() -> Tensor:
-    """Return what averages the free parts of neighbouring slices, by 1 4 6 4 1, and keeps the rest,
-    (44, 44): the bias of a slice would be seen as a ridge across the hair."""
+    """Return what averages the free parts of neighbouring slices, by 1 4 6 4 1, (44, 44).
+
+    The rest is kept. The bias of a slice would be seen as a ridge across the hair.
+    """
     even = torch.eye(SLICES + 2)
     even[:SLICES, :SLICES] = _along_z(_along_z(torch.eye(SLICES)[None]))[0]
     return even

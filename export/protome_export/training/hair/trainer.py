@@ -128,7 +128,9 @@ def _disturbed(batch: HairBatch, generator: torch.Generator) -> Sequence[Tensor]
 
 
 def load_hair(run: Path, selfie: Path | None = None) -> HairNet:
-    """Load a run's averaged weights, in evaluation mode; ``selfie`` overrides the trunk's path in
-    the run's settings."""
+    """Load a run's averaged weights, in evaluation mode.
+
+    ``selfie`` overrides the trunk's path in the run's settings.
+    """
     trunk = Selfie(selfie or Path(load_config(run / "config.toml").selfie))
     return load_averages(HairNet(trunk.requires_grad_(False).eval()), run)
