@@ -116,8 +116,9 @@ def in_layout(hairy: bool) -> F32:
 
 @functools.cache
 def directions() -> tuple[slice, F32]:
-    """Return which rows of cells lie in the hair's island, and where its cells lie as seen from
-    the skull's middle, unit vectors in its frame, (c, 3).
+    """Return the rows of cells in the hair's island, and the directions of their cells.
+
+    The directions are those from the skull's middle, unit vectors in its frame, (c, 3).
     """
     x, y = middles()
     rows = slice(int(CELLS * SHARE), None)

@@ -88,8 +88,10 @@ def facing(surface: Surface, skull: tuple[F32, F32] | None) -> F32:
 
 @functools.lru_cache(maxsize=4)
 def _triangles(head: Head, hairy: bool) -> npt.NDArray[np.int32]:
-    """Return a triangle of the head near every ``COARSE``-th cell, (CELLS / COARSE,
-    CELLS / COARSE, 3).
+    """Return a triangle of the head near every ``COARSE``-th cell.
+
+    Returns:
+        (CELLS / COARSE, CELLS / COARSE, 3), numbers of its vertices.
     """
     any_of = np.zeros(len(head.uv), np.intp)
     any_of[head.uv_triangles.ravel()] = np.repeat(np.arange(len(head.uv_triangles)), 3)

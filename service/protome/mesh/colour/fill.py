@@ -47,7 +47,7 @@ UNEVEN: Final = 0.5
 # darker. The rest is collars and background.
 LIKE_FACE: Final = (0.3, 0.25, 1.4)
 LIKE_HAIR: Final = (0.6, 0.9, 2.0)
-LIKE_INNER: Final = {SKIN: (0.12, 0.3, 0.4), HAIR: (0.1, 0.4, 0.5)}
+LIKE_INNER: Final = {(SKIN, NECK): (0.12, 0.3, 0.4), (HAIR,): (0.1, 0.4, 0.5)}
 # Cells along each side of the square that this mean is of, and its least share of the photo.
 INNER: Final = 7
 FEW_INNER: Final = 1e-3
@@ -126,16 +126,19 @@ def _like_inner(mean: F32, inner: F32, groups: U8, face: F32 | None) -> F32:
 
     The volume of hair may reach over skin, so there what is like the face counts as well.
     """
-    like: F32 = (groups != SKIN).astype(np.float32)
-    for group, most in LIKE_INNER.items():
-        share = inner * (groups == group)
+    like = np.ones(groups.shape, np.float32)
+    for kind, most in LIKE_INNER.items():
+        of_kind = np.isin(groups, kind)
+        if HAIR not in kind:
+            like[of_kind] = 0
+        share = inner * of_kind
         sums = np.concatenate([share[:, :, None] * mean, share[:, :, None]], axis=2)
         sums = cv2.blur(sums, (INNER, INNER))
-        where = (groups == group) & (sums[:, :, 3] > FEW_INNER)
+        where = of_kind & (sums[:, :, 3] > FEW_INNER)
         usual = np.asarray(sums[where, :3] / sums[where, 3:], np.float32)
         like[where] = _like(mean, where, usual, most)[where]
-        if group == HAIR and face is not None:
-            on_face = _like(mean, where, face, LIKE_INNER[SKIN])
+        if HAIR in kind and face is not None:
+            on_face = _like(mean, where, face, LIKE_INNER[SKIN, NECK])
             np.maximum(like, on_face, out=like, where=where)
     return like
 

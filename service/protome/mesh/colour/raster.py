@@ -78,9 +78,11 @@ def lay_out(
 
 
 def _across(uv: F32, triangles: np.ndarray) -> np.ndarray:
-    """Return whether each triangle is across the seam: it has corners in both halves, and the way
-    over the square's left and right sides, or over its upper or lower one, is shorter than the way
-    within."""
+    """Return whether each triangle is across the seam.
+
+    It is if it has corners in both halves, and the way over the square's left and right sides, or
+    over its upper or lower one, is shorter than the way within.
+    """
     u, v = uv[triangles, 0], uv[triangles, 1]
     count = (u < 0.5).sum(axis=1)
     within = np.ptp(u, axis=1)

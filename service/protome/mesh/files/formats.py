@@ -29,8 +29,10 @@ OBJ_COMMENT: Final = "# protome; metres, right-handed, +Y up, +Z to the camera\n
 
 
 def write_ply(mesh: Mesh) -> bytes:
-    """Write a binary little-endian PLY 1.0 file with normals and, if the mesh has them, sRGB
-    colours and the quality of each vertex."""
+    """Write a binary little-endian PLY 1.0 file.
+
+    It has normals and, if the mesh has them, sRGB colours and the quality of each vertex.
+    """
     fields = [(name, "<f4") for name in ("x", "y", "z", "nx", "ny", "nz")]
     if mesh.colours is not None:
         fields += [(name, "u1") for name in ("red", "green", "blue")]
@@ -64,8 +66,10 @@ def write_ply(mesh: Mesh) -> bytes:
 
 
 def write_obj(mesh: Mesh) -> bytes:
-    """Write a Wavefront OBJ file; colours, sRGB 0 to 1, follow the coordinates as many readers
-    expect."""
+    """Write a Wavefront OBJ file.
+
+    Colours, sRGB 0 to 1, follow the coordinates as many readers expect.
+    """
     if mesh.colours is None:
         vertices = _lines("v %.6f %.6f %.6f\n", mesh.positions)
     else:

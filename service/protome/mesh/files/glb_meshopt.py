@@ -1,5 +1,6 @@
-"""Compress the geometry of a GLB file with meshopt (EXT_meshopt_compression over
-KHR_mesh_quantization).
+"""Compress the geometry of a GLB file with meshopt.
+
+It uses the extensions EXT_meshopt_compression and KHR_mesh_quantization of glTF.
 """
 
 from __future__ import annotations

@@ -12,8 +12,10 @@ from protome.geometry import F32, I32, U8
 
 
 class Region(enum.IntEnum):
-    """Parts of the head that its vertices belong to; ``BEHIND`` is skin beside and below the
-    face."""
+    """Parts of the head that its vertices belong to.
+
+    ``BEHIND`` is skin beside and below the face.
+    """
 
     SKIN = 0
     LIPS = 1

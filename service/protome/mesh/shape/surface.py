@@ -86,7 +86,9 @@ def supported(head: Head, vertices: F32, hair: U8) -> U8:
     Hair grows on the scalp, and headgear sits on it: beside a bald head it is the background.
 
     Args:
-        head, vertices, hair: as of :func:`compose`.
+        head: the head model.
+        vertices: see :func:`compose`.
+        hair: likewise.
     """
     cells = np.divide(vertices.take(_scalp(head), axis=0).T, HAIR_CELL, order="C")
     size = hair.shape[::-1]

@@ -103,29 +103,33 @@ static void keep_hair(const tx_sheet *sheet) {
     }
 }
 
+enum { SKIN_KIND = 1, HAIR_KIND };
+
 void tx_like_inner(const tx_sheet *sheet, const float *inner, const float *all, float *like) {
-    static const uint8_t GROUPS[2] = {TX_SKIN, TX_HAIR};
+    static const uint8_t KINDS[TX_GROUPS] = {
+        [TX_SKIN] = SKIN_KIND, [TX_NECK] = SKIN_KIND, [TX_HAIR] = HAIR_KIND};
+    const uint8_t *groups = sheet->in->groups;
     const size_t count = sheet->count;
     const gr_kernel kernel = {3, {1.0F / 7, 1.0F / 7, 1.0F / 7, 1.0F / 7}};
     float *sums[4], *room = like + 5 * count;
-    for (size_t k = 0; k < count; k++) like[k] = sheet->in->groups[k] != TX_SKIN;
-    for (int g = 0; g < 2; g++) {
+    for (size_t k = 0; k < count; k++) like[k] = KINDS[groups[k]] != SKIN_KIND;
+    for (int kind = SKIN_KIND; kind <= HAIR_KIND; kind++) {
         for (int i = 0; i < 4; i++) {
             sums[i] = like + count * (size_t)(i + 1);
             for (size_t k = 0; k < count; k++) {
-                const float share = sheet->in->groups[k] == GROUPS[g] ? inner[k] : 0;
+                const float share = KINDS[groups[k]] == kind ? inner[k] : 0;
                 sums[i][k] = i < 3 ? share * sheet->mean[i][k] : share;
             }
             gr_blur(sums[i], sheet->side, &kernel, room, sums[i]);
         }
         for (size_t k = 0; k < count; k++) {
             const float share = sums[3][k];
-            const int rim = all[k] > inner[k] && sheet->in->groups[k] == GROUPS[g];
+            const int rim = all[k] > inner[k] && KINDS[groups[k]] == kind;
             if (!rim || !(share > FEW_INNER)) continue;
             const float colour[3] = {sheet->mean[0][k], sheet->mean[1][k], sheet->mean[2][k]};
             const float usual[3] = {sums[0][k] / share, sums[1][k] / share, sums[2][k] / share};
-            like[k] = likeness(colour, usual, LIKE_INNER[g]);
-            if (g && sheet->has_face)
+            like[k] = likeness(colour, usual, LIKE_INNER[kind - SKIN_KIND]);
+            if (kind == HAIR_KIND && sheet->has_face)
                 like[k] = most(like[k], likeness(colour, sheet->face, LIKE_INNER[0]));
         }
     }

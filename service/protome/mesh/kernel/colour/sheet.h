@@ -43,7 +43,7 @@ static inline int mean_of(const tx_sheet *sheet, const float *const colours[3],
     return 1;
 }
 
-/* Set how much the colours of skin and hair are like those of the same group in the 7 x 7 cells
+/* Set how much the colours of skin and hair are like those of the same kind in the 7 x 7 cells
    around them, 0 to 1: mean colours of ``inner`` shares. 1 for other groups, for hair without such
    cells, and for hair that is like the face. Only where there is more in ``all`` than in ``inner``.
    like: 11 pictures, of which the first is set. */
