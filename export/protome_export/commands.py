@@ -36,9 +36,9 @@ def generate(args: argparse.Namespace) -> None:
 
 def fetch_pretrained(args: argparse.Namespace) -> None:
     """Download the pretrained trunks."""
-    from .training.facemesh import FACEMESH
-    from .training.selfie import SELFIE
-    from .training.tflite import fetch
+    from .training.pretrained.facemesh import FACEMESH
+    from .training.pretrained.selfie import SELFIE
+    from .training.pretrained.tflite import fetch
 
     args.folder.mkdir(parents=True, exist_ok=True)
     fetch(FACEMESH, args.folder / "facemesh.npz")
@@ -78,7 +78,7 @@ def _on_sigterm(stop: Callable[[], None]) -> None:
 def train(args: argparse.Namespace) -> None:
     """Train, or resume, a run."""
     from .training.config import load_config
-    from .training.trainer import Trainer
+    from .training.reader.trainer import Trainer
 
     trainer = Trainer(load_config(args.config))
     _on_sigterm(trainer.stop)
@@ -179,12 +179,13 @@ def export(args: argparse.Namespace) -> None:
     from .release.calibration import Calibration, calibrate
     from .release.head_file import describe_head
     from .release.onnx import CROP_RULE, export_model
-    from .training.checkpoint import load_run, space_of
+    from .training.checkpoint import space_of
     from .training.cover.trainer import load_cover
     from .training.dataset import finder_frame
     from .training.finder.trainer import load_finder
     from .training.hair.trainer import load_hair
     from .training.joined import JoinedNet
+    from .training.reader.run import load_run
     from .training.shape_space import ShapeSpace
     from .training.shards import find_shards, read_shard
 

@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 from protome_export.training.config import Config
-from protome_export.training.facemesh import FACEMESH
-from protome_export.training.tflite import fetch
-from protome_export.training.trainer import Trainer
+from protome_export.training.pretrained.facemesh import FACEMESH
+from protome_export.training.pretrained.tflite import fetch
+from protome_export.training.reader.trainer import Trainer
 
 from .common import Results, arguments
 

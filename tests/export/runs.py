@@ -8,10 +8,10 @@ import torch
 
 from protome_export.training.finder.network import FinderNet
 from protome_export.training.joined import JoinedNet
-from protome_export.training.network import GuidedNet
+from protome_export.training.pretrained.yunet import YuNet
+from protome_export.training.reader.network import GuidedNet
 from protome_export.training.shape_space import ShapeSpace
 from protome_export.training.trunk import Widths
-from protome_export.training.yunet import YuNet
 
 WIDTHS = Widths(16, (0, 1, 16), 32)
 

@@ -10,8 +10,8 @@ import numpy as np
 
 
 class _Graph:
-    """Steps and weights of a network, as `protome_export.training.tflite.read_tflite` returns
-    them."""
+    """Steps and weights of a network, as `pretrained.tflite.read_tflite`
+    returns them."""
 
     def __init__(self) -> None:
         self.steps: list[list[Any]] = []

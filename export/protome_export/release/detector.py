@@ -1,6 +1,6 @@
 """Write the face detector of the service as ONNX: YuNet with the weights of libfacedetection.
 
-`training.yunet` reads the weights. Run ``python -m protome_export.release.detector OUT``.
+`pretrained.yunet` reads the weights. Run ``python -m protome_export.release.detector OUT``.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from protome_export.training.yunet import BLOCKS, HALVED, NECK, Convolution, read_weights
+from protome_export.training.pretrained.yunet import BLOCKS, HALVED, NECK, Convolution, read_weights
 
 STRIDES: Final = (8, 16, 32)
 # Indices in the table of the heads' convolutions, for each stride.

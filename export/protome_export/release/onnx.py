@@ -23,12 +23,12 @@ from onnxscript.rewriter import rewrite
 from protome.geometry import CROP_SIDE, HAIR_SHAPE, CropRule
 from protome.mesh.shape.head import Head
 from protome.model.card import GEOMETRY
-from protome_export.training.facemesh import FACEMESH
 from protome_export.training.geometry import LEAST, NEAREST
 from protome_export.training.hair.network import HairNet
 from protome_export.training.joined import JoinedNet
-from protome_export.training.selfie import SELFIE
-from protome_export.training.yunet import REQUIREMENT, SHA256
+from protome_export.training.pretrained.facemesh import FACEMESH
+from protome_export.training.pretrained.selfie import SELFIE
+from protome_export.training.pretrained.yunet import REQUIREMENT, SHA256
 
 from .calibration import Calibration
 from .head_file import write_head

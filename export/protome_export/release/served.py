@@ -16,7 +16,7 @@ from protome.geometry import HAIR_SHAPE
 from protome_export.training.geometry import CROP, FINDER_CORNER, LEAST, NEAREST
 from protome_export.training.hair.network import HairNet
 from protome_export.training.joined import JoinedNet
-from protome_export.training.network import Output
+from protome_export.training.reader.network import Output
 
 from .calibration import Calibration
 

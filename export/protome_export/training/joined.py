@@ -18,10 +18,10 @@ from torch import Tensor, nn
 from protome_export.heads.model import MIRROR68
 
 from .cover.network import CoverNet
-from .facemesh import POINTS68
 from .finder.network import FinderNet
 from .geometry import umeyama
-from .network import GuidedNet, Output
+from .pretrained.facemesh import POINTS68
+from .reader.network import GuidedNet, Output
 
 # The second opinion's weight, the yaw in degrees from which it falls and at which it is 0, and the
 # presence logit below which it is not heard. Chosen before this network was trained; see

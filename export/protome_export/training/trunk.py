@@ -9,7 +9,7 @@ from pathlib import Path
 import torch.nn.functional as fn
 from torch import Tensor, nn
 
-from .facemesh import WIDTHS, FaceMesh
+from .pretrained.facemesh import WIDTHS, FaceMesh
 
 
 @dataclass(frozen=True)

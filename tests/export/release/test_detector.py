@@ -17,8 +17,8 @@ from PIL import Image as Pillow
 from protome.image.detector import FILE, ROUNDED_DOWN, run_detector
 from protome.sample import SAMPLE
 from protome_export.release.detector import FACE, OBJECT, STRIDES, build
-from protome_export.training import yunet
-from protome_export.training.yunet import YuNet, read_weights
+from protome_export.training.pretrained import yunet
+from protome_export.training.pretrained.yunet import YuNet, read_weights
 
 Row = tuple[int, int, int, int, int]
 

@@ -27,10 +27,10 @@ from protome_export.release import onnx as release
 from protome_export.release.calibration import Calibration
 from protome_export.release.head_file import describe_head
 from protome_export.release.served import OUTPUTS, ServedNet
-from protome_export.training.checkpoint import load_run
 from protome_export.training.finder.trainer import load_finder
 from protome_export.training.geometry import NEAREST
 from protome_export.training.joined import JoinedNet
+from protome_export.training.reader.run import load_run
 from tests.export.runs import space_of
 
 

@@ -18,7 +18,7 @@ from protome_export.training.cover.network import CoverNet
 from protome_export.training.geometry import CROP, FINDER_CORNER
 from protome_export.training.hair.network import HairNet
 from protome_export.training.joined import JoinedNet
-from protome_export.training.selfie import Selfie
+from protome_export.training.pretrained.selfie import Selfie
 from protome_export.training.shape_space import ShapeSpace
 from tests.export.runs import small_joined
 

@@ -21,7 +21,7 @@ from protome_export.training.cover.dataset import (
 )
 from protome_export.training.cover.network import CELLS, CoverNet
 from protome_export.training.cover.trainer import CoverTrainer, load_cover, score
-from protome_export.training.facemesh import FaceMesh
+from protome_export.training.pretrained.facemesh import FaceMesh
 from protome_export.training.shape_space import ShapeSpace
 from tests.export.runs import space_of
 

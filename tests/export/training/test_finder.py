@@ -20,9 +20,9 @@ from protome_export.training.finder.trainer import (
     load_finder,
 )
 from protome_export.training.geometry import CROP
+from protome_export.training.pretrained.yunet import YuNet
 from protome_export.training.shape_space import Poser
 from protome_export.training.window import Window
-from protome_export.training.yunet import YuNet
 from tests.export.conftest import CONFIG
 from tests.export.runs import space_of
 

@@ -19,7 +19,7 @@ from protome_export.training.geometry import NEAREST
 from protome_export.training.hair.dataset import DRAWS, HairSamples, assemble, draw_hair_batch
 from protome_export.training.hair.network import COLUMNS, SLICES, HairNet
 from protome_export.training.hair.trainer import HairTrainer, evaluate_hair, hair_losses, load_hair
-from protome_export.training.selfie import Selfie
+from protome_export.training.pretrained.selfie import Selfie
 from protome_export.training.shape_space import ShapeSpace
 from protome_export.training.shards import find_shards, read_hair, read_shard
 from tests.export.runs import space_of

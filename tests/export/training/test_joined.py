@@ -6,11 +6,11 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from protome_export.heads.model import MIRROR68
-from protome_export.training.checkpoint import learned, load_weights
-from protome_export.training.facemesh import SIDE, FaceMesh
 from protome_export.training.geometry import umeyama
 from protome_export.training.joined import JoinedNet, measure_offsets
-from protome_export.training.network import GuidedNet
+from protome_export.training.pretrained.facemesh import SIDE, FaceMesh
+from protome_export.training.reader.network import GuidedNet
+from protome_export.training.reader.run import learned, load_weights
 from protome_export.training.shape_space import ShapeSpace
 from tests.export.runs import WIDTHS, small_joined, small_reader
 

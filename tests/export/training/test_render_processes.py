@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from protome_export.training.config import Config
+from protome_export.training.reader.trainer import Trainer
 from protome_export.training.render_processes import Renderers
 from protome_export.training.shards import find_shards, read_shard
-from protome_export.training.trainer import Trainer
 from tests.export.conftest import CONFIG
 
 pytestmark = pytest.mark.slow

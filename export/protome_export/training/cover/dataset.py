@@ -14,8 +14,8 @@ from protome_export.render.drawing.random_draws import Dice
 from protome_export.render.looks.hair_volume import CELL
 from protome_export.training.config import Config
 from protome_export.training.dataset import covered, degraded, finder_frame
-from protome_export.training.facemesh import FaceMesh
 from protome_export.training.geometry import CROP, FINDER_CORNER, mirrored_landmarks, umeyama
+from protome_export.training.pretrained.facemesh import FaceMesh
 from protome_export.training.shape_space import ShapeSpace
 from protome_export.training.shards import find_shards, read_covers, read_shard
 from protome_export.training.window import SIDE, around, face_size

@@ -15,7 +15,7 @@ import torch.nn.functional as fn
 from torch import Tensor, nn
 
 from protome_export.render.inner_face import REGIONS
-from protome_export.training.facemesh import WIDTHS
+from protome_export.training.pretrained.facemesh import WIDTHS
 from protome_export.training.trunk import conv
 
 CELLS: Final = 12  # a side of the window

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from protome_export.training.averaged_run import AveragedRun, begin_run, load_averages
 from protome_export.training.config import Config
-from protome_export.training.facemesh import FaceMesh
+from protome_export.training.pretrained.facemesh import FaceMesh
 from protome_export.training.shape_space import ShapeSpace
 
 from .dataset import CoverBatch, CoverSamples, Examples, examples

@@ -14,8 +14,8 @@ import torch.nn.functional as fn
 from torch import Tensor, nn
 
 from protome_export.training.geometry import CROP
+from protome_export.training.pretrained.yunet import CHANNELS, YuNet
 from protome_export.training.window import Window
-from protome_export.training.yunet import CHANNELS, YuNet
 
 SIDE: Final = 96  # px of the picture that it sees
 _CELLS: Final = SIDE // 8

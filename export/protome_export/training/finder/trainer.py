@@ -15,9 +15,9 @@ from protome_export.training.checkpoint import averages
 from protome_export.training.config import Config
 from protome_export.training.dataset import Samples, draw_crops
 from protome_export.training.geometry import CROP, umeyama
+from protome_export.training.pretrained.yunet import YuNet
 from protome_export.training.shape_space import Poser, ShapeSpace
 from protome_export.training.window import Window, around
-from protome_export.training.yunet import YuNet
 
 from .network import FinderNet, mirrored_vote, vote_for
 

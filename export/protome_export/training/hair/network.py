@@ -16,7 +16,7 @@ import torch.nn.functional as fn
 from torch import Tensor, nn
 
 from protome.geometry import CROP_SIDE, HAIR_CELL, HAIR_SHAPE, PIXELS_PER_CM
-from protome_export.training.selfie import WIDTHS, Selfie
+from protome_export.training.pretrained.selfie import WIDTHS, Selfie
 from protome_export.training.trunk import Residual, conv
 
 SLICES, COLUMNS = HAIR_SHAPE[:2]

@@ -15,7 +15,7 @@ from torch import Tensor
 from protome_export.training.averaged_run import AveragedRun, begin_run, load_averages
 from protome_export.training.checkpoint import averages
 from protome_export.training.config import Config, load_config
-from protome_export.training.selfie import Selfie
+from protome_export.training.pretrained.selfie import Selfie
 from protome_export.training.shape_space import ShapeSpace
 
 from .dataset import HairBatch, HairSamples, assemble, draw_hair_batch

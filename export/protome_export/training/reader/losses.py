@@ -10,11 +10,12 @@ import torch.nn.functional as fn
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .config import Config
-from .dataset import Batch
-from .geometry import CROP, umeyama
+from protome_export.training.config import Config
+from protome_export.training.dataset import Batch
+from protome_export.training.geometry import CROP, umeyama
+from protome_export.training.shape_space import ShapeSpace
+
 from .network import GuidedNet, Output
-from .shape_space import ShapeSpace
 
 _HALF = CROP / 2
 

@@ -6,7 +6,7 @@ import torch
 
 from protome_export.release.calibration import expected_error
 from protome_export.training.geometry import LEAST, NEAREST
-from protome_export.training.network import GuidedNet
+from protome_export.training.reader.network import GuidedNet
 from protome_export.training.shape_space import ShapeSpace
 from tests.export.runs import small_joined, small_reader
 

@@ -12,9 +12,9 @@ import torch
 
 import protome
 from protome_export.cli import main
-from protome_export.training.facemesh import POINTS68, SIDE, FaceMesh
-from protome_export.training.selfie import SELFIE, Selfie
-from protome_export.training.tflite import fetch
+from protome_export.training.pretrained.facemesh import POINTS68, SIDE, FaceMesh
+from protome_export.training.pretrained.selfie import SELFIE, Selfie
+from protome_export.training.pretrained.tflite import fetch
 
 pytestmark = pytest.mark.slow
 

@@ -17,21 +17,15 @@ import torch
 from torch import Tensor
 
 from protome_export.heads.load import load_head
+from protome_export.training.checkpoint import follow, write_checkpoint
+from protome_export.training.config import Config, dump_config, learning_rate
+from protome_export.training.dataset import Batch, Loader, Samples, draw_batch
+from protome_export.training.render_processes import Renderers
+from protome_export.training.shape_space import Poser
 
-from .checkpoint import (
-    follow,
-    learned,
-    load_weights,
-    make_network,
-    open_space,
-    write_checkpoint,
-)
-from .config import Config, dump_config, learning_rate
-from .dataset import Batch, Loader, Samples, draw_batch
 from .losses import Terms, losses, probes
 from .network import GuidedNet
-from .render_processes import Renderers
-from .shape_space import Poser
+from .run import learned, load_weights, make_network, open_space
 
 _LONGEST_STEP = 5.0  # seconds
 _COLUMNS = (

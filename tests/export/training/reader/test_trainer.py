@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from protome_export.training.checkpoint import load_weights, make_network
-from protome_export.training.trainer import Trainer
+from protome_export.training.reader.run import load_weights, make_network
+from protome_export.training.reader.trainer import Trainer
 from tests.export.conftest import CONFIG
 from tests.export.runs import space_of
 

@@ -15,10 +15,10 @@ import torch
 import torch.nn.functional as fn
 from torch import Tensor, nn
 
-from .geometry import LEAST, NEAREST, umeyama
-from .shape_space import ShapeSpace
-from .trunk import FaceMeshTrunk, Widths, conv
-from .window import REACH, SIDE, face_size
+from protome_export.training.geometry import LEAST, NEAREST, umeyama
+from protome_export.training.shape_space import ShapeSpace
+from protome_export.training.trunk import FaceMeshTrunk, Widths, conv
+from protome_export.training.window import REACH, SIDE, face_size
 
 _MAP = 24  # heatmaps are this large
 _HALF = SIDE / 2  # landmarks inside the network are px / 96 from the window's centre

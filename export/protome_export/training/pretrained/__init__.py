@@ -1,0 +1,1 @@
+"""Read pretrained networks out of packages, as PyTorch modules."""
