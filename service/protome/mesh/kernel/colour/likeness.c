@@ -84,9 +84,10 @@ static void keep_hair(const tx_sheet *sheet) {
     }
     const float left = ENOUGH_UNLIKE - (float)unlike / most((float)seen, 1);
     const float share = clipped(left / (ENOUGH_UNLIKE - FEW_UNLIKE), 0, 1);
-    for (int i = 0; i < 3; i++)
-        usual[i] = share * usual_hair(sheet, skin, 2, i) +
-                   (1 - share) * usual_hair(sheet, skin, 0.5F, i);
+    for (int i = 0; i < 3; i++) {
+        usual[i] = share > 0 ? share * usual_hair(sheet, skin, 2, i) : 0;
+        if (share < 1) usual[i] += (1 - share) * usual_hair(sheet, skin, 0.5F, i);
+    }
     if (!(usual[0] > 0)) return;
     lend_skin(sheet, usual);
     compare(sheet, TX_HAIR, usual, LIKE_HAIR, 1, like);
@@ -120,7 +121,9 @@ void tx_like_inner(const tx_sheet *sheet, const float *inner, const float *all, 
                 const float share = KINDS[groups[k]] == kind ? inner[k] : 0;
                 sums[i][k] = i < 3 ? share * sheet->mean[i][k] : share;
             }
-            gr_blur(sums[i], sheet->side, &kernel, room, sums[i]);
+            /* Skin lies on the head's island. */
+            const size_t end = kind == SKIN_KIND ? sheet->in->rows : sheet->side;
+            gr_blur_rows(sums[i], sheet->side, 0, end, &kernel, room, sums[i]);
         }
         for (size_t k = 0; k < count; k++) {
             const float share = sums[3][k];
