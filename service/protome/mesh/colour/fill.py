@@ -116,21 +116,21 @@ def _trusted(mean: F32, weight: F32, groups: U8, face: F32 | None) -> F32:
     middle = (away < MIDDLE) & (groups != HAIR)
     inner = np.asarray(cv2.erode(closed, square), np.float32)
     rim = np.where(middle, 0, _like_inner(mean, inner, groups, face) * (closed - inner))
-    share = np.asarray(inner + rim, np.float32)
-    smooth = cv2.GaussianBlur(np.minimum(2 * share, 1), (0, 0), 1.2)[:, :, None]
+    sure = np.asarray(inner + rim, np.float32)
+    smooth = cv2.GaussianBlur(np.minimum(2 * sure, 1), (0, 0), 1.2)
+    # The rest of a cell's rim does not come back with its neighbours' shares.
+    smooth = (smooth * np.minimum(2 * sure / np.maximum(closed, 1e-9), 1))[:, :, None]
     return np.asarray(np.where(smooth > 1 - FAINT, 1, smooth) * (weight > 0.02), np.float32)
 
 
 def _like_inner(mean: F32, inner: F32, groups: U8, face: F32 | None) -> F32:
-    """Return how alike skin and hair are to what is seen of them within, 0 to 1; 1 for others.
+    """Return how alike skin and hair are to what is seen of them within, 0 to 1; 0 for others.
 
     The volume of hair may reach over skin, so there what is like the face counts as well.
     """
-    like = np.ones(groups.shape, np.float32)
+    like: F32 = (groups == HAIR).astype(np.float32)
     for kind, most in LIKE_INNER.items():
         of_kind = np.isin(groups, kind)
-        if HAIR not in kind:
-            like[of_kind] = 0
         share = inner * of_kind
         sums = np.concatenate([share[:, :, None] * mean, share[:, :, None]], axis=2)
         sums = cv2.blur(sums, (INNER, INNER))

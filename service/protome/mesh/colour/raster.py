@@ -28,8 +28,8 @@ LEAST: Final = 1e-6
 JUMP: Final = 0.05
 # Cosine of the angle between normal and camera direction: below OBLIQUE the photo is not used,
 # above FACING it is used alone; skin and hair.
-OBLIQUE: Final = (0.1, 0.05)
-FACING: Final = (0.35, 0.2)
+OBLIQUE: Final = (0.08, 0.05)
+FACING: Final = (0.3, 0.2)
 # Depth tolerance of the visibility test, cells; what lies so much nearer within EDGE cells hides a
 # point as well. Depth of hair, cells, under which skin shows the hair of the photo. Width of the
 # strip along the outline that is not used, of skin and of hair, and of the next one, over which
@@ -37,9 +37,9 @@ FACING: Final = (0.35, 0.2)
 SLACK: Final = 3.0
 EDGE: Final = 2
 UNDER: Final = 20.0
-OUTLINE: Final = (2.4, 0.8)
+OUTLINE: Final = (2.0, 0.8)
 RISE: Final = 1.0
-# The same along the photo's border.
+# Width of the strip along the photo's border that is not used, and of the next one, cells.
 RIM: Final = 2.0
 # As in fade.c: nodes over which the photo fades, and over which it does in the mouth, and how much
 # of the teeth's weight is taken.

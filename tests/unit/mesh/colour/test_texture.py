@@ -41,8 +41,9 @@ def test_nothing_of_the_background_is_in_the_file(ball: Surface) -> None:
     assert greenest(vertex_colours(ball, halves())) < 0
 
 
-def test_an_outline_that_is_a_little_wrong_brings_no_background(ball: Surface) -> None:
-    assert greenest(texture(ball, halves(512, RADIUS - 1)).picture) < 0
+@pytest.mark.parametrize("wrong", [1, 2])
+def test_an_outline_that_is_a_little_wrong_brings_no_background(ball: Surface, wrong: int) -> None:
+    assert greenest(texture(ball, halves(512, RADIUS - wrong)).picture) < 0
 
 
 def test_the_unseen_side_goes_on_in_the_colour_beside_it(ball: Surface) -> None:

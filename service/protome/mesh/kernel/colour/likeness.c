@@ -34,10 +34,11 @@ static float usual_hair(const tx_sheet *sheet, const float *skin, float most_ski
     return count ? ((float)bin + 0.5F) / STEPS : 0;
 }
 
-/* How much a colour is like the usual one, 0 to 1. */
-static float likeness(const float colour[3], const float usual[3], const float limits[3]) {
+/* How much a cell's colour is like the usual one, which is given as logs, 0 to 1. */
+static float likeness(const tx_sheet *sheet, size_t k, const float usual[3],
+                      const float limits[3]) {
     float ratio[3], apart = 0;
-    for (int i = 0; i < 3; i++) ratio[i] = logf((colour[i] + TX_FLOOR) / (usual[i] + TX_FLOOR));
+    for (int i = 0; i < 3; i++) ratio[i] = sheet->logs[i][k] - usual[i];
     const float light = (ratio[0] + ratio[1] + ratio[2]) / 3;
     for (int i = 0; i < 3; i++) apart = most(apart, fabsf(ratio[i] - light));
     const float near = least((limits[0] - apart) / limits[0],
@@ -49,13 +50,8 @@ static float likeness(const float colour[3], const float usual[3], const float l
 /* Set how alike the cells of a group are to a colour; others get ``other``. */
 static void compare(const tx_sheet *sheet, int group, const float usual[3], const float limits[3],
                     float other, float *like) {
-    const float none[3] = {0, 0, 0}, unseen = likeness(none, usual, limits);
-    for (size_t k = 0; k < sheet->count; k++) {
-        const float colour[3] = {sheet->mean[0][k], sheet->mean[1][k], sheet->mean[2][k]};
-        like[k] = sheet->in->groups[k] != group ? other
-                  : sheet->weight[k] > 0        ? likeness(colour, usual, limits)
-                                                : unseen;
-    }
+    for (size_t k = 0; k < sheet->count; k++)
+        like[k] = sheet->in->groups[k] == group ? likeness(sheet, k, usual, limits) : other;
 }
 
 /* Hair over skin is shown where it is, but its colour does not fill other places. */
@@ -63,9 +59,8 @@ static void lend_skin(const tx_sheet *sheet, const float hair[3]) {
     if (!sheet->has_face) return;
     for (size_t k = 0; k < sheet->count; k++) {
         if (sheet->in->groups[k] != TX_SKIN || !(sheet->source[k] > 0)) continue;
-        const float colour[3] = {sheet->mean[0][k], sheet->mean[1][k], sheet->mean[2][k]};
-        const float skin = likeness(colour, sheet->face, LIKE_SOURCE);
-        if (skin < 1) sheet->source[k] *= 1 - likeness(colour, hair, LIKE_HAIR) * (1 - skin);
+        const float skin = likeness(sheet, k, sheet->face, LIKE_SOURCE);
+        if (skin < 1) sheet->source[k] *= 1 - likeness(sheet, k, hair, LIKE_HAIR) * (1 - skin);
     }
 }
 
@@ -89,6 +84,7 @@ static void keep_hair(const tx_sheet *sheet) {
         if (share < 1) usual[i] += (1 - share) * usual_hair(sheet, skin, 0.5F, i);
     }
     if (!(usual[0] > 0)) return;
+    for (int i = 0; i < 3; i++) usual[i] = logf(usual[i] + TX_FLOOR);
     lend_skin(sheet, usual);
     compare(sheet, TX_HAIR, usual, LIKE_HAIR, 1, like);
     gr_erode(like, sheet->side, sheet->room, around);
@@ -104,6 +100,7 @@ static void keep_hair(const tx_sheet *sheet) {
     }
 }
 
+/* Groups that have a rim. */
 enum { SKIN_KIND = 1, HAIR_KIND };
 
 void tx_like_inner(const tx_sheet *sheet, const float *inner, const float *all, float *like) {
@@ -113,27 +110,26 @@ void tx_like_inner(const tx_sheet *sheet, const float *inner, const float *all, 
     const size_t count = sheet->count;
     const gr_kernel kernel = {3, {1.0F / 7, 1.0F / 7, 1.0F / 7, 1.0F / 7}};
     float *sums[4], *room = like + 5 * count;
-    for (size_t k = 0; k < count; k++) like[k] = KINDS[groups[k]] != SKIN_KIND;
+    for (size_t k = 0; k < count; k++) like[k] = KINDS[groups[k]] == HAIR_KIND;
     for (int kind = SKIN_KIND; kind <= HAIR_KIND; kind++) {
-        for (int i = 0; i < 4; i++) {
-            sums[i] = like + count * (size_t)(i + 1);
-            for (size_t k = 0; k < count; k++) {
-                const float share = KINDS[groups[k]] == kind ? inner[k] : 0;
-                sums[i][k] = i < 3 ? share * sheet->mean[i][k] : share;
-            }
-            /* Skin lies on the head's island. */
-            const size_t end = kind == SKIN_KIND ? sheet->in->rows : sheet->side;
+        /* Skin lies on the head's island. */
+        const size_t end = kind == SKIN_KIND ? sheet->in->rows : sheet->side;
+        for (size_t i = 0; i < 4; i++) sums[i] = like + count * (i + 1);
+        for (size_t k = 0; k < count; k++) sums[3][k] = KINDS[groups[k]] == kind ? inner[k] : 0;
+        for (size_t i = 0; i < 3; i++) {
+            for (size_t k = 0; k < count; k++) sums[i][k] = sums[3][k] * sheet->mean[i][k];
             gr_blur_rows(sums[i], sheet->side, 0, end, &kernel, room, sums[i]);
         }
+        gr_blur_rows(sums[3], sheet->side, 0, end, &kernel, room, sums[3]);
         for (size_t k = 0; k < count; k++) {
             const float share = sums[3][k];
             const int rim = all[k] > inner[k] && KINDS[groups[k]] == kind;
             if (!rim || !(share > FEW_INNER)) continue;
-            const float colour[3] = {sheet->mean[0][k], sheet->mean[1][k], sheet->mean[2][k]};
-            const float usual[3] = {sums[0][k] / share, sums[1][k] / share, sums[2][k] / share};
-            like[k] = likeness(colour, usual, LIKE_INNER[kind - SKIN_KIND]);
+            float usual[3];
+            for (int i = 0; i < 3; i++) usual[i] = logf(sums[i][k] / share + TX_FLOOR);
+            like[k] = likeness(sheet, k, usual, LIKE_INNER[kind - SKIN_KIND]);
             if (kind == HAIR_KIND && sheet->has_face)
-                like[k] = most(like[k], likeness(colour, sheet->face, LIKE_INNER[0]));
+                like[k] = most(like[k], likeness(sheet, k, sheet->face, LIKE_INNER[0]));
         }
     }
 }

@@ -23,6 +23,10 @@ static WIDE void set_mean(const tx_sheet *sheet) {
         sheet->weight[k] = sums[3];
         for (int i = 0; i < 3; i++) sheet->mean[i][k] = sums[i] / most(sums[3], 1e-4F);
     }
+    const float none = logf(TX_FLOOR);
+    for (size_t i = 0; i < 3; i++)
+        for (size_t k = 0; k < sheet->count; k++)
+            sheet->logs[i][k] = sheet->weight[k] > 0 ? logf(sheet->mean[i][k] + TX_FLOOR) : none;
 }
 
 /* Find the face's mean colour. */
@@ -35,6 +39,7 @@ static void set_face(tx_sheet *sheet) {
     }
     const float *const colours[3] = {weighted[0], weighted[1], weighted[2]};
     sheet->has_face = mean_of(sheet, colours, sheet->weight, TX_SKIN, sheet->face);
+    for (int i = 0; i < 3 && sheet->has_face; i++) sheet->face[i] = logf(sheet->face[i] + TX_FLOOR);
 }
 
 /* Set the photo's share of each cell: small gaps closed, smooth, and at the rim of what is seen only
@@ -52,8 +57,10 @@ static WIDE void set_trusted(const tx_sheet *sheet) {
            the background: it has no rim. */
         const float away = fabsf((float)(k % n) + 0.5F - 0.5F * (float)n);
         const int middle = away < MIDDLE && sheet->in->groups[k] != TX_HAIR;
-        const float rim = middle ? 0 : like[k] * (closed[k] - open[k]);
-        open[k] = least(2 * (open[k] + rim), 1);
+        /* What is not sure does not come back with the neighbours' shares. */
+        const float sure = open[k] + (middle ? 0 : like[k] * (closed[k] - open[k]));
+        like[k] = closed[k] > 0 ? sure / closed[k] : 0;
+        open[k] = least(2 * sure, 1);
     }
     const gr_kernel kernel = gr_gaussian(1.2F), wide = gr_gaussian(AROUND);
     gr_blur(open, n, &kernel, room, open);
@@ -61,7 +68,8 @@ static WIDE void set_trusted(const tx_sheet *sheet) {
     gr_blur(sheet->weight, n, &wide, room, around);
     for (size_t k = 0; k < sheet->count; k++) {
         const float weight = sheet->weight[k];
-        const float share = weight > 0.02F ? (open[k] > 1 - FAINT ? 1 : open[k]) : 0;
+        const float smooth = open[k] * least(2 * like[k], 1);
+        const float share = weight > 0.02F ? (smooth > 1 - FAINT ? 1 : smooth) : 0;
         /* The mouth is narrow: it has no rim to lose, or teeth were gone. */
         const float within = clipped((around[k] - HALF_SEEN) / (MOST_SEEN - HALF_SEEN), 0, 1);
         const float mouth = sheet->in->mouth[k] ? least(2 * weight, 1) * within : 0;
@@ -76,12 +84,9 @@ static WIDE void set_seen(const tx_sheet *sheet) {
     float *bright = sheet->room, *ratio = bright + count, *both = ratio + count;
     float *room = both + count;
     for (size_t k = 0; k < count; k++) {
-        const float product = (sheet->mean[0][k] + TX_FLOOR) * (sheet->mean[1][k] + TX_FLOOR) *
-                              (sheet->mean[2][k] + TX_FLOOR);
-        bright[k] = product;
+        const float sum = sheet->logs[0][k] + sheet->logs[1][k] + sheet->logs[2][k];
+        bright[k] = sheet->source[k] > 0 ? sum / 3 - sheet->light[k] : 0;
     }
-    for (size_t k = 0; k < count; k++)
-        bright[k] = sheet->source[k] > 0 ? logf(bright[k]) / 3 - sheet->light[k] : 0;
     for (size_t y = 0; y < count; y += n) {
         for (size_t x = 0; x < n; x++) {
             const size_t k = y + x, other = y + n - 1 - x;
@@ -213,9 +218,10 @@ int tx_plan(const tx_cells *in, float *plan) {
     tx_sheet sheet = {
         .in = in, .side = in->side, .count = count,
         .weight = room, .mean = {room + count, room + 2 * count, room + 3 * count},
-        .own = room + 4 * count, .mirrored = room + 5 * count, .light = room + 6 * count,
-        .source = room + 7 * count, .seen = room + 8 * count, .filled = room + 12 * count,
-        .room = room + 15 * count};
+        .logs = {room + 4 * count, room + 5 * count, room + 6 * count},
+        .own = room + 7 * count, .mirrored = room + 8 * count, .light = room + 9 * count,
+        .source = room + 10 * count, .seen = room + 11 * count, .filled = room + 15 * count,
+        .room = room + 18 * count};
     set_mean(&sheet);
     set_face(&sheet);
     set_trusted(&sheet);

@@ -10,8 +10,9 @@ typedef struct {
     const tx_cells *in;
     size_t side, count;
     float *weight, *mean[3]; /* of the photo */
-    int has_face;
-    float face[3]; /* mean colour of the skin */
+    float *logs[3];          /* logarithms of mean + TX_FLOOR */
+    int has_face;            /* whether some of the skin is seen */
+    float face[3];           /* its mean colour, as logs */
     float *own, *mirrored;   /* shares */
     float *source;           /* the part of the own share that other places are coloured from */
     float *light;            /* as a logarithm, then as a factor */
@@ -20,7 +21,7 @@ typedef struct {
     float *room;             /* TX_ROOM pictures */
 } tx_sheet;
 
-enum { TX_ROOM = 14, TX_PICTURES = 15 + TX_ROOM };
+enum { TX_ROOM = 14, TX_PICTURES = 18 + TX_ROOM };
 
 static inline float least(float a, float b) { return a < b ? a : b; }
 static inline float most(float a, float b) { return a > b ? a : b; }
@@ -44,8 +45,8 @@ static inline int mean_of(const tx_sheet *sheet, const float *const colours[3],
 }
 
 /* Set how much the colours of skin and hair are like those of the same kind in the 7 x 7 cells
-   around them, 0 to 1: mean colours of ``inner`` shares. 1 for other groups, for hair without such
-   cells, and for hair that is like the face. Only where there is more in ``all`` than in ``inner``.
+   around them, 0 to 1: mean colours of ``inner`` shares. 1 for hair without such cells and for hair
+   that is like the face, 0 for other groups. Only where there is more in ``all`` than in ``inner``.
    like: 11 pictures, of which the first is set. */
 void tx_like_inner(const tx_sheet *sheet, const float *inner, const float *all, float *like);
 

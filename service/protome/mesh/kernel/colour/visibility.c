@@ -11,7 +11,7 @@
 typedef struct {
     float oblique, facing, rim;
 } tx_limits;
-static const tx_limits SKIN = {0.1F, 0.35F, 2.4F}, HAIR = {0.05F, 0.2F, 0.8F};
+static const tx_limits SKIN = {0.08F, 0.3F, 2}, HAIR = {0.05F, 0.2F, 0.8F};
 /* Width of the next strip, over which visibility rises to full, cells. */
 static const float RISE = 1;
 /* Depth tolerance of the visibility test, cells; what lies so much nearer within EDGE cells hides a
@@ -20,7 +20,7 @@ static const float SLACK = 3, EDGE = 2;
 /* Skin under less than so much hair, cells, shows the hair of the photo: where hair ends is not
    exact, so it goes on there. */
 static const float UNDER = 20;
-/* The same along the photo's border. */
+/* Width of the strip along the photo's border that is not used, and of the next one, cells. */
 static const float RIM = 2;
 
 static size_t cell_of(float value, size_t side) {
@@ -49,6 +49,7 @@ static int is_near(float depth, float tolerance, float steps, float cosine) {
     return beyond <= 0 || scaled * scaled <= steps * steps * (1 - cosine * cosine);
 }
 
+/* Whether something lies before a point, which is seen at ``cosine``. */
 static int is_hidden(const float *at, float cosine, size_t cell, const tx_depths *depths) {
     const float head = depths->head[cell], hair = depths->hair[cell], z = at[2];
     const float head_around = depths->head_around[cell], hair_around = depths->hair_around[cell];
