@@ -51,7 +51,7 @@ LIKE_INNER: Final = {(SKIN, NECK): (0.12, 0.3, 0.4), (HAIR,): (0.1, 0.4, 0.5)}
 # Cells along each side of the square that this mean is of, and its least share of the photo.
 INNER: Final = 7
 FEW_INNER: Final = 1e-3
-# The same of skin that fills other cells even if it is like hair.
+# Most that skin differs from the face, likewise, if it fills other cells although it is like hair.
 LIKE_SOURCE: Final = (0.5, 0.6, 1.4)
 # Largest difference from the face's mean colour, as logarithms, at which a colour on the hair's
 # volume counts as skin: in tint, brighter, darker.
@@ -146,7 +146,8 @@ def _like_inner(mean: F32, inner: F32, groups: U8, face: F32 | None) -> F32:
 def _trusted_mouth(weight: F32, mouth: U8) -> F32:
     """Return the photo's share of the mouth's cells, 0 for others.
 
-    The mouth is narrow: it has no rim to lose, or teeth were gone.
+    The mouth is narrow: no rim of it is taken off, so that teeth stay. But in profile it lies on
+    the head's outline, beside which the photo shows the background.
     """
     around = cv2.GaussianBlur(weight, (0, 0), AROUND)[:, :, None]
     within = np.clip((around - HALF_SEEN) / (MOST_SEEN - HALF_SEEN), 0, 1)

@@ -32,8 +32,7 @@ OBLIQUE: Final = (0.08, 0.05)
 FACING: Final = (0.3, 0.2)
 # Depth tolerance of the visibility test, cells; what lies so much nearer within EDGE cells hides a
 # point as well. Depth of hair, cells, under which skin shows the hair of the photo. Width of the
-# strip along the outline that is not used, of skin and of hair, and of the next one, over which
-# visibility rises.
+# strip along the outline that is not used, of skin and of hair, and of the rise after it.
 SLACK: Final = 3.0
 EDGE: Final = 2
 UNDER: Final = 20.0

@@ -50,7 +50,7 @@ static WIDE void set_trusted(const tx_sheet *sheet) {
     gr_dilate(sheet->weight, n, room, open);
     gr_erode(open, n, room, closed);
     gr_erode(closed, n, room, open);
-    float *like = open + sheet->count;
+    float *like = open + sheet->count, *part = like + sheet->count;
     tx_like_inner(sheet, open, closed, like);
     for (size_t k = 0; k < sheet->count; k++) {
         /* In profile the middle of the face lies on the head's outline, beside which the photo shows
@@ -59,7 +59,7 @@ static WIDE void set_trusted(const tx_sheet *sheet) {
         const int middle = away < MIDDLE && sheet->in->groups[k] != TX_HAIR;
         /* What is not sure does not come back with the neighbours' shares. */
         const float sure = open[k] + (middle ? 0 : like[k] * (closed[k] - open[k]));
-        like[k] = closed[k] > 0 ? sure / closed[k] : 0;
+        part[k] = closed[k] > 0 ? sure / closed[k] : 0;
         open[k] = least(2 * sure, 1);
     }
     const gr_kernel kernel = gr_gaussian(1.2F), wide = gr_gaussian(AROUND);
@@ -68,9 +68,10 @@ static WIDE void set_trusted(const tx_sheet *sheet) {
     gr_blur(sheet->weight, n, &wide, room, around);
     for (size_t k = 0; k < sheet->count; k++) {
         const float weight = sheet->weight[k];
-        const float smooth = open[k] * least(2 * like[k], 1);
+        const float smooth = open[k] * least(2 * part[k], 1);
         const float share = weight > 0.02F ? (smooth > 1 - FAINT ? 1 : smooth) : 0;
-        /* The mouth is narrow: it has no rim to lose, or teeth were gone. */
+        /* The mouth is narrow: no rim of it is taken off, so that teeth stay. In profile it lies on
+           the head's outline, beside which the photo shows the background. */
         const float within = clipped((around[k] - HALF_SEEN) / (MOST_SEEN - HALF_SEEN), 0, 1);
         const float mouth = sheet->in->mouth[k] ? least(2 * weight, 1) * within : 0;
         sheet->own[k] = most(share, mouth);
