@@ -36,8 +36,8 @@ from tests.support.service import (
 from .conftest import faulty
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
-# Run commands as user 65534 (nobody) if the tests run as root, because RLIMIT_NPROC does not limit
-# root. CAP_DAC_OVERRIDE lets that user read a checkout that belongs to root.
+# RLIMIT_NPROC has no effect on root. If the tests run as root, run commands as user ID 65534.
+# CAP_DAC_OVERRIDE gives that user access to files that root owns.
 NOBODY = ("setpriv", "--reuid=65534", "--clear-groups", "--inh-caps=+dac_override")
 AS_USER = (*NOBODY, "--ambient-caps=+dac_override") if os.getuid() == 0 else ()
 
